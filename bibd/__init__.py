@@ -1,0 +1,32 @@
+"""Sparse layers whose connections follow a combinatorial design.
+
+>>> from bibd import BibdLinear
+>>> layer = BibdLinear(1024, 1024)      # 32 connections per output instead of 1024
+
+Public names are loaded on first use, so that `import bibd` never pays for torch.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "Pattern": "bibd.pattern",
+    "PATTERNS": "bibd.pattern",
+    "make_pattern": "bibd.pattern",
+    "SparseLinear": "bibd.linear",
+    "BibdLinear": "bibd.linear",
+    "RandomSparseLinear": "bibd.linear",
+}
+__all__ = sorted(_HOME)  # noqa: PLE0605  (the names are resolved lazily)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module 'bibd' has no attribute {name!r}; it has {', '.join(__all__)}")
+    module = import_module(_HOME[name])
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,44 @@
+"""Ways to multiply by a sparse weight: one file each, and here the choice between them.
+
+    dense   scatter the values into a full weight, then F.linear. Every torch transform works.
+    bag     read only the connections: embedding_bag forward, sampled_addmm backward. CPU.
+    auto    bag where it is the faster of the two by a wide margin (measured on two x86 cores, from
+            about 64k possible connections on: 784x784 5x to 30x, 4096x4096 30x to 100x) and only
+            in plain eager mode; dense under torch.func, torch.compile, autocast and on devices.
+"""
+
+import torch
+
+from bibd.kernels.bag import bag_linear
+from bibd.kernels.dense import dense_linear, dense_weight
+
+__all__ = ["BACKENDS", "bag_linear", "choose", "dense_linear", "dense_weight"]
+
+BACKENDS = ("auto", "dense", "bag")
+BAG_FROM = 1 << 16  # possible connections (in * out)
+
+
+def choose(backend: str, x: torch.Tensor, possible: int) -> str:
+    """The backend for this call: `backend` itself unless it is "auto"."""
+    if backend != "auto":
+        return backend
+    if torch.compiler.is_compiling() or possible < BAG_FROM:
+        return "dense"
+    return "bag" if _plain(x) else "dense"
+
+
+def _plain(x: torch.Tensor) -> bool:
+    """True for an ordinary CPU float tensor outside autocast and torch.func."""
+    return (
+        type(x) in (torch.Tensor, torch.nn.Parameter)
+        and x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+        and not _in_transform()
+    )
+
+
+def _in_transform() -> bool:
+    # Private, and the only way to ask; where it is missing, take the path that always works.
+    level = getattr(torch._C._functorch, "maybe_current_level", None)
+    return level is None or level() is not None

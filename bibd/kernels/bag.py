@@ -1,0 +1,92 @@
+"""The path that touches only the connections, with operators torch already ships.
+
+With X the inputs as columns (in, batch), one output row is a weighted bag of input rows:
+
+    Y[r] = sum over c in row r of  value[r, c] * X[c]           embedding_bag over the table
+    dX[c] = sum over r in column c of  value[r, c] * dY[r]      embedding_bag over its transpose
+    dvalue[r, c] = dY[r] . X[c]                                 sampled_addmm on the table
+"""
+
+import warnings
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+
+from bibd.kernels.dense import dense_weight
+from bibd.pattern import Pattern
+
+
+class Table(NamedTuple):
+    """The pattern by rows and by columns; `order` takes values from the first to the second."""
+
+    shape: tuple[int, int]
+    flat: torch.Tensor
+    indptr: torch.Tensor
+    indices: torch.Tensor
+    t_indptr: torch.Tensor
+    t_indices: torch.Tensor
+    order: torch.Tensor
+
+
+_tables: WeakKeyDictionary[Pattern, Table] = WeakKeyDictionary()
+
+
+def table(pattern: Pattern) -> Table:
+    """The index tensors of a pattern, built once and shared by every layer that holds it."""
+    if pattern not in _tables:
+        cols, rows = torch.tensor(pattern.indices), torch.tensor(pattern.rows)
+        order = torch.argsort(cols, stable=True)
+        counts = torch.bincount(cols, minlength=pattern.in_features)
+        t_indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        shape = (pattern.out_features, pattern.in_features)
+        indptr, flat = torch.tensor(pattern.indptr), torch.tensor(pattern.flat)
+        _tables[pattern] = Table(shape, flat, indptr, cols, t_indptr, rows[order], order)
+        with warnings.catch_warnings():  # torch says once in a process that CSR tensors are beta
+            warnings.simplefilter("ignore")
+            _frame(_tables[pattern], torch.zeros(len(cols)))
+    return _tables[pattern]
+
+
+def _frame(t: Table, values: torch.Tensor) -> torch.Tensor:
+    # Not checked again at each call: the table comes from a Pattern, which is sorted and in range.
+    return torch.sparse_csr_tensor(t.indptr, t.indices, values, t.shape, check_invariants=False)
+
+
+def _bags(indices, columns, indptr, values):
+    return F.embedding_bag(
+        indices, columns, indptr, mode="sum", per_sample_weights=values, include_last_offset=True
+    )
+
+
+class _Bag(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, values, t):
+        ctx.save_for_backward(x, values)
+        ctx.table = t
+        return _bags(t.indices, x.t().contiguous(), t.indptr, values).t().contiguous()
+
+    @staticmethod
+    def backward(ctx, *grads):
+        (grad,), (x, values), t = grads, ctx.saved_tensors, ctx.table
+        if torch.is_grad_enabled():  # a second derivative is wanted: answer in differentiable terms
+            weight = dense_weight(values, t.flat, t.shape)
+            return grad @ weight, (grad.t() @ x).flatten()[t.flat], None
+        grad_x = grad_values = None
+        columns = grad.t().contiguous()
+        if ctx.needs_input_grad[0]:
+            grad_x = _bags(t.t_indices, columns, t.t_indptr, values[t.order]).t().contiguous()
+        if ctx.needs_input_grad[1]:
+            frame = _frame(t, values)
+            grad_values = torch.sparse.sampled_addmm(frame, columns, x, beta=0.0).values()
+        return grad_x, grad_values, None
+
+
+def bag_linear(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -> torch.Tensor:
+    """What F.linear would return for the masked weight; x (..., in), on the CPU."""
+    t = table(pattern)
+    rows = x.reshape(-1, pattern.in_features)
+    y = _Bag.apply(rows, values, t) if len(rows) else x.new_zeros(0, pattern.out_features)
+    y = y if bias is None else y + bias
+    return y.reshape(*x.shape[:-1], pattern.out_features)

@@ -1,0 +1,15 @@
+"""The oracle path: put the values where they belong in a full weight, then multiply densely."""
+
+import torch
+import torch.nn.functional as F
+
+
+def dense_weight(values: torch.Tensor, flat: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """The (..., out, in) weight of values (..., nonzeros) at row-major places flat (..., nonzeros)."""
+    full = values.new_zeros(*values.shape[:-1], shape[0] * shape[1])
+    return full.scatter(-1, flat.expand_as(values), values).unflatten(-1, shape)
+
+
+def dense_linear(x, values, bias, flat, shape):
+    """F.linear with the scattered weight."""
+    return F.linear(x, dense_weight(values, flat, shape), bias)
