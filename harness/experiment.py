@@ -1,0 +1,103 @@
+"""The record of a study: builtin values only, so that it outlives every library.
+
+An Experiment holds Runs, a Run holds one row per epoch. It is pickled (the documented format) and
+written beside it as the same JSON. This module is where the pickles point to: keep the names.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas
+
+SCHEMA = 1
+DONE, FAILED = "done", "failed"
+
+
+@dataclass
+class Run:
+    """One arm trained with one seed.
+
+    `rows`: one dict per epoch. `facts`: what does not change with the epoch (parameters, FLOPs).
+    `provenance`: key into the experiment's table of provenances.
+    """
+
+    arm: str
+    seed: int
+    key: str
+    config: dict[str, Any]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    status: str = DONE
+    error: str | None = None
+    provenance: str | None = None
+
+
+@dataclass
+class Experiment:
+    """All runs of one plan of one folder."""
+
+    folder: str
+    plan: str
+    question: str = ""
+    runs: list[Run] = field(default_factory=list)
+    provenance: dict[str, dict[str, Any]] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    def done(self) -> list[Run]:
+        """The runs that ended well."""
+        return [run for run in self.runs if run.status == DONE]
+
+    def arms(self) -> list[str]:
+        """Names of the arms, in the order of the plan."""
+        return list(dict.fromkeys(run.arm for run in self.runs))
+
+    def final(self, arm: str, metric: str) -> dict[int, float]:
+        """Value of `metric` in the last epoch, by seed."""
+        runs = [run for run in self.done() if run.arm == arm and run.rows]
+        return {run.seed: run.rows[-1][metric] for run in runs if metric in run.rows[-1]}
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """One line per arm, seed and epoch, with config and facts as further columns."""
+        import pandas
+
+        lines = [
+            {"arm": r.arm, "seed": r.seed, "status": r.status, **r.config, **r.facts, **row}
+            for r in self.runs
+            for row in r.rows or [{}]
+        ]
+        return pandas.DataFrame(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dicts and lists, as the JSON has them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Experiment":
+        """The inverse of to_dict; says so if the file is of a later schema or no record at all."""
+        schema = content.get("schema")
+        if not isinstance(schema, int) or "runs" not in content:
+            raise ValueError("this is not an Experiment: it has no `schema` number and no `runs`")
+        if schema > SCHEMA:
+            raise ValueError(f"schema {schema} is newer than this code's {SCHEMA}: update the code")
+        known = {f.name for f in fields(cls)}
+        content = {k: v for k, v in content.items() if k in known}
+        return cls(**{**content, "runs": [Run(**run) for run in content["runs"]]})
+
+
+def plain(value: Any, where: str = "record") -> Any:
+    """The value as builtin types; NaN and infinity become None, as JSON has neither.
+
+    Raises:
+        TypeError: names the place of the first value that is no builtin (a tensor, a Path, ...).
+    """
+    if isinstance(value, dict):
+        return {str(k): plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    if type(value) is float:
+        return value if math.isfinite(value) else None
+    if value is None or type(value) in (bool, int, str):
+        return value
+    raise TypeError(f"{where} is a {type(value).__name__}; a record holds builtin values only")

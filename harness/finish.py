@@ -1,0 +1,63 @@
+"""The end of a call: figures, report, table, and where they are."""
+
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import report, table
+from harness.experiment import Experiment
+from harness.study import Study
+
+
+def finish(
+    study: Study, whole: Experiment, elsewhere: Sequence[str], quiet: bool, as_json: bool
+) -> int:
+    """Write what the aggregate shows and say so; 1 if any run failed."""
+    figures = draw(study, whole)
+    page = report.write(study, whole)
+    failed = table.failures(whole)
+    lines = table.summarize(whole, study.plan.metric)
+    found = table.differences(whole, study.plan)
+    if as_json:
+        document = {
+            "folder": study.folder,
+            "plan": study.name,
+            "metric": study.plan.metric,
+            "table": lines,
+            "comparisons": [
+                {"name": f"{d.first} - {d.second}", "verdict": d.verdict, **vars(d.interval)}
+                for d in found
+            ],
+            "failed": failed,
+            "paths": [str(p) for p in (study.out / "experiment.json", page, *figures)],
+        }
+        print(json.dumps(document))
+    elif not quiet:
+        table.show(f"{study.folder} {study.name}", *table.cells(lines))
+        for d in found:
+            print(f"{d.verdict}: {d.interval.text(100, 2)} points")
+        for path in (study.out / "experiment.json", *figures, page):
+            print(path)
+    if elsewhere:
+        print(f"left to another process that runs them now: {', '.join(elsewhere)}", file=sys.stderr)
+    for text in failed:
+        print(f"failed: {text}", file=sys.stderr)
+    if failed:
+        print(f"try the failed runs again with: {report.reproduce(study)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def draw(study: Study, whole: Experiment) -> list[Path]:
+    """The folder's own figures, if it has a plot module, in the study's folder."""
+    from harness import figure
+
+    name = f"{study.folder}.plot_{study.folder}_experiments"
+    if importlib.util.find_spec(name) is None or not whole.done():
+        return []
+    paths = []
+    for stem, fig, data in importlib.import_module(name).figures(whole):
+        paths += figure.save(fig, study.out / stem, data)
+    return paths

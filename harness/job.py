@@ -1,0 +1,63 @@
+"""What a run needs besides its config: a device, the data, and a place to go on from.
+
+    def train(config, seed, job):
+        ...
+        start = job.attach(net=net, optimizer=optimizer)    # 0, or the epochs a checkpoint has done
+        for epoch in range(start, config.epochs):
+            ...
+            yield row                                       # the runner saves job.state() here
+
+The trainer says what its state is and never writes a file; the runner writes and knows no model.
+"""
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import store
+
+
+@dataclass
+class Job:
+    """Everything of a run that is not science. `progress` (0 to 1 within an epoch) is for the bar."""
+
+    device: str = "cpu"
+    data_root: str | None = None
+    saved: dict[str, Any] | None = None
+    progress: float = 0.0
+    parts: dict[str, Any] = field(default_factory=dict)
+
+    def attach(self, **parts: Any) -> int:
+        """Register objects that have a state_dict; restore them if there is a checkpoint."""
+        self.parts = parts
+        if self.saved is None:
+            return 0
+        for name, part in parts.items():
+            part.load_state_dict(self.saved["parts"][name])
+        return self.saved["epochs"]
+
+    def state(self, epochs: int, **more: Any) -> dict[str, Any]:
+        """What a checkpoint holds after so many epochs."""
+        return {"epochs": epochs, "parts": {k: p.state_dict() for k, p in self.parts.items()}, **more}
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write the state as a whole or not at all."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    store.write(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The state, tensors and builtin values only; None where there is none."""
+    import torch
+
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, weights_only=True)
+    except Exception as error:
+        raise ValueError(f"checkpoint {path} is damaged ({error}): delete it to start over") from None

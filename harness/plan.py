@@ -1,0 +1,86 @@
+"""A plan: the question, the arms that answer it, and how often each is repeated.
+
+A plan may hold anything and is never pickled; what it makes, the Experiment, holds data only.
+Each arm is a frozen dataclass. The name of its folder carries a hash of the fields that differ
+from their defaults, so that a new knob with a default does not orphan old results.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any
+
+from harness.experiment import plain
+from harness.names import check
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One study.
+
+    `minutes` is the estimate for all of it on 2 cores; `expect` the result to compare with;
+    `compare` the pairs of arms whose difference, paired by seed, is reported.
+    """
+
+    question: str
+    arms: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    minutes: float
+    expect: str = ""
+    compare: tuple[tuple[str, str], ...] = ()
+    metric: str = "test_accuracy"
+
+    def shared(self) -> dict[str, Any]:
+        """The fields on which all arms agree: those that an override may change."""
+        first, *rest = [as_dict(config) for config in self.arms.values()]
+        return {k: v for k, v in first.items() if all(other[k] == v for other in rest)}
+
+    def override(self, changes: Mapping[str, Any]) -> "Plan":
+        """The same plan with some shared fields changed in every arm."""
+        for name in changes:
+            check("override", name, self.shared())
+        return replace(self, arms={k: replace(v, **changes) for k, v in self.arms.items()})
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """The config as builtin values."""
+    return plain(asdict(config), type(config).__name__)
+
+
+def non_defaults(config: Any) -> dict[str, Any]:
+    """The fields that differ from their defaults."""
+    defaults = {f.name: f.default for f in fields(config) if f.default is not MISSING}
+    values = as_dict(config)
+    return {k: v for k, v in values.items() if k not in defaults or v != plain(defaults[k])}
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits of a mapping of builtin values."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def arm_key(name: str, config: Any) -> str:
+    """Name of the arm's folder: `<arm>-<hash of the non-default fields>`."""
+    return f"{name}-{digest(non_defaults(config))}"
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds as typed: "5" is the first five (0 to 4), "3-7" a range, "0,2,9" a list."""
+    try:
+        if text.isdigit():
+            seeds = list(range(int(text)))
+        elif "," not in text and "-" in text:
+            low, high = map(int, text.split("-"))
+            seeds = list(range(low, high + 1))
+        else:
+            seeds = [int(part) for part in text.split(",") if part]
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0:
+        raise ValueError(
+            f"--seeds got {text!r}; expected a count such as 5 (seeds 0 to 4), a range such as 3-7, "
+            "or a list such as 0,2,9"
+        )
+    return tuple(dict.fromkeys(seeds))

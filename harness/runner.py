@@ -1,0 +1,164 @@
+"""Runs a study: every arm, its seeds side by side, resuming what an earlier call left.
+
+A folder's train module offers
+
+    train_stack(config, seeds, job) -> rows of all seeds, a list per epoch       or
+    train(config, seed, job)        -> rows of one seed, a dict per epoch
+    describe(config, job)           -> facts that do not change with the epoch   (optional)
+
+For each group of seeds:  claim -> restore -> { row, checkpoint } per epoch -> run.json -> release.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness import store
+from harness.data import DataError
+from harness.experiment import FAILED, Experiment, Run
+from harness.job import Job, load_checkpoint, save_checkpoint
+from harness.plan import as_dict
+from harness.provenance import collect as collect_provenance
+from harness.study import Study
+
+
+class Show(Protocol):
+    """Where a sweep is seen: a bar, plain lines, or nowhere."""
+
+    def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None: ...
+    def rows(self, arm: str, rows: list[dict[str, Any]]) -> None: ...
+    def end(self, arm: str, note: str = "") -> None: ...
+
+
+@dataclass
+class Sweep:
+    """One call: which seeds and arms of a study, where, and who watches."""
+
+    study: Study
+    trainer: Any
+    seeds: tuple[int, ...]
+    arms: tuple[str, ...]
+    show: Show
+    device: str = "cpu"
+    data_root: str | None = None
+    checkpoint_every: float = 5.0
+    live: Any = None  # called with the experiment so far, after each epoch
+    provenance: str = ""
+    elsewhere: list[str] = field(default_factory=list)
+
+    def run(self) -> Experiment:
+        """Everything that is not done yet; whatever happens, the aggregate is written at the end."""
+        whole = self.study.collect()
+        try:
+            for arm in self.arms:
+                self._arm(arm, whole)
+        finally:
+            whole = self.study.save()
+        return whole
+
+    def _arm(self, arm: str, whole: Experiment) -> None:
+        with ExitStack() as holds:
+            mine = []
+            for seed in self.study.to_do(arm, self.seeds, whole):
+                folder = self.study.seed_dir(arm, seed)
+                if not holds.enter_context(store.claim(folder)):
+                    self.elsewhere.append(f"{arm} seed {seed}")
+                elif not _finished_meanwhile(folder):
+                    mine.append(seed)
+            for seeds, saved in self._groups(arm, mine):
+                self._group(arm, seeds, saved)
+
+    def _groups(self, arm: str, mine: list[int]) -> Iterator[tuple[list[int], dict | None]]:
+        """Groups with a checkpoint first, as they were; the remaining seeds as one new group."""
+        for path in sorted(self.study.arm_dir(arm).glob("group-*.pt")):
+            saved = load_checkpoint(path)
+            if saved and set(saved["seeds"]) <= set(mine):
+                mine = [seed for seed in mine if seed not in saved["seeds"]]
+                yield saved["seeds"], saved
+        together = hasattr(self.trainer, "train_stack")
+        for seeds in [mine] if together and mine else [[seed] for seed in mine]:
+            yield seeds, None
+
+    def _group(self, arm: str, seeds: list[int], saved: dict | None) -> None:
+        config = self.study.plan.arms[arm]
+        job = Job(self.device, self.data_root, saved)
+        runs = [self._open(arm, seed, (saved or {}).get("rows", {})) for seed in seeds]
+        self.show.begin(arm, seeds, config.epochs, job)
+        try:
+            self._train(arm, config, runs, job)
+        except (DataError, OSError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            for run in runs:
+                run.error = run.error or f"{type(error).__name__}: {error}"
+        for run in runs:
+            run.status = FAILED if run.error else run.status
+            store.save_run(run, self.study.seed_dir(arm, run.seed))
+        self.study.checkpoint(arm, seeds).unlink(missing_ok=True)
+        errors = sorted({run.error for run in runs if run.error})
+        self.show.end(arm, f"FAILED: {'; '.join(errors)}" if errors else "")
+
+    def _open(self, arm: str, seed: int, rows: dict[int, list]) -> Run:
+        folder = self.study.seed_dir(arm, seed)
+        store.check_config(folder, as_dict(self.study.plan.arms[arm]))
+        run = self.study.new_run(arm, seed)
+        run.rows = list(rows.get(seed, []))
+        run.error = run.rows[-1].get("failed") if run.rows else None
+        store.write(folder / "metrics.jsonl", "".join(map(store.to_json, run.rows)))
+        return run
+
+    def _train(self, arm: str, config: Any, runs: list[Run], job: Job) -> None:
+        self._sign(runs)
+        describe = getattr(self.trainer, "describe", None)
+        facts = describe(config, job) if describe else {}
+        for run in runs:
+            run.facts = facts
+        path = self.study.checkpoint(arm, [run.seed for run in runs])
+        last = time.monotonic()
+        for rows in _rows(self.trainer, config, [run.seed for run in runs], job):
+            for run, row in zip(runs, rows, strict=True):
+                self._record(run, row)
+            self.show.rows(arm, rows)
+            if all(run.error for run in runs):
+                break
+            if time.monotonic() - last >= self.checkpoint_every:
+                save_checkpoint(path, _checkpoint(runs, job))
+                last = time.monotonic()
+            if self.live:
+                self.live(runs)
+
+    def _sign(self, runs: list[Run]) -> None:
+        if not self.provenance:
+            self.provenance = self.study.save_provenance(collect_provenance(self.device))
+        for run in runs:
+            run.provenance = self.provenance
+
+    def _record(self, run: Run, row: dict[str, Any]) -> None:
+        if run.error:
+            return
+        run.rows.append(row)
+        run.error = row.get("failed")
+        store.append_row(self.study.seed_dir(run.arm, run.seed), row)
+
+
+def _rows(trainer: Any, config: Any, seeds: list[int], job: Job) -> Iterator[list[dict[str, Any]]]:
+    """Lists of rows from either kind of trainer (without train_stack, groups are of one)."""
+    if hasattr(trainer, "train_stack"):
+        yield from trainer.train_stack(config, seeds, job)
+        return
+    assert len(seeds) == 1, seeds
+    yield from ([row] for row in trainer.train(config, seeds[0], job))
+
+
+def _checkpoint(runs: list[Run], job: Job) -> dict[str, Any]:
+    epochs = max(len(run.rows) for run in runs)
+    seeds = [run.seed for run in runs]
+    return job.state(epochs, seeds=seeds, rows={run.seed: run.rows for run in runs})
+
+
+def _finished_meanwhile(folder: Path) -> bool:
+    run = store.load_run(folder)
+    return run is not None and run.status != FAILED

@@ -1,0 +1,97 @@
+"""Many modules of one kind as one module with a leading axis: seeds, members, workers.
+
+    stack([a, b, c])(x)        x (3, batch, ...)  ->  (3, batch, ...)        slice i sees module i
+
+A module may say how itself (`stack(cls, modules)`); Sequential goes inside; Linear is one batched
+product; modules without parameters are used as they are where they act element by element; the
+rest goes through vmap, and what vmap refuses through a loop.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout)
+NO_VMAP = (nn.RNNBase, nn.RNNCellBase)  # torch has no batching rule for them
+
+
+def stack(modules: Sequence[nn.Module]) -> nn.Module:
+    """One module whose parameters carry a leading axis of len(modules); values are copied."""
+    first = modules[0]
+    kind = type(first)
+    if any(type(m) is not kind for m in modules):
+        names = ", ".join(sorted({type(m).__name__ for m in modules}))
+        raise ValueError(f"only modules of one class can be stacked, got {names}")
+    own = getattr(kind, "stack", None)
+    if own is not None:
+        return own(modules)
+    if kind is nn.Sequential:
+        return nn.Sequential(*[stack(layers) for layers in zip(*modules, strict=True)])
+    if kind is nn.Linear:
+        return StackedLinear(modules)
+    if kind in ELEMENTWISE:
+        return first
+    looped = any(isinstance(m, NO_VMAP) for m in first.modules())
+    return Loop(modules) if looped else Vmapped(modules)
+
+
+class StackedLinear(nn.Module):
+    """(members, batch, in) to (members, batch, out) in one product."""
+
+    def __init__(self, layers: Sequence[nn.Module]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.stack([m.get_parameter("weight").detach() for m in layers]))
+        biases = [m.bias.detach() for m in layers if isinstance(m.bias, torch.Tensor)]
+        self.bias = nn.Parameter(torch.stack(biases).unsqueeze(1)) if biases else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Each member reads its own slice of x."""
+        if self.bias is None:
+            return torch.bmm(x, self.weight.mT)
+        return torch.baddbmm(self.bias, x, self.weight.mT)
+
+
+class Vmapped(nn.Module):
+    """Any module without data-dependent control flow, by torch.func.vmap."""
+
+    def __init__(self, modules: Sequence[nn.Module]):
+        super().__init__()
+        params, buffers = torch.func.stack_module_state(list(modules))  # pyright: ignore
+        self.params = nn.ParameterDict({_key(k): v for k, v in params.items()})
+        for name, value in buffers.items():
+            self.register_buffer(_key(name), value)
+        self.names = list(params), list(buffers)
+        self.members = len(modules)
+        # Held outside the module tree: only its code is wanted, its parameters are stand-ins.
+        object.__setattr__(self, "template", modules[0])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Each member reads its own slice of x."""
+        params = {k: self.params[_key(k)] for k in self.names[0]}
+        buffers = {k: getattr(self, _key(k)) for k in self.names[1]}
+        self.template.train(self.training)
+
+        def one(p, b, slice_):
+            return torch.func.functional_call(self.template, {**p, **b}, (slice_,))
+
+        mapped = torch.vmap(one, randomness="different", in_dims=(0, 0, 0))
+        if not params and not buffers:
+            return torch.vmap(self.template, randomness="different")(x)
+        return mapped(params, buffers, x)
+
+
+class Loop(nn.Module):
+    """One after the other; what is always right."""
+
+    def __init__(self, modules: Sequence[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(modules)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Each member reads its own slice of x."""
+        return torch.stack([m(part) for m, part in zip(self.members, x, strict=True)])
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "__")

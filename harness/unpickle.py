@@ -1,0 +1,93 @@
+"""Reading pickles by an allow-list: a pickle is a program, and this runs only known words of it.
+
+Allowed are our two record classes and, for dumps of the original IDDL project, its `Experiment`
+(numpy arrays in a module named `experiment`), numpy's array rebuilders and torch.device; both of
+the latter become plain data here. Every other name is refused, whatever the file wants with it.
+"""
+
+import pickle
+from typing import Any, BinaryIO
+
+from harness.experiment import Experiment, Run, plain
+
+
+class LegacyExperiment:
+    """Stands in for the class that the original project pickled; holds its attributes, runs nothing."""
+
+    def __setstate__(self, state: dict[str, Any]):
+        self.__dict__.update(state)
+
+    def convert(self) -> Experiment:
+        """As our record: one run per model, one seed (unknown, written as 0), no provenance."""
+        names = [str(name) for name in self.model_name_array]  # pyright: ignore
+        seconds = [float(t) for t in self.time_array]  # pyright: ignore
+        runs = []
+        for name, accuracy, loss, total in zip(
+            names, self.acc_ndarray, self.loss_ndarray, seconds, strict=True  # pyright: ignore
+        ):
+            rows = [
+                {"epoch": i + 1, "test_accuracy": float(a), "test_loss": float(e)}
+                for i, (a, e) in enumerate(zip(accuracy, loss, strict=True))
+            ]
+            runs.append(Run(name, 0, name, {}, rows, {"total_time": total}, provenance="original"))
+        note = {"original": {"note": "dump of the original IDDL project: one unseeded run per model"}}
+        return Experiment("mlp", "original", "the original project's dump", runs, note)
+
+
+def _device(*_args) -> str:
+    """torch.device of an old dump: where it ran does not matter any more."""
+    return "device"
+
+
+def _numpy_names() -> dict[tuple[str, str], Any]:
+    import numpy as np
+
+    core = getattr(np, "_core", None) or np.core
+    names = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+        names[module, "_reconstruct"] = core.multiarray._reconstruct  # pyright: ignore
+        names[module, "scalar"] = core.multiarray.scalar
+    return names
+
+
+class _Restricted(pickle.Unpickler):
+    ours = {
+        ("harness.experiment", "Experiment"): Experiment,
+        ("harness.experiment", "Run"): Run,
+        ("experiment", "Experiment"): LegacyExperiment,
+        ("torch", "device"): _device,
+        # How protocol 2 and older write "make an empty object of this class".
+        ("copy_reg", "_reconstructor"): lambda cls, *_: cls.__new__(cls),
+        ("copyreg", "_reconstructor"): lambda cls, *_: cls.__new__(cls),
+        ("builtins", "object"): object,
+        ("__builtin__", "object"): object,
+    }
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        allowed = self.ours
+        if module_name.split(".")[0] == "numpy":
+            allowed = _numpy_names()
+        if (module_name, global_name) not in allowed:
+            raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which is not allowed")
+        return allowed[module_name, global_name]
+
+
+def restricted_load(file: BinaryIO, name: str) -> Experiment:
+    """The record, with old dumps converted.
+
+    Raises:
+        ValueError: the file is damaged or asks for a name outside the list; nothing was run.
+    """
+    try:
+        record = _Restricted(file).load()
+        if isinstance(record, LegacyExperiment):
+            record = LegacyExperiment.convert(record)  # by class: the file may shadow its methods
+        if not isinstance(record, Experiment):
+            raise TypeError(f"it holds a {type(record).__name__}, expected an Experiment")
+        return Experiment.from_dict(plain(Experiment.to_dict(record)))
+    except Exception as error:  # a damaged pickle can raise anything; none of it is our bug
+        reason = f"{error}" or type(error).__name__
+        raise ValueError(
+            f"{name} is not a record that can be trusted: {reason}. Nothing in it was run; "
+            "the same record as .json beside it is safe to read"
+        ) from None
