@@ -18,7 +18,7 @@ Families so far (a dict below; the name is the registry):
 
 import difflib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isqrt
@@ -36,6 +36,13 @@ class Pattern:
     indptr: np.ndarray
     indices: np.ndarray
     seed: int | None = None
+
+    def __post_init__(self):
+        for table in (self.indptr, self.indices):
+            table.setflags(write=False)
+
+    def __deepcopy__(self, memo):
+        return self  # nothing in it can change
 
     @property
     def nonzeros(self) -> int:
@@ -115,6 +122,15 @@ def random(v: int, b: int, seed: int | None = None) -> Pattern:
 def dense(v: int, b: int, seed: int | None = None) -> Pattern:
     """Every input to every output; the seed changes nothing."""
     return _from_flat("dense", (v, b), np.arange(v * b), seed)
+
+
+def diagonal(patterns: Sequence[Pattern]) -> Pattern:
+    """Several patterns of one size as blocks along the diagonal of one table."""
+    v, b, n = patterns[0].in_features, patterns[0].out_features, len(patterns)
+    starts = np.cumsum([0, *(p.nonzeros for p in patterns)])
+    indptr = [p.indptr[:-1] + start for p, start in zip(patterns, starts, strict=False)]
+    indices = [p.indices + i * v for i, p in enumerate(patterns)]
+    return Pattern("diagonal", n * v, n * b, np.concatenate([*indptr, starts[-1:]]), np.concatenate(indices))
 
 
 PATTERNS: dict[str, Callable[..., Pattern]] = {"iddl": iddl, "random": random, "dense": dense}

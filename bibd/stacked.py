@@ -1,11 +1,13 @@
 """Many sparse linear layers of one size as one batched product: seeds, ensemble members, workers."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from bibd import kernels
+from bibd.pattern import diagonal
 
 if TYPE_CHECKING:
     from bibd.linear import SparseLinear
@@ -19,15 +21,23 @@ class StackedSparseLinear(nn.Module):
 
     flat: torch.Tensor
 
-    def __init__(self, layers: "list[SparseLinear]"):
+    def __init__(self, layers: "Sequence[SparseLinear]"):
         super().__init__()
         self.shape = layers[0].shape
+        self.backend = layers[0].backend
+        self.pattern = diagonal([m.pattern for m in layers])
         self.weight = nn.Parameter(torch.stack([m.weight.detach() for m in layers]))
         biases = [m.bias.detach() for m in layers if m.bias is not None]
-        self.bias = nn.Parameter(torch.stack(biases).unsqueeze(1)) if biases else None
+        self.bias = nn.Parameter(torch.stack(biases).unsqueeze(2)) if biases else None
         self.register_buffer("flat", torch.stack([m.flat for m in layers]), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
-        weight = kernels.dense_weight(self.weight, self.flat, self.shape).mT
-        return torch.bmm(x, weight) if self.bias is None else torch.baddbmm(self.bias, x, weight)
+        possible = len(self.weight) * self.shape[0] * self.shape[1]
+        if kernels.choose(self.backend, x, possible) == "bag":
+            return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
+        weight = kernels.dense_weight(self.weight, self.flat, self.shape)
+        # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
+        if self.bias is None:
+            return torch.bmm(weight, x.mT).mT
+        return torch.baddbmm(self.bias, weight, x.mT).mT

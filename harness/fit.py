@@ -109,8 +109,7 @@ def _epoch(net, step: Step, data: Data, seeds, epoch: int, batch_size: int, job:
     steps = math.ceil(n / batch_size)
     orders = torch.stack([order(seed, epoch, n) for seed in seeds]).to(data.train_x.device)
     losses = []
-    for k in range(steps):
-        index = orders[:, k * batch_size : (k + 1) * batch_size]
+    for k, index in enumerate(orders.split(batch_size, dim=1)):
         losses.append(step(take(data.train_x, index), take(data.train_y, index)))
         job.progress = (k + 1) / steps
     return torch.stack(losses).cpu()

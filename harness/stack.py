@@ -43,13 +43,14 @@ class StackedLinear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.stack([m.get_parameter("weight").detach() for m in layers]))
         biases = [m.bias.detach() for m in layers if isinstance(m.bias, torch.Tensor)]
-        self.bias = nn.Parameter(torch.stack(biases).unsqueeze(1)) if biases else None
+        self.bias = nn.Parameter(torch.stack(biases).unsqueeze(2)) if biases else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
+        # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
         if self.bias is None:
-            return torch.bmm(x, self.weight.mT)
-        return torch.baddbmm(self.bias, x, self.weight.mT)
+            return torch.bmm(self.weight, x.mT).mT
+        return torch.baddbmm(self.bias, self.weight, x.mT).mT
 
 
 class Vmapped(nn.Module):

@@ -19,7 +19,7 @@ def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list
     """One row per seed and epoch."""
     data = read(config, job)
     sizes = data.shape[0], data.classes
-    optimizer = partial(torch.optim.SGD, lr=config.lr, momentum=config.momentum)
+    optimizer = partial(torch.optim.SGD, lr=config.lr, momentum=config.momentum, fused=True)
     net = stack([build(config, *sizes, seed) for seed in seeds]).to(job.device)
     alone = build(config, *sizes, seeds[0]).to(job.device)
     yield from fit(

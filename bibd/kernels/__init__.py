@@ -3,19 +3,19 @@
     dense   scatter the values into a full weight, then F.linear. Every torch transform works.
     bag     read only the connections: embedding_bag forward, sampled_addmm backward. CPU.
     auto    bag where it is the faster of the two by a wide margin (measured on two x86 cores, from
-            about 64k possible connections on: 784x784 5x to 30x, 4096x4096 30x to 100x) and only
+            about 256k possible connections on: 784x784 5x to 30x, 4096x4096 30x to 100x) and only
             in plain eager mode; dense under torch.func, torch.compile, autocast and on devices.
 """
 
 import torch
 
-from bibd.kernels.bag import bag_linear
+from bibd.kernels.bag import bag_linear, bag_stacked
 from bibd.kernels.dense import dense_linear, dense_weight
 
-__all__ = ["BACKENDS", "bag_linear", "choose", "dense_linear", "dense_weight"]
+__all__ = ["BACKENDS", "bag_linear", "bag_stacked", "choose", "dense_linear", "dense_weight"]
 
 BACKENDS = ("auto", "dense", "bag")
-BAG_FROM = 1 << 16  # possible connections (in * out)
+BAG_FROM = 1 << 18  # possible connections (in * out, times members of a stack)
 
 
 def choose(backend: str, x: torch.Tensor, possible: int) -> str:

@@ -5,6 +5,8 @@ With X the inputs as columns (in, batch), one output row is a weighted bag of in
     Y[r] = sum over c in row r of  value[r, c] * X[c]           embedding_bag over the table
     dX[c] = sum over r in column c of  value[r, c] * dY[r]      embedding_bag over its transpose
     dvalue[r, c] = dY[r] . X[c]                                 sampled_addmm on the table
+
+Layers side by side (a stack) are one table with their tables along its diagonal.
 """
 
 import warnings
@@ -36,17 +38,21 @@ _tables: WeakKeyDictionary[Pattern, Table] = WeakKeyDictionary()
 def table(pattern: Pattern) -> Table:
     """The index tensors of a pattern, built once and shared by every layer that holds it."""
     if pattern not in _tables:
-        cols, rows = torch.tensor(pattern.indices), torch.tensor(pattern.rows)
-        order = torch.argsort(cols, stable=True)
-        counts = torch.bincount(cols, minlength=pattern.in_features)
-        t_indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        shape = (pattern.out_features, pattern.in_features)
-        indptr, flat = torch.tensor(pattern.indptr), torch.tensor(pattern.flat)
-        _tables[pattern] = Table(shape, flat, indptr, cols, t_indptr, rows[order], order)
-        with warnings.catch_warnings():  # torch says once in a process that CSR tensors are beta
-            warnings.simplefilter("ignore")
-            _frame(_tables[pattern], torch.zeros(len(cols)))
+        _tables[pattern] = _build(pattern)
     return _tables[pattern]
+
+
+def _build(p: Pattern) -> Table:
+    cols, rows = torch.tensor(p.indices), torch.tensor(p.rows)
+    order = torch.argsort(cols, stable=True)
+    counts = torch.bincount(cols, minlength=p.in_features)
+    t_indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    shape, flat, indptr = (p.out_features, p.in_features), torch.tensor(p.flat), torch.tensor(p.indptr)
+    t = Table(shape, flat, indptr, cols, t_indptr, rows[order], order)
+    with warnings.catch_warnings():  # torch says once in a process that CSR tensors are beta
+        warnings.simplefilter("ignore")
+        _frame(t, torch.zeros(len(cols)))
+    return t
 
 
 def _frame(t: Table, values: torch.Tensor) -> torch.Tensor:
@@ -61,32 +67,46 @@ def _bags(indices, columns, indptr, values):
 
 
 class _Bag(torch.autograd.Function):
+    """(in, batch) to (out, batch)."""
+
     @staticmethod
     def forward(ctx, x, values, t):
         ctx.save_for_backward(x, values)
         ctx.table = t
-        return _bags(t.indices, x.t().contiguous(), t.indptr, values).t().contiguous()
+        return _bags(t.indices, x, t.indptr, values)
 
     @staticmethod
     def backward(ctx, *grads):
-        (grad,), (x, values), t = grads, ctx.saved_tensors, ctx.table
+        grad, (x, values), t = grads[0].contiguous(), ctx.saved_tensors, ctx.table
         if torch.is_grad_enabled():  # a second derivative is wanted: answer in differentiable terms
             weight = dense_weight(values, t.flat, t.shape)
-            return grad @ weight, (grad.t() @ x).flatten()[t.flat], None
+            return weight.t() @ grad, (grad @ x.t()).flatten()[t.flat], None
         grad_x = grad_values = None
-        columns = grad.t().contiguous()
         if ctx.needs_input_grad[0]:
-            grad_x = _bags(t.t_indices, columns, t.t_indptr, values[t.order]).t().contiguous()
+            grad_x = _bags(t.t_indices, grad, t.t_indptr, values[t.order])
         if ctx.needs_input_grad[1]:
             frame = _frame(t, values)
-            grad_values = torch.sparse.sampled_addmm(frame, columns, x, beta=0.0).values()
+            grad_values = torch.sparse.sampled_addmm(frame, grad, x.t(), beta=0.0).values()
         return grad_x, grad_values, None
 
 
 def bag_linear(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -> torch.Tensor:
     """What F.linear would return for the masked weight; x (..., in), on the CPU."""
-    t = table(pattern)
-    rows = x.reshape(-1, pattern.in_features)
-    y = _Bag.apply(rows, values, t) if len(rows) else x.new_zeros(0, pattern.out_features)
-    y = y if bias is None else y + bias
+    columns = x.reshape(-1, pattern.in_features).t().contiguous()
+    y = _product(columns, values, pattern).t()
+    y = y.contiguous() if bias is None else y + bias
     return y.reshape(*x.shape[:-1], pattern.out_features)
+
+
+def bag_stacked(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -> torch.Tensor:
+    """A stack: x (members, batch, in), values (members, nonzeros), bias (members, out, 1)."""
+    members, batch, width = x.shape
+    y = _product(x.mT.reshape(members * width, batch), values.flatten(), pattern)
+    y = y.view(members, -1, batch)
+    return (y if bias is None else y + bias).mT
+
+
+def _product(columns: torch.Tensor, values: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    if columns.shape[1] == 0:
+        return columns.new_zeros(pattern.out_features, 0)
+    return _Bag.apply(columns, values, table(pattern))  # pyright: ignore
