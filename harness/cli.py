@@ -14,13 +14,14 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+from harness import report, store
 from harness.names import unknown
 from harness.plan import Plan, parse_seeds
 from harness.study import Study
@@ -42,8 +43,14 @@ class Options:
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     results: Path = Path("results")
     """Folder that the results go to."""
+    jobs: int = 0
+    """Arms that train at a time, each in its own process; 0: what suits the plan and the cores."""
     checkpoint_every: float = 5.0
     """Seconds between checkpoints within a run."""
+    dump: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write this call's Experiment there, pickled."""
+    pid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the process id there."""
     dry_run: bool = False
     """Show folders and status of every run, and stop."""
     quiet: bool = False
@@ -155,7 +162,7 @@ def _plan(name: str, plan: Plan, folder: str, argv: list[str]) -> int:
     arms = options.arms or tuple(plan.arms)
     if options.dry_run:
         return _dry_run(study, arms, seeds, options.json)
-    return _run(study, arms, seeds, options)
+    return _run(study, arms, seeds, options, [name, *argv])
 
 
 def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options, dict[str, Any]]:
@@ -214,18 +221,58 @@ def _dry_run(study: Study, arms: Sequence[str], seeds: Sequence[int], as_json: b
     return 0
 
 
-def _run(study: Study, arms: Sequence[str], seeds: Sequence[int], options: Options) -> int:
-    from harness.runner import Sweep
-    from harness.show import make_show
+def _run(
+    study: Study, arms: Sequence[str], seeds: Sequence[int], options: Options, argv: Sequence[str]
+) -> int:
+    from harness import show as shows
+    from harness.finish import finish
 
-    quiet = options.quiet or options.json
     _check_writable(study.out)
-    if not quiet:
-        _banner(study, arms, seeds)
     if options.data_root:
         os.environ["IDDL_DATA"] = options.data_root
-    show = make_show(len(arms), quiet)
-    sweep = Sweep(
+    if os.environ.get("IDDL_MEMBER"):  # of a crew: tell the parent on stdout
+        _sweep(study, arms, seeds, options, shows.Events())
+        return 0
+    quiet = options.quiet or options.json
+    if not quiet:
+        _banner(study, arms, seeds)
+    if options.pid:
+        store.write(options.pid, f"{os.getpid()}\n")
+    show = shows.make_show(len(arms), quiet)
+    try:
+        _work(study, arms, seeds, options, show, argv)
+    finally:
+        show.close()
+        whole = study.save()
+        if options.dump and whole.runs:
+            store.dump(whole, options.dump)
+    left = [f"{a} seed {s}" for a in arms for s in study.to_do(a, tuple(seeds), whole)]
+    return finish(study, whole, left, options.quiet, options.json)
+
+
+def _work(study: Study, arms, seeds, options: Options, show, argv: Sequence[str]) -> None:
+    """What is to do, by a crew or in this process."""
+    from harness.crew import Crew, crew_size
+
+    whole = study.collect()
+    busy = [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)]
+    threads, cores = study.plan.threads, cores_here()
+    size = crew_size(options.jobs, threads, cores, len(busy))
+    if size < 2:
+        if busy:
+            _sweep(study, busy, seeds, options, show)
+        return
+    command = [sys.executable, "-m", study.folder, *argv, "--jobs", "1"]
+    threads = threads or max(1, cores // size)
+    if Crew(study, size, threads, show, report.Live(study)).run(command) == 2:
+        raise ValueError("no arm could run; the reason stands above")
+
+
+def _sweep(study: Study, arms, seeds, options: Options, show) -> None:
+    from harness.runner import Sweep
+    from harness.show import Events
+
+    Sweep(
         study,
         importlib.import_module(f"{study.folder}.train"),
         tuple(seeds),
@@ -234,21 +281,15 @@ def _run(study: Study, arms: Sequence[str], seeds: Sequence[int], options: Optio
         device=pick_device(options.device),
         data_root=options.data_root,
         checkpoint_every=options.checkpoint_every,
-        live=_live(study),
-    )
-    try:
-        whole = sweep.run()
-    finally:
-        show.close()
-    from harness.finish import finish
-
-    return finish(study, whole, sweep.elsewhere, options.quiet, options.json)
+        live=None if isinstance(show, Events) else report.Live(study),
+    ).run()
 
 
-def _live(study: Study) -> Callable[[Any], None]:
-    from harness.report import Live
-
-    return Live(study)
+def cores_here() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _banner(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> None:

@@ -13,7 +13,7 @@ from harness.study import Study
 
 
 def finish(
-    study: Study, whole: Experiment, elsewhere: Sequence[str], quiet: bool, as_json: bool
+    study: Study, whole: Experiment, left: Sequence[str], quiet: bool, as_json: bool
 ) -> int:
     """Write what the aggregate shows and say so; 1 if any run failed."""
     figures = draw(study, whole)
@@ -41,12 +41,13 @@ def finish(
             print(f"{d.verdict}: {d.interval.text(100, 2)} points")
         for path in (study.out / "experiment.json", *figures, page):
             print(path)
-    if elsewhere:
-        print(f"left to another process that runs them now: {', '.join(elsewhere)}", file=sys.stderr)
     for text in failed:
         print(f"failed: {text}", file=sys.stderr)
     if failed:
         print(f"try the failed runs again with: {report.reproduce(study)}", file=sys.stderr)
+    open_runs = len(left) - len(failed)
+    if open_runs > 0:
+        print(f"{open_runs} runs are not done (another process has them)", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -20,7 +20,8 @@ class Plan:
     """One study.
 
     `minutes` is the estimate for all of it on 2 cores; `expect` the result to compare with;
-    `compare` the pairs of arms whose difference, paired by seed, is reported.
+    `compare` the pairs of arms whose difference, paired by seed, is reported; `threads` how many an
+    arm can use well (small nets: 1, and several arms at a time; None: all of them, one arm).
     """
 
     question: str
@@ -30,6 +31,7 @@ class Plan:
     expect: str = ""
     compare: tuple[tuple[str, str], ...] = ()
     metric: str = "test_accuracy"
+    threads: int | None = None
 
     def shared(self) -> dict[str, Any]:
         """The fields on which all arms agree: those that an override may change."""

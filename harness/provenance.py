@@ -87,7 +87,8 @@ def cpu_name() -> str:
 def _torch_state(device: str) -> dict:
     import torch
 
-    state = {"threads": torch.get_num_threads()}
+    jobs = int(os.environ.get("IDDL_JOBS", "1"))  # arms that train side by side; see harness.crew
+    state = {"threads": torch.get_num_threads(), "jobs": jobs}
     if device.startswith("cuda"):
         state["gpu"] = torch.cuda.get_device_name(device)
     return state

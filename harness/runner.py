@@ -12,9 +12,9 @@ For each group of seeds:  claim -> restore -> { row, checkpoint } per epoch -> r
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harness import store
 from harness.data import DataError
@@ -22,15 +22,8 @@ from harness.experiment import FAILED, Experiment, Run
 from harness.job import Job, load_checkpoint, save_checkpoint
 from harness.plan import as_dict
 from harness.provenance import collect as collect_provenance
+from harness.show import Quiet
 from harness.study import Study
-
-
-class Show(Protocol):
-    """Where a sweep is seen: a bar, plain lines, or nowhere."""
-
-    def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None: ...
-    def rows(self, arm: str, rows: list[dict[str, Any]]) -> None: ...
-    def end(self, arm: str, note: str = "") -> None: ...
 
 
 @dataclass
@@ -41,13 +34,12 @@ class Sweep:
     trainer: Any
     seeds: tuple[int, ...]
     arms: tuple[str, ...]
-    show: Show
+    show: Quiet
     device: str = "cpu"
     data_root: str | None = None
     checkpoint_every: float = 5.0
     live: Any = None  # called with the experiment so far, after each epoch
     provenance: str = ""
-    elsewhere: list[str] = field(default_factory=list)
 
     def run(self) -> Experiment:
         """Everything that is not done yet; whatever happens, the aggregate is written at the end."""
@@ -61,15 +53,19 @@ class Sweep:
 
     def _arm(self, arm: str, whole: Experiment) -> None:
         with ExitStack() as holds:
-            mine = []
-            for seed in self.study.to_do(arm, self.seeds, whole):
-                folder = self.study.seed_dir(arm, seed)
-                if not holds.enter_context(store.claim(folder)):
-                    self.elsewhere.append(f"{arm} seed {seed}")
-                elif not _finished_meanwhile(folder):
-                    mine.append(seed)
+            mine = self._claim(arm, holds, whole)
             for seeds, saved in self._groups(arm, mine):
                 self._group(arm, seeds, saved)
+
+    def _claim(self, arm: str, holds: ExitStack, whole: Experiment) -> list[int]:
+        """The open seeds that no other process has; all at once, so that groups stay whole."""
+        mine = []
+        with store.locked(self.study.arm_dir(arm) / ".lock"):
+            for seed in self.study.to_do(arm, self.seeds, whole):
+                folder = self.study.seed_dir(arm, seed)
+                if holds.enter_context(store.claim(folder)) and not _finished_meanwhile(folder):
+                    mine.append(seed)
+        return mine
 
     def _groups(self, arm: str, mine: list[int]) -> Iterator[tuple[list[int], dict | None]]:
         """Groups with a checkpoint first, as they were; the remaining seeds as one new group."""

@@ -1,9 +1,15 @@
-"""Who watches a sweep: bars on a terminal, plain lines in a log, or nobody. Always on stderr."""
+"""Who watches a sweep: bars on a terminal, plain lines in a log, a parent process, or nobody.
 
+Each is told begin, rows (once an epoch) and end for every arm that trains; several may at a time.
+People are told on stderr, so that stdout stays for results.
+"""
+
+import json
 import sys
 import time
 from typing import Any
 
+from harness.experiment import plain
 from harness.job import Job
 
 
@@ -23,89 +29,114 @@ class Quiet:
         """The sweep is over."""
 
 
+class Events(Quiet):
+    """A parent process, one JSON list per line on stdout."""
+
+    def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
+        """As told."""
+        done = (job.saved or {}).get("epochs", 0)
+        self._tell("begin", arm, seeds, epochs, done)
+
+    def rows(self, arm: str, rows: list[dict[str, Any]]) -> None:
+        """As told."""
+        self._tell("rows", arm, rows)
+
+    def end(self, arm: str, note: str = "") -> None:
+        """As told."""
+        self._tell("end", arm, note)
+
+    def _tell(self, *event: Any) -> None:
+        print(json.dumps(plain(event)), flush=True)
+
+
 class Lines(Quiet):
-    """One line per group, and one per epoch where epochs take long."""
+    """One line per group, and more where epochs take long."""
 
     def __init__(self, groups: int):
         self.groups, self.number = groups, 0
+        self.active: dict[str, dict[str, Any]] = {}
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
         """Remember when, to say how long."""
         self.number += 1
-        self.head = f"[{self.number}/{self.groups}] {arm} seeds {_span(seeds)}"
-        self.epochs, self.start, self.last, self.text = epochs, time.monotonic(), 0.0, ""
+        head = f"[{self.number}/{self.groups}] {arm} seeds {span(seeds)}"
+        now = time.monotonic()
+        self.active[arm] = {"head": head, "epochs": epochs, "start": now, "last": now, "text": ""}
 
     def rows(self, arm: str, rows: list[dict[str, Any]]) -> None:
         """At most one line in ten seconds."""
-        self.text = summary(rows)
-        if time.monotonic() - max(self.start, self.last) > 10:
-            self.last = time.monotonic()
-            print(f"{self.head} epoch {rows[0]['epoch']}/{self.epochs} {self.text}", file=sys.stderr)
+        a = self.active[arm]
+        a["text"] = summary(rows)
+        if time.monotonic() - a["last"] > 10:
+            a["last"] = time.monotonic()
+            self._say(f"{a['head']} epoch {rows[0]['epoch']}/{a['epochs']} {a['text']}")
 
     def end(self, arm: str, note: str = "") -> None:
         """The last values, or what went wrong."""
-        seconds = time.monotonic() - self.start
-        text = note or self.text
-        print(f"{self.head} done in {seconds:.1f} s  {text}", file=sys.stderr, flush=True)
+        a = self.active.pop(arm)
+        seconds = time.monotonic() - a["start"]
+        self._say(f"{a['head']} done in {seconds:.1f} s  {note or a['text']}")
+
+    def _say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
 
 class Bars(Quiet):
-    """One bar for the sweep, one for the arm that trains; it moves within an epoch too."""
+    """A bar for the sweep, and one per arm that trains; it moves within an epoch too."""
 
     def __init__(self, groups: int):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         class Live(Progress):
-            def get_renderables(inner):
+            def get_renderables(inner):  # noqa: N805
                 self.refresh()
                 yield from super().get_renderables()
 
         columns = (
-            TextColumn("{task.description:<28}"),
+            TextColumn("{task.description:<26}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[text]}"),
         )
-        self.job: Job | None = None
+        self.active: dict[str, dict[str, Any]] = {}
+        self.finished = 0
         self.progress = Live(*columns, console=Console(stderr=True), refresh_per_second=5)
         self.sweep = self.progress.add_task("all arms", total=groups, text="")
-        self.arm = self.progress.add_task("", total=1, text="", visible=False)
-        self.finished, self.epoch, self.epochs = 0, 0, 1
         self.progress.start()
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
-        """Reset the lower bar."""
-        self.job, self.epochs = job, epochs
-        self.epoch = (job.saved or {}).get("epochs", 0)
-        self.name = f"{arm} seeds {_span(seeds)}"
-        self.progress.reset(self.arm, description=self.name, text="", visible=True, total=epochs)
+        """Show a bar for this arm."""
+        task = self.progress.add_task(f"{arm} seeds {span(seeds)}", total=epochs, text="")
+        done = (job.saved or {}).get("epochs", 0)
+        self.active[arm] = {"task": task, "job": job, "epoch": done, "epochs": epochs}
 
     def rows(self, arm: str, rows: list[dict[str, Any]]) -> None:
         """Move it on by an epoch."""
-        self.epoch = rows[0]["epoch"]
-        assert self.job is not None
-        self.job.progress = 0.0
-        self.progress.update(self.arm, text=f"epoch {self.epoch}/{self.epochs} {summary(rows)}")
+        a = self.active[arm]
+        a["epoch"], a["job"].progress = rows[0]["epoch"], 0.0
+        text = f"epoch {a['epoch']}/{a['epochs']} {summary(rows)}"
+        self.progress.update(a["task"], text=text)
 
     def refresh(self) -> None:
-        """Called at each redraw: where the arm is within its epoch."""
-        within = self.job.progress if self.job else 0.0
-        done = min(self.epoch + within, self.epochs)
-        self.progress.update(self.arm, completed=done)
-        self.progress.update(self.sweep, completed=self.finished + (done / self.epochs) % 1)
+        """Called at each redraw: where the arms are within their epochs."""
+        share = 0.0
+        for a in list(self.active.values()):
+            done = a["epoch"] + a["job"].progress
+            share += done / a["epochs"]
+            self.progress.update(a["task"], completed=done)
+        self.progress.update(self.sweep, completed=self.finished + share)
 
     def end(self, arm: str, note: str = "") -> None:
-        """Count it."""
+        """Take the bar away; keep a line if something went wrong."""
         self.finished += 1
-        self.epoch, self.job = 0, None
+        self.progress.remove_task(self.active.pop(arm)["task"])
         if note:
-            self.progress.console.print(f"[bold]{self.name}[/] {note}", markup=True)
+            self.progress.console.print(f"{arm}: {note}", markup=False)
 
     def close(self) -> None:
-        """Leave the finished bars on the screen."""
-        self.progress.update(self.arm, visible=False)
+        """Leave the finished bar on the screen."""
         self.progress.stop()
 
 
@@ -126,7 +157,8 @@ def summary(rows: list[dict[str, Any]]) -> str:
     return " ".join(parts)
 
 
-def _span(seeds: list[int]) -> str:
+def span(seeds: list[int]) -> str:
+    """Such as 0-9, or 0,2,5."""
     if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]}-{seeds[-1]}"
     return ",".join(map(str, seeds))

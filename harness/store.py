@@ -86,12 +86,15 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged ({error}): delete it, or restore it from git") from None
 
 
-def save(experiment: Experiment, folder: Path) -> tuple[Path, Path]:
+def save(experiment: Experiment, folder: Path) -> None:
     """Write experiment.json and the same record as experiment.pkl."""
-    content = plain(experiment.to_dict())
-    pickled = pickle.dumps(Experiment.from_dict(content), protocol=4)
-    json_path = write(folder / "experiment.json", to_json(content))
-    return json_path, write(folder / "experiment.pkl", pickled)
+    write(folder / "experiment.json", to_json(experiment.to_dict()))
+    dump(experiment, folder / "experiment.pkl")
+
+
+def dump(experiment: Experiment, path: Path) -> None:
+    """Write the record as a pickle of builtin values and our two classes."""
+    write(path, pickle.dumps(Experiment.from_dict(plain(experiment.to_dict())), protocol=4))
 
 
 def load(path: str | Path) -> Experiment:

@@ -105,6 +105,7 @@ PLANS = {
         minutes=0.5,
         expect="Dense nets at 0.93 to 0.97; sparse ones below, by less the wider they are.",
         compare=SPARSE_PAIRS + DENSE_PAIRS,
+        threads=1,
     ),
     "paper": Plan(
         question="How much accuracy do sparse MLPs lose on MNIST, and does the pattern matter?",
@@ -113,6 +114,7 @@ PLANS = {
         minutes=3,
         expect="Published, one run each: 0.949 to 0.965 dense, 0.829 to 0.893 sparse.",
         compare=SPARSE_PAIRS + DENSE_PAIRS,
+        threads=1,
     ),
     "fashion": Plan(
         question="The same twelve models and settings on Fashion-MNIST.",
@@ -121,6 +123,7 @@ PLANS = {
         minutes=3,
         expect="Nothing published to compare with.",
         compare=SPARSE_PAIRS + DENSE_PAIRS,
+        threads=1,
     ),
     "notebook": Plan(
         question="The 112-56 MLP of the original notebook on MNIST.",
@@ -132,6 +135,7 @@ PLANS = {
         minutes=1.5,
         expect="Published, one run each: MLP 0.9689, B-MLP 0.8998, R-MLP 0.9004.",
         compare=(("B-MLP", "R-MLP"), ("B-MLP", "MLP")),
+        threads=1,
     ),
 }
 

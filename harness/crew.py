@@ -1,0 +1,124 @@
+"""Several processes on one sweep, each with few threads: faster than one with many for small nets.
+
+Every member is the same command once more. They share the work by claiming runs (harness.store),
+so there is nothing to divide; they tell what they do as lines on stdout (harness.show.Events).
+A member whose parent has died cannot tell any more, and ends: nothing is left behind.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+from harness.experiment import Run
+from harness.job import Job
+from harness.show import Quiet
+from harness.study import Study
+
+GRACE = 30.0  # seconds that members get to finish their writes after Ctrl-C
+
+
+class Crew:
+    """Runs `command` as `size` processes with `threads` threads each."""
+
+    def __init__(
+        self, study: Study, size: int, threads: int, show: Quiet, live: Callable[[Any], None]
+    ):
+        self.study, self.size, self.show, self.live = study, size, show, live
+        self.env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self.env |= {"IDDL_MEMBER": "1", "IDDL_JOBS": str(size)}
+        self.lock = threading.Lock()
+        self.running: dict[str, list[Run]] = {}
+
+    def run(self, command: Sequence[str]) -> int:
+        """Wait for all members; the worst of their exit statuses.
+
+        Raises:
+            KeyboardInterrupt: after the members have ended.
+        """
+        logs = [tempfile.TemporaryFile("w+") for _ in range(self.size)]
+        members = [self._start(command, log) for log in logs]
+        readers = [threading.Thread(target=self._listen, args=(m.stdout,)) for m in members]
+        for reader in readers:
+            reader.start()
+        try:
+            for member in members:
+                member.wait()
+        except BaseException:
+            self._stop(members)
+            raise
+        finally:
+            for reader in readers:
+                reader.join(GRACE)
+            status = max((m.returncode or 0 for m in members), default=0)
+            died = any(m.returncode not in (0, 1, 2, 130) for m in members)
+            self._repeat(logs, died)
+        return 1 if died else status
+
+    def _start(self, command: Sequence[str], log: IO[str]) -> subprocess.Popen:
+        # A session of its own: Ctrl-C reaches only the parent, which passes it on once.
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=self.env,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _stop(self, members: Sequence[subprocess.Popen]) -> None:
+        for member in members:
+            if member.poll() is None:
+                member.send_signal(signal.SIGINT)
+        for member in members:
+            try:
+                member.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                member.kill()
+                member.wait()
+
+    def _repeat(self, logs: Sequence[IO[str]], died: bool) -> None:
+        """Say once what members said on stderr (all of them meet the same missing file)."""
+        said = set()
+        for log in logs:
+            log.seek(0)
+            for line in log.read().splitlines():
+                if line not in said and "interrupted;" not in line and line.strip():
+                    said.add(line)
+                    print(line, file=sys.stderr)
+            log.close()
+        if died:
+            print("a process of this sweep was killed; its runs are listed as to do", file=sys.stderr)
+
+    def _listen(self, pipe: IO[str]) -> None:
+        with pipe:
+            for line in pipe:
+                with self.lock:
+                    self._event(*json.loads(line))
+
+    def _event(self, kind: str, arm: str, *rest: Any) -> None:
+        if kind == "begin":
+            seeds, epochs, done = rest
+            self.running[arm] = [self.study.new_run(arm, seed) for seed in seeds]
+            self.show.begin(arm, seeds, epochs, Job(saved={"epochs": done}))
+        elif kind == "rows":
+            for run, row in zip(self.running[arm], rest[0], strict=True):
+                run.rows.append(row)
+            self.show.rows(arm, rest[0])
+            self.live([run for runs in self.running.values() for run in runs])
+        else:
+            self.running.pop(arm, None)
+            self.show.end(arm, rest[0])
+
+
+def crew_size(jobs: int, threads: int | None, cores: int, arms: int) -> int:
+    """How many processes: as asked, or as many as the cores carry at this many threads each."""
+    if jobs:
+        return min(jobs, arms)
+    return max(1, min(cores // threads, arms)) if threads else 1
