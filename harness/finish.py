@@ -5,9 +5,9 @@ import importlib.util
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
-from harness import report, table
+from harness import figure, report, table
 from harness.experiment import Experiment
 from harness.study import Study
 
@@ -16,8 +16,9 @@ def finish(
     study: Study, whole: Experiment, left: Sequence[str], quiet: bool, as_json: bool
 ) -> int:
     """Write what the aggregate shows and say so; 1 if any run failed."""
-    figures = draw(study, whole)
-    page = report.write(study, whole)
+    pictures = draw(study, whole)
+    figures = [path for stem, fig, data in pictures for path in figure.save(fig, study.out / stem, data)]
+    page = report.write(study, whole, pictures=[fig for _, fig, _ in pictures])
     failed = table.failures(whole)
     lines = table.summarize(whole, study.plan.metric)
     found = table.differences(whole, study.plan)
@@ -51,14 +52,9 @@ def finish(
     return 1 if failed else 0
 
 
-def draw(study: Study, whole: Experiment) -> list[Path]:
-    """The folder's own figures, if it has a plot module, in the study's folder."""
-    from harness import figure
-
+def draw(study: Study, whole: Experiment) -> list[tuple[str, Any, Any]]:
+    """Name, figure and data of the folder's own pictures, if it has a plot module."""
     name = f"{study.folder}.plot_{study.folder}_experiments"
     if importlib.util.find_spec(name) is None or not whole.done():
         return []
-    paths = []
-    for stem, fig, data in importlib.import_module(name).figures(whole):
-        paths += figure.save(fig, study.out / stem, data)
-    return paths
+    return importlib.import_module(name).figures(whole)

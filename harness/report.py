@@ -7,6 +7,7 @@ import html
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import store, table
 from harness.experiment import DONE, Experiment, Run
@@ -19,12 +20,18 @@ table{border-collapse:collapse;font-size:.9rem}th,td{padding:.25rem .7rem;text-a
 th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #222}
 tr:nth-child(even){background:#f5f5f5}.scroll{overflow-x:auto}
 code,pre{background:#f2f2f2;padding:.1rem .3rem;white-space:pre-wrap;overflow-wrap:anywhere}
-svg{max-width:100%;height:auto}.fail{color:#a00}.small{font-size:.85rem;color:#555}
+figure{margin:2rem 0}svg{max-width:100%;height:auto}.fail{color:#a00}.small{font-size:.85rem;color:#555}
 """
 
 
-def write(study: Study, whole: Experiment, running: Sequence[Run] = (), figures: bool = True) -> Path:
-    """Write report.html into the study's folder; `running` are runs with some of their epochs."""
+def write(
+    study: Study, whole: Experiment, running: Sequence[Run] = (), pictures: Sequence[Any] = ()
+) -> Path:
+    """Write report.html into the study's folder.
+
+    `running` are runs with some of their epochs; `pictures` the study's own figures, which take
+    the place of the plain curves.
+    """
     shown = Experiment(whole.folder, whole.plan, whole.question, [*whole.runs], whole.provenance)
     shown.runs += [run for run in running if run.status == DONE]
     body = [
@@ -34,7 +41,7 @@ def write(study: Study, whole: Experiment, running: Sequence[Run] = (), figures:
         _results(study, whole),
         _comparisons(study, whole),
         _failures(study, whole),
-        _curves(study, shown) if figures else "",
+        _pictures(pictures) if pictures else _curves(study, shown),
         _provenance(study, whole),
     ]
     refresh = '<meta http-equiv="refresh" content="5">' if running else ""
@@ -122,6 +129,12 @@ def _failures(study: Study, whole: Experiment) -> str:
     items = "".join(f"<li>{_e(text)}</li>" for text in found)
     retry = f"<p>Try again with <code>{_e(reproduce(study))}</code></p>"
     return f'<h2 class="fail">Failed runs</h2><ul>{items}</ul>{retry}'
+
+
+def _pictures(pictures: Sequence[Any]) -> str:
+    from harness import figure
+
+    return "".join(f"<figure>{figure.svg(fig)}</figure>" for fig in pictures)
 
 
 def _curves(study: Study, shown: Experiment) -> str:

@@ -1,1 +1,242 @@
-def figures(whole): return []
+#!/usr/bin/env python3
+"""Draws a dump of the MLP study: `python plot_mlp_experiments.py [dump]`, the newest by default.
+
+Writes beside this script
+    mlp_experiments.{png,eps,json}               accuracy against connections, dense and sparse
+    mlp_experiments_sparse_only.{png,eps,json}   the same without the dense models
+    mlp_experiments_{accuracy,loss,train_loss}.{png,eps,json}   per epoch, a panel per size
+    log/mlp_experiments_plot_${BEGIN_TIME}.log   the table that it prints
+
+Also reads the original project's own dumps (through an allow-list of names; nothing is run).
+--publish writes the figures of a committed study into figure/ as well.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+HERE = Path(__file__).resolve().parent
+if not __package__:  # started as a script: the packages are one folder up
+    sys.path[:1] = [str(HERE.parent)]
+
+import tyro  # noqa: E402
+
+from harness import store  # noqa: E402
+from harness.experiment import Experiment  # noqa: E402
+from harness.stats import interval  # noqa: E402
+from mlp.experiments import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
+
+LABELS = {
+    "MLP": "dense (MLP)",
+    "B-MLP": "pattern iddl (B-MLP)",
+    "R-MLP": "random (R-MLP)",
+}
+METRICS = {"accuracy": "test_accuracy", "loss": "test_loss", "train_loss": "train_loss"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw a dump of the MLP study."""
+
+    dump: tyro.conf.Positional[Path | None] = None
+    """A dump (.p, .pkl) or a record (.json); default: the newest beside this script."""
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = HERE
+    """Where the figures go."""
+    publish: bool = False
+    """Also write them into figure/, named after the plan."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the script; 2 where the dump cannot be read."""
+    options = tyro.cli(Options, args=list(argv), config=(tyro.conf.FlagCreatePairsOff,))
+    try:
+        dump = options.dump or newest(HERE)
+        whole = store.load(dump)
+        text = "\n".join(table(whole))
+        print(text)
+        log(text, dump, options.out)
+        for path in draw(whole, options.out, options.publish):
+            print(path)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def newest(folder: Path) -> Path:
+    """The latest dump, by the time in its name."""
+    dumps = sorted(folder.glob("mlp_experiments_*.p"))
+    if not dumps:
+        raise FileNotFoundError(
+            f"no dump mlp_experiments_*.p in {folder}: run `bash mlp/run_mlp_experiments.sh` first, "
+            "or name a dump or a record (results/mlp/<plan>/experiment.json)"
+        )
+    return dumps[-1]
+
+
+def log(text: str, dump: Path, out: Path) -> None:
+    """Keep the table under the time of the run it shows."""
+    found = re.search(r"\d{8}_\d{6}", dump.name)
+    begin = found[0] if found else os.environ.get("BEGIN_TIME", f"{datetime.now():%Y%m%d_%H%M%S}")
+    store.write(out / "log" / f"mlp_experiments_plot_{begin}.log", text + "\n")
+
+
+def draw(whole: Experiment, out: Path, publish: bool) -> Iterator[Path]:
+    """Save all figures."""
+    from harness import figure
+
+    for stem, fig, data in figures(whole):
+        yield from figure.save(fig, out / stem, data)
+        if publish:
+            yield from figure.save(fig, HERE.parent / "figure" / f"{stem}_{whole.plan}", data)
+
+
+def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
+    """Name, figure and data of each picture."""
+    from harness import figure
+
+    everything, sparse = list(FAMILIES), ["B-MLP", "R-MLP"]
+    found = []
+    for stem, families in (("mlp_experiments", everything), ("mlp_experiments_sparse_only", sparse)):
+        data = {family: series(whole, family) for family in families}
+        data = {k: v for k, v in data.items() if v["connections"]}
+        if data:
+            note = stands_on(whole)
+            found.append((stem, _against_connections(data, note), {"note": note, "series": data}))
+    for stem, metric in METRICS.items():
+        arms = {arm: figure.by_epoch(whole, metric, arm) for arm in whole.arms()}
+        arms = {arm: data for arm, data in arms.items() if data}
+        if arms:
+            fig = _per_epoch(arms, metric.replace("_", " "), stands_on(whole))
+            found.append((f"mlp_experiments_{stem}", fig, {"note": stands_on(whole), "series": arms}))
+    return found
+
+
+def series(whole: Experiment, family: str) -> dict[str, list]:
+    """Connections and final accuracy of the sizes of one family, small to large."""
+    points = []
+    for arm in whole.arms():
+        values = whole.final(arm, "test_accuracy")
+        if _family(arm) == family and values:
+            points.append((connections(whole, arm), arm, interval(values.values())))
+    points.sort(key=lambda point: point[0])
+    return {
+        "connections": [n for n, _, _ in points],
+        "arm": [arm for _, arm, _ in points],
+        "mean": [i.mean for _, _, i in points],
+        "low": [i.low for _, _, i in points],
+        "high": [i.high for _, _, i in points],
+        "n": [i.n for _, _, i in points],
+    }
+
+
+def connections(whole: Experiment, arm: str) -> int:
+    """As recorded; for the original project's dumps, which lack it, as the name says."""
+    for run in whole.runs:
+        if run.arm == arm and "connections" in run.facts:
+            return run.facts["connections"]
+    from mlp.costs import costs
+
+    known = {line["name"]: line["connections"] for line in costs("paper", measured=False)}
+    if arm not in known:
+        raise ValueError(f"the dump has a model {arm!r}; expected one of {', '.join(known)}")
+    return known[arm]
+
+
+def stands_on(whole: Experiment) -> str:
+    """Data, split, epochs and seeds, to stand in every figure."""
+    run = next(iter(whole.done()))
+    seeds = len({r.seed for r in whole.done()})
+    data, split = run.config.get("data", "MNIST"), run.facts.get("split", "official test set")
+    word = "seed, no interval" if seeds == 1 else "seeds, 95 % intervals"
+    return f"{data} ({split}), {run.rows[-1]['epoch']} epochs, {seeds} {word}"
+
+
+def _against_connections(data: dict[str, dict], note: str):
+    from matplotlib.figure import Figure
+
+    from harness import figure
+
+    with figure.style():
+        fig = Figure(figsize=(7, 4.4))
+        ax = fig.add_subplot()
+        for family, s in data.items():
+            i = list(FAMILIES).index(family)
+            low = [m if v is None else v for m, v in zip(s["mean"], s["low"], strict=True)]
+            high = [m if v is None else v for m, v in zip(s["mean"], s["high"], strict=True)]
+            bars = [
+                [m - v for m, v in zip(s["mean"], low, strict=True)],
+                [v - m for m, v in zip(s["mean"], high, strict=True)],
+            ]
+            ax.errorbar(
+                s["connections"],
+                s["mean"],
+                yerr=bars,
+                color=figure.COLORS[i],
+                marker=figure.MARKERS[i],
+                linestyle=figure.LINES[i],
+                capsize=3,
+                label=LABELS.get(family, family),
+            )
+        if "MLP" in data and len(data) > 1:
+            ax.set_xscale("log")
+        ax.set(xlabel="connections (parameters without biases)", ylabel="test accuracy")
+        ax.set_title(note, fontsize=9, loc="left")
+        ax.legend()
+    return fig
+
+
+def _per_epoch(arms: dict[str, dict], label: str, note: str):
+    """One panel per size, with the families in the colours of the other figures."""
+    from matplotlib.figure import Figure
+
+    from harness import figure
+
+    panels: dict[str, list[str]] = {}
+    for arm in arms:
+        panels.setdefault(_size(arm), []).append(arm)
+    with figure.style():
+        fig = Figure(figsize=(max(4.5, 2.8 * len(panels)), 3.4))
+        axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        for ax, (size, members) in zip(axes, panels.items(), strict=True):
+            for arm in members:
+                family = _family(arm)
+                figure.band(ax, arms[arm], list(FAMILIES).index(family), LABELS[family])
+            ax.set(xlabel="epoch", title=f"hidden {size}" if size else "")
+            ax.xaxis.get_major_locator().set_params(integer=True)
+        axes[0].set_ylabel(label)
+        handles, labels = axes[0].get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower center", ncols=3)
+        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+    return fig
+
+
+def _family(arm: str) -> str:
+    return arm.rsplit("-3-", 1)[0]
+
+
+def _size(arm: str) -> str:
+    """Such as "16-20" for MLP-3-1; nothing for models that have one size."""
+    return "-".join(map(str, HIDDEN[f"3-{arm[-1]}"])) if "-3-" in arm else ""
+
+
+def table(whole: Experiment) -> Iterator[str]:
+    """The table as lines: our mean and interval beside the published single run."""
+    yield stands_on(whole)
+    yield f"{'model':<12} {'connections':>11}  {'accuracy':<28} published (one run)"
+    for arm in whole.arms():
+        values = whole.final(arm, "test_accuracy")
+        if values:
+            ours = interval(values.values()).text()
+            mnist = next(r for r in whole.runs if r.arm == arm).config.get("data") == "mnist"
+            old = f"{PUBLISHED[arm]:.4f}" if mnist and arm in PUBLISHED else "-"
+            yield f"{arm:<12} {connections(whole, arm):>11,}  {ours:<28} {old}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
