@@ -16,12 +16,14 @@ _HOME = {
     "BibdLinear": "bibd.linear",
     "RandomSparseLinear": "bibd.linear",
 }
-__all__ = sorted(_HOME)  # noqa: PLE0605  (the names are resolved lazily)
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):
     if name not in _HOME:
-        raise AttributeError(f"module 'bibd' has no attribute {name!r}; it has {', '.join(__all__)}")
+        raise AttributeError(
+            f"module 'bibd' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
     module = import_module(_HOME[name])
     value = getattr(module, name)
     globals()[name] = value

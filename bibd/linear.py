@@ -83,7 +83,9 @@ class SparseLinear(nn.Module):
         fans = np.repeat(fan_in, fan_in) if self.init == "true" else self.in_features
         self.weight.normal_().mul_(torch.as_tensor(np.sqrt(2.0 / fans)).to(self.weight))
         if self.bias is not None:
-            self.bias.uniform_(-1, 1).mul_(torch.as_tensor(np.maximum(fan_in, 1) ** -0.5).to(self.bias))
+            self.bias.uniform_(-1, 1).mul_(
+                torch.as_tensor(np.maximum(fan_in, 1) ** -0.5).to(self.bias)
+            )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (..., in_features) to (..., out_features)."""

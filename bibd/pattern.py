@@ -9,7 +9,7 @@ A pattern is a compressed table. Output r reads inputs indices[indptr[r]:indptr[
 Families so far (a dict below; the name is the registry):
 
     iddl     the modular rule of the IDDL study. With q = ceil(sqrt(in)), point p = q*i + j, the
-             full table has q+1 parallel classes of q blocks:  class 0: the q rows of the q x q grid;
+             full table has q+1 parallel classes of q blocks. Class 0: the q rows of the q x q grid;
              class k+1: the lines j = k*i + c (mod q), for k = 0..q-1. Rows wrap, columns past `in`
              are cut. A balanced design only for prime q; the name promises nothing else.
     random   the same number of connections as `iddl`, anywhere.
@@ -130,13 +130,17 @@ def diagonal(patterns: Sequence[Pattern]) -> Pattern:
     starts = np.cumsum([0, *(p.nonzeros for p in patterns)])
     indptr = [p.indptr[:-1] + start for p, start in zip(patterns, starts, strict=False)]
     indices = [p.indices + i * v for i, p in enumerate(patterns)]
-    return Pattern("diagonal", n * v, n * b, np.concatenate([*indptr, starts[-1:]]), np.concatenate(indices))
+    return Pattern(
+        "diagonal", n * v, n * b, np.concatenate([*indptr, starts[-1:]]), np.concatenate(indices)
+    )
 
 
 PATTERNS: dict[str, Callable[..., Pattern]] = {"iddl": iddl, "random": random, "dense": dense}
 
 
-def make_pattern(family: str, in_features: int, out_features: int, seed: int | None = None) -> Pattern:
+def make_pattern(
+    family: str, in_features: int, out_features: int, seed: int | None = None
+) -> Pattern:
     """The named pattern for a layer of this size, a function of its arguments alone."""
     check_family(family)
     for name, size in (("in_features", in_features), ("out_features", out_features)):

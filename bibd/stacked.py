@@ -1,4 +1,4 @@
-"""Many sparse linear layers of one size as one batched product: seeds, ensemble members, workers."""
+"""Sparse linear layers of one size as one batched product: seeds, members, workers."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

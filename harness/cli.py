@@ -107,17 +107,21 @@ def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) 
         minutes = f" (about {duration(plans[name].minutes)})" if name in plans else ""
         wrapped = textwrap.wrap(text + minutes, 84)
         lines += [f"  {name:<10} {wrapped[0]}", *(" " * 13 + more for more in wrapped[1:])]
+    start, first = f"python -m {folder}", next(iter(plans))
+    examples = {
+        f"{start} --list": "the plans as a table (also --json)",
+        f"{start} {first} --dry-run": "where results go, and what is done",
+        f"{start} {first} --seeds 3 --epochs 2": "fewer seeds and epochs",
+        f"{start} {first} --help": "all options of a plan",
+    }
     return "\n".join(
         [
-            f"usage: python -m {folder} PLAN [options]",
+            f"usage: {start} PLAN [options]",
             "",
             *lines,
             "",
             "The same command again resumes: what is done is skipped. Commonly used:",
-            f"  python -m {folder} --list                   the plans as a table (also --json)",
-            f"  python -m {folder} {next(iter(plans))} --dry-run         where results go, and what is done",
-            f"  python -m {folder} {next(iter(plans))} --seeds 3 --epochs 2",
-            f"  python -m {folder} {next(iter(plans))} --help            all options of a plan",
+            *(f"  {command:<42} {text}" for command, text in examples.items()),
         ]
     )
 
@@ -145,7 +149,13 @@ def _list(plans: Mapping[str, Plan], as_json: bool) -> int:
         return 0
     heads = ["plan", "question", "arms", "seeds", "estimate"]
     rows = [
-        [x["name"], x["question"], str(len(x["arms"])), str(len(x["seeds"])), duration(x["minutes"])]
+        [
+            x["name"],
+            x["question"],
+            str(len(x["arms"])),
+            str(len(x["seeds"])),
+            duration(x["minutes"]),
+        ]
         for x in lines
     ]
     table.show("plans", heads, rows)

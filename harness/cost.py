@@ -131,7 +131,9 @@ def _countable(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         return
     own = sum(p.numel() for p in module.parameters(recurse=False))
     if own:
-        raise ValueError(f"{_called(name, module)} has parameters of its own: give it a cost method")
+        raise ValueError(
+            f"{_called(name, module)} has parameters of its own: give it a cost method"
+        )
     for child, inner in children:
         yield from _countable(f"{name}.{child}".lstrip("."), inner)
 

@@ -41,7 +41,7 @@ class Crew:
         Raises:
             KeyboardInterrupt: after the members have ended.
         """
-        logs = [tempfile.TemporaryFile("w+") for _ in range(self.size)]
+        logs = [tempfile.TemporaryFile("w+") for _ in range(self.size)]  # noqa: SIM115
         members = [self._start(command, log) for log in logs]
         readers = [threading.Thread(target=self._listen, args=(m.stdout,)) for m in members]
         for reader in readers:
@@ -94,7 +94,9 @@ class Crew:
                     print(line, file=sys.stderr)
             log.close()
         if died:
-            print("a process of this sweep was killed; its runs are listed as to do", file=sys.stderr)
+            print(
+                "a process of this sweep was killed; its runs are listed as to do", file=sys.stderr
+            )
 
     def _listen(self, pipe: IO[str]) -> None:
         with pipe:

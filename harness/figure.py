@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from harness import store
 from harness.experiment import Experiment
@@ -24,7 +25,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 
-STYLE = {
+STYLE: Any = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -101,7 +102,7 @@ def curves(experiment: Experiment, metric: str, arms: Sequence[str], label: str 
             if data:
                 band(ax, data, i, arm)
         ax.set(xlabel="epoch", ylabel=label or metric.replace("_", " "))
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if ax.has_data():
             ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return fig
@@ -129,7 +130,9 @@ def by_epoch(experiment: Experiment, metric: str, arm: str) -> dict[str, list]:
 def band(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
     """A line over an opaque tint from low to high; bands lie under all lines."""
     color = COLORS[i % 8]
-    ax.fill_between(data["x"], data["low"], data["high"], color=tint(color), linewidth=0, zorder=1.5)
+    ax.fill_between(
+        data["x"], data["low"], data["high"], color=tint(color), linewidth=0, zorder=1.5
+    )
     ax.plot(
         data["x"],
         data["mean"],

@@ -12,12 +12,12 @@ from harness.experiment import Experiment
 from harness.study import Study
 
 
-def finish(
-    study: Study, whole: Experiment, left: Sequence[str], quiet: bool, as_json: bool
-) -> int:
+def finish(study: Study, whole: Experiment, left: Sequence[str], quiet: bool, as_json: bool) -> int:
     """Write what the aggregate shows and say so; 1 if any run failed."""
     pictures = draw(study, whole)
-    figures = [path for stem, fig, data in pictures for path in figure.save(fig, study.out / stem, data)]
+    figures = [
+        path for stem, fig, data in pictures for path in figure.save(fig, study.out / stem, data)
+    ]
     page = report.write(study, whole, pictures=[fig for _, fig, _ in pictures])
     failed = table.failures(whole)
     lines = table.summarize(whole, study.plan.metric)

@@ -20,7 +20,7 @@ from harness import store
 
 @dataclass
 class Job:
-    """Everything of a run that is not science. `progress` (0 to 1 within an epoch) is for the bar."""
+    """Everything of a run that is not science; `progress` (0 to 1 of an epoch) is for the bar."""
 
     device: str = "cpu"
     data_root: str | None = None
@@ -39,7 +39,11 @@ class Job:
 
     def state(self, epochs: int, **more: Any) -> dict[str, Any]:
         """What a checkpoint holds after so many epochs."""
-        return {"epochs": epochs, "parts": {k: p.state_dict() for k, p in self.parts.items()}, **more}
+        return {
+            "epochs": epochs,
+            "parts": {k: p.state_dict() for k, p in self.parts.items()},
+            **more,
+        }
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -60,4 +64,6 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     try:
         return torch.load(path, weights_only=True)
     except Exception as error:
-        raise ValueError(f"checkpoint {path} is damaged ({error}): delete it to start over") from None
+        raise ValueError(
+            f"checkpoint {path} is damaged ({error}): delete it to start over"
+        ) from None

@@ -82,7 +82,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         seeds = []
     if not seeds or min(seeds) < 0:
         raise ValueError(
-            f"--seeds got {text!r}; expected a count such as 5 (seeds 0 to 4), a range such as 3-7, "
+            f"--seeds got {text!r}; expected a count such as 5 (seeds 0 to 4), a range such as 3-7 "
             "or a list such as 0,2,9"
         )
     return tuple(dict.fromkeys(seeds))

@@ -19,10 +19,13 @@ def collect(device: str = "cpu") -> dict:
         "time": now(),
         "command": command(),
         **git_state(),
-        "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        "versions": {name: _version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "device": device,
         **_torch_state(device),
     }
@@ -88,7 +91,7 @@ def _torch_state(device: str) -> dict:
     import torch
 
     jobs = int(os.environ.get("IDDL_JOBS", "1"))  # arms that train side by side; see harness.crew
-    state = {"threads": torch.get_num_threads(), "jobs": jobs}
+    state: dict = {"threads": torch.get_num_threads(), "jobs": jobs}
     if device.startswith("cuda"):
         state["gpu"] = torch.cuda.get_device_name(device)
     return state

@@ -20,7 +20,8 @@ table{border-collapse:collapse;font-size:.9rem}th,td{padding:.25rem .7rem;text-a
 th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #222}
 tr:nth-child(even){background:#f5f5f5}.scroll{overflow-x:auto}
 code,pre{background:#f2f2f2;padding:.1rem .3rem;white-space:pre-wrap;overflow-wrap:anywhere}
-figure{margin:2rem 0}svg{max-width:100%;height:auto}.fail{color:#a00}.small{font-size:.85rem;color:#555}
+figure{margin:2rem 0}svg{max-width:100%;height:auto}
+.fail{color:#a00}.small{font-size:.85rem;color:#555}
 """
 
 
@@ -81,9 +82,8 @@ def _e(text: object) -> str:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{_e(h)}</th>" for h in heads)
     body = "".join("<tr>" + "".join(f"<td>{_e(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll">{table}</div>'
 
 
 def _status(study: Study, whole: Experiment, running: Sequence[Run]) -> str:
@@ -106,7 +106,9 @@ def _results(study: Study, whole: Experiment) -> str:
 
 
 def _stands_on(whole: Experiment) -> str:
-    splits = {(r.config.get("data", "?"), r.facts.get("split", "split not said")) for r in whole.done()}
+    splits = {
+        (r.config.get("data", "?"), r.facts.get("split", "split not said")) for r in whole.done()
+    }
     return "; ".join(f"{data}: {split}" for data, split in sorted(splits))
 
 

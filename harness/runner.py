@@ -42,7 +42,7 @@ class Sweep:
     provenance: str = ""
 
     def run(self) -> Experiment:
-        """Everything that is not done yet; whatever happens, the aggregate is written at the end."""
+        """Everything that is not done yet; the aggregate is written whatever happens."""
         whole = self.study.collect()
         try:
             for arm in self.arms:

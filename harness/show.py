@@ -89,7 +89,7 @@ class Bars(Quiet):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         class Live(Progress):
-            def get_renderables(inner):  # noqa: N805
+            def get_renderables(inner):
                 self.refresh()
                 yield from super().get_renderables()
 

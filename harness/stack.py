@@ -8,6 +8,7 @@ rest goes through vmap, and what vmap refuses through a loop.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,7 +42,9 @@ class StackedLinear(nn.Module):
 
     def __init__(self, layers: Sequence[nn.Module]):
         super().__init__()
-        self.weight = nn.Parameter(torch.stack([m.get_parameter("weight").detach() for m in layers]))
+        self.weight = nn.Parameter(
+            torch.stack([m.get_parameter("weight").detach() for m in layers])
+        )
         biases = [m.bias.detach() for m in layers if isinstance(m.bias, torch.Tensor)]
         self.bias = nn.Parameter(torch.stack(biases).unsqueeze(2)) if biases else None
 
@@ -55,6 +58,8 @@ class StackedLinear(nn.Module):
 
 class Vmapped(nn.Module):
     """Any module without data-dependent control flow, by torch.func.vmap."""
+
+    template: Any
 
     def __init__(self, modules: Sequence[nn.Module]):
         super().__init__()

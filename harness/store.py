@@ -1,8 +1,8 @@
 """Files: written whole or not at all, read without running anything that is in them.
 
-    results/<folder>/<plan>/                  experiment.{json,pkl}  report.html  figures
-        <arm>-<hash>/seed-<s>/                config.json  metrics.jsonl  run.json
-        <arm>-<hash>/group-<seeds>.pt         checkpoint of the seeds that train side by side
+results/<folder>/<plan>/                  experiment.{json,pkl}  report.html  figures
+    <arm>-<hash>/seed-<s>/                config.json  metrics.jsonl  run.json
+    <arm>-<hash>/group-<seeds>.pt         checkpoint of the seeds that train side by side
 """
 
 import fcntl
@@ -83,7 +83,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text())
     except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): delete it, or restore it from git") from None
+        raise ValueError(
+            f"{path} is damaged ({error}): delete it, or restore it from git"
+        ) from None
 
 
 def save(experiment: Experiment, folder: Path) -> None:
@@ -158,7 +160,7 @@ def compare_config(stored: dict[str, Any], config: dict[str, Any], where: str) -
         if stored.get(name, "absent") != config.get(name, "absent"):
             raise ValueError(
                 f"{where} was made with {name}={stored.get(name, 'absent')!r}, now it is "
-                f"{config.get(name, 'absent')!r} (a default has changed): move that folder away, or "
+                f"{config.get(name, 'absent')!r} (a default has changed): move that folder away or "
                 f"ask for the old value with --{name.replace('_', '-')}"
             )
 

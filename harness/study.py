@@ -28,7 +28,7 @@ class Study:
 
     @property
     def home(self) -> Path:
-        """results/<folder>/<plan>"""
+        """results/<folder>/<plan>."""
         return self.root / self.folder / self.name
 
     @property

@@ -20,7 +20,14 @@ def summarize(experiment: Experiment, metric: str = "test_accuracy") -> list[dic
         if not values:
             continue
         i = interval(values.values())
-        line = {"name": arm, "metric": metric, "n": i.n, "mean": i.mean, "low": i.low, "high": i.high}
+        line = {
+            "name": arm,
+            "metric": metric,
+            "n": i.n,
+            "mean": i.mean,
+            "low": i.low,
+            "high": i.high,
+        }
         line |= {k: runs[0].facts[k] for k in FACTS if k in runs[0].facts}
         line |= {k: _mean_of(runs, k) for k in SECONDS if k in runs[0].rows[-1]}
         lines.append(line | {"epochs": runs[0].rows[-1]["epoch"]})

@@ -6,31 +6,42 @@ the latter become plain data here. Every other name is refused, whatever the fil
 """
 
 import pickle
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from harness.experiment import Experiment, Run, plain
 
 
 class LegacyExperiment:
-    """Stands in for the class that the original project pickled; holds its attributes, runs nothing."""
+    """Stands in for the class that the original project pickled; runs nothing."""
+
+    model_name_array: Any
+    time_array: Any
+    acc_ndarray: Any
+    loss_ndarray: Any
 
     def __setstate__(self, state: dict[str, Any]):
         self.__dict__.update(state)
 
     def convert(self) -> Experiment:
         """As our record: one run per model, one seed (unknown, written as 0), no provenance."""
-        names = [str(name) for name in self.model_name_array]  # pyright: ignore
-        seconds = [float(t) for t in self.time_array]  # pyright: ignore
+        names = [str(name) for name in self.model_name_array]
+        seconds = [float(t) for t in self.time_array]
         runs = []
         for name, accuracy, loss, total in zip(
-            names, self.acc_ndarray, self.loss_ndarray, seconds, strict=True  # pyright: ignore
+            names,
+            self.acc_ndarray,
+            self.loss_ndarray,
+            seconds,
+            strict=True,
         ):
             rows = [
                 {"epoch": i + 1, "test_accuracy": float(a), "test_loss": float(e)}
                 for i, (a, e) in enumerate(zip(accuracy, loss, strict=True))
             ]
             runs.append(Run(name, 0, name, {}, rows, {"total_time": total}, provenance="original"))
-        note = {"original": {"note": "dump of the original IDDL project: one unseeded run per model"}}
+        note = {
+            "original": {"note": "dump of the original IDDL project: one unseeded run per model"}
+        }
         return Experiment("mlp", "original", "the original project's dump", runs, note)
 
 
@@ -42,16 +53,16 @@ def _device(*_args) -> str:
 def _numpy_names() -> dict[tuple[str, str], Any]:
     import numpy as np
 
-    core = getattr(np, "_core", None) or np.core
+    core: Any = getattr(np, "_core", None) or np.core
     names = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
     for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-        names[module, "_reconstruct"] = core.multiarray._reconstruct  # pyright: ignore
+        names[module, "_reconstruct"] = core.multiarray._reconstruct
         names[module, "scalar"] = core.multiarray.scalar
     return names
 
 
 class _Restricted(pickle.Unpickler):
-    ours = {
+    ours: ClassVar[dict] = {
         ("harness.experiment", "Experiment"): Experiment,
         ("harness.experiment", "Run"): Run,
         ("experiment", "Experiment"): LegacyExperiment,
@@ -68,7 +79,9 @@ class _Restricted(pickle.Unpickler):
         if module_name.split(".")[0] == "numpy":
             allowed = _numpy_names()
         if (module_name, global_name) not in allowed:
-            raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which is not allowed")
+            raise pickle.UnpicklingError(
+                f"it asks for {module_name}.{global_name}, not an allowed name"
+            )
         return allowed[module_name, global_name]
 
 

@@ -23,7 +23,7 @@ class Options:
     plan: tyro.conf.Positional[str] = "paper"
     """Whose models."""
     mode: Literal["true", "iddl"] = "true"
-    """true: 2 FLOPs per multiply-add, plus biases and norms. iddl: as the original study counted."""
+    """true: 2 per multiply-add, plus biases and norms; iddl: as the original study counted."""
     latency: bool = True
     """Measure a forward pass at batch 1 and 128."""
     json: bool = False

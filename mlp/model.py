@@ -6,6 +6,7 @@ The last layer is always dense, with bias. The original study put a log_softmax 
 another inside the loss; the second of two changes nothing, so there is only the loss's here.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -44,7 +45,7 @@ def build(config: Config, inputs: int, classes: int, seed: int) -> MLP:
     with seeded(seed, "init"):
         hidden = [
             nn.Sequential(_layer(config, a, b, derive(seed, "design", i)), nn.ReLU())
-            for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
+            for i, (a, b) in enumerate(itertools.pairwise(widths))
         ]
         return MLP(nn.Sequential(*hidden, nn.Linear(widths[-1], classes)))
 

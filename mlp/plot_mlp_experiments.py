@@ -73,8 +73,8 @@ def newest(folder: Path) -> Path:
     dumps = sorted(folder.glob("mlp_experiments_*.p"))
     if not dumps:
         raise FileNotFoundError(
-            f"no dump mlp_experiments_*.p in {folder}: run `bash mlp/run_mlp_experiments.sh` first, "
-            "or name a dump or a record (results/mlp/<plan>/experiment.json)"
+            f"no dump mlp_experiments_*.p in {folder}: run `bash mlp/run_mlp_experiments.sh` "
+            "first, or name a dump or a record (results/mlp/<plan>/experiment.json)"
         )
     return dumps[-1]
 
@@ -102,7 +102,10 @@ def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
 
     everything, sparse = list(FAMILIES), ["B-MLP", "R-MLP"]
     found = []
-    for stem, families in (("mlp_experiments", everything), ("mlp_experiments_sparse_only", sparse)):
+    for stem, families in (
+        ("mlp_experiments", everything),
+        ("mlp_experiments_sparse_only", sparse),
+    ):
         data = {family: series(whole, family) for family in families}
         data = {k: v for k, v in data.items() if v["connections"]}
         if data:
@@ -113,7 +116,9 @@ def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
         arms = {arm: data for arm, data in arms.items() if data}
         if arms:
             fig = _per_epoch(arms, metric.replace("_", " "), stands_on(whole))
-            found.append((f"mlp_experiments_{stem}", fig, {"note": stands_on(whole), "series": arms}))
+            found.append(
+                (f"mlp_experiments_{stem}", fig, {"note": stands_on(whole), "series": arms})
+            )
     return found
 
 
@@ -194,6 +199,7 @@ def _against_connections(data: dict[str, dict], note: str):
 def _per_epoch(arms: dict[str, dict], label: str, note: str):
     """One panel per size, with the families in the colours of the other figures."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     from harness import figure
 
@@ -208,7 +214,7 @@ def _per_epoch(arms: dict[str, dict], label: str, note: str):
                 family = _family(arm)
                 figure.band(ax, arms[arm], list(FAMILIES).index(family), LABELS[family])
             ax.set(xlabel="epoch", title=f"hidden {size}" if size else "")
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0].set_ylabel(label)
         handles, labels = axes[0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=3)

@@ -1,10 +1,10 @@
 """Ways to multiply by a sparse weight: one file each, and here the choice between them.
 
-    dense   scatter the values into a full weight, then F.linear. Every torch transform works.
-    bag     read only the connections: embedding_bag forward, sampled_addmm backward. CPU.
-    auto    bag where it is the faster of the two by a wide margin (measured on two x86 cores, from
-            about 256k possible connections on: 784x784 5x to 30x, 4096x4096 30x to 100x) and only
-            in plain eager mode; dense under torch.func, torch.compile, autocast and on devices.
+dense   scatter the values into a full weight, then F.linear. Every torch transform works.
+bag     read only the connections: embedding_bag forward, sampled_addmm backward. CPU.
+auto    bag where it is the faster of the two by a wide margin (measured on two x86 cores, from
+        about 256k possible connections on: 784x784 5x to 30x, 4096x4096 30x to 100x) and only
+        in plain eager mode; dense under torch.func, torch.compile, autocast and on devices.
 """
 
 import torch
@@ -40,5 +40,6 @@ def _plain(x: torch.Tensor) -> bool:
 
 def _in_transform() -> bool:
     # Private, and the only way to ask; where it is missing, take the path that always works.
-    level = getattr(torch._C._functorch, "maybe_current_level", None)
+    functorch = getattr(torch._C, "_functorch", None)
+    level = getattr(functorch, "maybe_current_level", None)
     return level is None or level() is not None

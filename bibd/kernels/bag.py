@@ -47,7 +47,11 @@ def _build(p: Pattern) -> Table:
     order = torch.argsort(cols, stable=True)
     counts = torch.bincount(cols, minlength=p.in_features)
     t_indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    shape, flat, indptr = (p.out_features, p.in_features), torch.tensor(p.flat), torch.tensor(p.indptr)
+    shape, flat, indptr = (
+        (p.out_features, p.in_features),
+        torch.tensor(p.flat),
+        torch.tensor(p.indptr),
+    )
     t = Table(shape, flat, indptr, cols, t_indptr, rows[order], order)
     with warnings.catch_warnings():  # torch says once in a process that CSR tensors are beta
         warnings.simplefilter("ignore")

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 
 def dense_weight(values: torch.Tensor, flat: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """The (..., out, in) weight of values (..., nonzeros) at row-major places flat (..., nonzeros)."""
+    """The weight (..., out, in) of values (..., nonzeros) at row-major places `flat`."""
     full = values.new_zeros(*values.shape[:-1], shape[0] * shape[1])
     return full.scatter_(-1, flat.expand_as(values), values).unflatten(-1, shape)
 

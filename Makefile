@@ -1,0 +1,64 @@
+# make help lists the targets. An active conda or venv environment that has the package is used as
+# it is; otherwise .venv is made here.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+ACTIVE := $(shell python -c 'import importlib.metadata as m, sys; m.version("iddl"); \
+  print(sys.executable if sys.prefix != sys.base_prefix or __import__("os").environ.get("CONDA_PREFIX") else "")' 2>/dev/null)
+PYTHON := $(if $(ACTIVE),$(ACTIVE),.venv/bin/python)
+RUNTIME := $(if $(ACTIVE),,.venv/.runtime)
+DEV := $(if $(ACTIVE),,.venv/.dev)
+TORCH_LOW := torch==2.6.0 torchvision==0.21.0
+TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
+export PYTHON
+
+.PHONY: help demo test test-slow lint bench test-torch-range clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+	@echo "python:             $(PYTHON)"
+
+demo: $(RUNTIME) ## install if needed, then the MLP study on embedded data: table, figures, report (1 min)
+	bash mlp/run_mlp_experiments.sh smoke
+
+test: $(DEV) ## the test suite (under 10 minutes on 2 cores)
+	$(PYTHON) -m pytest -m "not slow"
+
+test-slow: $(DEV) ## what takes minutes
+	$(PYTHON) -m pytest -m slow
+
+lint: $(DEV) ## ruff, pyright, the floors of the house, shellcheck where it is installed
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m pyright --pythonpath "$$(command -v $(PYTHON))"
+	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as main; main()'
+	@if command -v shellcheck > /dev/null; then shellcheck -x */*.sh .ci/run; else echo "shellcheck: not installed, skipped"; fi
+
+bench: $(DEV) ## measure the speed claims of the README on this machine
+	$(PYTHON) -m benchmarks.mlp_study
+
+test-torch-range: ## the suite at both ends of the supported torch releases (two more environments)
+	$(MAKE) .venv-torch-low .venv-torch-high
+	.venv-torch-low/bin/python -m pytest -m "not slow"
+	.venv-torch-high/bin/python -m pytest -m "not slow"
+
+.venv-torch-low .venv-torch-high: pyproject.toml
+	python3 -m venv $@
+	$@/bin/python -m pip install -q $(if $(findstring low,$@),$(TORCH_LOW),$(TORCH_HIGH)) -e '.[dev]'
+	@touch $@
+
+.venv/bin/python:
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3 is $$(python3 --version); 3.11 or newer is needed"; exit 1; }
+	python3 -m venv .venv
+
+.venv/.runtime: pyproject.toml | .venv/bin/python
+	.venv/bin/python -m pip install -q -e .
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	.venv/bin/python -m pip install -q -e '.[dev]'
+	@touch $@ .venv/.runtime
+
+clean: ## remove environments, caches and what smoke left
+	rm -rf .venv .venv-torch-* .pytest_cache .ruff_cache .hypothesis results/*/smoke
