@@ -86,3 +86,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             "or a list such as 0,2,9"
         )
     return tuple(dict.fromkeys(seeds))
+
+
+def duration(minutes: float) -> str:
+    """Minutes in words."""
+    return f"{minutes:.0f} min" if minutes >= 1 else f"{minutes * 60:.0f} s"

@@ -1,0 +1,148 @@
+"""From parsed options to a finished study: where it runs, by how many processes, what is left."""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import report, store
+from harness.crew import Crew, crew_size
+from harness.options import Options
+from harness.plan import duration
+from harness.runner import Sweep
+from harness.show import Events, Quiet, make_show
+from harness.study import Study
+
+
+def dry_run(study: Study, arms: Sequence[str], seeds: Sequence[int], as_json: bool) -> int:
+    """Status and folder of every run; touches nothing."""
+    whole = study.collect()
+    lines = [
+        {
+            "name": f"{arm} seed {seed}",
+            "status": study.state(arm, seed, whole),
+            "path": str(study.seed_dir(arm, seed)),
+        }
+        for arm in arms
+        for seed in seeds
+    ]
+    if as_json:
+        print(json.dumps(lines))
+    else:
+        width = max(len(line["name"]) for line in lines)
+        for line in lines:
+            print(f"{line['name']:<{width}}  {line['status']:<20}  {line['path']}")
+        print(f"results of this call: {study.out}")
+    return 0
+
+
+def run(
+    study: Study, arms: Sequence[str], seeds: Sequence[int], options: Options, argv: Sequence[str]
+) -> int:
+    """Run what is not done, write aggregate, figures and report; the exit status.
+
+    `argv` is the command line without the folder, for the members of a crew to repeat.
+    """
+    from harness.finish import finish
+
+    _check_writable(study.out)
+    if options.data_root:
+        os.environ["IDDL_DATA"] = options.data_root
+    device = pick_device(options.device)
+    if os.environ.get("IDDL_MEMBER"):
+        _sweep(study, arms, seeds, options, device, Events())
+        return 0
+    quiet = options.quiet or options.json
+    if not quiet:
+        _banner(study, arms, seeds)
+    if options.pid:
+        store.write(options.pid, f"{os.getpid()}\n")
+    show = make_show(len(arms), quiet)
+    try:
+        _work(study, arms, seeds, options, device, show, argv)
+    finally:
+        show.close()
+        whole = study.save()
+        if options.dump and whole.runs:
+            store.dump(whole, options.dump)
+    left = [f"{arm} seed {s}" for arm in arms for s in study.to_do(arm, tuple(seeds), whole)]
+    return finish(study, whole, left, options.quiet, options.json)
+
+
+def _work(study: Study, arms, seeds, options: Options, device: str, show: Quiet, argv) -> None:
+    """What is to do, by a crew or in this process."""
+    whole = study.collect()
+    busy = [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)]
+    threads = study.plan.threads if device == "cpu" else None
+    size = crew_size(options.jobs, threads, cores_here(), len(busy))
+    if size < 2:
+        if busy:
+            _sweep(study, busy, seeds, options, device, show)
+        return
+    command = [sys.executable, "-m", study.folder, *argv, "--jobs", "1"]
+    threads = threads or max(1, cores_here() // size)
+    if Crew(study, size, threads, show, report.Live(study)).run(command) == 2:
+        raise ValueError("no arm could run; the reason stands above")
+
+
+def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet) -> None:
+    Sweep(
+        study,
+        importlib.import_module(f"{study.folder}.train"),
+        tuple(seeds),
+        tuple(arms),
+        show,
+        device=device,
+        data_root=options.data_root,
+        checkpoint_every=options.checkpoint_every,
+        live=None if isinstance(show, Events) else report.Live(study),
+    ).run()
+
+
+def cores_here() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _banner(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> None:
+    print(study.plan.question, file=sys.stderr)
+    changed = ", ".join(f"{k}={v}" for k, v in study.overrides.items()) or "none"
+    print(
+        f"{len(arms)} arms x {len(seeds)} seeds; estimate for the whole plan "
+        f"{duration(study.plan.minutes)} on 2 cores; overrides: {changed}\nresults: {study.out}",
+        file=sys.stderr,
+    )
+
+
+def pick_device(name: str) -> str:
+    """The device by name; auto takes a GPU where there is one."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"--device got {name!r}; expected auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA GPUs")
+    return name
+
+
+def _check_writable(folder: Path) -> None:
+    """Fail before the first epoch rather than after it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the results folder {folder} cannot be written ({error.strerror}): name another one "
+            "with --results DIR",
+        ) from None

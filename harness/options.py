@@ -1,0 +1,87 @@
+"""The flags of a plan: those every plan has, and the fields of its config that all arms share.
+
+A field's docstring is its help text: what a reader of the code sees is what --help says.
+"""
+
+import ast
+import inspect
+import textwrap
+from dataclasses import dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import tyro
+
+from harness.plan import Plan, duration
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every plan understands."""
+
+    seeds: str = "plan"
+    """How many seeds (5), a range (3-7), a list (0,2,9), or those of the plan."""
+    arms: tuple[str, ...] = ()
+    """Only these arms, by name; default: all."""
+    data_root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of downloaded data sets; default: $IDDL_DATA, else ~/.cache/iddl."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
+    results: Path = Path("results")
+    """Folder that the results go to."""
+    jobs: int = 0
+    """Arms that train at a time, each in its own process; 0: what suits the plan and the cores."""
+    checkpoint_every: float = 5.0
+    """Seconds between checkpoints within a run."""
+    dump: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write this call's Experiment there, pickled."""
+    pid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the process id there."""
+    dry_run: bool = False
+    """Show folders and status of every run, and stop."""
+    quiet: bool = False
+    """No progress, no table."""
+    json: bool = False
+    """Print one JSON document on stdout and nothing else."""
+
+    def __post_init__(self):
+        if self.jobs < 0 or self.checkpoint_every < 0:
+            raise ValueError(
+                "--jobs and --checkpoint-every must not be negative, got "
+                f"{self.jobs} and {self.checkpoint_every}"
+            )
+
+
+def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options, dict[str, Any]]:
+    """Options and overrides of one plan, by tyro (which suggests the near one on a typo)."""
+    config = next(iter(plan.arms.values()))
+    hints, docs, shared = get_type_hints(type(config)), field_docs(type(config)), plan.shared()
+    extra = []
+    for f in fields(config):
+        if f.name in shared:
+            kind = Annotated[hints[f.name], tyro.conf.arg(help=docs.get(f.name, ""))]
+            extra.append((f.name, kind, field(default=getattr(config, f.name))))
+    flags = make_dataclass("Flags", extra, bases=(Options,), frozen=True)
+    text = f"{plan.question}\n\nEstimate: {duration(plan.minutes)} on 2 cores. {plan.expect}"
+    parsed = tyro.cli(
+        flags,
+        prog=f"python -m {folder} {name}",
+        description=text,
+        args=argv,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    options = Options(**{f.name: getattr(parsed, f.name) for f in fields(Options)})
+    values = {k: getattr(parsed, k) for k in shared}
+    return options, {k: v for k, v in values.items() if v != getattr(config, k)}
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """The string below each field of a class: what a reader sees is what --help says."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for line, after in zip(body.body, body.body[1:], strict=False):
+        is_field = isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)
+        if is_field and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            found[line.target.id] = str(after.value.value)  # pyright: ignore
+    return found
