@@ -36,6 +36,7 @@ lint: $(DEV) ## ruff, pyright, the floors of the house, shellcheck where it is i
 	@if command -v shellcheck > /dev/null; then shellcheck -x */*.sh .ci/run; else echo "shellcheck: not installed, skipped"; fi
 
 bench: $(DEV) ## measure the speed claims of the README on this machine
+	$(PYTHON) -m benchmarks.startup
 	$(PYTHON) -m benchmarks.mlp_study
 
 test-torch-range: ## the suite at both ends of the supported torch releases (two more environments)

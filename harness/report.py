@@ -5,7 +5,7 @@ While a study runs the page reloads itself every few seconds; afterwards it stan
 
 import html
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,16 +57,17 @@ def write(
 class Live:
     """Rewrites the report during a run, spending at most a twentieth of the time on it."""
 
-    def __init__(self, study: Study):
-        self.study, self.next = study, time.monotonic() + 3.0
+    def __init__(self, study: Study, clock: Callable[[], float] = time.monotonic):
+        self.study, self.clock, self.next = study, clock, clock() + 3.0
 
     def __call__(self, running: Sequence[Run]) -> None:
         """Maybe write."""
-        begin = time.monotonic()
+        begin = self.clock()
         if begin < self.next:
             return
         write(self.study, self.study.collect(), running)
-        self.next = time.monotonic() + max(3.0, 20 * (time.monotonic() - begin))
+        end = self.clock()
+        self.next = end + max(3.0, 20 * (end - begin))
 
 
 def reproduce(study: Study) -> str:

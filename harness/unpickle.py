@@ -50,6 +50,13 @@ def _device(*_args) -> str:
     return "device"
 
 
+def _encode(text: str, encoding: str = "latin1") -> bytes:
+    """How protocol 2 spells bytes."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the codec {encoding}, not an allowed name")
+    return text.encode("latin1")
+
+
 def _numpy_names() -> dict[tuple[str, str], Any]:
     import numpy as np
 
@@ -67,6 +74,7 @@ class _Restricted(pickle.Unpickler):
         ("harness.experiment", "Run"): Run,
         ("experiment", "Experiment"): LegacyExperiment,
         ("torch", "device"): _device,
+        ("_codecs", "encode"): _encode,
         # How protocol 2 and older write "make an empty object of this class".
         ("copy_reg", "_reconstructor"): lambda cls, *_: cls.__new__(cls),
         ("copyreg", "_reconstructor"): lambda cls, *_: cls.__new__(cls),

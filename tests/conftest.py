@@ -1,10 +1,13 @@
 """Shared by all tests: where the checkout is, and how to run its commands as a user would."""
 
 import os
+import pickle
 import subprocess
 import sys
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,3 +36,36 @@ def command(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def legacy_dump():
+    """Writes a file as the original project did: class `Experiment` in a module `experiment`."""
+    return write_legacy_dump
+
+
+def write_legacy_dump(path, protocol):
+    """A file as the original project wrote it: class `Experiment` in a module `experiment`."""
+    import torch
+
+    module = types.ModuleType("experiment")
+
+    class LegacyExperiment:
+        pass
+
+    LegacyExperiment.__name__ = LegacyExperiment.__qualname__ = "Experiment"
+    LegacyExperiment.__module__ = "experiment"
+    module.Experiment = LegacyExperiment
+    old = LegacyExperiment()
+    old.n_epoch = 3
+    old.loss_ndarray = np.array([[0.9, 0.8, 0.7], [1.9, 1.8, 1.7]])
+    old.acc_ndarray = np.array([[0.5, 0.6, 0.9486], [0.1, 0.2, 0.8396]])
+    old.time_array = np.array([117.1, 127.0])
+    old.model_name_array = np.array(["MLP-3-1", "B-MLP-3-1"])
+    old.color_list = ["#22a7f0", "#cf000f", "#03a678"]
+    old.device = torch.device("cuda")
+    sys.modules["experiment"] = module
+    try:
+        path.write_bytes(pickle.dumps(old, protocol=protocol))
+    finally:
+        del sys.modules["experiment"]

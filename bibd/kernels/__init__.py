@@ -19,7 +19,9 @@ BAG_FROM = 1 << 18  # possible connections (in * out, times members of a stack)
 
 
 def choose(backend: str, x: torch.Tensor, possible: int) -> str:
-    """The backend for this call: `backend` itself unless it is "auto"."""
+    """The backend for this call: `backend` itself unless it is "auto" or the batch is empty."""
+    if x.numel() == 0:
+        return "dense"  # the table operators refuse an empty batch
     if backend != "auto":
         return backend
     if torch.compiler.is_compiling() or possible < BAG_FROM:

@@ -111,6 +111,4 @@ def bag_stacked(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -
 
 
 def _product(columns: torch.Tensor, values: torch.Tensor, pattern: Pattern) -> torch.Tensor:
-    if columns.shape[1] == 0:
-        return columns.new_zeros(pattern.out_features, 0)
     return _Bag.apply(columns, values, table(pattern))  # pyright: ignore

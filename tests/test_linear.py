@@ -1,0 +1,211 @@
+"""Sparse layers against the masked dense layer, in float64."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import bibd
+from bibd import BibdLinear, RandomSparseLinear, SparseLinear, make_pattern
+from bibd.kernels import choose
+from bibd.linear import INITS
+
+BACKENDS = ["dense", "bag"]
+F64 = torch.float64
+
+
+def twin(layer: SparseLinear) -> tuple[nn.Linear, torch.Tensor]:
+    """A dense layer with the same numbers, and the mask that keeps it sparse."""
+    dense = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None, dtype=F64)
+    mask = torch.from_numpy(layer.pattern.mask().copy())
+    weight = torch.zeros(layer.shape, dtype=F64)
+    weight[mask] = layer.weight.detach()
+    with torch.no_grad():
+        dense.weight.copy_(weight)
+        if layer.bias is not None:
+            dense.bias.copy_(layer.bias)
+    return dense, mask
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    backend=st.sampled_from(BACKENDS),
+    family=st.sampled_from(["iddl", "random", "dense"]),
+    sizes=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    batch=st.sampled_from([(), (0,), (1,), (5,), (2, 3), (2, 0, 3)]),
+    bias=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_equals_the_masked_dense_layer(backend, family, sizes, batch, bias, seed):
+    torch.manual_seed(seed)
+    layer = SparseLinear(*sizes, family, bias, seed, backend=backend, dtype=F64)
+    dense, mask = twin(layer)
+    x = torch.randn(*batch, sizes[0], dtype=F64, requires_grad=True)
+    x_dense = x.detach().clone().requires_grad_()
+    y, y_dense = layer(x), F.linear(x_dense, dense.weight * mask, dense.bias)
+    torch.testing.assert_close(y, y_dense, rtol=1e-12, atol=1e-12)
+    g = torch.randn_like(y)
+    y.backward(g)
+    y_dense.backward(g)
+    close = {"rtol": 1e-11, "atol": 1e-11}
+    torch.testing.assert_close(x.grad, x_dense.grad, **close)
+    torch.testing.assert_close(layer.weight.grad, dense.weight.grad[mask], **close)
+    if bias:
+        torch.testing.assert_close(layer.bias.grad, dense.bias.grad, **close)
+    torch.testing.assert_close(layer.to_dense(), dense.weight, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("check", [torch.autograd.gradcheck, torch.autograd.gradgradcheck])
+def test_gradients_by_finite_differences(backend, check):
+    layer = SparseLinear(10, 7, "random", seed=2, backend=backend, dtype=F64)
+
+    def call(x, weight, bias):
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, x)
+
+    x = torch.randn(3, 10, dtype=F64, requires_grad=True)
+    assert check(call, (x, layer.weight, layer.bias))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-2),
+        lambda p: torch.optim.AdamW(p, 0.01, weight_decay=1e-2),
+    ],
+)
+def test_masked_entries_stay_zero_and_the_rest_trains_like_the_masked_twin(backend, optimizer):
+    layer = SparseLinear(30, 20, "iddl", backend=backend, dtype=F64)
+    dense, mask = twin(layer)
+    steps = [(layer, optimizer(layer.parameters())), (dense, optimizer(dense.parameters()))]
+    for k in range(20):
+        x = torch.randn(8, 30, generator=torch.Generator().manual_seed(k), dtype=F64)
+        for net, opt in steps:
+            y = net(x) if net is layer else F.linear(x, dense.weight * mask, dense.bias)
+            opt.zero_grad()
+            y.square().mean().backward()
+            opt.step()
+    full = layer.to_dense().detach()
+    assert (full[~mask] == 0).all()
+    torch.testing.assert_close(full[mask], dense.weight.detach()[mask], rtol=1e-10, atol=1e-12)
+
+
+def test_the_parameter_is_the_true_count():
+    for hidden, total in [((16, 20), 728), ((25, 30), 1150), ((36, 42), 1680), ((49, 56), 2324)]:
+        widths = (784, *hidden)
+        layers = [BibdLinear(a, b, bias=False) for a, b in zip(widths, hidden, strict=False)]
+        numbers = sum(p.numel() for layer in layers for p in layer.parameters())
+        assert numbers + 10 * hidden[-1] == total
+
+
+def test_init_follows_the_fan_in():
+    torch.manual_seed(0)
+    true = SparseLinear(1024, 1056, "iddl", init="true")
+    dense = SparseLinear(1024, 1056, "iddl", init="dense")
+    assert true.weight.std().item() == pytest.approx((2 / 32) ** 0.5, rel=0.03)
+    assert dense.weight.std().item() == pytest.approx((2 / 1024) ** 0.5, rel=0.03)
+    assert true.bias.abs().max().item() <= 32**-0.5
+    x = torch.randn(512, 1024)
+    assert (true(x) - true.bias).std().item() == pytest.approx(2**0.5, rel=0.05)
+
+
+def test_random_layers_differ_and_torch_seeds_them():
+    def patterns(seed):
+        torch.manual_seed(seed)
+        return [RandomSparseLinear(64, 72).pattern.digest() for _ in range(2)]
+
+    assert patterns(0)[0] != patterns(0)[1]
+    assert patterns(0) == patterns(0) != patterns(1)
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "auto"])
+def test_copies_and_files(backend):
+    layer = SparseLinear(600, 500, "random", seed=3, backend=backend)
+    x = torch.randn(4, 600)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(other(x), layer(x))
+    file = io.BytesIO()
+    torch.save(layer.state_dict(), file)
+    file.seek(0)
+    fresh = SparseLinear(600, 500, "random", seed=3, backend=backend)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(fresh(x), layer(x))
+
+
+def test_a_checkpoint_of_another_pattern_is_refused():
+    saved = SparseLinear(64, 72, "random", seed=1).state_dict()
+    with pytest.raises(
+        ValueError, match=r"random\(64, 72, seed=1\).*this layer has random.*seed=2"
+    ):
+        SparseLinear(64, 72, "random", seed=2).load_state_dict(saved)
+
+
+def test_transforms_and_compile_see_the_layer():
+    layer = SparseLinear(600, 500, "iddl", dtype=F64)  # large enough that auto takes the bag path
+    x = torch.randn(5, 600, dtype=F64)
+    expected = layer(x)
+    assert choose("auto", x, 600 * 500) == "bag"
+    torch.testing.assert_close(torch.vmap(layer)(x), expected)
+    values = dict(layer.named_parameters())
+
+    def loss(values, sample):
+        return torch.func.functional_call(layer, values, sample).square().sum()
+
+    each = torch.vmap(torch.func.grad(loss), in_dims=(None, 0))(values, x)
+    whole = torch.autograd.grad(layer(x).square().sum(), list(values.values()))
+    for got, want in zip(each.values(), whole, strict=True):
+        torch.testing.assert_close(got.sum(0), want)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert copy.deepcopy(layer).float()(x.float()).dtype == torch.bfloat16
+    torch.testing.assert_close(torch.compile(layer, backend="eager", fullgraph=True)(x), expected)
+
+
+def test_meta_device_then_real():
+    layer = SparseLinear(25, 30, device="meta")
+    assert layer(torch.empty(2, 25, device="meta")).shape == (2, 30)
+    layer.to_empty(device="cpu").reset_parameters()
+    reference = SparseLinear(25, 30)
+    reference.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 25)
+    assert torch.equal(layer(x), reference(x))
+
+
+def test_bfloat16_and_half_take_the_dense_path():
+    for dtype in (torch.bfloat16, torch.float16):
+        layer = SparseLinear(600, 500, dtype=dtype)
+        assert layer(torch.randn(2, 600, dtype=dtype)).dtype == dtype
+
+
+def test_repr_says_what_it_is():
+    assert "pattern=iddl(784, 49), nonzeros=1372 (3.57%), bias=False" in repr(
+        BibdLinear(784, 49, bias=False)
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"init": "xavier"}, "init must be one of true, dense, got 'xavier'"),
+        ({"backend": "cuda"}, "backend must be one of auto, dense, bag, got 'cuda'"),
+        ({"pattern": "bibdd"}, "unknown pattern 'bibdd'"),
+        ({"pattern": make_pattern("iddl", 9, 9)}, r"layer \(9, 9\), this layer is \(10, 7\)"),
+    ],
+)
+def test_wrong_options_are_named(options, says):
+    with pytest.raises(ValueError, match=says):
+        SparseLinear(10, 7, **options)
+
+
+def test_the_package_offers_what_it_lists():
+    for name in bibd.__all__:
+        assert getattr(bibd, name) is not None
+    assert INITS == ("true", "dense")
+    with pytest.raises(AttributeError, match="it has BibdLinear"):
+        bibd.nothing  # noqa: B018

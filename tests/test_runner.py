@@ -1,0 +1,354 @@
+"""Sweeps that are interrupted, killed, shared, or meet a bad run."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from harness import store
+from harness.data import DataError
+from harness.experiment import FAILED
+from harness.plan import Plan
+from harness.runner import Sweep
+from harness.show import Quiet
+from harness.study import Study
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMES = ("group_time", "train_time", "inference_time")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A walk of some steps."""
+
+    pull: float
+    epochs: int = 6
+
+
+class Walk:
+    """A trainer that is a random walk: no nets, but real state, seeds, and a checkpoint."""
+
+    def __init__(self, stop=None):
+        self.stop, self.calls = stop, []
+
+    def train_stack(self, config, seeds, job):
+        self.calls.append((config.pull, list(seeds)))
+        walk = torch.nn.Linear(len(seeds), 1, bias=False)
+        torch.nn.init.zeros_(walk.weight)
+        for epoch in range(job.attach(walk=walk), config.epochs):
+            if self.stop:
+                self.stop(config, epoch)
+            noise = [
+                torch.randn((), generator=torch.Generator().manual_seed(99 * s + epoch))
+                for s in seeds
+            ]
+            with torch.no_grad():
+                walk.weight.mul_(config.pull).add_(torch.stack(noise))
+            yield [
+                {"epoch": epoch + 1, "test_accuracy": v} | self.extra(s, epoch)
+                for s, v in zip(seeds, walk.weight[0].tolist(), strict=True)
+            ]
+
+    def extra(self, seed, epoch):
+        return {}
+
+    def describe(self, config, job):
+        return {"flops": 1}
+
+
+PLAN = Plan("how far?", {"a": Config(0.5), "b": Config(0.9)}, (0, 1, 2), 1)
+
+
+def sweep(root, trainer, seeds=(0, 1, 2), plan=PLAN, every=0.0):
+    study = Study("walk", "smoke", plan, Path(root))
+    return Sweep(study, trainer, seeds, tuple(plan.arms), Quiet(), checkpoint_every=every)
+
+
+def curves(experiment):
+    return {
+        (run.arm, run.seed): [{k: v for k, v in row.items() if k not in TIMES} for row in run.rows]
+        for run in experiment.runs
+    }
+
+
+@pytest.fixture
+def reference(tmp_path):
+    return curves(sweep(tmp_path / "reference", Walk()).run())
+
+
+def test_a_whole_sweep(tmp_path, reference):
+    assert set(reference) == {(arm, s) for arm in "ab" for s in (0, 1, 2)}
+    home = tmp_path / "reference" / "walk" / "smoke"
+    assert store.load(home / "experiment.json") == store.load(home / "experiment.pkl")
+    whole = store.load(home / "experiment.json")
+    assert whole.runs[0].facts == {"flops": 1}
+    assert whole.provenance[whole.runs[0].provenance]["versions"]["torch"] in torch.__version__
+    assert not list(home.rglob("*.pt"))
+    lines = (next(home.glob("a-*")) / "seed-1" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == whole.runs[1].rows
+
+
+def test_the_same_again_does_nothing(tmp_path, reference):
+    trainer = Walk()
+    assert curves(sweep(tmp_path / "reference", trainer).run()) == reference
+    assert trainer.calls == []
+
+
+def test_more_seeds_train_only_those(tmp_path, reference):
+    trainer = Walk()
+    more = sweep(tmp_path / "reference", trainer, seeds=(0, 1, 2, 3)).run()
+    assert trainer.calls == [(0.5, [3]), (0.9, [3])]
+    assert {k: v for k, v in curves(more).items() if k[1] < 3} == reference
+
+
+@pytest.mark.parametrize("moment", [("a", 0), ("a", 3), ("b", 5)])
+def test_interrupted_then_resumed_is_bitwise_the_same(tmp_path, reference, moment):
+    def stop(config, epoch):
+        if ({0.5: "a", 0.9: "b"}[config.pull], epoch) == moment:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(tmp_path, Walk(stop)).run()
+    trainer = Walk()
+    assert curves(sweep(tmp_path, trainer).run()) == reference
+    assert len(trainer.calls) == (2 if moment[0] == "a" else 1)
+
+
+def test_a_checkpoint_is_continued_not_repeated(tmp_path, reference):
+    seen = []
+
+    def stop(config, epoch):
+        seen.append(epoch)
+        if epoch == 4 and seen.count(4) == 1:
+            raise KeyboardInterrupt
+
+    trainer = Walk(stop)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(tmp_path, trainer).run()
+    assert curves(sweep(tmp_path, trainer).run()) == reference
+    assert seen == [0, 1, 2, 3, 4, 4, 5, 0, 1, 2, 3, 4, 5]
+
+
+def test_a_group_that_was_cut_short_goes_on_as_it_was_when_more_seeds_are_asked(
+    tmp_path, reference
+):
+    def stop(config, epoch):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(tmp_path, Walk(stop), seeds=(0, 2)).run()
+    trainer = Walk()
+    assert curves(sweep(tmp_path, trainer).run()) == reference
+    assert trainer.calls[:2] == [(0.5, [0, 2]), (0.5, [1])]
+
+
+def test_a_bad_arm_is_listed_and_the_others_are_kept(tmp_path, reference):
+    def stop(config, epoch):
+        if config.pull == 0.5 and epoch == 2:
+            raise RuntimeError("out of luck")
+
+    whole = sweep(tmp_path, Walk(stop)).run()
+    failed = [run for run in whole.runs if run.status == FAILED]
+    assert {run.arm for run in failed} == {"a"}
+    assert failed[0].error == "RuntimeError: out of luck"
+    assert len(failed[0].rows) == 2
+    assert {k: v for k, v in curves(whole).items() if k[0] == "b"} == {
+        k: v for k, v in reference.items() if k[0] == "b"
+    }
+    assert curves(sweep(tmp_path, Walk()).run()) == reference  # failed runs are tried again
+
+
+def test_a_bad_seed_does_not_stop_its_group(tmp_path, reference):
+    class Nan(Walk):
+        def extra(self, seed, epoch):
+            return (
+                {"failed": f"the loss became nan at step 7 of epoch {epoch + 1}"}
+                if (seed == 1 and epoch >= 3)
+                else {}
+            )
+
+    whole = sweep(tmp_path, Nan()).run()
+    failed = [run for run in whole.runs if run.status == FAILED]
+    assert [(run.arm, run.seed, len(run.rows)) for run in failed] == [("a", 1, 4), ("b", 1, 4)]
+    assert failed[0].error == "the loss became nan at step 7 of epoch 4"
+    for key, rows in curves(whole).items():
+        if key[1] != 1:
+            assert rows == reference[key]
+
+
+def test_missing_data_stops_the_sweep_at_once(tmp_path):
+    def stop(config, epoch):
+        raise DataError("no files")
+
+    trainer = Walk(stop)
+    with pytest.raises(DataError):
+        sweep(tmp_path, trainer).run()
+    assert len(trainer.calls) == 1
+
+
+def test_trainers_of_single_seeds(tmp_path):
+    def train(config, seed, job):
+        yield {"epoch": 1, "test_accuracy": float(seed)}
+
+    whole = sweep(tmp_path, SimpleNamespace(train=train)).run()
+    assert whole.final("b", "test_accuracy") == {0: 0.0, 1: 1.0, 2: 2.0}
+
+
+def test_the_tracked_aggregate_counts_as_done(tmp_path, reference):
+    home = tmp_path / "reference" / "walk" / "smoke"
+    clone = tmp_path / "clone" / "walk" / "smoke"
+    clone.mkdir(parents=True)
+    (clone / "experiment.json").write_text((home / "experiment.json").read_text())
+    trainer = Walk()
+    whole = sweep(tmp_path / "clone", trainer).run()
+    assert trainer.calls == []
+    assert curves(whole) == reference
+    assert whole.provenance
+
+
+def test_a_changed_default_under_the_same_hash_is_refused(tmp_path, reference):
+    path = tmp_path / "reference" / "walk" / "smoke" / "experiment.json"
+    path.write_text(path.read_text().replace('"epochs":6', '"epochs":5'))
+    with pytest.raises(ValueError, match="was made with epochs=5, now it is 6"):
+        sweep(tmp_path / "reference", Walk()).run()
+
+
+def test_a_full_disk_ends_the_sweep_with_old_files_intact(tmp_path, reference, monkeypatch):
+    root = tmp_path / "reference"
+    before = (root / "walk" / "smoke" / "experiment.json").read_text()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        sweep(root, Walk(), seeds=(0, 5)).run()
+    assert (root / "walk" / "smoke" / "experiment.json").read_text() == before
+
+
+def test_overrides_go_to_folders_of_their_own(tmp_path, reference):
+    root = tmp_path / "reference"
+    path = root / "walk" / "smoke" / "experiment.json"
+    before = path.read_text()
+    study = Study("walk", "smoke", PLAN.override({"epochs": 2}), root, {"epochs": 2})
+    whole = Sweep(study, Walk(), (0,), ("a",), Quiet()).run()
+    assert len(whole.runs) == 1
+    assert len(whole.runs[0].rows) == 2
+    assert study.out == root / "walk" / "smoke" / "epochs-2"
+    assert path.read_text() == before
+
+
+# The real study, in real processes.
+
+ARGS = ["smoke", "--arms", "B-MLP-3-1", "R-MLP-3-2", "--seeds", "3", "--epochs", "40", "--quiet"]
+ARGS += ["--checkpoint-every", "0"]
+
+
+def start(results, *more, **options):
+    argv = [sys.executable, "-m", "mlp", *ARGS, "--results", str(results), *more]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}  # two with two threads each would only spin
+    return subprocess.Popen(argv, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True, **options)
+
+
+def final(results):
+    path = results / "mlp" / "smoke" / "epochs-40" / "experiment.json"
+    return curves(store.load(path)) if path.exists() else {}
+
+
+def lines_so_far(results):
+    return sum(len(p.read_bytes().splitlines()) for p in results.rglob("metrics.jsonl"))
+
+
+def kill_after_some_rows(process, results, how, rng):
+    """Wait for training to be under way, then a random moment more."""
+    before, end = lines_so_far(results), time.monotonic() + 60
+    while lines_so_far(results) <= before and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    time.sleep(rng.random() * 0.2)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    results = tmp_path_factory.mktemp("uninterrupted")
+    with start(results, "--jobs", "1") as process:
+        assert process.wait(120) == 0
+    return final(results)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_at_random_moments_then_resumed(tmp_path, uninterrupted, how):
+    rng = random.Random(int(how))
+    for _ in range(3):
+        code, errors = kill_after_some_rows(start(tmp_path, "--jobs", "1"), tmp_path, how, rng)
+        if how == signal.SIGINT and code != 0:
+            assert code == 130
+            assert "nothing is lost. Go on with: python -m mlp smoke --arms" in errors
+            assert "Traceback" not in errors
+    with start(tmp_path, "--jobs", "1") as process:
+        assert process.wait(120) == 0
+    assert final(tmp_path) == uninterrupted
+
+
+def test_two_calls_share_one_sweep(tmp_path, uninterrupted):
+    both = [start(tmp_path, "--jobs", "1") for _ in range(2)]
+    for process in both:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    with start(tmp_path, "--jobs", "1") as process:
+        assert process.wait(60) == 0
+    assert final(tmp_path) == uninterrupted
+
+
+def test_a_crew_and_what_is_left_of_it(tmp_path, uninterrupted):
+    """Killed with its members in mid-run, resumed, and the same to rounding (threads differ)."""
+    process = start(tmp_path, "--jobs", "2")
+    members = children_when_training(process, tmp_path)
+    assert len(members) == 2
+    process.kill()
+    process.communicate(timeout=30)
+    end = time.monotonic() + 30
+    while any(alive(pid) for pid in members) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(alive(pid) for pid in members)
+    process = start(tmp_path, "--jobs", "2")
+    children_when_training(process, tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    with start(tmp_path, "--jobs", "2") as process:
+        assert process.wait(120) == 0
+    got = final(tmp_path)
+    assert set(got) == set(uninterrupted)
+    for key, rows in uninterrupted.items():
+        assert got[key][-1]["train_loss"] == pytest.approx(rows[-1]["train_loss"], rel=1e-3)
+
+
+def children_when_training(process, results):
+    before, end = lines_so_far(results), time.monotonic() + 60
+    while lines_so_far(results) <= before and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+    path = Path(f"/proc/{process.pid}/task")
+    found = []
+    for task in path.iterdir() if path.exists() else ():
+        found += [int(pid) for pid in (task / "children").read_text().split()]
+    return found
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,93 @@
+"""A stack sees what its members would see alone."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bibd import SparseLinear
+from harness.stack import Loop, StackedLinear, Vmapped, stack
+
+F64 = torch.float64
+
+
+def sequential():
+    return nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3, bias=False))
+
+
+CASES = {
+    "linear": (lambda: nn.Linear(6, 3), (4, 6)),
+    "sequential": (sequential, (4, 6)),
+    "sparse": (lambda: SparseLinear(6, 9, "iddl"), (4, 6)),
+    "sparse, patterns differ": (lambda: SparseLinear(6, 9, "random", bias=False), (4, 6)),
+    "sparse, bag": (lambda: SparseLinear(6, 9, "random", backend="bag"), (4, 6)),
+    "sparse, bag, no bias": (lambda: SparseLinear(6, 9, bias=False, backend="bag"), (4, 6)),
+    "conv": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Flatten()),
+        (4, 2, 5, 5),
+    ),
+    "layer norm": (lambda: nn.LayerNorm(6), (4, 6)),
+    "recurrent": (lambda: First(nn.GRU(6, 4, batch_first=True)), (4, 3, 6)),
+}
+
+
+class First(nn.Module):
+    """The output of a module that returns several things."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x)[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_members_and_their_gradients(name):
+    make, shape = CASES[name]
+    torch.manual_seed(0)
+    members = [make().to(F64) for _ in range(3)]
+    together = stack([copy.deepcopy(m) for m in members])
+    x = torch.randn(3, *shape, dtype=F64)
+    xs = x.clone().requires_grad_()
+    out = together(xs)
+    g = torch.randn_like(out)
+    out.backward(g)
+    for i, member in enumerate(members):
+        alone = x[i].clone().requires_grad_()
+        y = member(alone)
+        y.backward(g[i])
+        torch.testing.assert_close(out[i], y, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(xs.grad[i], alone.grad, rtol=1e-11, atol=1e-11)
+    mine = sum(p.grad.sum() for m in members for p in m.parameters())
+    theirs = sum(p.grad.sum() for p in together.parameters())
+    torch.testing.assert_close(theirs, mine, rtol=1e-10, atol=1e-10)
+    assert sum(p.numel() for p in together.parameters()) == sum(
+        p.numel() for m in members for p in m.parameters()
+    )
+
+
+def test_which_road_is_taken():
+    assert isinstance(stack([nn.Linear(2, 2)] * 2), StackedLinear)
+    assert isinstance(stack([nn.LayerNorm(2)] * 2), Vmapped)
+    assert isinstance(stack([First(nn.GRU(2, 2)), First(nn.GRU(2, 2))]), Loop)
+
+
+def test_buffers_move_per_member():
+    norms = [nn.BatchNorm1d(4) for _ in range(2)]
+    together = stack([copy.deepcopy(m) for m in norms])
+    x = torch.randn(2, 8, 4)
+    together(x)
+    for i, norm in enumerate(norms):
+        norm(x[i])
+        torch.testing.assert_close(together.running_mean[i], norm.running_mean)
+    together.eval()
+    torch.testing.assert_close(together(x)[1], norms[1].eval()(x[1]))
+
+
+def test_modules_of_two_classes_are_refused():
+    with pytest.raises(
+        ValueError, match="only modules of one class can be stacked, got Linear, ReLU"
+    ):
+        stack([nn.Linear(2, 2), nn.ReLU()])
