@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from harness.experiment import Run
 from harness.job import Job
+from harness.provenance import command
 from harness.show import Quiet
 from harness.study import Study
 
@@ -24,25 +25,25 @@ GRACE = 30.0  # seconds that members get to finish their writes after Ctrl-C
 
 
 class Crew:
-    """Runs `command` as `size` processes with `threads` threads each."""
+    """Runs a study as `size` processes with `threads` threads each."""
 
     def __init__(
         self, study: Study, size: int, threads: int, show: Quiet, live: Callable[[Any], None]
     ):
         self.study, self.size, self.show, self.live = study, size, show, live
         self.env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        self.env |= {"IDDL_MEMBER": "1", "IDDL_JOBS": str(size)}
+        self.env |= {"IDDL_MEMBER": "1", "IDDL_JOBS": str(size), "IDDL_COMMAND": command()}
         self.lock = threading.Lock()
         self.running: dict[str, list[Run]] = {}
 
-    def run(self, command: Sequence[str]) -> int:
+    def run(self, argv: Sequence[str]) -> int:
         """Wait for all members; the worst of their exit statuses.
 
         Raises:
             KeyboardInterrupt: after the members have ended.
         """
         logs = [tempfile.TemporaryFile("w+") for _ in range(self.size)]  # noqa: SIM115
-        members = [self._start(command, log) for log in logs]
+        members = [self._start(argv, log) for log in logs]
         readers = [threading.Thread(target=self._listen, args=(m.stdout,)) for m in members]
         for reader in readers:
             reader.start()
@@ -60,10 +61,10 @@ class Crew:
             self._repeat(logs, died)
         return 1 if died else status
 
-    def _start(self, command: Sequence[str], log: IO[str]) -> subprocess.Popen:
+    def _start(self, argv: Sequence[str], log: IO[str]) -> subprocess.Popen:
         # A session of its own: Ctrl-C reaches only the parent, which passes it on once.
         return subprocess.Popen(
-            command,
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -37,9 +38,10 @@ def now() -> str:
 
 
 def command() -> str:
-    """What was typed, without the paths of this machine."""
-    import shlex
-
+    """What was typed (for a member of a crew: in its parent), without the paths of this machine."""
+    typed = os.environ.get("IDDL_COMMAND")
+    if typed:
+        return typed
     argv = list(sys.argv)
     program = Path(argv[0])
     first = f"python -m {program.parent.name}" if program.name == "__main__.py" else program.name
@@ -49,8 +51,7 @@ def command() -> str:
 def git_state() -> dict:
     """Commit, and whether (and by which digest) the tree differed from it."""
     sha = _git("rev-parse", "HEAD")
-    # Results are not source: a study that commits its record between two arms stays clean.
-    source = ("--", ".", ":!results", ":!figure")
+    source = ("--", "*.py", ":!tests", ":!benchmarks")  # what can change a result
     changes = [_git("status", "--porcelain", *source), _git("diff", "HEAD", *source)] if sha else []
     text = "\n".join(filter(None, changes))
     return {

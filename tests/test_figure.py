@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import warnings
+from dataclasses import dataclass
 from html.parser import HTMLParser
 
 import numpy as np
@@ -36,9 +37,15 @@ def experiment():
     return Experiment("mlp", "smoke", "Which is higher?", runs, {"p": {"cpu": "a & b"}})
 
 
-PLAN = Plan(
-    "Which is higher?", {"low": None, "high": None}, (0, 1, 2, 3), 1, compare=(("high", "low"),)
-)
+@dataclass(frozen=True)
+class Config:
+    """Of an arm."""
+
+    height: int
+
+
+ARMS = {"low": Config(1), "high": Config(2)}
+PLAN = Plan("Which is higher?", ARMS, (0, 1, 2, 3), 1, compare=(("high", "low"),))
 
 
 def study(tmp_path):
