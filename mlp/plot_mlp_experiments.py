@@ -207,7 +207,7 @@ def _per_epoch(arms: dict[str, dict], label: str, note: str):
     for arm in arms:
         panels.setdefault(_size(arm), []).append(arm)
     with figure.style():
-        fig = Figure(figsize=(max(4.5, 2.8 * len(panels)), 3.4))
+        fig = Figure(figsize=(max(6.5, 2.8 * len(panels)), 3.4))
         axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for ax, (size, members) in zip(axes, panels.items(), strict=True):
             for arm in members:

@@ -12,12 +12,14 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-PYTHON="${PYTHON:-}"
+# $PYTHON, else the active environment, else the .venv that make has built here.
+for PYTHON in "${PYTHON:-python}" .venv/bin/python; do
+  if "$PYTHON" -c 'import tyro, harness' 2> /dev/null; then break; fi
+  PYTHON=
+done
 if [ -z "$PYTHON" ]; then
-  PYTHON=python
-  if ! python -c 'import tyro, harness' 2> /dev/null && [ -x .venv/bin/python ]; then
-    PYTHON=.venv/bin/python
-  fi
+  echo "error: no Python here has the package; 'make demo' installs it into .venv (see setup.md)" >&2
+  exit 2
 fi
 
 BEGIN_TIME="${BEGIN_TIME:-$(date +%Y%m%d_%H%M%S)}"
@@ -40,7 +42,8 @@ if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
 fi
 
 mkdir -p mlp/log
-exec > >(tee -a "${LOG}.log") 2>&1
+# -i: Ctrl-C is for python, which still has something to say.
+exec > >(tee -i -a "${LOG}.log") 2>&1
 STATUS=0
 "$PYTHON" -m mlp "$PLAN" --dump "$DUMP" --pid "${LOG}_pid.txt" "$@" || STATUS=$?
 if [ -f "$DUMP" ]; then
