@@ -66,6 +66,20 @@ def save(fig: Figure, stem: Path, data: Any) -> list[Path]:
     return [*paths, store.write(stem.with_suffix(".json"), text)]
 
 
+def brief(paths: Sequence[Path]) -> str:
+    """Where triples are, in one line for people."""
+    if not paths:
+        return "none"
+    stems = list(dict.fromkeys(path.stem for path in paths))
+    return f"{relative(paths[0].parent)}/: {', '.join(stems)} (.png .eps .json)"
+
+
+def relative(path: Path) -> Path:
+    """The path as seen from here, where it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def svg(fig: Figure) -> str:
     """The figure as an <svg> element, to put into a page."""
     with style():

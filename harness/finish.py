@@ -40,8 +40,9 @@ def finish(study: Study, whole: Experiment, left: Sequence[str], quiet: bool, as
         table.show(f"{study.folder} {study.name}", *table.cells(lines))
         for d in found:
             print(f"{d.verdict}: {d.interval.text(100, 2)} points")
-        for path in (study.out / "experiment.json", *figures, page):
-            print(path)
+        print(f"record:  {study.out / 'experiment.json'}")
+        print(f"figures: {figure.brief(figures)}")
+        print(f"report:  {page}")
     for text in failed:
         print(f"failed: {text}", file=sys.stderr)
     if failed:

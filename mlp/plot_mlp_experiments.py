@@ -60,8 +60,7 @@ def main(argv: Sequence[str]) -> int:
         text = "\n".join(table(whole))
         print(text)
         log(text, dump, options.out)
-        for path in draw(whole, options.out, options.publish):
-            print(path)
+        draw(whole, options.out, options.publish)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -86,14 +85,18 @@ def log(text: str, dump: Path, out: Path) -> None:
     store.write(out / "log" / f"mlp_experiments_plot_{begin}.log", text + "\n")
 
 
-def draw(whole: Experiment, out: Path, publish: bool) -> Iterator[Path]:
-    """Save all figures."""
+def draw(whole: Experiment, out: Path, publish: bool) -> None:
+    """Save all figures and say where."""
     from harness import figure
 
-    for stem, fig, data in figures(whole):
-        yield from figure.save(fig, out / stem, data)
-        if publish:
-            yield from figure.save(fig, HERE.parent / "figure" / f"{stem}_{whole.plan}", data)
+    found = figures(whole)
+    paths = [p for stem, fig, data in found for p in figure.save(fig, out / stem, data)]
+    print(f"figures: {figure.brief(paths)}")
+    if publish:
+        folder = HERE.parent / "figure"
+        names = [(folder / f"{stem}_{whole.plan}", fig, data) for stem, fig, data in found]
+        paths = [p for triple in names for p in figure.save(triple[1], triple[0], triple[2])]
+        print(f"published: {figure.brief(paths)}")
 
 
 def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
