@@ -91,35 +91,37 @@ def test_dry_run_touches_nothing(tmp_path, capsys):
     assert not (tmp_path / "r").exists()
 
 
-def test_json_is_one_document(command):
-    done = command("mlp", "smoke", "--seeds", "2", "--epochs", "2", "--arms", "MLP-3-1", "--json")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    document = json.loads(done.stdout)
+@pytest.fixture
+def call(tmp_path, capsys):
+    """The command line in this process: exit status, stdout, stderr."""
+
+    def run(*words):
+        argv = [*words, "--jobs", "1", "--results", str(tmp_path / "results")]
+        status = main(PLANS, "mlp", {}, argv)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_json_is_one_document(call):
+    words = ["smoke", "--seeds", "2", "--epochs", "2", "--arms", "MLP-3-1"]
+    status, out, err = call(*words, "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
     assert [line["name"] for line in document["table"]] == ["MLP-3-1"]
     assert document["table"][0]["n"] == 2
     assert all(Path(path).exists() for path in document["paths"])
-    again = command(
-        "mlp", "smoke", "--seeds", "2", "--epochs", "2", "--arms", "MLP-3-1", "--dry-run"
-    )
-    assert again.stdout.count(" done ") == 2
-    assert (
-        command(
-            "mlp", "smoke", "--seeds", "2", "--epochs", "2", "--arms", "MLP-3-1", "--quiet"
-        ).stdout
-        == ""
-    )
+    assert call(*words, "--dry-run")[1].count(" done ") == 2
+    assert call(*words, "--quiet") == (0, "", "")
 
 
-def test_a_run_whose_loss_explodes_is_reported(command):
-    words = ["mlp", "smoke", "--arms", "MLP-3-1", "MLP-3-2", "--seeds", "2", "--epochs", "2"]
-    done = command(*words, "--lr", "1e9")
-    assert done.returncode == 1
-    assert "failed: MLP-3-1 seed 0: the loss became" in done.stderr
-    assert (
-        "try the failed runs again with: python -m mlp smoke --epochs 2 --lr 1000000000.0"
-        in done.stderr
-    )
+def test_a_run_whose_loss_explodes_is_reported(call):
+    words = ["smoke", "--arms", "MLP-3-1", "MLP-3-2", "--seeds", "2", "--epochs", "2"]
+    status, _, err = call(*words, "--lr", "1e9")
+    assert status == 1
+    assert "failed: MLP-3-1 seed 0: the loss became" in err
+    retry = "try the failed runs again with: python -m mlp smoke --epochs 2 --lr 1000000000.0"
+    assert retry in err
 
 
 def test_missing_data_says_what_to_do(command, tmp_path):

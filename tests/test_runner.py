@@ -291,7 +291,7 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_at_random_moments_then_resumed(tmp_path, uninterrupted, how):
     rng = random.Random(int(how))
-    for _ in range(3):
+    for _ in range(2):
         code, errors = kill_after_some_rows(start(tmp_path, "--jobs", "1"), tmp_path, how, rng)
         if how == signal.SIGINT and code != 0:
             assert code == 130
@@ -302,6 +302,7 @@ def test_killed_at_random_moments_then_resumed(tmp_path, uninterrupted, how):
     assert final(tmp_path) == uninterrupted
 
 
+@pytest.mark.slow
 def test_two_calls_share_one_sweep(tmp_path, uninterrupted):
     both = [start(tmp_path, "--jobs", "1") for _ in range(2)]
     for process in both:
@@ -312,6 +313,7 @@ def test_two_calls_share_one_sweep(tmp_path, uninterrupted):
     assert final(tmp_path) == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_crew_and_what_is_left_of_it(tmp_path, uninterrupted):
     """Killed with its members in mid-run, resumed, and the same to rounding (threads differ)."""
     process = start(tmp_path, "--jobs", "2")
