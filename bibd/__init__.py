@@ -9,8 +9,20 @@ Public names are loaded on first use, so that `import bibd` never pays for torch
 from importlib import import_module
 
 _HOME = {
+    "Design": "bibd.design",
+    "affine_plane": "bibd.design",
+    "complement": "bibd.design",
+    "dual": "bibd.design",
+    "from_blocks": "bibd.design",
+    "modular": "bibd.design",
+    "projective_plane": "bibd.design",
+    "singer": "bibd.design",
+    "tiled": "bibd.design",
+    "truncate": "bibd.design",
+    "Certificate": "bibd.certificate",
+    "certify": "bibd.certificate",
+    "FAMILIES": "bibd.families",
     "Pattern": "bibd.pattern",
-    "PATTERNS": "bibd.pattern",
     "make_pattern": "bibd.pattern",
     "SparseLinear": "bibd.linear",
     "BibdLinear": "bibd.linear",

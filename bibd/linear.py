@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bibd import kernels
+from bibd.design import Design
 from bibd.pattern import Pattern, make_pattern
 from bibd.stacked import StackedSparseLinear
 
@@ -24,9 +25,10 @@ class SparseLinear(nn.Module):
     Args:
         in_features: Size of the last axis of the input.
         out_features: Size of the last axis of the output.
-        pattern: Name of a pattern ("iddl", "random", "dense") or a Pattern of this size.
+        pattern: Name of a family (bibd.families), a Design of in_features points and out_features
+            blocks, or a Pattern of this size.
         bias: Adds a learned vector to the output.
-        seed: Seed of the pattern. None: the canonical order; for "random", where there is none,
+        seed: Seed of the pattern. None: the canonical order; for random ones, which have none,
             one draw from torch's generator, so that layers differ and torch.manual_seed governs.
         init: Kaiming normal; "true" uses the connections an output really has, "dense" (the IDDL
             study) the width of the input, which starts signals sqrt(fan_in / in) too small.
@@ -41,7 +43,7 @@ class SparseLinear(nn.Module):
         self,
         in_features: int,
         out_features: int,
-        pattern: str | Pattern = "iddl",
+        pattern: str | Design | Pattern = "iddl",
         bias: bool = True,
         seed: int | None = None,
         init: str = "true",
@@ -151,9 +153,9 @@ class RandomSparseLinear(SparseLinear):
         super().__init__(in_features, out_features, pattern="random", **options)
 
 
-def _resolve(pattern: str | Pattern, v: int, b: int, seed: int | None) -> Pattern:
-    if isinstance(pattern, str):
-        if pattern == "random" and seed is None:
+def _resolve(pattern: str | Design | Pattern, v: int, b: int, seed: int | None) -> Pattern:
+    if not isinstance(pattern, Pattern):
+        if seed is None and str(pattern).startswith("random"):
             seed = int(torch.randint(2**31, (), device="cpu"))
         return make_pattern(pattern, v, b, seed)
     if (pattern.in_features, pattern.out_features) != (v, b):

@@ -1,29 +1,24 @@
-"""Which inputs each output of a layer reads: named patterns, in plain numpy.
+"""Which inputs each output of a layer reads: a table, in plain numpy.
 
-A pattern is a compressed table. Output r reads inputs indices[indptr[r]:indptr[r+1]]:
+Output r reads inputs indices[indptr[r]:indptr[r+1]]:
 
     outputs          inputs 0 1 2 3              indptr  = 0 2 4
        0                    x x . .              indices = 0 1 1 3
        1                    . x . x
 
-Families so far (a dict below; the name is the registry):
-
-    iddl     the modular rule of the IDDL study. With q = ceil(sqrt(in)), point p = q*i + j, the
-             full table has q+1 parallel classes of q blocks. Class 0: the q rows of the q x q grid;
-             class k+1: the lines j = k*i + c (mod q), for k = 0..q-1. Rows wrap, columns past `in`
-             are cut. A balanced design only for prime q; the name promises nothing else.
-    random   the same number of connections as `iddl`, anywhere.
-    dense    everything.
+`make_pattern` builds one by the name of a family (bibd.families) or from a Design.
 """
 
 import difflib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isqrt
 
 import numpy as np
+
+from bibd.design import Design
+from bibd.families import COUNTED, FAMILIES, relabel
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +43,10 @@ class Pattern:
     def nonzeros(self) -> int:
         """Number of connections."""
         return len(self.indices)
+
+    def design(self) -> Design:
+        """The same table as a design: inputs are points, outputs blocks."""
+        return Design(str(self), self.in_features, self.indptr, self.indices)
 
     @property
     def density(self) -> float:
@@ -87,41 +86,9 @@ class Pattern:
 
 def _from_flat(family: str, shape: tuple[int, int], flat: np.ndarray, seed: int | None) -> Pattern:
     v, b = shape
-    rows, cols = np.divmod(np.sort(flat), v)
+    rows, cols = np.divmod(flat, v)
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=b))])
     return Pattern(family, v, b, indptr, cols, seed)
-
-
-def _modular(v: int, b: int) -> np.ndarray:
-    """Flat places of the modular rule, with b*q work."""
-    q = isqrt(v - 1) + 1  # ceil(sqrt(v))
-    row = np.arange(b) % (q * (q + 1))
-    group, c = (row // q)[:, None], (row % q)[:, None]
-    i = np.arange(q)
-    points = np.where(group == 0, q * c + i, q * i + ((group - 1) * i + c) % q)
-    return (points + v * np.arange(b)[:, None])[points < v]
-
-
-def iddl(v: int, b: int, seed: int | None = None) -> Pattern:
-    """The modular rule; a seed relabels inputs and outputs, which keeps every count."""
-    flat = _modular(v, b)
-    if seed is not None:
-        rng = np.random.default_rng(seed)
-        rows, cols = np.divmod(flat, v)
-        flat = rng.permutation(b)[rows] * v + rng.permutation(v)[cols]
-    return _from_flat("iddl", (v, b), flat, seed)
-
-
-def random(v: int, b: int, seed: int | None = None) -> Pattern:
-    """As many connections as `iddl` has, drawn without replacement; None draws as seed 0 does."""
-    rng = np.random.default_rng(0 if seed is None else seed)
-    flat = rng.choice(v * b, size=len(_modular(v, b)), replace=False, shuffle=False)
-    return _from_flat("random", (v, b), flat, seed)
-
-
-def dense(v: int, b: int, seed: int | None = None) -> Pattern:
-    """Every input to every output; the seed changes nothing."""
-    return _from_flat("dense", (v, b), np.arange(v * b), seed)
 
 
 def diagonal(patterns: Sequence[Pattern]) -> Pattern:
@@ -135,27 +102,63 @@ def diagonal(patterns: Sequence[Pattern]) -> Pattern:
     )
 
 
-PATTERNS: dict[str, Callable[..., Pattern]] = {"iddl": iddl, "random": random, "dense": dense}
-
-
 def make_pattern(
-    family: str, in_features: int, out_features: int, seed: int | None = None
+    family: str | Design,
+    in_features: int,
+    out_features: int,
+    seed: int | None = None,
+    nonzeros: int | None = None,
 ) -> Pattern:
-    """The named pattern for a layer of this size, a function of its arguments alone."""
-    check_family(family)
+    """The pattern of a layer of this size, a function of its arguments alone.
+
+    Args:
+        family: Name of a family, or a Design with in_features points and out_features blocks.
+        in_features: Inputs of the layer.
+        out_features: Outputs of the layer.
+        seed: None is the canonical order; a number permutes points and blocks, or seeds the draw.
+        nonzeros: How many connections, for the families that let one choose.
+
+    Raises:
+        ValueError: unknown family, sizes or counts out of range.
+    """
     for name, size in (("in_features", in_features), ("out_features", out_features)):
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
-        raise ValueError(f"seed must be None or a whole number, got {seed!r}")
-    if seed is not None and seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}; use 0 or more")
-    return PATTERNS[family](int(in_features), int(out_features), seed)
+        _check_whole(name, size, 1)
+    if seed is not None:
+        _check_whole("seed", seed, 0)
+    v, b = int(in_features), int(out_features)
+    if isinstance(family, Design):
+        return _of_design(family, v, b, seed)
+    check_family(family)
+    if nonzeros is None:
+        return _from_flat(family, (v, b), FAMILIES[family](v, b, seed), seed)
+    if family not in COUNTED:
+        raise ValueError(
+            f"pattern {family} has a count of its own; nonzeros= is for {', '.join(COUNTED)}"
+        )
+    _check_whole("nonzeros", nonzeros, 1)
+    if nonzeros > v * b:
+        raise ValueError(f"nonzeros must be in [1, {v * b}] for a layer ({v}, {b}), got {nonzeros}")
+    return _from_flat(family, (v, b), FAMILIES[family](v, b, seed, nonzeros), seed)
+
+
+def _of_design(design: Design, v: int, b: int, seed: int | None) -> Pattern:
+    if (design.v, design.b) != (v, b):
+        raise ValueError(
+            f"{design} does not fit a layer with {v} inputs and {b} outputs: inputs are points, "
+            "outputs blocks (bibd.truncate and bibd.dual change the size)"
+        )
+    flat = np.repeat(np.arange(b), design.sizes) * v + design.indices
+    return _from_flat(design.name, (v, b), relabel(flat, v, b, seed), seed)
+
+
+def _check_whole(name: str, got: object, least: int) -> None:
+    if isinstance(got, bool) or not isinstance(got, int | np.integer) or got < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {got!r}")
 
 
 def check_family(family: str) -> None:
     """Refuse a name that is no pattern, with the nearest one that is."""
-    if family not in PATTERNS:
-        near = difflib.get_close_matches(str(family), PATTERNS, n=1)
+    if family not in FAMILIES:
+        near = difflib.get_close_matches(str(family), FAMILIES, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown pattern {family!r}: {hint}there are {', '.join(PATTERNS)}")
+        raise ValueError(f"unknown pattern {family!r}: {hint}there are {', '.join(FAMILIES)}")

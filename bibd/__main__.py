@@ -1,0 +1,98 @@
+"""`python -m bibd certify --in 64 --out 72 --pattern bibd`: what a pattern really is."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from bibd import families
+from bibd.certificate import Certificate, certify
+from bibd.pattern import make_pattern
+
+VERBS = {"certify": "the certificate of a pattern: label, parameters, pair coverage, spectrum"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The certificate of the pattern that a layer of this size would have."""
+
+    inputs: Annotated[int, tyro.conf.arg(name="in")]
+    """Inputs of the layer (points)."""
+    outputs: Annotated[int, tyro.conf.arg(name="out")]
+    """Outputs of the layer (blocks)."""
+    pattern: str = "bibd"
+    """Name of the pattern; --list shows them."""
+    seed: int | None = None
+    """None is the canonical order."""
+    nonzeros: int | None = None
+    """Connections, for patterns that let one choose."""
+    json: bool = False
+    """Print one JSON object."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a verb; the exit status."""
+    try:
+        if not argv or argv[0] in ("-h", "--help"):
+            print("usage: python -m bibd VERB [options], or --list for the patterns\n")
+            print("\n".join(f"  {name:<10} {text}" for name, text in VERBS.items()))
+            print("\n  python -m bibd certify --in 64 --out 72 --pattern bibd")
+            return 0
+        if argv[0] == "--list":
+            return _list("--json" in argv)
+        if argv[0] not in VERBS:
+            raise ValueError(f"unknown verb {argv[0]!r}: there are {', '.join(VERBS)} and --list")
+        return _certify(argv[1:])
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _certify(argv: Sequence[str]) -> int:
+    config = (tyro.conf.FlagCreatePairsOff,)
+    options = tyro.cli(Options, prog="python -m bibd certify", args=list(argv), config=config)
+    sizes = options.inputs, options.outputs
+    pattern = make_pattern(options.pattern, *sizes, options.seed, options.nonzeros)
+    found = certify(pattern.design())
+    print(json.dumps(found.to_dict()) if options.json else text(found))
+    return 0
+
+
+def text(c: Certificate) -> str:
+    """The certificate for people, one fact a line."""
+    pairs = ", ".join(f"{n:,} in {met}" for met, n in c.pair_coverage.items())
+    ramanujan = "" if c.ramanujan_bound is None else f", Ramanujan bound {c.ramanujan_bound:.4f}"
+    lines = {
+        "label": c.label,
+        "parameters": f"v={c.v} b={c.b} r={c.r} k={c.k} lam={c.lam} (None: not constant)",
+        "connections": f"{c.nonzeros:,}",
+        "fan-in": _range(c.row_weights),
+        "fan-out": _range(c.column_weights),
+        "pairs of inputs": f"{pairs} outputs",
+        "shared at most": f"{c.largest_intersection} inputs by two outputs",
+        "left out": f"{c.unconnected_inputs} inputs, {c.empty_blocks} outputs",
+        "components": str(c.components),
+        "sigma 2": f"{c.sigma2:.4f} (sigma 1 {c.sigma1:.4f}), at least {c.sigma2_lower_bound:.4f}"
+        + ramanujan,
+    }
+    return "\n".join([c.name, *(f"  {key:<16} {value}" for key, value in lines.items())])
+
+
+def _range(ends: tuple[int, int]) -> str:
+    return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def _list(as_json: bool) -> int:
+    found = {name: (f.__doc__ or "").splitlines()[0] for name, f in families.FAMILIES.items()}
+    if as_json:
+        print(json.dumps([{"name": name, "text": line} for name, line in found.items()]))
+    else:
+        print("\n".join(f"{name:<18} {line}" for name, line in found.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,205 @@
+"""What a design is, computed and not claimed.
+
+Labels:  BIBD       every pair of points in exactly lam blocks, all blocks of one size
+         packing    every pair in at most one block
+         irregular  the rest
+
+Row and column weights cannot tell these apart; the coverage of pairs can. Beside it stands the
+second singular value of the incidence table, which says how well the layer mixes. For given
+weights it cannot be below sqrt((nnz - s1^2) / (min(v, b) - 1)); a BIBD attains that bound
+(sqrt(r - lam)). A random table sits near the Ramanujan bound sqrt(r - 1) + sqrt(k - 1).
+"""
+
+from dataclasses import asdict, dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from bibd.design import Design
+
+SMALL = 700  # up to this size a full decomposition is quicker than Lanczos
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Every number is a count or a computed value; r, k, lam are None where not constant."""
+
+    name: str
+    label: str
+    v: int
+    b: int
+    r: int | None
+    k: int | None
+    lam: int | None
+    nonzeros: int
+    row_weights: tuple[int, int]
+    column_weights: tuple[int, int]
+    pair_coverage: dict[int, int]
+    largest_intersection: int
+    unconnected_inputs: int
+    empty_blocks: int
+    components: int
+    sigma1: float
+    sigma2: float
+    sigma2_lower_bound: float
+    ramanujan_bound: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        coverage = {str(k): v for k, v in self.pair_coverage.items()}
+        return asdict(self) | {"pair_coverage": coverage}
+
+
+def certify(design: Design) -> Certificate:
+    """Look at every pair of points and of blocks, at the components and at the spectrum."""
+    transposed = _transpose(design)
+    pairs = _meetings(design, transposed)
+    blocks = _meetings(transposed, design)
+    r, k = _constant(design.degrees), _constant(design.sizes)
+    label, lam = _label(design, pairs, k)
+    sigma1, sigma2 = singular_values(design)
+    rank, rest = min(design.v, design.b) - 1, design.nonzeros - sigma1**2
+    # A rest at the level of rounding is none: its root would not be.
+    bound = sqrt(rest / rank) if rank and rest > 1e-12 * design.nonzeros else 0.0
+    return Certificate(
+        design.name,
+        label,
+        design.v,
+        design.b,
+        r,
+        k,
+        lam,
+        design.nonzeros,
+        (int(design.sizes.min()), int(design.sizes.max())),
+        (int(design.degrees.min()), int(design.degrees.max())),
+        pairs,
+        max(blocks, default=0),
+        int((design.degrees == 0).sum()),
+        int((design.sizes == 0).sum()),
+        components(design),
+        sigma1,
+        sigma2,
+        bound,
+        sqrt(r - 1) + sqrt(k - 1) if r and k else None,
+    )
+
+
+def _constant(values: np.ndarray) -> int | None:
+    return int(values[0]) if len(values) and (values == values[0]).all() else None
+
+
+def _label(design: Design, pairs: dict[int, int], k: int | None) -> tuple[str, int | None]:
+    lam = next(iter(pairs)) if len(pairs) == 1 else None
+    if lam and k and 1 < k < design.v:
+        return "BIBD", lam
+    return ("packing" if max(pairs, default=0) <= 1 else "irregular"), lam
+
+
+def _transpose(design: Design) -> Design:
+    order = np.argsort(design.indices, kind="stable")
+    rows = np.repeat(np.arange(design.b), design.sizes)[order]
+    return Design("", design.b, np.concatenate([[0], np.cumsum(design.degrees)]), rows)
+
+
+def _meetings(design: Design, transposed: Design) -> dict[int, int]:
+    """How many pairs of points meet in 0, 1, 2, ... blocks; zero counts left out."""
+    v, histogram = design.v, np.zeros(1, dtype=np.int64)
+    step = max(1, min(v, 2**22 // v))
+    table = None
+    if _work(design) > design.b * v * v / 16:  # nearly full: a dense product is quicker
+        table = design.incidence().astype(np.float32)
+    for start in range(0, v, step):
+        chunk = np.arange(start, min(start + step, v))
+        if table is not None:
+            met = (table[:, chunk].T @ table).astype(np.int64)
+        else:
+            met = _met(design, transposed, chunk)
+        met = met[np.arange(v)[None] > chunk[:, None]]  # each pair once
+        counts = np.bincount(met, minlength=len(histogram))
+        histogram = np.pad(histogram, (0, len(counts) - len(histogram))) + counts
+    return {i: int(n) for i, n in enumerate(histogram) if n}
+
+
+def _work(design: Design) -> int:
+    return int((design.sizes.astype(np.int64) ** 2).sum())
+
+
+def _met(design: Design, transposed: Design, points: np.ndarray) -> np.ndarray:
+    """Blocks that each of these points shares with every point."""
+    blocks, owner = _gather(transposed, points)
+    others, which = _gather(design, blocks)
+    keys = owner[which] * design.v + others
+    return np.bincount(keys, minlength=len(points) * design.v).reshape(len(points), design.v)
+
+
+def _gather(design: Design, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The entries of these rows end to end, and which of `rows` each came from."""
+    sizes = design.sizes[rows]
+    owner = np.repeat(np.arange(len(rows)), sizes)
+    within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return design.indices[design.indptr[rows][owner] + within], owner
+
+
+def components(design: Design) -> int:
+    """Connected parts of the bipartite graph; an empty block or point is a part of its own."""
+    rows = np.repeat(np.arange(design.b), design.sizes)
+    low = np.arange(design.b)  # smallest block number known to be in the same part
+    while True:
+        point = np.full(design.v, design.b)
+        np.minimum.at(point, design.indices, low[rows])
+        new = low.copy()
+        np.minimum.at(new, rows, point[design.indices])
+        new = new[new]  # halve the chains
+        if (new == low).all():
+            break
+        low = new
+    return len(np.unique(low)) + int((design.degrees == 0).sum())
+
+
+def singular_values(design: Design) -> tuple[float, float]:
+    """The two largest, with multiplicity."""
+    if min(design.v, design.b) <= SMALL:
+        values = np.linalg.svd(design.incidence().astype(float), compute_uv=False)
+        return float(values[0]), float(values[1]) if len(values) > 1 else 0.0
+    first, vector = _lanczos(design, None)
+    second, _ = _lanczos(design, vector)
+    return first, second
+
+
+def _lanczos(design: Design, away: np.ndarray | None, steps: int = 400) -> tuple[float, np.ndarray]:
+    """Largest singular value of N and its right vector, in the complement of `away`.
+
+    Lanczos on N'N with full reorthogonalisation, until the value stands still. Without `away` a
+    value of multiplicity two would be seen once, hence two runs and not one.
+    """
+    rows = np.repeat(np.arange(design.b), design.sizes)
+    # Another start for the second run: the first has nothing left in a space it shares with `away`.
+    x = np.random.default_rng(0 if away is None else 1).standard_normal(design.v)
+    basis = np.zeros((steps, design.v))
+    alpha, beta = np.zeros(steps), np.zeros(steps)
+    previous, ritz = 0.0, (0.0, x)
+    for n in range(min(steps, design.v - (away is not None))):
+        if away is not None:
+            x -= away * (away @ x)
+        x -= basis[:n].T @ (basis[:n] @ x)
+        length = np.linalg.norm(x)
+        if length < 1e-9:
+            break
+        basis[n] = x / length
+        y = np.bincount(rows, weights=basis[n][design.indices], minlength=design.b)
+        x = np.bincount(design.indices, weights=y[rows], minlength=design.v)
+        alpha[n], beta[n] = basis[n] @ x, length
+        if n % 10 == 9 or n < 3:
+            ritz = _ritz(alpha, beta, basis, n + 1)
+            if abs(ritz[0] - previous) <= 1e-10 * ritz[0]:
+                break
+            previous = ritz[0]
+    return ritz
+
+
+def _ritz(alpha, beta, basis, n: int) -> tuple[float, np.ndarray]:
+    small = np.diag(alpha[:n]) + np.diag(beta[1:n], 1) + np.diag(beta[1:n], -1)
+    values, vectors = np.linalg.eigh(small)
+    vector = basis[:n].T @ vectors[:, -1]
+    return sqrt(max(values[-1], 0.0)), vector / np.linalg.norm(vector)

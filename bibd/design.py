@@ -1,0 +1,269 @@
+"""Block designs: points in blocks, so that pairs of points meet as evenly as can be.
+
+Names as in the literature: v points, b blocks, k points in a block, r blocks through a point, and
+lam blocks through each pair of points. A 2-(v, k, lam) design has v r = b k and
+lam (v - 1) = r (k - 1).
+
+    affine plane AG(2, q)      v = q^2, b = q^2 + q, k = q, r = q + 1, lam = 1. Points (i, j) have
+                               the number q i + j. Class 0: the lines i = c; class s + 1: the lines
+                               j = s i + c, for every slope s of GF(q); they are parallel
+    projective plane PG(2, q)  v = b = q^2 + q + 1, k = r = q + 1, lam = 1: one more point for each
+                               class, where its lines meet, and the line of those points
+    singer(q)                  the same parameters, cyclic: block t is D + t modulo v
+    modular(q)                 the affine construction with arithmetic modulo q in place of GF(q):
+                               a design for prime q only
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import isqrt
+
+import numpy as np
+
+from bibd.field import field, near_prime_powers, prime_power
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Block j holds the points indices[indptr[j]:indptr[j+1]], ascending."""
+
+    name: str
+    v: int
+    indptr: np.ndarray
+    indices: np.ndarray
+    classes: np.ndarray | None = None  # parallel class of each block, where the design has them
+
+    def __post_init__(self):
+        for table in (self.indptr, self.indices):
+            table.setflags(write=False)
+
+    @property
+    def b(self) -> int:
+        """Number of blocks."""
+        return len(self.indptr) - 1
+
+    @property
+    def nonzeros(self) -> int:
+        """Number of (point, block) incidences."""
+        return len(self.indices)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Points of each block."""
+        return np.diff(self.indptr)
+
+    @cached_property
+    def degrees(self) -> np.ndarray:
+        """Blocks through each point."""
+        return np.bincount(self.indices, minlength=self.v)
+
+    def block(self, j: int) -> np.ndarray:
+        """The points of one block."""
+        return self.indices[self.indptr[j] : self.indptr[j + 1]]
+
+    def incidence(self) -> np.ndarray:
+        """The table (b, v) as booleans: a weight's mask, outputs by inputs."""
+        table = np.zeros((self.b, self.v), dtype=bool)
+        table[np.repeat(np.arange(self.b), self.sizes), self.indices] = True
+        return table
+
+    def __str__(self):
+        return f"{self.name}: {self.v} points, {self.b} blocks"
+
+
+def from_blocks(v: int, blocks: Iterable[Iterable[int]], name: str = "user") -> Design:
+    """A design from your own blocks.
+
+    Raises:
+        ValueError: a point out of range, or twice in a block; names the block.
+    """
+    if v < 1:
+        raise ValueError(f"a design needs at least one point, got v={v}")
+    rows = []
+    for j, block in enumerate(blocks):
+        points = np.array(sorted(block), dtype=np.int64)
+        if len(points) and (points[0] < 0 or points[-1] >= v):
+            bad = points[0] if points[0] < 0 else points[-1]
+            raise ValueError(f"block {j} holds point {bad}; points are 0 to {v - 1}")
+        if (np.diff(points) == 0).any():
+            twice = points[:-1][np.diff(points) == 0][0]
+            raise ValueError(f"block {j} holds point {twice} twice; a block is a set")
+        rows.append(points)
+    return _from_rows(name, v, rows)
+
+
+def affine_plane(q: int) -> Design:
+    """AG(2, q) for a prime power q, class by class.
+
+    Raises:
+        ValueError: no such plane exists, or none is known; says why, and names the nearest.
+    """
+    check_order(q)
+    gf, i = field(q), np.arange(q)
+    slope, c = np.divmod(np.arange(q * q), q)
+    slanted = q * i + gf.add(gf.mul(slope[:, None], i), c[:, None])
+    return _lines(f"AG(2,{q})", q, slanted)
+
+
+def modular(q: int) -> Design:
+    """The rule of the original study, for any q >= 2; a design only where q is prime."""
+    if q < 2:
+        raise ValueError(f"the modular rule needs q of at least 2, got {q}")
+    i = np.arange(q)
+    slope, c = np.divmod(np.arange(q * q), q)
+    return _lines(f"modular({q})", q, q * i + (slope[:, None] * i + c[:, None]) % q)
+
+
+def projective_plane(q: int) -> Design:
+    """PG(2, q): the affine plane with a point at infinity for each class."""
+    plane = affine_plane(q)
+    assert plane.classes is not None
+    lines = plane.indices.reshape(-1, q)
+    lines = np.concatenate([lines, q * q + plane.classes[:, None]], axis=1)
+    lines = np.concatenate([lines, q * q + np.arange(q + 1)[None]])
+    return _regular(f"PG(2,{q})", q * q + q + 1, lines)
+
+
+def singer(q: int) -> Design:
+    """The cyclic plane of order q: translates of a planar difference set."""
+    base, v = np.array(difference_set(q)), q * q + q + 1
+    return _regular(f"Singer({q})", v, (base + np.arange(v)[:, None]) % v)
+
+
+def difference_set(q: int) -> list[int]:
+    """Q + 1 residues modulo q^2 + q + 1 whose differences are every nonzero residue once.
+
+    The zeros of a sequence s[n+3] = x s[n+2] + y s[n+1] + z s[n] over GF(q) whose period, up to
+    scalars, is q^2 + q + 1 (Singer 1938); coefficients are tried until they have it.
+    """
+    check_order(q)
+    gf, v = field(q), q * q + q + 1
+    mul = gf.mul(np.arange(q)[:, None], np.arange(q)).tolist()
+    add = gf.add(np.arange(q)[:, None], np.arange(q)).tolist()
+    # z primitive first: with z = 1 the period is a third too short wherever q leaves 1 modulo 3.
+    for z, x, y in product(np.roll(gf.exp, -1).tolist(), range(q), range(q)):
+        s = [0, 0, 1]
+        for n in range(v - 3):
+            s.append(add[add[mul[x][s[n + 2]]][mul[y][s[n + 1]]]][mul[z][s[n]]])
+            if s[-1] == 0 and s[-2] == 0:
+                break  # back at the start, too early
+        zeros = [n for n, value in enumerate(s) if value == 0]
+        if len(s) == v and len(zeros) == q + 1 and _is_difference_set(zeros, v):
+            return zeros
+    raise AssertionError(f"no difference set of order {q}")
+
+
+def _is_difference_set(points: list[int], v: int) -> bool:
+    differences = np.subtract.outer(points, points) % v
+    return bool((np.bincount(differences.ravel(), minlength=v)[1:] == 1).all())
+
+
+def complement(design: Design) -> Design:
+    """Every block replaced by the points it leaves out: 2-(v, v-k, b-2r+lam)."""
+    return _from_table(f"complement of {design.name}", ~design.incidence())
+
+
+def dual(design: Design) -> Design:
+    """Points and blocks change places."""
+    order = np.argsort(design.indices, kind="stable")
+    rows = np.repeat(np.arange(design.b), design.sizes)[order]
+    indptr = np.concatenate([[0], np.cumsum(design.degrees)])
+    return Design(f"dual of {design.name}", design.b, indptr, rows)
+
+
+def truncate(design: Design, v: int, b: int) -> Design:
+    """The first b blocks, and of those the first v points."""
+    if not (1 <= v <= design.v and 1 <= b <= design.b):
+        raise ValueError(
+            f"{design.name} has {design.v} points and {design.b} blocks; cannot cut it to "
+            f"{v} points and {b} blocks"
+        )
+    rows = [design.block(j)[design.block(j) < v] for j in range(b)]
+    classes = None if design.classes is None else design.classes[:b]
+    return _from_rows(f"{design.name} cut to ({v}, {b})", v, rows, classes)
+
+
+def tiled(design: Design, t: int) -> Design:
+    """Every incidence becomes a full t-by-t tile (Kronecker product with ones)."""
+    if t < 1:
+        raise ValueError(f"tiles need a side of at least 1, got {t}")
+    table = np.kron(design.incidence(), np.ones((t, t), dtype=bool))
+    return _from_table(f"{design.name} in tiles of {t}", table)
+
+
+def check_order(q: int) -> None:
+    """Refuse an order for which no plane exists or is known, with the reason and the nearest."""
+    if isinstance(q, bool) or not isinstance(q, int | np.integer) or q < 2:
+        raise ValueError(f"the order of a plane is a whole number of at least 2, got {q!r}")
+    if prime_power(int(q)) is None:
+        low, high = near_prime_powers(int(q))
+        raise ValueError(
+            f"{why_not(int(q))}; the nearest orders that do exist are {low} and {high}"
+        )
+
+
+def why_not(q: int) -> str:
+    """What is known about planes of an order that is no prime power."""
+    if q % 4 in (1, 2) and not _two_squares(q):
+        return (
+            f"no plane of order {q} exists (Bruck-Ryser: {q} leaves {q % 4} modulo 4 and is no sum "
+            "of two squares)"
+        )
+    if q == 10:
+        return "no plane of order 10 exists (excluded by computer search, Lam, Thiel, Swiercz 1989)"
+    return f"a plane of order {q} is not known to exist ({q} is no power of a prime)"
+
+
+def check_parameters(v: int, k: int, lam: int) -> tuple[int, int]:
+    """(b, r) of a 2-(v, k, lam) design, if the necessary conditions leave room for one.
+
+    Raises:
+        ValueError: names the condition that fails: divisibility, Fisher, or Bruck-Ryser.
+    """
+    what = f"a 2-({v}, {k}, {lam}) design"
+    if not (1 < k < v and lam >= 1):
+        raise ValueError(f"{what} needs 1 < k < v and lam >= 1")
+    r, rest = divmod(lam * (v - 1), k - 1)
+    if rest:
+        raise ValueError(f"{what} cannot exist: r = lam (v-1) / (k-1) is not whole (divisibility)")
+    b, rest = divmod(v * r, k)
+    if rest:
+        raise ValueError(f"{what} cannot exist: b = v r / k is not whole (divisibility)")
+    if b < v:
+        raise ValueError(
+            f"{what} cannot exist: it would have {b} blocks, fewer than points (Fisher)"
+        )
+    if lam == 1 and v in (
+        k * k,
+        k * k - k + 1,
+    ):  # an affine plane of order k, a projective of k - 1
+        check_order(k if v == k * k else k - 1)
+    return b, r
+
+
+def _two_squares(n: int) -> bool:
+    return any(isqrt(n - a * a) ** 2 == n - a * a for a in range(isqrt(n) + 1))
+
+
+def _lines(name: str, q: int, slanted: np.ndarray) -> Design:
+    """Class 0, the lines i = c, before the slanted ones."""
+    lines = np.concatenate([np.arange(q * q).reshape(q, q), slanted])
+    return _regular(name, q * q, lines, np.repeat(np.arange(q + 1), q))
+
+
+def _regular(name: str, v: int, lines: np.ndarray, classes: np.ndarray | None = None) -> Design:
+    b, k = lines.shape
+    return Design(name, v, np.arange(0, (b + 1) * k, k), np.sort(lines, axis=1).ravel(), classes)
+
+
+def _from_rows(name: str, v: int, rows: list[np.ndarray], classes=None) -> Design:
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+    indices = np.concatenate(rows) if rows else np.zeros(0)
+    return Design(name, v, indptr.astype(np.int64), indices.astype(np.int64), classes)
+
+
+def _from_table(name: str, table: np.ndarray) -> Design:
+    indptr = np.concatenate([[0], np.cumsum(table.sum(1))])
+    return Design(name, table.shape[1], indptr, np.nonzero(table)[1])

@@ -1,0 +1,357 @@
+"""Designs by their axioms, certificates against numpy, families by what they promise."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bibd import certificate, design, families
+from bibd.__main__ import main
+from bibd.certificate import certify
+from bibd.design import (
+    affine_plane,
+    complement,
+    difference_set,
+    dual,
+    from_blocks,
+    modular,
+    projective_plane,
+    singer,
+    tiled,
+    truncate,
+)
+from bibd.field import factor, field, prime_power
+from bibd.pattern import make_pattern
+
+POWERS = [q for q in range(2, 65) if prime_power(q)]
+
+
+def table(d):
+    return d.incidence().astype(int)
+
+
+@pytest.mark.parametrize("q", [q for q in POWERS if q <= 27])
+def test_field_axioms(q):
+    f, a = field(q), np.arange(q)
+    x, y, z = np.meshgrid(a, a, a, indexing="ij")
+    assert (f.add(x, y) == f.add(y, x)).all()
+    assert (f.mul(x, y) == f.mul(y, x)).all()
+    assert (f.add(x, f.add(y, z)) == f.add(f.add(x, y), z)).all()
+    assert (f.mul(x, f.mul(y, z)) == f.mul(f.mul(x, y), z)).all()
+    assert (f.mul(x, f.add(y, z)) == f.add(f.mul(x, y), f.mul(x, z))).all()
+    assert (f.add(a, 0) == a).all()
+    assert (f.mul(a, 1) == a).all()
+    assert (np.sort(f.add(x[:, :, 0], y[:, :, 0]), axis=1) == a).all()  # so negatives exist
+    assert (np.sort(f.mul(x[1:, 1:, 0], y[1:, 1:, 0]), axis=1) == a[1:]).all()  # and inverses
+
+
+def test_prime_powers():
+    for n in range(2, 300):
+        assert math.prod(p**m for p, m in factor(n).items()) == n
+    assert [q for q in range(2, 20) if prime_power(q)] == [2, 3, 4, 5, 7, 8, 9, 11, 13, 16, 17, 19]
+    assert prime_power(128) == (2, 7)
+    assert prime_power(1) is None
+    with pytest.raises(ValueError, match="12 is none; near: 11, 13"):
+        field(12)
+
+
+MAKERS = {
+    affine_plane: lambda q: (q * q, q * q + q, q + 1, q, 1),
+    projective_plane: lambda q: (q * q + q + 1, q * q + q + 1, q + 1, q + 1, 1),
+    singer: lambda q: (q * q + q + 1, q * q + q + 1, q + 1, q + 1, 1),
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(q=st.sampled_from(POWERS), make=st.sampled_from(list(MAKERS)))
+def test_planes_cover_every_pair_once(q, make):
+    d = make(q)
+    n = table(d)
+    v, b, r, k, lam = MAKERS[make](q)
+    assert n.shape == (b, v)
+    assert v * r == b * k
+    assert lam * (v - 1) == r * (k - 1)
+    assert b >= v  # Fisher
+    assert (n.astype(np.float32).T @ n.astype(np.float32) == (r - lam) * np.eye(v) + lam).all()
+    assert (n.sum(1) == k).all()
+
+
+def test_affine_planes_are_resolvable_and_modular_for_primes():
+    for q in POWERS:
+        d = affine_plane(q)
+        assert all((table(d)[d.classes == c].sum(0) == 1).all() for c in range(q + 1))
+        same = (d.indices == modular(q).indices).all()
+        assert same == (prime_power(q)[1] == 1), q
+        assert d.b >= d.v + (q + 1) - 1  # Bose
+
+
+def test_orders_up_to_128_build():
+    for q in (81, 121, 125, 127, 128):
+        assert affine_plane(q).b == q * q + q
+        assert len(difference_set(q)) == q + 1
+
+
+def test_cyclic_means_circulant():
+    n = table(singer(5))
+    for t in range(len(n)):
+        assert (n[t] == np.roll(n[0], t)).all()
+
+
+@pytest.mark.parametrize("q", [4, 5, 8, 9])
+def test_spectrum_complement_and_dual(q):
+    d = affine_plane(q)
+    values = np.linalg.svd(table(d).astype(float), compute_uv=False)
+    assert values[0] == pytest.approx(math.sqrt((q + 1) * q))
+    assert values[1:] == pytest.approx(math.sqrt(q))  # flat, and as low as can be
+    c = certify(complement(d))
+    v, b, r, k = q * q, q * q + q, q + 1, q
+    assert (c.label, c.v, c.b, c.r, c.k, c.lam) == ("BIBD", v, b, b - r, v - k, b - 2 * r + 1)
+    assert (table(dual(d)) == table(d).T).all()
+    assert certify(dual(d)).label == "packing"
+    assert (table(dual(dual(d))) == table(d)).all()
+    x, y = np.random.default_rng(0).normal(size=(2, 1, b))
+    w = table(d)
+    assert (w @ x[0, :v]) @ y[0] == pytest.approx(x[0, :v] @ (table(dual(d)) @ y[0]))
+
+
+def test_tiles_are_a_kronecker_product():
+    d = affine_plane(3)
+    assert (table(tiled(d, 4)) == np.kron(table(d), np.ones((4, 4)))).all()
+    assert (
+        make_pattern("tiled", 36, 48).mask() == np.kron(table_of("bibd", 9, 12), np.ones((4, 4)))
+    ).all()
+
+
+def table_of(family, v, b, *rest):
+    return make_pattern(family, v, b, *rest).mask()
+
+
+def test_truncation_keeps_the_first():
+    d = truncate(affine_plane(5), 17, 20)
+    assert (table(d) == table(affine_plane(5))[:20, :17]).all()
+    assert certify(d).label == "packing"
+    with pytest.raises(ValueError, match="has 25 points and 30 blocks; cannot cut it to 26 points"):
+        truncate(affine_plane(5), 26, 30)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    v=st.integers(1, 40),
+    b=st.integers(1, 40),
+    density=st.floats(0.0, 1.0),
+    seed=st.integers(0, 10**6),
+)
+def test_certificates_of_any_table(v, b, density, seed):
+    """Every count against dense linear algebra."""
+    n = np.random.default_rng(seed).random((b, v)) < density
+    d = from_blocks(v, [np.nonzero(row)[0] for row in n])
+    c = certify(d)
+    n = n.astype(int)
+    pairs = (n.T @ n)[np.triu_indices(v, 1)]
+    assert c.pair_coverage == {int(k): int((pairs == k).sum()) for k in np.unique(pairs)}
+    blocks = (n @ n.T)[np.triu_indices(b, 1)]
+    assert c.largest_intersection == max(blocks, default=0)
+    assert c.row_weights == (n.sum(1).min(), n.sum(1).max())
+    assert c.unconnected_inputs == (n.sum(0) == 0).sum()
+    assert c.empty_blocks == (n.sum(1) == 0).sum()
+    values = np.linalg.svd(n.astype(float), compute_uv=False)
+    assert c.sigma1 == pytest.approx(values[0], abs=1e-9)
+    assert c.components == components_by_walking(n)
+    assert c.sigma2 >= c.sigma2_lower_bound - 1e-9
+    json.dumps(c.to_dict())
+
+
+def components_by_walking(n):
+    b, v = n.shape
+    unseen, parts = {("p", i) for i in range(v)} | {("b", j) for j in range(b)}, 0
+    while unseen:
+        parts, edge = parts + 1, [unseen.pop()]
+        while edge:
+            kind, i = edge.pop()
+            line = n[:, i] if kind == "p" else n[i]
+            found = {("b" if kind == "p" else "p", int(j)) for j in np.nonzero(line)[0]} & unseen
+            unseen -= found
+            edge += found
+    return parts
+
+
+def test_lanczos_is_the_full_decomposition(monkeypatch):
+    monkeypatch.setattr(certificate, "SMALL", 0)
+    cases = [make_pattern("random", 200, 150, 1), make_pattern("block_diagonal", 144, 144)]
+    cases += [make_pattern("bibd", 121, 132), make_pattern("iddl", 100, 110)]
+    for p in cases:  # (block_diagonal has one value many times over)
+        values = np.linalg.svd(p.mask().astype(float), compute_uv=False)
+        assert certificate.singular_values(p.design()) == pytest.approx(tuple(values[:2]), rel=1e-6)
+
+
+LABELS = [
+    *[("bibd", v, b, "BIBD") for v, b in [(49, 56), (64, 72), (81, 90), (256, 272), (57, 57)]],
+    *[("iddl", v, b, "irregular") for v, b in [(64, 72), (36, 42), (256, 272), (16, 20)]],
+    *[("iddl", v, b, "BIBD") for v, b in [(25, 30), (49, 56)]],
+    ("iddl", 784, 49, "packing"),
+    ("bibd", 784, 49, "packing"),
+    ("cyclic", 57, 57, "BIBD"),
+    ("random", 49, 56, "irregular"),
+]
+
+
+@pytest.mark.parametrize(("family", "v", "b", "label"), LABELS)
+def test_labels(family, v, b, label):
+    assert certify(make_pattern(family, v, b).design()).label == label
+    if family != "random":
+        assert certify(make_pattern(family, v, b, seed=7).design()).label == label
+
+
+def test_a_large_plane_is_certified():
+    c = certify(make_pattern("bibd", 4096, 4160).design())
+    assert (c.label, c.r, c.k, c.lam, c.pair_coverage) == ("BIBD", 65, 64, 1, {1: 4096 * 4095 // 2})
+    assert c.sigma2 == pytest.approx(8.0, abs=1e-6)
+    assert c.sigma2_lower_bound == pytest.approx(8.0, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=150)
+@given(v=st.integers(1, 120), b=st.integers(1, 150), seed=st.one_of(st.none(), st.integers(0, 99)))
+def test_bibd_for_any_size(v, b, seed):
+    """No empty rows; every fan-in within one up to q^2 outputs; a packing until blocks run out."""
+    p = make_pattern("bibd", v, b, seed)
+    assert p.fan_in.min() >= 1
+    q = next(q for q in [*POWERS, 67] if q * q >= v)
+    order = math.isqrt(v)
+    projective = v == order * order + order + 1 and prime_power(order)
+    if not projective and b <= q * q:
+        assert p.fan_in.max() - p.fan_in.min() <= 1
+    blocks = len(families.plane_blocks(v))
+    if b <= blocks and v > 1:
+        assert certify(p.design()).label in ("BIBD", "packing")
+    if b > blocks:  # copies differ
+        assert (
+            len({p.indices[p.indptr[j] : p.indptr[j + 1]].tobytes() for j in range(b)})
+            > blocks // 2
+        )
+    transposed = make_pattern("bibd_dual", b, v, seed)
+    assert transposed.fan_in.min() >= 1
+    if b >= q and v <= b * b:
+        assert transposed.nonzeros == p.nonzeros
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    family=st.sampled_from([f for f in families.FAMILIES if f != "tiled"]),
+    v=st.integers(1, 60),
+    b=st.integers(1, 60),
+    seed=st.one_of(st.none(), st.integers(0, 99)),
+)
+def test_every_family_gives_a_table(family, v, b, seed):
+    p = make_pattern(family, v, b, seed)
+    assert (np.diff(p.flat) > 0).all()
+    assert ((p.indices >= 0) & (p.indices < v)).all()
+    assert p.digest() == make_pattern(family, v, b, seed).digest()
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    family=st.sampled_from(["random", "random_fan_in", "random_biregular"]),
+    v=st.integers(1, 40),
+    b=st.integers(1, 40),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 99),
+)
+def test_counts_are_as_asked(family, v, b, share, seed):
+    n = 1 + round(share * (v * b - 1))
+    p = make_pattern(family, v, b, seed, nonzeros=n)
+    assert p.nonzeros == n
+    fan_out = np.bincount(p.indices, minlength=v)
+    if family != "random":
+        assert p.fan_in.max() - p.fan_in.min() <= 1
+    if family == "random_biregular":
+        assert fan_out.max() - fan_out.min() <= 1
+
+
+def test_equal_budgets_of_the_balance_question():
+    for v, b, n in [(1024, 256, 8192), (256, 272, 4352)]:
+        for family in (
+            "bibd",
+            "iddl",
+            "random",
+            "random_fan_in",
+            "random_biregular",
+            "block_diagonal",
+        ):
+            p = make_pattern(family, v, b, seed=1)
+            assert p.nonzeros == n, family
+            if family not in ("random", "random_fan_in"):
+                assert set(p.fan_in) == {n // b}
+                assert set(np.bincount(p.indices, minlength=v)) == {n // v}, family
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: affine_plane(6), "no plane of order 6 exists .Bruck-Ryser.*nearest.*are 5 and 7"),
+        (lambda: projective_plane(14), "no plane of order 14 exists .Bruck-Ryser"),
+        (lambda: singer(10), "excluded by computer search.*are 9 and 11"),
+        *[
+            (lambda q=q: affine_plane(q), f"a plane of order {q} is not known to exist")
+            for q in (12, 15, 18, 20, 28)
+        ],
+        (lambda: affine_plane(1), "whole number of at least 2, got 1"),
+        (lambda: design.check_parameters(8, 3, 1), "is not whole .divisibility"),
+        (lambda: design.check_parameters(16, 6, 1), "cannot exist: it would have 8 blocks.*Fisher"),
+        (lambda: design.check_parameters(36, 6, 1), "no plane of order 6 exists"),
+        (lambda: design.check_parameters(43, 7, 1), "no plane of order 6 exists"),
+        (lambda: from_blocks(5, [[0, 1], [2, 5]]), "block 1 holds point 5; points are 0 to 4"),
+        (lambda: from_blocks(5, [[0, 1, 1]]), "block 0 holds point 1 twice"),
+        (lambda: make_pattern("bibd", 9, 9, nonzeros=5), "bibd has a count of its own"),
+        (
+            lambda: make_pattern("random", 9, 9, nonzeros=82),
+            r"nonzeros must be in \[1, 81\].*got 82",
+        ),
+        (lambda: make_pattern("random", 9, 9, nonzeros=0), "nonzeros must be .* at least 1, got 0"),
+        (lambda: make_pattern("tiled", 9, 8), "needs sizes that 4 divides, got 9 inputs"),
+        (lambda: make_pattern(affine_plane(3), 9, 9), "9 points, 12 blocks does not fit a layer"),
+    ],
+)
+def test_what_cannot_be_says_why(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_possible_parameters_give_b_and_r():
+    assert design.check_parameters(9, 3, 1) == (12, 4)
+    assert design.check_parameters(7, 3, 1) == (7, 3)
+    assert design.check_parameters(6, 3, 2) == (10, 5)
+
+
+def test_certify_on_the_command_line(capsys):
+    assert main(["certify", "--in", "64", "--out", "72", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {k: found[k] for k in ("label", "v", "b", "r", "k", "lam")} == {
+        "label": "BIBD",
+        "v": 64,
+        "b": 72,
+        "r": 9,
+        "k": 8,
+        "lam": 1,
+    }
+    assert main(["certify", "--in", "36", "--out", "42", "--pattern", "iddl"]) == 0
+    assert "label            irregular" in capsys.readouterr().out
+    assert main(["--list"]) == 0
+    assert all(name in capsys.readouterr().out for name in ["random_biregular"])
+    assert main(["certify", "--in", "36", "--out", "42", "--pattern", "bibdd"]) == 2
+    assert "did you mean 'bibd'" in capsys.readouterr().err
+    assert main(["draww"]) == 2
+
+
+def test_build_work_is_linear_in_connections():
+    """Counted, not timed: the tables a build allocates hold a small multiple of the connections."""
+    import tracemalloc
+
+    for v in (1024, 4096):
+        tracemalloc.start()
+        p = make_pattern("iddl", v, v)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 100 * p.nonzeros
