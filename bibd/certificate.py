@@ -184,8 +184,8 @@ def _lanczos(design: Design, away: np.ndarray | None, steps: int = 400) -> tuple
             x -= away * (away @ x)
         x -= basis[:n].T @ (basis[:n] @ x)
         length = np.linalg.norm(x)
-        if length < 1e-9:
-            break
+        if length < 1e-9:  # the space is exhausted: what is found is exact
+            return _ritz(alpha, beta, basis, n) if n else ritz
         basis[n] = x / length
         y = np.bincount(rows, weights=basis[n][design.indices], minlength=design.b)
         x = np.bincount(design.indices, weights=y[rows], minlength=design.v)

@@ -72,11 +72,10 @@ def plane_blocks(v: int) -> list[np.ndarray]:
 
 
 def bibd_dual(v: int, b: int, seed: int | None) -> np.ndarray:
-    """Points and blocks of `bibd` exchanged; one class alone where v is too small for more."""
-    if v < next_prime_power(fan_in(b)):
-        return relabel(np.arange(b) * v + np.arange(b) % v, v, b, seed)
+    """Points and blocks of `bibd` exchanged; an output on no block reads one input all the same."""
     blocks, points = np.divmod(bibd(b, v, seed), b)
-    return np.sort(points * v + blocks)
+    alone = np.setdiff1d(np.arange(b), points)
+    return np.sort(np.concatenate([points * v + blocks, alone * v + alone % v]))
 
 
 def cyclic(v: int, b: int, seed: int | None) -> np.ndarray:
