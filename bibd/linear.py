@@ -116,19 +116,21 @@ class SparseLinear(nn.Module):
         """One module with a leading axis of members: the stack protocol."""
         return StackedSparseLinear(layers)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """What a checkpoint needs to know whether its values fit this pattern."""
-        p = self.pattern
-        return {"pattern": str(p), "sha256": p.digest()}
+    def get_extra_state(self) -> torch.Tensor:
+        """What a checkpoint needs to know whether its values fit this pattern: text, as bytes."""
+        text = f"{self.pattern.digest()} {self.pattern}"
+        return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Refuse values that belong to other connections."""
-        mine = self.get_extra_state()
-        if state["sha256"] != mine["sha256"]:
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Refuse values of other connections; fill the index table where only the values came."""
+        digest, name = bytes(state.tolist()).decode().split(" ", 1)
+        mine = self.pattern.digest()
+        if digest != mine:
             raise ValueError(
-                f"these values belong to pattern {state['pattern']} ({state['sha256'][:12]}), this "
-                f"layer has {mine['pattern']} ({mine['sha256'][:12]}): build it with that pattern"
+                f"these values belong to pattern {name} ({digest[:12]}), this layer has "
+                f"{self.pattern} ({mine[:12]}): build it with that pattern"
             )
+        self.flat = torch.from_numpy(self.pattern.flat).to(self.weight.device)
 
     def extra_repr(self) -> str:
         """Sizes, pattern and density, as print(model) shows them."""
@@ -142,15 +144,15 @@ class SparseLinear(nn.Module):
 class BibdLinear(SparseLinear):
     """SparseLinear with the pattern of the IDDL study."""
 
-    def __init__(self, in_features: int, out_features: int, **options):
-        super().__init__(in_features, out_features, pattern="iddl", **options)
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, **options):
+        super().__init__(in_features, out_features, "iddl", bias, **options)
 
 
 class RandomSparseLinear(SparseLinear):
     """SparseLinear with as many connections as BibdLinear, anywhere."""
 
-    def __init__(self, in_features: int, out_features: int, **options):
-        super().__init__(in_features, out_features, pattern="random", **options)
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, **options):
+        super().__init__(in_features, out_features, "random", bias, **options)
 
 
 def _resolve(pattern: str | Design | Pattern, v: int, b: int, seed: int | None) -> Pattern:
@@ -158,6 +160,8 @@ def _resolve(pattern: str | Design | Pattern, v: int, b: int, seed: int | None) 
         if seed is None and str(pattern).startswith("random"):
             seed = int(torch.randint(2**31, (), device="cpu"))
         return make_pattern(pattern, v, b, seed)
+    if seed is not None:
+        raise ValueError(f"a Pattern has its own order; seed={seed} would do nothing, leave it out")
     if (pattern.in_features, pattern.out_features) != (v, b):
         raise ValueError(
             f"the pattern is for a layer ({pattern.in_features}, {pattern.out_features}), "

@@ -33,7 +33,18 @@ class Pattern:
     seed: int | None = None
 
     def __post_init__(self):
-        for table in (self.indptr, self.indices):
+        indptr, indices = np.asarray(self.indptr), np.asarray(self.indices)
+        flat = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)) * self.in_features + indices
+        if (
+            (len(indptr), indptr[0], indptr[-1]) != (self.out_features + 1, 0, len(indices))
+            or (len(indices) and not 0 <= indices.min() <= indices.max() < self.in_features)
+            or (np.diff(flat) <= 0).any()
+        ):
+            raise ValueError(
+                "a pattern needs indptr from 0 to the number of connections, and for each output "
+                f"ascending, distinct inputs below {self.in_features}"
+            )
+        for table in (indptr, indices):
             table.setflags(write=False)
 
     def __deepcopy__(self, memo):

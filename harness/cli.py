@@ -8,6 +8,7 @@ Exit status: 0 done, 1 some run failed, 2 a wrong input, 130 interrupted.
 
 import importlib
 import json
+import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -43,7 +44,7 @@ def main(
         if not argv or argv[0] in ("-h", "--help"):
             print(overview(plans, folder, verbs))
             return 0
-        if "--list" in argv:
+        if argv[0] == "--list":
             return _list(plans, as_json="--json" in argv)
         if argv[0] in verbs:
             module, name = verbs[argv[0]].target.split(":")
@@ -52,11 +53,12 @@ def main(
             raise unknown("plan", argv[0], [*plans, *verbs])
         return _plan(argv[0], plans[argv[0]], folder, argv[1:])
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 1 if isinstance(error, OSError) else 2
     except KeyboardInterrupt:
-        again = " ".join(["python -m", folder, *argv])
-        print(f"\ninterrupted; nothing is lost. Go on with: {again}", file=sys.stderr)
+        again = shlex.join(["python", "-m", folder, *argv])
+        saved = "what is done is kept, a run in hand up to its last checkpoint"
+        print(f"\ninterrupted; {saved}. Go on with: {again}", file=sys.stderr)
         return 130
 
 

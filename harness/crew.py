@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
@@ -33,6 +34,8 @@ class Crew:
         self.study, self.size, self.show, self.live = study, size, show, live
         self.env = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         self.env |= {"IDDL_MEMBER": "1", "IDDL_JOBS": str(size), "IDDL_COMMAND": command()}
+        self.env["IDDL_SINCE"] = str(time.time())
+        self.trouble: BaseException | None = None
         self.lock = threading.Lock()
         self.running: dict[str, list[Run]] = {}
 
@@ -56,10 +59,10 @@ class Crew:
         finally:
             for reader in readers:
                 reader.join(GRACE)
-            status = max((m.returncode or 0 for m in members), default=0)
-            died = any(m.returncode not in (0, 1, 2, 130) for m in members)
-            self._repeat(logs, died)
-        return 1 if died else status
+            self._repeat(logs)
+        if self.trouble:
+            raise self.trouble
+        return max(m.returncode if m.returncode >= 0 else 1 for m in members)
 
     def _start(self, argv: Sequence[str], log: IO[str]) -> subprocess.Popen:
         # A session of its own: Ctrl-C reaches only the parent, which passes it on once.
@@ -84,26 +87,25 @@ class Crew:
                 member.kill()
                 member.wait()
 
-    def _repeat(self, logs: Sequence[IO[str]], died: bool) -> None:
+    def _repeat(self, logs: Sequence[IO[str]]) -> None:
         """Say once what members said on stderr (all of them meet the same missing file)."""
-        said = set()
+        said: list[list[str]] = []
         for log in logs:
             log.seek(0)
-            for line in log.read().splitlines():
-                if line not in said and "interrupted;" not in line and line.strip():
-                    said.add(line)
-                    print(line, file=sys.stderr)
+            lines = [x for x in log.read().splitlines() if x.strip() and "interrupted;" not in x]
+            if lines and lines not in said:
+                said.append(lines)
+                print("\n".join(lines), file=sys.stderr)
             log.close()
-        if died:
-            print(
-                "a process of this sweep was killed; its runs are listed as to do", file=sys.stderr
-            )
 
     def _listen(self, pipe: IO[str]) -> None:
         with pipe:
-            for line in pipe:
+            for line in pipe:  # to the end in any case: a member must not meet a closed pipe
                 with self.lock:
-                    self._event(*json.loads(line))
+                    try:
+                        self._event(*json.loads(line))
+                    except Exception as error:
+                        self.trouble = self.trouble or error
 
     def _event(self, kind: str, arm: str, *rest: Any) -> None:
         if kind == "begin":

@@ -33,6 +33,15 @@ class Run:
     error: str | None = None
     provenance: str | None = None
 
+    @classmethod
+    def from_dict(cls, content: Any, where: str = "this") -> "Run":
+        """From plain values.
+
+        Raises:
+            ValueError: the content is no run.
+        """
+        return _build(cls, content, where)
+
 
 @dataclass
 class Experiment:
@@ -74,16 +83,30 @@ class Experiment:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> "Experiment":
-        """The inverse of to_dict; says so if the file is of a later schema or no record at all."""
-        schema = content.get("schema")
-        if not isinstance(schema, int) or "runs" not in content:
-            raise ValueError("this is not an Experiment: it has no `schema` number and no `runs`")
+    def from_dict(cls, content: Any, where: str = "this") -> "Experiment":
+        """The inverse of to_dict; fields of later versions are left out.
+
+        Raises:
+            ValueError: the content is no record, or of a later schema.
+        """
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if not isinstance(schema, int) or not isinstance(content.get("runs"), list):
+            raise ValueError(
+                f"{where} is not an Experiment: no `schema` number or no list of `runs`"
+            )
         if schema > SCHEMA:
-            raise ValueError(f"schema {schema} is newer than this code's {SCHEMA}: update the code")
-        known = {f.name for f in fields(cls)}
-        content = {k: v for k, v in content.items() if k in known}
-        return cls(**{**content, "runs": [Run(**run) for run in content["runs"]]})
+            raise ValueError(
+                f"schema {schema} of {where} is newer than this code's {SCHEMA}: update"
+            )
+        runs = [Run.from_dict(run, f"{where}, run {i}") for i, run in enumerate(content["runs"])]
+        return _build(cls, {**content, "runs": runs}, where)
+
+
+def _build(cls: type, content: Any, where: str) -> Any:
+    try:
+        return cls(**{f.name: content[f.name] for f in fields(cls) if f.name in content})
+    except TypeError as error:
+        raise ValueError(f"{where} is no {cls.__name__}: {error}") from None
 
 
 def plain(value: Any, where: str = "record") -> Any:

@@ -33,6 +33,7 @@ STYLE: Any = {
     "grid.color": "#e6e6e6",
     "axes.axisbelow": True,
     "legend.frameon": False,
+    "legend.handlelength": 2.8,
     "lines.linewidth": 1.6,
     "lines.markersize": 6,
     "figure.constrained_layout.use": True,
@@ -125,7 +126,7 @@ def curves(experiment: Experiment, metric: str, arms: Sequence[str], label: str 
 def by_epoch(experiment: Experiment, metric: str, arm: str) -> dict[str, list]:
     """Epochs with mean, low and high over the seeds; empty where there is nothing."""
     values: dict[int, list[float]] = {}
-    for run in experiment.runs:
+    for run in experiment.done():
         for row in run.rows if run.arm == arm else ():
             if row.get(metric) is not None:
                 values.setdefault(row["epoch"], []).append(row[metric])

@@ -8,12 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import figure, report, table
-from harness.experiment import Experiment
+from harness.experiment import FAILED, Experiment
+from harness.provenance import command
 from harness.study import Study
 
 
-def finish(study: Study, whole: Experiment, left: Sequence[str], quiet: bool, as_json: bool) -> int:
-    """Write what the aggregate shows and say so; 1 if any run failed."""
+def finish(
+    study: Study,
+    whole: Experiment,
+    arms: Sequence[str],
+    seeds: tuple[int, ...],
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Write what the aggregate shows and say so; 1 if a run failed or nobody did it."""
     pictures = draw(study, whole)
     figures = [
         path for stem, fig, data in pictures for path in figure.save(fig, study.out / stem, data)
@@ -40,17 +48,23 @@ def finish(study: Study, whole: Experiment, left: Sequence[str], quiet: bool, as
         table.show(f"{study.folder} {study.name}", *table.cells(lines))
         for d in found:
             print(f"{d.verdict}: {d.interval.text(100, 2)} points")
+        if any(run.seed not in seeds for run in whole.runs):
+            print("(the table holds all seeds on record, not only those of this call)")
         print(f"record:  {study.out / 'experiment.json'}")
         print(f"figures: {figure.brief(figures)}")
         print(f"report:  {page}")
     for text in failed:
         print(f"failed: {text}", file=sys.stderr)
-    if failed:
-        print(f"try the failed runs again with: {report.reproduce(study)}", file=sys.stderr)
-    open_runs = len(left) - len(failed)
-    if open_runs > 0:
-        print(f"{open_runs} runs are not done (another process has them)", file=sys.stderr)
-    return 1 if failed else 0
+    broken = {(run.arm, run.seed) for run in whole.runs if run.status == FAILED}
+    left = [(a, s) for a in arms for s in study.to_do(a, seeds, whole) if (a, s) not in broken]
+    lost = [f"{arm} seed {seed}" for arm, seed in left if study.abandoned(arm, seed)]
+    if len(left) > len(lost):
+        print(f"{len(left) - len(lost)} runs are in the hands of another process", file=sys.stderr)
+    if lost:
+        print(f"not done (their process was killed?): {', '.join(lost)}", file=sys.stderr)
+    if failed or lost:
+        print(f"try them again with: {command()}", file=sys.stderr)
+    return 1 if failed or lost else 0
 
 
 def draw(study: Study, whole: Experiment) -> list[tuple[str, Any, Any]]:

@@ -2,7 +2,7 @@
 
 `net` is a stack (harness.stack): input (members, batch, ...), output (members, batch, classes).
 One seed alone is a stack of one. Members never mix: each has its own order of the data, its own
-mean loss, and its own row, so that a member's curve does not depend on its companions.
+mean loss, and its own row: a member's curve does not depend on its companions beyond rounding.
 """
 
 import math

@@ -3,7 +3,9 @@
 import importlib
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +53,7 @@ def run(
     if options.data_root:
         os.environ["IDDL_DATA"] = options.data_root
     device = pick_device(options.device)
+    _heed_signals()
     if os.environ.get("IDDL_MEMBER"):
         _sweep(study, arms, seeds, options, device, Events())
         return 0
@@ -59,28 +62,29 @@ def run(
         _banner(study, arms, seeds)
     if options.pid:
         store.write(options.pid, f"{os.getpid()}\n")
-    show = make_show(len(arms), quiet)
+    whole = study.collect()
+    study.check_configs()
+    busy = [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)]
+    show = make_show(len(busy), quiet)
     try:
-        _work(study, arms, seeds, options, device, show, argv)
+        if busy:
+            _work(study, busy, seeds, options, device, show, argv)
     finally:
         show.close()
         whole = study.save()
         if options.dump and whole.runs:
             store.dump(whole, options.dump)
-    left = [f"{arm} seed {s}" for arm in arms for s in study.to_do(arm, tuple(seeds), whole)]
-    return finish(study, whole, left, options.quiet, options.json)
+    return finish(study, whole, arms, tuple(seeds), options.quiet, options.json)
 
 
-def _work(study: Study, arms, seeds, options: Options, device: str, show: Quiet, argv) -> None:
-    """What is to do, by a crew or in this process."""
-    whole = study.collect()
-    busy = [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)]
+def _work(study: Study, busy, seeds, options: Options, device: str, show: Quiet, argv) -> None:
+    """By a crew or in this process; with as many threads either way, so that bits do not change."""
     threads = study.plan.threads if device == "cpu" else None
     size = crew_size(options.jobs, threads, cores_here(), len(busy))
     if size < 2:
-        if busy:
-            _sweep(study, busy, seeds, options, device, show)
-        return
+        if threads:
+            _set_threads(threads)
+        return _sweep(study, busy, seeds, options, device, show)
     command = [sys.executable, "-m", study.folder, *argv, "--jobs", "1"]
     threads = threads or max(1, cores_here() // size)
     if Crew(study, size, threads, show, report.Live(study)).run(command) == 2:
@@ -99,6 +103,19 @@ def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet
         checkpoint_every=options.checkpoint_every,
         live=None if isinstance(show, Events) else report.Live(study),
     ).run()
+
+
+def _set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _heed_signals() -> None:
+    """Interrupt and termination both end a run in order, also in the background of a shell."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
 
 
 def cores_here() -> int:
@@ -128,6 +145,8 @@ def pick_device(name: str) -> str:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"--device got {name!r}; expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device got {name!r}; expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA GPUs")
     return name

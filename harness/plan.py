@@ -90,4 +90,4 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def duration(minutes: float) -> str:
     """Minutes in words."""
-    return f"{minutes:.0f} min" if minutes >= 1 else f"{minutes * 60:.0f} s"
+    return f"{minutes:g} min" if minutes >= 1 else f"{minutes * 60:.0f} s"

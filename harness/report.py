@@ -4,6 +4,7 @@ While a study runs the page reloads itself every few seconds; afterwards it stan
 """
 
 import html
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,8 +73,16 @@ class Live:
 
 def reproduce(study: Study) -> str:
     """The command that makes this study."""
-    words = [f"--{k.replace('_', '-')} {v}" for k, v in study.overrides.items()]
-    return " ".join([f"python -m {study.folder} {study.name}", *words])
+    words = ["python", "-m", study.folder, study.name]
+    for name, value in study.overrides.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", str(value)]
+    if study.root != Path("results"):
+        words += ["--results", str(study.root)]
+    return shlex.join(words)
 
 
 def _e(text: object) -> str:

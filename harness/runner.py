@@ -9,10 +9,11 @@ A folder's train module offers
 For each group of seeds:  claim -> restore -> { row, checkpoint } per epoch -> run.json -> release.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Sweep:
     checkpoint_every: float = 5.0
     live: Any = None  # called with the experiment so far, after each epoch
     provenance: str = ""
+    since: float = field(default_factory=lambda: float(os.environ.get("IDDL_SINCE", time.time())))
 
     def run(self) -> Experiment:
         """Everything that is not done yet; the aggregate is written whatever happens."""
@@ -63,9 +65,16 @@ class Sweep:
         with store.locked(self.study.arm_dir(arm) / ".lock"):
             for seed in self.study.to_do(arm, self.seeds, whole):
                 folder = self.study.seed_dir(arm, seed)
-                if holds.enter_context(store.claim(folder)) and not _finished_meanwhile(folder):
+                if holds.enter_context(store.claim(folder)) and not self._tried(folder):
                     mine.append(seed)
         return mine
+
+    def _tried(self, folder: Path) -> bool:
+        """Whether another process has done this run, or has failed at it since this sweep began."""
+        run = store.load_run(folder)
+        if run is None:
+            return False
+        return run.status != FAILED or (folder / "run.json").stat().st_mtime >= self.since
 
     def _groups(self, arm: str, mine: list[int]) -> Iterator[tuple[list[int], dict | None]]:
         """Groups with a checkpoint first, as they were; the remaining seeds as one new group."""
@@ -83,17 +92,20 @@ class Sweep:
         job = Job(self.device, self.data_root, saved)
         runs = [self._open(arm, seed, (saved or {}).get("rows", {})) for seed in seeds]
         self.show.begin(arm, seeds, config.epochs, job)
+        keep = False
         try:
             self._train(arm, config, runs, job)
         except (DataError, OSError, KeyboardInterrupt):
             raise
         except Exception as error:
+            keep = True  # the checkpoint: what failed may not fail next time
             for run in runs:
                 run.error = run.error or f"{type(error).__name__}: {error}"
         for run in runs:
             run.status = FAILED if run.error else run.status
             store.save_run(run, self.study.seed_dir(arm, run.seed))
-        self.study.checkpoint(arm, seeds).unlink(missing_ok=True)
+        if not keep:
+            self.study.checkpoint(arm, seeds).unlink(missing_ok=True)
         errors = sorted({run.error for run in runs if run.error})
         self.show.end(arm, f"FAILED: {'; '.join(errors)}" if errors else "")
 
@@ -153,8 +165,3 @@ def _checkpoint(runs: list[Run], job: Job) -> dict[str, Any]:
     epochs = max(len(run.rows) for run in runs)
     seeds = [run.seed for run in runs]
     return job.state(epochs, seeds=seeds, rows={run.seed: run.rows for run in runs})
-
-
-def _finished_meanwhile(folder: Path) -> bool:
-    run = store.load_run(folder)
-    return run is not None and run.status != FAILED

@@ -6,6 +6,7 @@ People are told on stderr, so that stdout stays for results.
 
 import json
 import sys
+import threading
 import time
 from typing import Any
 
@@ -88,23 +89,26 @@ class Bars(Quiet):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        class Live(Progress):
-            def get_renderables(inner):
-                self.refresh()
-                yield from super().get_renderables()
-
-        columns = (
+        self.active: dict[str, dict[str, Any]] = {}
+        self.finished = 0
+        self.progress = Progress(
             TextColumn("{task.description:<26}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeRemainingColumn(),
             TextColumn("{task.fields[text]}"),
+            console=Console(stderr=True),
+            refresh_per_second=5,
         )
-        self.active: dict[str, dict[str, Any]] = {}
-        self.finished = 0
-        self.progress = Live(*columns, console=Console(stderr=True), refresh_per_second=5)
         self.sweep = self.progress.add_task("all arms", total=groups, text="")
         self.progress.start()
+        self.over = threading.Event()
+        threading.Thread(target=self._follow, daemon=True).start()
+
+    def _follow(self) -> None:
+        """Where the arms are within their epochs; their jobs say, nobody calls."""
+        while not self.over.wait(0.2):
+            self.refresh()
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
         """Show a bar for this arm."""
@@ -120,12 +124,13 @@ class Bars(Quiet):
         self.progress.update(a["task"], text=text)
 
     def refresh(self) -> None:
-        """Called at each redraw: where the arms are within their epochs."""
+        """Move all bars to where their arms are."""
         share = 0.0
         for a in list(self.active.values()):
-            done = a["epoch"] + a["job"].progress
+            done = min(a["epoch"] + a["job"].progress, a["epochs"])
             share += done / a["epochs"]
-            self.progress.update(a["task"], completed=done)
+            if a["task"] in self.progress.task_ids:  # (it may have ended meanwhile)
+                self.progress.update(a["task"], completed=done)
         self.progress.update(self.sweep, completed=self.finished + share)
 
     def end(self, arm: str, note: str = "") -> None:
@@ -137,6 +142,8 @@ class Bars(Quiet):
 
     def close(self) -> None:
         """Leave the finished bar on the screen."""
+        self.over.set()
+        self.refresh()
         self.progress.stop()
 
 

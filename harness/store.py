@@ -11,7 +11,6 @@ import json
 import os
 import pickle
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -34,17 +33,16 @@ def write(path: Path, content: bytes | str) -> Path:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        temporary = path.parent / f".{path.name}.{os.getpid()}-{threading.get_ident()}"
+        with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         with no_interrupt():
             os.replace(temporary, path)
     except OSError as error:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         raise OSError(
             error.errno,
             f"could not write {path}: {error.strerror}. What was there before is intact; make room "
@@ -52,7 +50,7 @@ def write(path: Path, content: bytes | str) -> Path:
         ) from None
     except BaseException:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         raise
     return path
 
@@ -108,7 +106,7 @@ def load(path: str | Path) -> Experiment:
     """
     path = Path(path)
     if path.suffix == ".json":
-        return Experiment.from_dict(read_json(path))
+        return Experiment.from_dict(read_json(path), str(path))
     return restricted_load(io.BytesIO(path.read_bytes()), str(path))
 
 
@@ -120,7 +118,7 @@ def save_run(run: Run, folder: Path) -> None:
 def load_run(folder: Path) -> Run | None:
     """The finished run in this folder, if there is one."""
     path = folder / "run.json"
-    return Run(**read_json(path)) if path.exists() else None
+    return Run.from_dict(read_json(path), str(path)) if path.exists() else None
 
 
 def append_row(folder: Path, row: dict[str, Any]) -> None:
@@ -160,8 +158,8 @@ def compare_config(stored: dict[str, Any], config: dict[str, Any], where: str) -
         if stored.get(name, "absent") != config.get(name, "absent"):
             raise ValueError(
                 f"{where} was made with {name}={stored.get(name, 'absent')!r}, now it is "
-                f"{config.get(name, 'absent')!r} (a default has changed): move that folder away or "
-                f"ask for the old value with --{name.replace('_', '-')}"
+                f"{config.get(name, 'absent')!r} (a default or the file changed): move it away and "
+                "run the same command again"
             )
 
 

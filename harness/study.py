@@ -5,6 +5,7 @@ somebody has already run) or its own folder does. An override makes another fold
 aggregate of its own, so that it cannot touch the record of the plan as written.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 from harness import store
 from harness.experiment import DONE, Experiment, Run
+from harness.job import load_checkpoint
 from harness.plan import Plan, arm_key, as_dict, digest
 
 
@@ -93,8 +95,34 @@ class Study:
         with store.locked(self.home / ".lock"):
             whole = self.collect()
             if whole.runs:
+                self._keep_what_the_plan_dropped()
                 store.save(whole, self.out)
         return whole
+
+    def _keep_what_the_plan_dropped(self) -> None:
+        """Put a record aside that holds runs of arms which the plan has no more."""
+        path = self.out / "experiment.json"
+        keys = {arm_key(k, v) for k, v in self.plan.arms.items()}
+        if path.exists() and any(run.key not in keys for run in store.load(path).runs):
+            content = path.read_bytes()
+            name = f"experiment-before-{hashlib.sha256(content).hexdigest()[:8]}.json"
+            store.write(self.out / name, content)
+
+    def check_configs(self) -> None:
+        """Refuse, before anything runs, a folder that was made with another config.
+
+        Raises:
+            ValueError: names the folder and the field.
+        """
+        for arm, config in self.plan.arms.items():
+            for path in sorted(self.arm_dir(arm).glob("seed-*/config.json")):
+                store.check_config(path.parent, as_dict(config))
+
+    def abandoned(self, arm: str, seed: int) -> bool:
+        """Whether this run is neither done nor in the hands of a process."""
+        folder = self.seed_dir(arm, seed)
+        with store.claim(folder) as mine:
+            return mine and store.load_run(folder) is None
 
     def _folders(self) -> Iterator[tuple[Run, dict[str, Any]]]:
         for arm in self.plan.arms:
@@ -117,9 +145,11 @@ class Study:
         for run in whole.runs:
             if (run.arm, run.seed) == (arm, seed):
                 return run.status
-        path = self.seed_dir(arm, seed) / "metrics.jsonl"
-        lines = len(path.read_bytes().splitlines()) if path.exists() else 0
-        return f"partial (epoch {lines})" if lines else "to do"
+        for path in self.arm_dir(arm).glob("group-*.pt"):
+            saved = load_checkpoint(path)
+            if saved and seed in saved["seeds"]:
+                return f"partial (epoch {saved['epochs']})"
+        return "to do"
 
     def to_do(self, arm: str, seeds: tuple[int, ...], whole: Experiment) -> list[int]:
         """The seeds of this arm that are not done."""

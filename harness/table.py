@@ -94,7 +94,7 @@ def show(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
 
     table = Table(title=title, title_justify="left")
     for i, head in enumerate(heads):
-        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i == 0)
+        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i < 2)
     for row in rows:
         table.add_row(*row)
     console = Console(soft_wrap=False)

@@ -1,10 +1,11 @@
-"""`python -m mlp costs`: what each model costs, counted and measured."""
+"""`python -m mlp costs`: what each model costs, counted and measured (with the study's threads)."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 import tyro
 
 from harness import cost, table
@@ -49,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
 def costs(plan: str, mode: str = "true", measured: bool = True) -> list[dict[str, Any]]:
     """One object per model."""
     lines = []
+    torch.set_num_threads(PLANS[plan].threads or torch.get_num_threads())  # as in the study
     for name, config in PLANS[plan].arms.items():
         inputs, classes = SHAPES.get(config.data, MNIST)
         model = build(config, inputs, classes, seed=0)

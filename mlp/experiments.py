@@ -13,6 +13,7 @@ B- layers follow the pattern `iddl`, R- layers hold as many connections anywhere
 """
 
 from dataclasses import dataclass, replace
+from math import inf
 
 from bibd.pattern import check_family
 from harness.cli import Verb
@@ -56,10 +57,9 @@ class Config:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden must be widths of at least 1, got {self.hidden}")
-        if self.lr <= 0 or not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"lr must be above 0 and momentum in [0, 1), got {self.lr} and {self.momentum}"
-            )
+        if not 0 < self.lr < inf or not 0 <= self.momentum < 1:
+            got = f"got {self.lr} and {self.momentum}"
+            raise ValueError(f"lr must be above 0 and finite, momentum in [0, 1), {got}")
 
 
 HIDDEN = {"3-1": (16, 20), "3-2": (25, 30), "3-3": (36, 42), "3-4": (49, 56)}
@@ -106,7 +106,7 @@ PLANS = {
         question="The whole path on the embedded digits: twelve small MLPs, five seeds.",
         arms=twelve(replace(ORIGINAL, data="digits", epochs=20, lr=0.1)),
         seeds=tuple(range(5)),
-        minutes=0.5,
+        minutes=0.34,
         expect="Dense nets at 0.93 to 0.97; sparse ones below, by less the wider they are.",
         compare=SPARSE_PAIRS + DENSE_PAIRS,
         threads=1,
@@ -115,7 +115,7 @@ PLANS = {
         question="How much accuracy do sparse MLPs lose on MNIST, and does the pattern matter?",
         arms=twelve(ORIGINAL),
         seeds=tuple(range(10)),
-        minutes=3,
+        minutes=2.5,
         expect="Published, one run each: 0.949 to 0.965 dense, 0.829 to 0.893 sparse.",
         compare=SPARSE_PAIRS + DENSE_PAIRS,
         threads=1,
@@ -124,7 +124,7 @@ PLANS = {
         question="The same twelve models and settings on Fashion-MNIST.",
         arms=twelve(replace(ORIGINAL, data="fashion_mnist")),
         seeds=tuple(range(10)),
-        minutes=3,
+        minutes=2.5,
         expect="Nothing published to compare with.",
         compare=SPARSE_PAIRS + DENSE_PAIRS,
         threads=1,

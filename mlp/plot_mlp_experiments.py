@@ -57,6 +57,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         dump = options.dump or newest(HERE)
         whole = store.load(dump)
+        if not whole.done():
+            raise ValueError(f"{dump} holds no run that is done; there is nothing to draw")
         text = "\n".join(table(whole))
         print(text)
         log(text, dump, options.out)

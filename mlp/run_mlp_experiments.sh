@@ -47,7 +47,7 @@ exec > >(tee -i -a "${LOG}.log") 2>&1
 STATUS=0
 "$PYTHON" -m mlp "$PLAN" --dump "$DUMP" --pid "${LOG}_pid.txt" "$@" || STATUS=$?
 if [ -f "$DUMP" ]; then
-  "$PYTHON" mlp/plot_mlp_experiments.py "$DUMP"
+  "$PYTHON" mlp/plot_mlp_experiments.py "$DUMP" || STATUS=$?
 fi
 echo "log: ${LOG}.log"
 exit "$STATUS"

@@ -209,3 +209,72 @@ def test_the_package_offers_what_it_lists():
     assert INITS == ("true", "dense")
     with pytest.raises(AttributeError, match="it has BibdLinear"):
         bibd.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("way", ["assign", "to_empty"])
+def test_a_skeleton_on_the_meta_device_takes_a_state(way):
+    saved = BibdLinear(64, 64)
+    with torch.device("meta"):
+        layer = BibdLinear(64, 64)
+    if way == "assign":
+        layer.load_state_dict(saved.state_dict(), assign=True)
+    else:
+        layer.to_empty(device="cpu").load_state_dict(saved.state_dict())
+    x = torch.randn(3, 64)
+    assert torch.equal(layer(x), saved(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")  # torch's own forward-mode rules use it
+def test_large_layers_take_forward_mode_and_batched_gradients():
+    """(Those that auto sends to the bag path otherwise.)"""
+    layer = SparseLinear(600, 500, "iddl", dtype=F64)
+    x, tangent = torch.randn(2, 600, dtype=F64), torch.randn(2, 600, dtype=F64)
+    weight = layer.to_dense().detach()
+    with torch.autograd.forward_ad.dual_level():
+        dual = layer(torch.autograd.forward_ad.make_dual(x, tangent))
+        got = torch.autograd.forward_ad.unpack_dual(dual).tangent
+    torch.testing.assert_close(got, tangent @ weight.t())
+    x.requires_grad_()
+    seeds = torch.eye(500, dtype=F64)[:3, None].expand(3, 2, 500)
+    (rows,) = torch.autograd.grad(layer(x), x, seeds, is_grads_batched=True)
+    torch.testing.assert_close(rows[:, 1], weight[:3])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_infinite_weight_spoils_only_what_it_touches(backend):
+    layer = SparseLinear(16, 20, "iddl", backend=backend, dtype=F64)
+    with torch.no_grad():
+        layer.weight[0] = float("inf")
+    layer(torch.rand(3, 16, dtype=F64))[:, 1:].sum().backward()
+    assert layer.weight.grad.isfinite().all()
+
+
+def test_wrong_inputs_are_named_by_the_bag_path():
+    layer = SparseLinear(600, 500, backend="bag")
+    with pytest.raises(ValueError, match=r"float32 input with 600 features, got .*\(8, 300\)"):
+        layer(torch.randn(8, 300))
+    with pytest.raises(ValueError, match=r"got torch\.float64"):
+        layer(torch.randn(8, 600, dtype=F64))
+
+
+def test_states_are_tensors_all_through():
+    state = {k: v.clone() for k, v in BibdLinear(9, 12).state_dict().items()}
+    layer = BibdLinear(9, 12)
+    layer.load_state_dict(state)
+    assert torch.equal(layer.weight, state["weight"])
+    assert state["_extra_state"].numel() < 300
+    assert BibdLinear(9, 12, False).bias is None
+
+
+def test_designs_and_patterns_of_ones_own():
+    layer = SparseLinear(9, 12, bibd.affine_plane(3))
+    assert repr(layer).startswith("SparseLinear(9, 12, pattern=AG(2,3)(9, 12)")
+    with pytest.raises(ValueError, match="seed=3 would do nothing"):
+        SparseLinear(9, 12, make_pattern("iddl", 9, 12), seed=3)
+    import numpy as np
+
+    for indices in ([0, 0], [1, 0], [0, 9], [-1, 0]):
+        with pytest.raises(ValueError, match="ascending, distinct inputs below 9"):
+            bibd.Pattern("own", 9, 1, np.array([0, 2]), np.array(indices))
+    with pytest.raises(ValueError, match="unknown pattern None"):
+        SparseLinear(9, 12, None)

@@ -248,6 +248,56 @@ def test_overrides_go_to_folders_of_their_own(tmp_path, reference):
     assert path.read_text() == before
 
 
+def test_a_run_that_has_just_failed_elsewhere_is_not_tried_again(tmp_path, monkeypatch):
+    """Two members of a crew: the second comes to an arm at which the first has failed."""
+
+    def stop(config, epoch):
+        raise RuntimeError("no")
+
+    first, second = Walk(stop), Walk(stop)
+    late = sweep(tmp_path, second)
+    before = late.study.collect()
+    sweep(tmp_path, first).run()
+    late.study.collect()
+    late._arm("a", before)
+    assert second.calls == []
+    sweep(tmp_path, second).run()  # a later call does try
+    assert len(second.calls) == 2
+
+
+def test_a_record_with_arms_that_the_plan_dropped_is_put_aside(tmp_path, reference):
+    root = tmp_path / "reference"
+    smaller = Plan("how far?", {"b": PLAN.arms["b"]}, (0, 1, 2), 1)
+    sweep(root, Walk(), plan=smaller).run()
+    (kept,) = (root / "walk" / "smoke").glob("experiment-before-*.json")
+    assert curves(store.load(kept)) == reference
+
+
+def test_configs_are_checked_before_anything_runs(tmp_path, reference):
+    study = sweep(tmp_path / "reference", Walk()).study
+    study.check_configs()
+    path = study.seed_dir("b", 1) / "config.json"
+    path.write_text(path.read_text().replace("0.9", "0.8"))
+    with pytest.raises(ValueError, match=r"seed-1 was made with pull=0\.8, now it is 0\.9"):
+        study.check_configs()
+
+
+def test_status_tells_what_a_checkpoint_holds(tmp_path):
+    def stop(config, epoch):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    late = sweep(tmp_path / "late", Walk(stop), every=1000.0)
+    early = sweep(tmp_path / "early", Walk(stop))
+    for one in (late, early):
+        with pytest.raises(KeyboardInterrupt):
+            one.run()
+    whole = late.study.collect()
+    assert late.study.state("a", 0, whole) == "to do"
+    assert early.study.state("a", 0, whole) == "partial (epoch 3)"
+    assert early.study.state("b", 0, whole) == "to do"
+
+
 # The real study, in real processes.
 
 ARGS = ["smoke", "--arms", "B-MLP-3-1", "R-MLP-3-2", "--seeds", "3", "--epochs", "40", "--quiet"]
@@ -295,7 +345,7 @@ def test_killed_at_random_moments_then_resumed(tmp_path, uninterrupted, how):
         code, errors = kill_after_some_rows(start(tmp_path, "--jobs", "1"), tmp_path, how, rng)
         if how == signal.SIGINT and code != 0:
             assert code == 130
-            assert "nothing is lost. Go on with: python -m mlp smoke --arms" in errors
+            assert "up to its last checkpoint. Go on with: python -m mlp smoke --arms" in errors
             assert "Traceback" not in errors
     with start(tmp_path, "--jobs", "1") as process:
         assert process.wait(120) == 0
@@ -336,6 +386,39 @@ def test_a_crew_and_what_is_left_of_it(tmp_path, uninterrupted):
     assert set(got) == set(uninterrupted)
     for key, rows in uninterrupted.items():
         assert got[key][-1]["train_loss"] == pytest.approx(rows[-1]["train_loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_members_that_are_killed_are_not_success(tmp_path):
+    process = start(tmp_path, "--jobs", "2", "--epochs", "2000")
+    for pid in children_when_training(process, tmp_path):
+        os.kill(pid, signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "not done (their process was killed?): B-MLP-3-1 seed 0" in errors
+    assert "try them again with: python -m mlp smoke --arms" in errors
+
+
+def test_bars_on_a_terminal(tmp_path):
+    """A terminal of its own: the bars draw, and Ctrl-C in the middle leaves it in order."""
+    import pty
+
+    parent, child = pty.openpty()
+    argv = [sys.executable, "-m", "mlp", "smoke", "--arms", "MLP-3-1", "--epochs", "3"]
+    argv += ["--results", str(tmp_path)]
+    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=child) as process:
+        os.close(child)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(parent, 4096)
+            except OSError:  # the other end is closed
+                break
+        assert process.wait(60) == 0
+    os.close(parent)
+    assert b"all arms" in shown
+    assert b"MLP-3-1 seeds 0-4" in shown
+    assert b"Traceback" not in shown
 
 
 def children_when_training(process, results):

@@ -97,11 +97,22 @@ def test_half_written_and_wrong_files(tmp_path):
         store.load(tmp_path / "other.p")
     newer = record().to_dict() | {"schema": 99}
     (tmp_path / "newer.json").write_text(json.dumps(newer))
-    with pytest.raises(ValueError, match="schema 99 is newer"):
+    with pytest.raises(ValueError, match=r"schema 99 of .* is newer"):
         store.load(tmp_path / "newer.json")
-    (tmp_path / "no.json").write_text('{"a": 1}')
-    with pytest.raises(ValueError, match="not an Experiment"):
-        store.load(tmp_path / "no.json")
+    run = {"arm": "A"}
+    for content in ({"a": 1}, [1], None, {"schema": 1, "runs": {}}, {"schema": 1, "runs": []}):
+        (tmp_path / "no.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=r"no\.json is (not an|no) Experiment"):
+            store.load(tmp_path / "no.json")
+    for run in ({"arm": "A"}, [], None):
+        broken = record().to_dict() | {"runs": [run]}
+        (tmp_path / "no.json").write_text(json.dumps(broken))
+        with pytest.raises(ValueError, match=r"no\.json, run 0 is no Run"):
+            store.load(tmp_path / "no.json")
+    later = record().to_dict()
+    later["runs"][0]["new_field"] = 1
+    (tmp_path / "later.json").write_text(json.dumps(later))
+    assert store.load(tmp_path / "later.json") == record()
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])

@@ -9,7 +9,7 @@ auto    bag where it is the faster of the two by a wide margin (measured on two 
 
 import torch
 
-from bibd.kernels.bag import bag_linear, bag_stacked
+from bibd.kernels.bag import bag_linear, bag_stacked, in_transform
 from bibd.kernels.dense import dense_linear, dense_weight
 
 __all__ = ["BACKENDS", "bag_linear", "bag_stacked", "choose", "dense_linear", "dense_weight"]
@@ -36,12 +36,5 @@ def _plain(x: torch.Tensor) -> bool:
         and x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
-        and not _in_transform()
+        and not in_transform()
     )
-
-
-def _in_transform() -> bool:
-    # Private, and the only way to ask; where it is missing, take the path that always works.
-    functorch = getattr(torch._C, "_functorch", None)
-    level = getattr(functorch, "maybe_current_level", None)
-    return level is None or level() is not None

@@ -20,6 +20,20 @@ from bibd.kernels.dense import dense_weight
 from bibd.pattern import Pattern
 
 
+def in_transform() -> bool:
+    """True inside torch.func transforms and forward-mode AD."""
+    # Private, and the only way to ask; where a name is missing, take the path that always works.
+    functorch = getattr(torch._C, "_functorch", None)
+    level = getattr(functorch, "maybe_current_level", None)
+    forward = getattr(torch.autograd.forward_ad, "_current_level", 0)
+    return level is None or level() is not None or forward >= 0
+
+
+def _batched(x: torch.Tensor) -> bool:
+    """True for the many gradients at a time of autograd.grad(is_grads_batched=True)."""
+    return torch._C._dispatch_keys(x).has(torch._C.DispatchKey.Batched)
+
+
 class Table(NamedTuple):
     """The pattern by rows and by columns; `order` takes values from the first to the second."""
 
@@ -81,21 +95,28 @@ class _Bag(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *grads):
-        grad, (x, values), t = grads[0].contiguous(), ctx.saved_tensors, ctx.table
-        if torch.is_grad_enabled():  # a second derivative is wanted: answer in differentiable terms
+        grad, (x, values), t = grads[0], ctx.saved_tensors, ctx.table
+        # A second derivative, or many gradients at a time: answer in terms that can be transformed.
+        if torch.is_grad_enabled() or _batched(grad) or in_transform():
             weight = dense_weight(values, t.flat, t.shape)
             return weight.t() @ grad, (grad @ x.t()).flatten()[t.flat], None
+        grad = grad.contiguous()
         grad_x = grad_values = None
         if ctx.needs_input_grad[0]:
             grad_x = _bags(t.t_indices, grad, t.t_indptr, values[t.order])
         if ctx.needs_input_grad[1]:
-            frame = _frame(t, values)
+            frame = _frame(t, torch.zeros_like(values))  # (0 times an infinite value is not 0)
             grad_values = torch.sparse.sampled_addmm(frame, grad, x.t(), beta=0.0).values()
         return grad_x, grad_values, None
 
 
 def bag_linear(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -> torch.Tensor:
     """What F.linear would return for the masked weight; x (..., in), on the CPU."""
+    if x.shape[-1] != pattern.in_features or x.dtype != values.dtype:
+        raise ValueError(
+            f"expected {values.dtype} input with {pattern.in_features} features, got {x.dtype} of "
+            f"shape {tuple(x.shape)}"
+        )
     columns = x.reshape(-1, pattern.in_features).t().contiguous()
     y = _product(columns, values, pattern).t()
     y = y.contiguous() if bias is None else y + bias
