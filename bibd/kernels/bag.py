@@ -31,7 +31,7 @@ def in_transform() -> bool:
 
 def _batched(x: torch.Tensor) -> bool:
     """True for the many gradients at a time of autograd.grad(is_grads_batched=True)."""
-    return torch._C._dispatch_keys(x).has(torch._C.DispatchKey.Batched)
+    return "Batched" in str(torch._C._dispatch_keys(x))
 
 
 class Table(NamedTuple):
@@ -61,12 +61,9 @@ def _build(p: Pattern) -> Table:
     order = torch.argsort(cols, stable=True)
     counts = torch.bincount(cols, minlength=p.in_features)
     t_indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    shape, flat, indptr = (
-        (p.out_features, p.in_features),
-        torch.tensor(p.flat),
-        torch.tensor(p.indptr),
-    )
-    t = Table(shape, flat, indptr, cols, t_indptr, rows[order], order)
+    shape = p.out_features, p.in_features
+    by_rows = torch.tensor(p.flat), torch.tensor(p.indptr), cols
+    t = Table(shape, *by_rows, t_indptr, rows[order], order)
     with warnings.catch_warnings():  # torch says once in a process that CSR tensors are beta
         warnings.simplefilter("ignore")
         _frame(t, torch.zeros(len(cols)))
