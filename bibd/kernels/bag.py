@@ -96,7 +96,7 @@ class _Bag(torch.autograd.Function):
         # A second derivative, or many gradients at a time: answer in terms that can be transformed.
         if torch.is_grad_enabled() or _batched(grad) or in_transform():
             weight = dense_weight(values, t.flat, t.shape)
-            return weight.t() @ grad, (grad @ x.t()).flatten()[t.flat], None
+            return weight.t() @ grad, (grad @ x.t()).reshape(-1)[t.flat], None
         grad = grad.contiguous()
         grad_x = grad_values = None
         if ctx.needs_input_grad[0]:
