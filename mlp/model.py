@@ -54,5 +54,5 @@ def _layer(config: Config, a: int, b: int, design: int) -> nn.Module:
     if config.pattern == "dense":
         return nn.Linear(a, b)
     # Only random patterns draw anew per seed; the others stay in their canonical order.
-    seed = design if config.pattern == "random" else None
+    seed = design if config.pattern.startswith("random") else None
     return SparseLinear(a, b, config.pattern, config.sparse_bias, seed, config.init)
