@@ -19,7 +19,7 @@ help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 	@echo "python:             $(PYTHON)"
 
-demo: $(RUNTIME) ## install if needed, then the MLP study on embedded data: table, figures, report (1 min)
+demo: $(RUNTIME) ## install if needed, then the MLP study on embedded data: table, figures, report (20 s)
 	bash mlp/run_mlp_experiments.sh smoke
 
 test: $(DEV) ## the test suite (under 10 minutes on 2 cores)

@@ -129,16 +129,6 @@ def append_row(folder: Path, row: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def read_rows(folder: Path, epochs: int) -> list[dict[str, Any]]:
-    """The first `epochs` rows; lines written after the checkpoint, or half-written, are dropped."""
-    path = folder / "metrics.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    kept = lines[:epochs]
-    if kept != lines:
-        write(path, b"".join(kept))
-    return [json.loads(line) for line in kept]
-
-
 def check_config(folder: Path, config: dict[str, Any]) -> None:
     """Write config.json, or compare with the one that is there.
 

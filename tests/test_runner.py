@@ -126,11 +126,16 @@ def test_a_checkpoint_is_continued_not_repeated(tmp_path, reference):
         if epoch == 4 and seen.count(4) == 1:
             raise KeyboardInterrupt
 
-    trainer = Walk(stop)
+    trainer, one = Walk(stop), sweep(tmp_path, Walk())
     with pytest.raises(KeyboardInterrupt):
         sweep(tmp_path, trainer).run()
+    file = one.study.seed_dir("a", 0) / "metrics.jsonl"
+    with open(file, "a") as rows:  # as if killed after the checkpoint, in the middle of a line
+        rows.write('{"epoch": 5, "test_accuracy": 9}\n{"epo')
     assert curves(sweep(tmp_path, trainer).run()) == reference
     assert seen == [0, 1, 2, 3, 4, 4, 5, 0, 1, 2, 3, 4, 5]
+    written = [json.loads(line) for line in file.read_text().splitlines()]
+    assert written == reference["a", 0]
 
 
 def test_a_group_that_was_cut_short_goes_on_as_it_was_when_more_seeds_are_asked(

@@ -179,15 +179,6 @@ def test_ctrl_c_during_a_write_waits_for_it(tmp_path, monkeypatch):
     assert path.read_text() == "new"
 
 
-def test_rows_after_the_checkpoint_are_dropped(tmp_path):
-    for k in range(4):
-        store.append_row(tmp_path, {"epoch": k})
-    with open(tmp_path / "metrics.jsonl", "a") as file:
-        file.write('{"epo')
-    assert store.read_rows(tmp_path, 3) == [{"epoch": 0}, {"epoch": 1}, {"epoch": 2}]
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
-
-
 def test_a_changed_config_is_refused_by_field(tmp_path):
     store.check_config(tmp_path, {"lr": 0.1, "momentum": 0.5})
     store.check_config(tmp_path, {"lr": 0.1, "momentum": 0.5})
