@@ -51,6 +51,11 @@ class Pattern:
         return self  # nothing in it can change
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(in_features, out_features), in the order in which layers take them."""
+        return self.in_features, self.out_features
+
+    @property
     def nonzeros(self) -> int:
         """Number of connections."""
         return len(self.indices)

@@ -114,7 +114,8 @@ class Crew:
             self.show.begin(arm, seeds, epochs, Job(saved={"epochs": done}))
         elif kind == "rows":
             for run, row in zip(self.running[arm], rest[0], strict=True):
-                run.rows.append(row)
+                if row:  # (None: that seed has ended before the others)
+                    run.rows.append(row)
             self.show.rows(arm, rest[0])
             self.live([run for runs in self.running.values() for run in runs])
         else:

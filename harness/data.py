@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DATASETS = ("iris", "digits", "synthetic", "mnist", "fashion_mnist")
 SPLITS = ("official", "holdout")
+INPUTS = ("train_x", "test_x", "validation_x")
 EMBEDDED_SEED = 0  # fixes the split of iris and digits, which come without one
 
 
@@ -39,6 +40,8 @@ class Data:
     train_y: "torch.Tensor"
     test_x: "torch.Tensor"
     test_y: "torch.Tensor"
+    validation_x: "torch.Tensor | None" = None
+    validation_y: "torch.Tensor | None" = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -52,12 +55,48 @@ class Data:
 
     def flatten(self) -> "Data":
         """The same data with one axis per input."""
-        return replace(self, train_x=self.train_x.flatten(1), test_x=self.test_x.flatten(1))
+        return self._each(lambda x: x.flatten(1), INPUTS)
+
+    def pad(self, border: int) -> "Data":
+        """The same images with a border of zeros.
+
+        Raises:
+            ValueError: the inputs are no images.
+        """
+        from torch.nn.functional import pad
+
+        if border and len(self.shape) < 2:
+            raise ValueError(
+                f"pad={border} is for images; a sample of {self.name} has shape {self.shape}"
+            )
+        return self._each(lambda x: pad(x, [border] * 4), INPUTS) if border else self
+
+    def validate(self, size: int) -> "Data":
+        """The last `size` training samples become the validation set.
+
+        Raises:
+            ValueError: no training sample would be left.
+        """
+        if size == 0:
+            return self
+        cut = len(self.train_x) - size
+        if cut < 1:
+            raise ValueError(
+                f"validation={size} would leave no training sample: {self.name} has "
+                f"{len(self.train_x)}"
+            )
+        x, y = self.train_x, self.train_y
+        split = f"{self.split}, of train the last {size} for validation"
+        parts = dict(train_x=x[:cut], train_y=y[:cut], validation_x=x[cut:], validation_y=y[cut:])
+        return replace(self, split=split, **parts)
 
     def to(self, device: str) -> "Data":
         """The same data on another device."""
-        names = ("train_x", "train_y", "test_x", "test_y")
-        return replace(self, **{k: getattr(self, k).to(device) for k in names})
+        return self._each(lambda x: x.to(device), (*INPUTS, "train_y", "test_y", "validation_y"))
+
+    def _each(self, change, names: tuple[str, ...]) -> "Data":
+        held = {k: getattr(self, k) for k in names}
+        return replace(self, **{k: change(x) for k, x in held.items() if x is not None})
 
 
 def load(

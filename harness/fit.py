@@ -17,6 +17,7 @@ from torch import nn
 from harness.clock import Clock
 from harness.data import Data
 from harness.job import Job
+from harness.plateau import Plateau
 from harness.seeding import order, seeded
 
 Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -32,9 +33,10 @@ def fit(
     epochs: int,
     batch_size: int,
     job: Job,
+    plateau: Plateau | None = None,
     step: Step | None = None,
     clock: Clock | None = None,
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[dict[str, Any] | None]]:
     """Train, and after each epoch yield one row per seed.
 
     Args:
@@ -45,34 +47,49 @@ def fit(
         epochs: To train in all, counting those of a checkpoint.
         batch_size: Samples per member and step; the last batch may be smaller.
         job: Where to go on from, and where progress is shown.
+        plateau: Who cools down when, and ends; by default all train to the last epoch.
         step: Does one batch and returns the loss per member; by default gradient_step.
         clock: Measures what one unstacked member costs; adds its times to the rows.
 
     A member whose loss is no longer finite gets a row with `failed`, which names the step; the
-    others go on.
+    others go on. A member that has ended gets None.
     """
-    step = step or gradient_step(net, optimizer)
-    parts: dict[str, Any] = {"net": net, "optimizer": optimizer}
+    plateau = plateau or Plateau(len(seeds), epochs)
+    step = step or gradient_step(net, optimizer, plateau)
+    parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "plateau": plateau}
     for epoch in range(job.attach(**parts), epochs):
+        ended = plateau.ended()
+        if all(ended):
+            return
+        plateau.begin(epoch)
         begin = time.perf_counter()
         with seeded(seeds[0], "noise", epoch):
             losses = _epoch(net, step, data, seeds, epoch, batch_size, job)
         seconds = time.perf_counter() - begin
         test_loss, accuracy = evaluate(net, data.test_x, data.test_y, len(seeds))
-        times = {"group_time": seconds, **(clock.read() if clock else {})}
-        yield [
-            _row(epoch, losses[:, i], float(test_loss[i]), float(accuracy[i]), times)
+        rows = [
+            _row(epoch, losses[:, i], float(test_loss[i]), float(accuracy[i]))
             for i in range(len(seeds))
         ]
+        plateau.end(_validate(net, data, rows))
+        times = {"group_time": seconds, **(clock.read() if clock else {})}
+        yield [None if done else row | times for done, row in zip(ended, rows, strict=True)]
 
 
-def gradient_step(net: nn.Module, optimizer: torch.optim.Optimizer) -> Step:
-    """Backward of the sum of the members' losses: each member sees only its own."""
+def gradient_step(
+    net: nn.Module, optimizer: torch.optim.Optimizer, plateau: Plateau | None = None
+) -> Step:
+    """Backward of the sum of the members' losses: each member sees only its own.
+
+    One optimizer has one rate, so the rate of a member is lowered through its loss. For SGD that is
+    the same (but for the momentum of the last steps); Adam would not notice.
+    """
 
     def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         losses = member_losses(net(x), y)
+        rates = plateau.rates() if plateau else None
         optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()
+        (losses if rates is None else losses * rates.to(losses)).sum().backward()
         optimizer.step()
         return losses.detach()
 
@@ -102,6 +119,16 @@ def evaluate(
     return loss / len(x), right / len(x)
 
 
+def _validate(net: nn.Module, data: Data, rows: list[dict[str, Any]]) -> torch.Tensor | None:
+    """The loss of each member on the validation set, where there is one; also into its row."""
+    if data.validation_x is None or data.validation_y is None:
+        return None
+    losses, _ = evaluate(net, data.validation_x, data.validation_y, len(rows))
+    for row, loss in zip(rows, losses.tolist(), strict=True):
+        row["validation_loss"] = loss
+    return losses
+
+
 def _epoch(net, step: Step, data: Data, seeds, epoch: int, batch_size: int, job: Job):
     """Losses (steps, members) of one pass over the training set."""
     net.train()
@@ -120,13 +147,12 @@ def take(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     return values.index_select(0, index.reshape(-1)).view(*index.shape, *values.shape[1:])
 
 
-def _row(epoch: int, losses: torch.Tensor, test_loss: float, accuracy: float, times) -> dict:
+def _row(epoch: int, losses: torch.Tensor, test_loss: float, accuracy: float) -> dict[str, Any]:
     row = {
         "epoch": epoch + 1,
         "train_loss": float(losses.double().mean()),
         "test_loss": test_loss,
         "test_accuracy": accuracy,
-        **times,
     }
     bad = (~losses.isfinite()).nonzero()
     if len(bad) or not math.isfinite(test_loss):

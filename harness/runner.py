@@ -3,6 +3,7 @@
 A folder's train module offers
 
     train_stack(config, seeds, job) -> rows of all seeds, a list per epoch       or
+                                       (None for a seed that has ended before the others)
     train(config, seed, job)        -> rows of one seed, a dict per epoch
     describe(config, job)           -> facts that do not change with the epoch   (optional)
 
@@ -144,15 +145,15 @@ class Sweep:
         for run in runs:
             run.provenance = self.provenance
 
-    def _record(self, run: Run, row: dict[str, Any]) -> None:
-        if run.error:
+    def _record(self, run: Run, row: dict[str, Any] | None) -> None:
+        if run.error or row is None:
             return
         run.rows.append(row)
         run.error = row.get("failed")
         store.append_row(self.study.seed_dir(run.arm, run.seed), row)
 
 
-def _rows(trainer: Any, config: Any, seeds: list[int], job: Job) -> Iterator[list[dict[str, Any]]]:
+def _rows(trainer: Any, config: Any, seeds: list[int], job: Job) -> Iterator[list[dict | None]]:
     """Lists of rows from either kind of trainer (without train_stack, groups are of one)."""
     if hasattr(trainer, "train_stack"):
         yield from trainer.train_stack(config, seeds, job)
@@ -162,6 +163,6 @@ def _rows(trainer: Any, config: Any, seeds: list[int], job: Job) -> Iterator[lis
 
 
 def _checkpoint(runs: list[Run], job: Job) -> dict[str, Any]:
-    epochs = max(len(run.rows) for run in runs)
+    epochs = max(len(run.rows) for run in runs)  # of those that train longest
     seeds = [run.seed for run in runs]
     return job.state(epochs, seeds=seeds, rows={run.seed: run.rows for run in runs})

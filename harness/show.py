@@ -13,6 +13,8 @@ from typing import Any
 from harness.experiment import plain
 from harness.job import Job
 
+Rows = list[dict[str, Any] | None]  # one per seed; None where a seed has ended before the others
+
 
 class Quiet:
     """Nobody."""
@@ -20,7 +22,7 @@ class Quiet:
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
         """A group of seeds starts."""
 
-    def rows(self, arm: str, rows: list[dict[str, Any]]) -> None:
+    def rows(self, arm: str, rows: Rows) -> None:
         """An epoch is done."""
 
     def end(self, arm: str, note: str = "") -> None:
@@ -38,7 +40,7 @@ class Events(Quiet):
         done = (job.saved or {}).get("epochs", 0)
         self._tell("begin", arm, seeds, epochs, done)
 
-    def rows(self, arm: str, rows: list[dict[str, Any]]) -> None:
+    def rows(self, arm: str, rows: Rows) -> None:
         """As told."""
         self._tell("rows", arm, rows)
 
@@ -64,13 +66,13 @@ class Lines(Quiet):
         now = time.monotonic()
         self.active[arm] = {"head": head, "epochs": epochs, "start": now, "last": now, "text": ""}
 
-    def rows(self, arm: str, rows: list[dict[str, Any]]) -> None:
+    def rows(self, arm: str, rows: Rows) -> None:
         """At most one line in ten seconds."""
         a = self.active[arm]
         a["text"] = summary(rows)
         if time.monotonic() - a["last"] > 10:
             a["last"] = time.monotonic()
-            self._say(f"{a['head']} epoch {rows[0]['epoch']}/{a['epochs']} {a['text']}")
+            self._say(f"{a['head']} epoch {_epoch(rows)}/{a['epochs']} {a['text']}")
 
     def end(self, arm: str, note: str = "") -> None:
         """The last values, or what went wrong."""
@@ -116,10 +118,10 @@ class Bars(Quiet):
         done = (job.saved or {}).get("epochs", 0)
         self.active[arm] = {"task": task, "job": job, "epoch": done, "epochs": epochs}
 
-    def rows(self, arm: str, rows: list[dict[str, Any]]) -> None:
+    def rows(self, arm: str, rows: Rows) -> None:
         """Move it on by an epoch."""
         a = self.active[arm]
-        a["epoch"], a["job"].progress = rows[0]["epoch"], 0.0
+        a["epoch"], a["job"].progress = _epoch(rows), 0.0
         text = f"epoch {a['epoch']}/{a['epochs']} {summary(rows)}"
         self.progress.update(a["task"], text=text)
 
@@ -154,11 +156,15 @@ def make_show(groups: int, quiet: bool) -> Quiet:
     return Bars(groups) if sys.stderr.isatty() else Lines(groups)
 
 
-def summary(rows: list[dict[str, Any]]) -> str:
-    """Mean over the group of what most people look at."""
+def _epoch(rows: Rows) -> int:
+    return max(row["epoch"] for row in rows if row)
+
+
+def summary(rows: Rows) -> str:
+    """Mean over the group (those that still train) of what most people look at."""
     parts = []
     for key, name in (("train_loss", "loss"), ("test_accuracy", "accuracy")):
-        values = [row[key] for row in rows if row.get(key) is not None]
+        values = [row[key] for row in rows if row and row.get(key) is not None]
         if values:
             parts.append(f"{name} {sum(values) / len(values):.4f}")
     return " ".join(parts)

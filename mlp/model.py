@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from bibd import SparseLinear
+from bibd import Pattern, SparseLinear, make_pattern
 from harness.seeding import derive, seeded
 from harness.stack import stack
 from mlp.experiments import Config
@@ -41,18 +41,26 @@ class MLP(nn.Module):
 
 def build(config: Config, inputs: int, classes: int, seed: int) -> MLP:
     """The model of a config, with this seed's first weights and patterns."""
-    widths = (inputs, *config.hidden)
+    tables = patterns(config, inputs, seed)
     with seeded(seed, "init"):
-        hidden = [
-            nn.Sequential(_layer(config, a, b, derive(seed, "design", i)), nn.ReLU())
-            for i, (a, b) in enumerate(itertools.pairwise(widths))
-        ]
-        return MLP(nn.Sequential(*hidden, nn.Linear(widths[-1], classes)))
+        hidden = [nn.Sequential(_layer(config, table), nn.ReLU()) for table in tables]
+        return MLP(nn.Sequential(*hidden, nn.Linear(config.hidden[-1], classes)))
 
 
-def _layer(config: Config, a: int, b: int, design: int) -> nn.Module:
-    if config.pattern == "dense":
-        return nn.Linear(a, b)
-    # Only random patterns draw anew per seed; the others stay in their canonical order.
-    seed = design if config.pattern.startswith("random") else None
-    return SparseLinear(a, b, config.pattern, config.sparse_bias, seed, config.init)
+def patterns(config: Config, inputs: int, seed: int) -> list[Pattern]:
+    """The connections of the hidden layers, as this seed has them."""
+    # Random patterns draw anew per seed; the others keep their canonical order unless relabelled.
+    anew = config.relabel or config.pattern.startswith("random")
+    return [
+        make_pattern(config.pattern, a, b, derive(seed, "design", i) if anew else None)
+        for i, (a, b) in enumerate(itertools.pairwise((inputs, *config.hidden)))
+    ]
+
+
+def _layer(config: Config, pattern: Pattern) -> nn.Module:
+    if config.pattern != "dense":
+        return SparseLinear(*pattern.shape, pattern, config.sparse_bias, init=config.init)
+    layer = nn.Linear(*pattern.shape)
+    if config.init == "true":  # as the sparse ones; torch's own start is sqrt(6) smaller
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return layer

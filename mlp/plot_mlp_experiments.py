@@ -105,6 +105,8 @@ def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
     """Name, figure and data of each picture."""
     from harness import figure
 
+    if not {_family(arm) for arm in whole.arms()} <= set(FAMILIES):
+        return []
     everything, sparse = list(FAMILIES), ["B-MLP", "R-MLP"]
     found = []
     for stem, families in (

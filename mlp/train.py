@@ -10,18 +10,22 @@ from harness.clock import Clock
 from harness.data import Data, load
 from harness.fit import fit
 from harness.job import Job
+from harness.plateau import Plateau
 from harness.stack import stack
 from mlp.experiments import Config
 from mlp.model import build
 
 
-def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[dict]]:
+def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[dict | None]]:
     """One row per seed and epoch."""
     data = read(config, job)
     sizes = data.shape[0], data.classes
     optimizer = partial(torch.optim.SGD, lr=config.lr, momentum=config.momentum, fused=True)
     net = stack([build(config, *sizes, seed) for seed in seeds]).to(job.device)
-    alone = build(config, *sizes, seeds[0]).to(job.device)
+    clock = None
+    if config.timed:
+        alone = build(config, *sizes, seeds[0]).to(job.device)
+        clock = Clock(alone, optimizer, data, config.batch_size)
     yield from fit(
         net,
         optimizer(net.parameters()),
@@ -30,14 +34,16 @@ def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list
         epochs=config.epochs,
         batch_size=config.batch_size,
         job=job,
-        clock=Clock(alone, optimizer, data, config.batch_size),
+        plateau=Plateau(len(seeds), config.epochs, config.patience, config.cooldown),
+        clock=clock,
     )
 
 
 def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict]:
     """One row per epoch of a single seed."""
-    for rows in train_stack(config, [seed], job or Job()):
-        yield rows[0]
+    for (row,) in train_stack(config, [seed], job or Job()):
+        assert row is not None  # alone, it ends with its group
+        yield row
 
 
 def describe(config: Config, job: Job) -> dict:
@@ -49,4 +55,5 @@ def describe(config: Config, job: Job) -> dict:
 
 def read(config: Config, job: Job) -> Data:
     """The data of a config, one axis per input."""
-    return load(config.data, job.data_root, config.test_split, job.device).flatten()
+    data = load(config.data, job.data_root, config.test_split, job.device)
+    return data.validate(config.validation).pad(config.pad).flatten()
