@@ -14,6 +14,7 @@ _HOME = {
     "complement": "bibd.design",
     "dual": "bibd.design",
     "from_blocks": "bibd.design",
+    "from_mask": "bibd.design",
     "modular": "bibd.design",
     "projective_plane": "bibd.design",
     "singer": "bibd.design",
@@ -27,6 +28,10 @@ _HOME = {
     "SparseLinear": "bibd.linear",
     "BibdLinear": "bibd.linear",
     "RandomSparseLinear": "bibd.linear",
+    "SparseConv2d": "bibd.conv",
+    "BibdConv2d": "bibd.conv",
+    "RandomSparseConv2d": "bibd.conv",
+    "sparsify": "bibd.swap",
 }
 __all__ = sorted(_HOME)
 

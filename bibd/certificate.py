@@ -18,6 +18,7 @@ import numpy as np
 
 from bibd.design import Design
 
+LABELS = ("BIBD", "packing", "irregular")
 SMALL = 700  # up to this size a full decomposition is quicker than Lanczos
 
 
@@ -57,14 +58,14 @@ def certify(design: Design) -> Certificate:
     pairs = _meetings(design, transposed)
     blocks = _meetings(transposed, design)
     r, k = _constant(design.degrees), _constant(design.sizes)
-    label, lam = _label(design, pairs, k)
+    name, lam = _label(design, pairs, k)
     sigma1, sigma2 = singular_values(design)
     rank, rest = min(design.v, design.b) - 1, design.nonzeros - sigma1**2
     # A rest at the level of rounding is none: its root would not be.
     bound = sqrt(rest / rank) if rank and rest > 1e-12 * design.nonzeros else 0.0
     return Certificate(
         design.name,
-        label,
+        name,
         design.v,
         design.b,
         r,
@@ -83,6 +84,12 @@ def certify(design: Design) -> Certificate:
         bound,
         sqrt(r - 1) + sqrt(k - 1) if r and k else None,
     )
+
+
+def label(design: Design) -> str:
+    """The label alone: no spectrum."""
+    pairs = _meetings(design, _transpose(design))
+    return _label(design, pairs, _constant(design.sizes))[0]
 
 
 def _constant(values: np.ndarray) -> int | None:

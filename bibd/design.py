@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import isqrt
+from typing import Any
 
 import numpy as np
 
@@ -92,6 +93,17 @@ def from_blocks(v: int, blocks: Iterable[Iterable[int]], name: str = "user") -> 
             raise ValueError(f"block {j} holds point {twice} twice; a block is a set")
         rows.append(points)
     return _from_rows(name, v, rows)
+
+
+def from_mask(mask: Any, name: str = "mask") -> Design:
+    """A design from a table (blocks, points), such as the mask of a weight (out, in).
+
+    For the mask of a convolution (out, in, kh, kw), name the channels: `mask.any((2, 3))`.
+    """
+    table = np.asarray(mask).astype(bool)
+    if table.ndim != 2:
+        raise ValueError(f"a mask has two axes (blocks, points), got shape {table.shape}")
+    return _from_table(name, table)
 
 
 def affine_plane(q: int) -> Design:

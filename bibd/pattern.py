@@ -12,18 +12,23 @@ Output r reads inputs indices[indptr[r]:indptr[r+1]]:
 import difflib
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from bibd.certificate import LABELS, label
 from bibd.design import Design
 from bibd.families import COUNTED, FAMILIES, relabel
 
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """The connections of one layer; `seed` None is the canonical order of its family."""
+    """The connections of one layer; `seed` None is the canonical order of its family.
+
+    A layer in groups has the outputs of all groups, one group after the other, and in_features is
+    the width of one: each group counts its own inputs from 0, as nn.Conv2d's weight does.
+    """
 
     family: str
     in_features: int
@@ -31,6 +36,7 @@ class Pattern:
     indptr: np.ndarray
     indices: np.ndarray
     seed: int | None = None
+    groups: int = 1
 
     def __post_init__(self):
         indptr, indices = np.asarray(self.indptr), np.asarray(self.indices)
@@ -60,9 +66,20 @@ class Pattern:
         """Number of connections."""
         return len(self.indices)
 
-    def design(self) -> Design:
-        """The same table as a design: inputs are points, outputs blocks."""
-        return Design(str(self), self.in_features, self.indptr, self.indices)
+    def design(self, group: int = 0) -> Design:
+        """The table of one group as a design: inputs are points, outputs blocks."""
+        size = self.out_features // self.groups
+        indptr = self.indptr[group * size : (group + 1) * size + 1]
+        indices = self.indices[indptr[0] : indptr[-1]]
+        return Design(str(self), self.in_features, indptr - indptr[0], indices)
+
+    @cached_property
+    def label(self) -> str:
+        """What the table is, computed: BIBD, packing or irregular; of groups the weakest."""
+        if self.nonzeros == self.in_features * self.out_features:
+            return "dense"
+        found = {label(self.design(group)) for group in range(self.groups)}
+        return next(name for name in LABELS[::-1] if name in found)
 
     @property
     def density(self) -> float:
@@ -92,12 +109,15 @@ class Pattern:
 
     def digest(self) -> str:
         """SHA-256 of the table: two layers share it only if they share every connection."""
-        table = np.concatenate([[self.in_features, self.out_features], self.indptr, self.indices])
+        sizes = [self.in_features, self.out_features, *[self.groups] * (self.groups > 1)]
+        table = np.concatenate([sizes, self.indptr, self.indices])
         return hashlib.sha256(table.astype("<i8").tobytes()).hexdigest()
 
     def __str__(self):
+        family = "grouped" if self.family == "block_diagonal" else self.family
         seed = "" if self.seed is None else f", seed={self.seed}"
-        return f"{self.family}({self.in_features}, {self.out_features}{seed})"
+        groups = "" if self.groups == 1 else f", groups={self.groups}"
+        return f"{family}({self.in_features}, {self.out_features}{groups}{seed})"
 
 
 def _from_flat(family: str, shape: tuple[int, int], flat: np.ndarray, seed: int | None) -> Pattern:
@@ -124,6 +144,7 @@ def make_pattern(
     out_features: int,
     seed: int | None = None,
     nonzeros: int | None = None,
+    groups: int = 1,
 ) -> Pattern:
     """The pattern of a layer of this size, a function of its arguments alone.
 
@@ -133,12 +154,18 @@ def make_pattern(
         out_features: Outputs of the layer.
         seed: None is the canonical order; a number permutes points and blocks, or seeds the draw.
         nonzeros: How many connections, for the families that let one choose.
+        groups: Separate parts of inputs and outputs, each with a pattern of its own.
 
     Raises:
         ValueError: unknown family, sizes or counts out of range.
     """
-    for name, size in (("in_features", in_features), ("out_features", out_features)):
+    sizes = {"in_features": in_features, "out_features": out_features, "groups": groups}
+    for name, size in sizes.items():
         _check_whole(name, size, 1)
+    if groups > 1:
+        if nonzeros is not None:
+            raise ValueError("nonzeros= is for a layer without groups")
+        return _in_groups(family, int(in_features), int(out_features), seed, int(groups))
     if seed is not None:
         _check_whole("seed", seed, 0)
     v, b = int(in_features), int(out_features)
@@ -155,6 +182,42 @@ def make_pattern(
     if nonzeros > v * b:
         raise ValueError(f"nonzeros must be in [1, {v * b}] for a layer ({v}, {b}), got {nonzeros}")
     return _from_flat(family, (v, b), FAMILIES[family](v, b, seed, nonzeros), seed)
+
+
+def _in_groups(family: str | Design, v: int, b: int, seed: int | None, groups: int) -> Pattern:
+    if v % groups or b % groups:
+        raise ValueError(
+            f"groups={groups} must divide inputs and outputs, got {v} and {b}"
+            + ("; there are more groups than channels" if groups > min(v, b) else "")
+        )
+    drawn = seed is not None or str(family).startswith("random")
+    parts = [
+        make_pattern(family, v // groups, b // groups, group_seed(seed, g) if drawn else None)
+        for g in range(groups)
+    ]
+    starts = np.cumsum([0, *(p.nonzeros for p in parts)])
+    indptr = [p.indptr[:-1] + start for p, start in zip(parts, starts, strict=False)]
+    table = np.concatenate([*indptr, starts[-1:]]), np.concatenate([p.indices for p in parts])
+    return Pattern(parts[0].family, v // groups, b, *table, seed, groups)
+
+
+def group_seed(seed: int | None, group: int) -> int:
+    """A seed for one group of a layer."""
+    return int(np.random.SeedSequence([seed or 0, group]).generate_state(1)[0])
+
+
+def without_dead(pattern: Pattern) -> Pattern:
+    """The same count, but every output reads something: it takes an input from the fullest.
+
+    The modular rule and uniform random draws can leave an output without inputs.
+    """
+    rows = np.split(pattern.indices, pattern.indptr[1:-1])
+    for r in np.flatnonzero(pattern.fan_in == 0):
+        fullest = max(range(len(rows)), key=lambda i: len(rows[i]))
+        if len(rows[fullest]) > 1:
+            rows[fullest], rows[r] = rows[fullest][:-1], rows[fullest][-1:]
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    return replace(pattern, indptr=indptr, indices=np.concatenate(rows))
 
 
 def _of_design(design: Design, v: int, b: int, seed: int | None) -> Pattern:

@@ -1,5 +1,10 @@
-"""Sparse linear layers of one size as one batched product: seeds, members, workers."""
+"""Sparse layers of one size side by side: seeds, members, workers.
 
+Linear layers are one batched product. Convolutions go one after the other: as one grouped
+convolution they are slower on a CPU.
+"""
+
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +15,7 @@ from bibd import kernels
 from bibd.pattern import diagonal
 
 if TYPE_CHECKING:
+    from bibd.conv import SparseConv2d
     from bibd.linear import SparseLinear
 
 
@@ -34,10 +40,22 @@ class StackedSparseLinear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
         possible = len(self.weight) * self.shape[0] * self.shape[1]
-        if kernels.choose(self.backend, x, possible) == "bag":
+        if kernels.choose(self.backend, x, self.weight.numel(), possible) == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
         weight = kernels.dense_weight(self.weight, self.flat, self.shape)
         # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
         if self.bias is None:
             return torch.bmm(weight, x.mT).mT
         return torch.baddbmm(self.bias, weight, x.mT).mT
+
+
+class LoopedSparseConv2d(nn.Module):
+    """Members one after the other: (members, batch, channels, h, w); they may differ in pattern."""
+
+    def __init__(self, layers: "Sequence[SparseConv2d]"):
+        super().__init__()
+        self.members = nn.ModuleList(copy.deepcopy(layer) for layer in layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Each member reads its own slice of x."""
+        return torch.stack([m(part) for m, part in zip(self.members, x, strict=True)])

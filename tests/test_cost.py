@@ -72,7 +72,7 @@ def test_a_module_that_answers_is_counted_once_and_alone():
 
 
 def test_a_sparse_layer_costs_its_connections():
-    layer = SparseLinear(784, 49, bias=True)
+    layer = SparseLinear(784, 49, "iddl")
     total = cost.total(layer, (784,))
     assert (total.macs, total.nonzeros, total.bias_adds) == (1372, 1372, 49)
     assert total.bytes == 4 * (1372 + 49) + 8 * 1372

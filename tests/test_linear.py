@@ -14,7 +14,7 @@ from torch import nn
 import bibd
 from bibd import BibdLinear, RandomSparseLinear, SparseLinear, make_pattern
 from bibd.kernels import choose
-from bibd.linear import INITS
+from bibd.layer import INITS
 
 BACKENDS = ["dense", "bag"]
 F64 = torch.float64
@@ -100,7 +100,7 @@ def test_masked_entries_stay_zero_and_the_rest_trains_like_the_masked_twin(backe
 def test_the_parameter_is_the_true_count():
     for hidden, total in [((16, 20), 728), ((25, 30), 1150), ((36, 42), 1680), ((49, 56), 2324)]:
         widths = (784, *hidden)
-        layers = [BibdLinear(a, b, bias=False) for a, b in zip(widths, hidden, strict=False)]
+        layers = [SparseLinear(a, b, "iddl", False) for a, b in zip(widths, hidden, strict=False)]
         numbers = sum(p.numel() for layer in layers for p in layer.parameters())
         assert numbers + 10 * hidden[-1] == total
 
@@ -151,7 +151,8 @@ def test_transforms_and_compile_see_the_layer():
     layer = SparseLinear(600, 500, "iddl", dtype=F64)  # large enough that auto takes the bag path
     x = torch.randn(5, 600, dtype=F64)
     expected = layer(x)
-    assert choose("auto", x, 600 * 500) == "bag"
+    assert choose("auto", x, layer.pattern.nonzeros, 600 * 500) == "bag"
+    assert choose("auto", x, 300 * 500, 600 * 500) == "dense"  # nearly full: a product is quicker
     torch.testing.assert_close(torch.vmap(layer)(x), expected)
     values = dict(layer.named_parameters())
 
@@ -184,9 +185,35 @@ def test_bfloat16_and_half_take_the_dense_path():
 
 
 def test_repr_says_what_it_is():
-    assert "pattern=iddl(784, 49), nonzeros=1372 (3.57%), bias=False" in repr(
-        BibdLinear(784, 49, bias=False)
-    )
+    original = repr(SparseLinear(784, 49, "iddl", bias=False))
+    assert "pattern=iddl(784, 49) [packing], nonzeros=1372 (3.57%), bias=False" in original
+    assert "pattern=bibd(1024, 1056) [BIBD], nonzeros=33792" in repr(BibdLinear(1024, 1056))
+    assert "pattern=grouped(64, 64) [irregular]" in repr(SparseLinear(64, 64, "block_diagonal"))
+    assert "[irregular]" in repr(SparseLinear(64, 72, "iddl"))
+    assert "[dense]" in repr(SparseLinear(8, 8, "dense"))
+
+
+def test_from_dense():
+    source = SparseLinear(30, 20, "random", seed=3, dtype=F64)
+    weight, bias = source.to_dense().detach(), source.bias.detach()
+    x = torch.randn(4, 30, dtype=F64)
+    again = SparseLinear.from_dense(weight, bias, "random", seed=3)
+    assert again.weight.dtype == F64
+    assert torch.equal(again(x), source(x))
+    masked = SparseLinear.from_dense(weight, bias, bibd.from_mask(weight != 0))
+    torch.testing.assert_close(masked(x), source(x))
+    assert masked.weight.numel() == source.weight.numel()
+    full = torch.ones(72, 64)
+    with pytest.raises(ValueError, match=r"87\.5% of the weight .* bibd\(64, 72\) .*strict=False"):
+        SparseLinear.from_dense(full, None, "bibd")
+    part = BibdLinear.from_dense(full, strict=False)
+    assert (part.to_dense() == torch.from_numpy(part.pattern.mask())).all()
+    with pytest.raises(ValueError, match=r"shape \(3,\)"):
+        SparseLinear.from_dense(torch.ones(3))
+    with pytest.raises(ValueError, match=r"expected a weight of shape \(20, 30\)"):
+        source.load_dense(weight.t())
+    with pytest.raises(ValueError, match="has a bias, but none was given"):
+        source.load_dense(weight)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +222,10 @@ def test_repr_says_what_it_is():
         ({"init": "xavier"}, "init must be one of true, dense, got 'xavier'"),
         ({"backend": "cuda"}, "backend must be one of auto, dense, bag, got 'cuda'"),
         ({"pattern": "bibdd"}, "unknown pattern 'bibdd'"),
-        ({"pattern": make_pattern("iddl", 9, 9)}, r"layer \(9, 9\), this layer is \(10, 7\)"),
+        (
+            {"pattern": make_pattern("iddl", 9, 9)},
+            "for 9 inputs and 9 outputs, this layer has 10 and 7",
+        ),
     ],
 )
 def test_wrong_options_are_named(options, says):
@@ -207,7 +237,7 @@ def test_the_package_offers_what_it_lists():
     for name in bibd.__all__:
         assert getattr(bibd, name) is not None
     assert INITS == ("true", "dense")
-    with pytest.raises(AttributeError, match="it has BibdLinear"):
+    with pytest.raises(AttributeError, match="it has BibdConv2d, BibdLinear"):
         bibd.nothing  # noqa: B018
 
 

@@ -16,15 +16,16 @@ __all__ = ["BACKENDS", "bag_linear", "bag_stacked", "choose", "dense_linear", "d
 
 BACKENDS = ("auto", "dense", "bag")
 BAG_FROM = 1 << 18  # possible connections (in * out, times members of a stack)
+BAG_SHARE = 8  # at least so many possible connections for each one that is there
 
 
-def choose(backend: str, x: torch.Tensor, possible: int) -> str:
+def choose(backend: str, x: torch.Tensor, nonzeros: int, possible: int) -> str:
     """The backend for this call: `backend` itself unless it is "auto" or the batch is empty."""
     if x.numel() == 0:
         return "dense"  # the table operators refuse an empty batch
     if backend != "auto":
         return backend
-    if torch.compiler.is_compiling() or possible < BAG_FROM:
+    if possible < BAG_FROM or nonzeros * BAG_SHARE > possible or torch.compiler.is_compiling():
         return "dense"
     return "bag" if _plain(x) else "dense"
 

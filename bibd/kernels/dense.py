@@ -4,10 +4,13 @@ import torch
 import torch.nn.functional as F
 
 
-def dense_weight(values: torch.Tensor, flat: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """The weight (..., out, in) of values (..., nonzeros) at row-major places `flat`."""
-    full = values.new_zeros(*values.shape[:-1], shape[0] * shape[1])
-    return full.scatter_(-1, flat.expand_as(values), values).unflatten(-1, shape)
+def dense_weight(values: torch.Tensor, flat: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """The weight (*members, out, in, *window) of values (*members, connections, *window)."""
+    members = values.ndim - (len(shape) - 2) - 1
+    out, inputs, *window = shape
+    full = values.new_zeros(*values.shape[:members], out * inputs, *window)
+    places = flat.view(*flat.shape, *[1] * len(window)).expand_as(values)
+    return full.scatter_(members, places, values).unflatten(members, (out, inputs))
 
 
 def dense_linear(x, values, bias, flat, shape):

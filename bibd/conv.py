@@ -1,0 +1,175 @@
+"""2-D convolutions whose filters read only some of their input channels.
+
+    filters          channels 0 1 2 3        a whole k-by-k kernel stands for each x:
+       0                      K . K .        the pattern is between channels, as in the IDDL study
+       1                      . K . K        (which calls this depthwise sparsification)
+
+With groups, each group has a design of its own, between its inputs/groups channels and its
+outputs/groups filters. No filter is ever without an input.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bibd import kernels
+from bibd.design import Design
+from bibd.layer import SparseLayer, one_of, resolve
+from bibd.pattern import Pattern, without_dead
+from bibd.stacked import LoopedSparseConv2d
+
+Size = int | tuple[int, int]
+MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+class SparseConv2d(SparseLayer):
+    """Takes the place of nn.Conv2d, whose arguments it has, in that order.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output, which are the filters.
+        kernel_size: Of each filter.
+        stride: Step of the window.
+        padding: Rows and columns added on both sides, or "same" or "valid".
+        dilation: Distance between the entries of the window.
+        groups: Separate parts of channels, each with a design of its own.
+        bias: Adds a learned number to each filter's output.
+        padding_mode: zeros, reflect, replicate or circular.
+        pattern: Name of a family (bibd.families); a Design of in_channels/groups points and
+            out_channels/groups blocks; or a Pattern.
+        seed: Of the pattern; see SparseLinear.
+        init: Kaiming normal: "true" by the connections a filter really has, "dense" (the IDDL
+            study) by out_channels times the window.
+        device: Where parameters are made.
+        dtype: Of the parameters.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        pattern: str | Design | Pattern = "bibd",
+        seed: int | None = None,
+        init: str = "true",
+        device=None,
+        dtype=None,
+    ):
+        kernel = _pair("kernel_size", kernel_size, 1)
+        self.padding_mode = one_of("padding_mode", padding_mode, MODES)
+        table = resolve(pattern, in_channels, out_channels, seed, groups)
+        if isinstance(pattern, str):
+            table = without_dead(table)
+        super().__init__(table, kernel, bias, init, device, dtype)
+        self.stride = _pair("stride", stride, 1)
+        self.dilation = _pair("dilation", dilation, 1)
+        self.padding = _padding(padding, self.stride)
+
+    @staticmethod
+    def sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
+        """The first arguments of a layer whose weight has this shape."""
+        if len(shape) != 4:
+            raise ValueError(f"expected a weight (out, in/groups, kh, kw), got shape {shape}")
+        return shape[1] * groups, shape[0], shape[2:]
+
+    @property
+    def groups(self) -> int:
+        """Separate parts of channels."""
+        return self.pattern.groups
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the input, of all groups."""
+        return self.pattern.in_features * self.groups
+
+    @property
+    def out_channels(self) -> int:
+        """Number of filters."""
+        return self.pattern.out_features
+
+    @property
+    def kernel_size(self) -> tuple[int, ...]:
+        """Of each filter."""
+        return self.window
+
+    def dense_fan(self) -> int:
+        """The fan-out of nn.Conv2d, as in the IDDL study."""
+        return self.out_channels * self.window[0] * self.window[1]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (batch, in_channels, h, w), or one sample without batch axis."""
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, self._sides(), mode=self.padding_mode), 0
+        weight = kernels.dense_weight(self.weight, self.flat, self.shape)
+        return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def _sides(self) -> list[int]:
+        """Left, right, top, bottom: as F.pad counts, last axis first."""
+        sides: list[int] = []
+        for axis in (1, 0):
+            if isinstance(self.padding, str):
+                total = self.dilation[axis] * (self.window[axis] - 1)
+                total = total if self.padding == "same" else 0
+                sides += [total // 2, total - total // 2]
+            else:
+                sides += [self.padding[axis]] * 2
+        return sides
+
+    @classmethod
+    def stack(cls, layers: "list[SparseConv2d]") -> nn.Module:
+        """One module with a leading axis of members: the stack protocol."""
+        return LoopedSparseConv2d(layers)
+
+    def extra_repr(self) -> str:
+        """As nn.Conv2d, then the pattern."""
+        parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
+        defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+        for name, default in (defaults | {"padding_mode": "zeros"}).items():
+            if getattr(self, name) != default:
+                parts.append(f"{name}={getattr(self, name)}")
+        return ", ".join([*parts, self.describe()])
+
+
+class BibdConv2d(SparseConv2d):
+    """SparseConv2d on the lines of a finite plane: pattern `bibd`."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Size, *args, **options):
+        super().__init__(in_channels, out_channels, kernel_size, *args, pattern="bibd", **options)
+
+
+class RandomSparseConv2d(SparseConv2d):
+    """SparseConv2d with as many connections as pattern `iddl` has, anywhere."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Size, *args, **options):
+        super().__init__(in_channels, out_channels, kernel_size, *args, pattern="random", **options)
+
+
+def _pair(name: str, got: Any, least: int) -> tuple[int, int]:
+    pair = tuple(got) if isinstance(got, tuple | list) else (got, got)
+    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= least for n in pair)
+    if len(pair) != 2 or not whole:
+        raise ValueError(
+            f"{name} must be a whole number of at least {least}, or two of them, got {got!r}"
+        )
+    return pair
+
+
+def _padding(padding: Any, stride: tuple[int, int]) -> tuple[int, int] | str:
+    if not isinstance(padding, str):
+        return _pair("padding", padding, 0)
+    one_of("padding", padding, ("same", "valid"))
+    if padding == "same" and stride != (1, 1):
+        raise ValueError(
+            f"padding='same' needs stride 1, got {stride}: give the padding as numbers"
+        )
+    return padding

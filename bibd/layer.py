@@ -1,0 +1,202 @@
+"""What sparse linear and convolutional layers share: values on the connections of a pattern.
+
+    weight   (connections, *window)   one value per connection, or one kernel of a convolution
+    bias     (outputs,) or None
+    flat     where each connection stands in the row-major table (outputs, inputs)
+
+`weight.numel()` is the true parameter count, and an optimizer cannot touch an entry that is not
+there. `to_dense()` shows the weight as nn.Linear or nn.Conv2d would hold it.
+"""
+
+from math import prod
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from bibd import kernels
+from bibd.design import Design
+from bibd.pattern import Pattern, make_pattern
+
+INITS = ("true", "dense")
+
+
+class SparseLayer(nn.Module):
+    """Parameters, start, checkpoint and text of a layer that follows a pattern."""
+
+    flat: torch.Tensor
+
+    def __init__(
+        self, pattern: Pattern, window: tuple[int, ...], bias: bool, init: str, device, dtype
+    ):
+        super().__init__()
+        self.pattern, self.window, self.init = pattern, window, one_of("init", init, INITS)
+        made: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.weight = nn.Parameter(torch.empty(pattern.nonzeros, *window, **made))
+        self.bias = nn.Parameter(torch.empty(pattern.out_features, **made)) if bias else None
+        flat = torch.empty(pattern.nonzeros, dtype=torch.int64, device=device)
+        self.register_buffer("flat", flat, persistent=False)
+        self.reset_parameters()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the weight that to_dense() returns."""
+        return self.pattern.out_features, self.pattern.in_features, *self.window
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw the values anew, and refill the index table (which to_empty() leaves blank)."""
+        self.flat.copy_(torch.from_numpy(self.pattern.flat))
+        fan_in, size = self.pattern.fan_in, prod(self.window)
+        true = np.repeat(fan_in, fan_in) * size
+        fans = torch.as_tensor(true if self.init == "true" else self.dense_fan())
+        scale = torch.sqrt(2.0 / fans.double()).view(-1, *[1] * len(self.window))
+        self.weight.normal_().mul_(scale.to(self.weight))
+        if self.bias is not None:
+            bound = torch.as_tensor(np.maximum(fan_in * size, 1) ** -0.5)
+            self.bias.uniform_(-1, 1).mul_(bound.to(self.bias))
+
+    def dense_fan(self) -> int:
+        """The fan by which the IDDL study started this kind of layer."""
+        raise NotImplementedError
+
+    def to_dense(self) -> torch.Tensor:
+        """The full weight; gradients flow back to the values."""
+        return kernels.dense_weight(self.weight, self.flat, self.shape)
+
+    @classmethod
+    def from_dense(
+        cls,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        pattern: str | Design | Pattern | None = None,
+        *,
+        strict: bool = True,
+        **options,
+    ) -> Self:
+        """A layer with the values of a dense weight: `SparseLinear.from_dense(w, b, "bibd")`.
+
+        Args:
+            weight: As nn.Linear (out, in) or nn.Conv2d (out, in/groups, kh, kw) hold it. One that
+                is masked already names its mask as a design: `bibd.from_mask(w != 0)`.
+            bias: None makes a layer without.
+            pattern: As in the constructor.
+            strict: Refuse to lose values off the pattern.
+            **options: Others of the constructor, such as seed, stride and groups.
+
+        Raises:
+            ValueError: values off the pattern; says how much would be lost.
+        """
+        made = {"device": weight.device, "dtype": weight.dtype, "bias": bias is not None} | options
+        if pattern is not None:
+            made["pattern"] = pattern
+        layer = cls(*cls.sizes(tuple(weight.shape), made.get("groups", 1)), **made)
+        return layer.load_dense(weight, bias, strict)
+
+    @staticmethod
+    def sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
+        """The first arguments of a layer whose weight has this shape."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def load_dense(
+        self, weight: torch.Tensor, bias: torch.Tensor | None = None, strict: bool = True
+    ) -> Self:
+        """Take the values of a dense weight that lie on the pattern.
+
+        Raises:
+            ValueError: another shape, or, if strict, values off the pattern; says how much.
+        """
+        if tuple(weight.shape) != self.shape:
+            raise ValueError(
+                f"expected a weight of shape {self.shape}, got {tuple(weight.shape)} "
+                f"(pattern {self.pattern})"
+            )
+        if (bias is None) != (self.bias is None):
+            raise ValueError(
+                f"this layer has {'no' if self.bias is None else 'a'} bias, but "
+                f"{'none' if bias is None else 'one'} was given: make it with bias="
+                f"{bias is not None}"
+            )
+        values = weight.reshape(-1, *self.window)[self.flat]
+        if strict:
+            self._refuse_loss(float(weight.double().square().sum()), values)
+        self.weight.copy_(values)
+        if self.bias is not None and bias is not None:
+            self.bias.copy_(bias)
+        return self
+
+    def _refuse_loss(self, whole: float, values: torch.Tensor) -> None:
+        lost = whole - float(values.double().square().sum())
+        if lost > 1e-12 * whole:
+            raise ValueError(
+                f"{lost / whole:.1%} of the weight (of its sum of squares, {lost:.4g} of "
+                f"{whole:.4g}) lies outside pattern {self.pattern} and would be lost; "
+                "strict=False accepts that"
+            )
+
+    def cost(self, input_shape, output_shape) -> dict[str, int]:
+        """What one call costs, in the terms of the cost protocol."""
+        positions = prod(output_shape) // self.pattern.out_features
+        held = [p for p in (self.weight, self.bias) if p is not None]
+        return {
+            "macs": positions * self.weight.numel(),
+            "nonzeros": self.weight.numel(),
+            "bytes": sum(p.numel() * p.element_size() for p in [*held, self.flat]),
+            "bias_adds": 0 if self.bias is None else prod(output_shape),
+        }
+
+    def get_extra_state(self) -> torch.Tensor:
+        """What a checkpoint needs to know whether its values fit this pattern: text, as bytes."""
+        text = f"{self.pattern.digest()} {self.pattern}"
+        return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Refuse values of other connections; fill the index table where only the values came."""
+        digest, name = bytes(state.tolist()).decode().split(" ", 1)
+        mine = self.pattern.digest()
+        if digest != mine:
+            raise ValueError(
+                f"these values belong to pattern {name} ({digest[:12]}), this layer has "
+                f"{self.pattern} ({mine[:12]}): build it with that pattern"
+            )
+        self.flat = torch.from_numpy(self.pattern.flat).to(self.weight.device)
+
+    def describe(self) -> str:
+        """Pattern, what it really is, and density, for print(model)."""
+        p = self.pattern
+        return (
+            f"pattern={p} [{p.label}], nonzeros={self.weight.numel()} ({p.density:.2%}), "
+            f"bias={self.bias is not None}"
+        )
+
+
+def resolve(
+    pattern: str | Design | Pattern, inputs: int, outputs: int, seed: int | None, groups: int = 1
+) -> Pattern:
+    """The table of a layer from what its user named."""
+    if not isinstance(pattern, Pattern):
+        if seed is None and str(pattern).startswith("random"):
+            seed = int(torch.randint(2**31, (), device="cpu"))
+        return make_pattern(pattern, inputs, outputs, seed, groups=groups)
+    if seed is not None:
+        raise ValueError(f"a Pattern has its own order; seed={seed} would do nothing, leave it out")
+    if (*pattern.shape, pattern.groups) != (inputs // groups, outputs, groups):
+        own = f"{pattern.in_features * pattern.groups} inputs and {pattern.out_features} outputs"
+        raise ValueError(
+            f"{pattern} is for {own}{_in_groups(pattern.groups)}, this layer has {inputs} and "
+            f"{outputs}{_in_groups(groups)}: pass a pattern of that size, or the name of one"
+        )
+    return pattern
+
+
+def _in_groups(groups: int) -> str:
+    return "" if groups == 1 else f" in {groups} groups"
+
+
+def one_of(what: str, got: str, allowed: tuple[str, ...]) -> str:
+    """The word itself, if it is allowed."""
+    if got not in allowed:
+        raise ValueError(f"{what} must be one of {', '.join(allowed)}, got {got!r}")
+    return got

@@ -1,0 +1,163 @@
+"""`sparsify`: sparse layers in the place of a model's own."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import VisionTransformer, mobilenet_v2, resnet18
+
+import bibd
+from bibd import SparseConv2d, SparseLinear, sparsify
+
+
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, padding="same", groups=2, padding_mode="reflect"),
+        nn.Flatten(),
+        nn.Linear(32 * 16, 20),
+        nn.ReLU(),
+        nn.Linear(20, 10),
+    )
+
+
+def test_layers_are_swapped_and_the_rest_stays():
+    model = net()
+    before = [model[0].weight, model[1].weight]
+    report = sparsify(model, "bibd", skip=("0",))
+    assert [line.note for line in report.lines] == ["skipped", "", "", ""]
+    assert model[0].weight is before[0]
+    assert model[1].weight is before[1]
+    conv, linear = model[3], model[5]
+    assert isinstance(conv, SparseConv2d)
+    assert (conv.padding, conv.groups, conv.padding_mode) == ("same", 2, "reflect")
+    assert isinstance(linear, SparseLinear)
+    assert report.after == sum(
+        m.weight.numel() for m in model if isinstance(m, nn.Conv2d | SparseConv2d | SparseLinear)
+    )
+    x = torch.randn(2, 3, 8, 8)
+    model(x).square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_kept_weights_are_those_of_the_masked_model():
+    model = net().double().eval()
+    masked = copy.deepcopy(model)
+    report = sparsify(model, "random_biregular", weights="keep", seed=5)
+    with torch.no_grad():
+        for old, new, line in zip(
+            [m for m in masked if isinstance(m, nn.Conv2d | nn.Linear)],
+            [m for m in model if hasattr(m, "pattern")],
+            report.lines,
+            strict=True,
+        ):
+            whole = old.weight.square().sum().item()
+            old.weight *= new.to_dense() != 0
+            assert line.kept == pytest.approx(old.weight.square().sum().item() / whole)
+            assert new.weight.dtype == torch.float64
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    torch.testing.assert_close(model(x), masked(x))
+    assert not model[5].training
+
+
+def test_new_weights_follow_the_seed_of_torch_and_the_pattern_its_own():
+    def made(torch_seed, seed):
+        model = net()
+        torch.manual_seed(torch_seed)
+        sparsify(model, "random", seed=seed)
+        return model[5]
+
+    a, b, c = made(1, 2), made(1, 2), made(1, 3)
+    assert torch.equal(a.to_dense(), b.to_dense())
+    assert a.pattern.digest() != c.pattern.digest()
+
+
+def test_torchvision_models():
+    model = resnet18(num_classes=10)
+    skip = ("conv1", "fc", "*.downsample.*")
+    report = sparsify(model, "iddl", skip=skip)
+    # The main path of the original study's B-ResNet-18; its count with stem, shortcuts, norms and
+    # classifier is 769,656, and the 7x7 stem of torchvision's net has 9408 - 1728 more.
+    assert sum(p.numel() for p in model.parameters()) == 769_656 + 9408 - 1728
+    assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    text = str(report)
+    assert "layer4.1.conv2" in text
+    assert "iddl(512, 512)" in text
+    assert "skipped" in text
+    mobile = mobilenet_v2(num_classes=10)
+    report = sparsify(mobile)
+    depthwise = [x for x in report.lines if x.name == "features.3.conv.1.0"]
+    assert depthwise[0].note == "stays: the pattern would leave nothing out"
+    assert mobile.eval()(torch.randn(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_attention_keeps_the_weights_that_it_reads_itself():
+    sizes = dict(num_layers=2, num_heads=2, hidden_dim=64, mlp_dim=128, num_classes=10)
+    model = VisionTransformer(image_size=32, patch_size=16, **sizes).eval()
+    report = sparsify(model)
+    notes = {line.name: line.note for line in report.lines}
+    first = "encoder.layers.encoder_layer_0"
+    assert "class of its own" in notes[f"{first}.self_attention.out_proj"]
+    assert notes[f"{first}.mlp.0"] == ""
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_layers_that_others_look_into_stay():
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(30, 16)
+            self.decoder = nn.Linear(16, 30, bias=False)
+            self.decoder.weight = self.embedding.weight
+            self.twice = self.again = nn.Linear(16, 16)
+            self.hooked = nn.Linear(16, 16)
+            self.hooked.register_forward_hook(lambda *_: None)
+            self.block = nn.TransformerEncoderLayer(16, 2, batch_first=True)
+
+        def forward(self, x):
+            return self.decoder(self.again(self.twice(self.hooked(self.block(self.embedding(x))))))
+
+    model = Tied().eval()
+    report = sparsify(model)
+    notes = {line.name: line.note for line in report.lines}
+    assert "shares its weight" in notes["decoder"]
+    assert "hooks" in notes["hooked"]
+    assert "reads its weight itself" in notes["block.linear1"]
+    assert isinstance(model.twice, SparseLinear)
+    assert model.again is model.twice
+    with torch.no_grad():
+        assert model(torch.zeros(2, 5, dtype=torch.int64)).shape == (2, 5, 30)
+
+
+def test_a_design_goes_where_it_fits_and_frozen_stays_frozen():
+    model = nn.Sequential(nn.Linear(9, 12), nn.Linear(12, 4)).requires_grad_(False)
+    report = sparsify(model, bibd.affine_plane(3))
+    assert isinstance(model[0], SparseLinear)
+    assert "is for 9 inputs and 12 outputs" in report.lines[1].note
+    assert not model[0].weight.requires_grad
+    assert not model[0].bias.requires_grad
+    assert sparsify(nn.Sequential(nn.ReLU())).lines == ()
+    inside = nn.Sequential(nn.Sequential(nn.Linear(9, 12)), nn.Linear(9, 12))
+    by_class = sparsify(inside, skip=[nn.Sequential])
+    assert [x.note for x in by_class.lines] == ["skipped", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "words"),
+    [
+        (nn.Linear(4, 4), {}, r"single Linear: use SparseLinear.from_dense"),
+        (net(), {"skip": ("fc",)}, "skip='fc' fits no Linear or Conv2d layer; there are 0, 3, 5"),
+        (net(), {"pattern": "bibdd"}, "did you mean 'bibd'"),
+        (net(), {"weights": "old"}, "weights must be one of new, keep"),
+    ],
+)
+def test_wrong_input(model, options, words):
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=words):
+        sparsify(model, **options)
+    assert model.state_dict().keys() == before.keys()
