@@ -12,9 +12,10 @@ import torch
 from harness import store
 from harness.data import DataError
 from harness.experiment import FAILED
+from harness.job import Job
 from harness.plan import Plan
 from harness.runner import Sweep
-from harness.show import Quiet
+from harness.show import Bars, Lines, Quiet
 from harness.study import Study
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -194,6 +195,23 @@ def test_missing_data_stops_the_sweep_at_once(tmp_path):
     with pytest.raises(DataError):
         sweep(tmp_path, trainer).run()
     assert len(trainer.calls) == 1
+
+
+def test_a_seed_that_ends_before_the_others_keeps_its_own_length(tmp_path, capsys):
+    class Ending(Walk):
+        def train_stack(self, config, seeds, job):
+            for epoch, rows in enumerate(super().train_stack(config, seeds, job)):
+                yield [r if epoch < 4 or r is rows[1] else None for r in rows]
+
+    whole = sweep(tmp_path, Ending()).run()
+    assert {run.seed: len(run.rows) for run in whole.runs if run.arm == "a"} == {0: 4, 1: 6, 2: 4}
+    assert not [run for run in whole.runs if run.status == FAILED]
+    for show in (Lines(1), Bars(1)):
+        show.begin("a", [0, 1], 9, Job())
+        show.rows("a", [None, {"epoch": 3, "train_loss": 0.5}])
+        show.end("a")
+        show.close()
+    assert "loss 0.5000" in capsys.readouterr().err
 
 
 def test_trainers_of_single_seeds(tmp_path):
