@@ -12,7 +12,10 @@ from bibd import families
 from bibd.certificate import Certificate, certify
 from bibd.pattern import make_pattern
 
-VERBS = {"certify": "the certificate of a pattern: label, parameters, pair coverage, spectrum"}
+VERBS = {
+    "certify": "the certificate of a pattern: label, parameters, pair coverage, spectrum",
+    "draw": "its graph, table and pairs, or (--conv) its kernels, as PNG and EPS",
+}
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,20 @@ def main(argv: Sequence[str]) -> int:
             print("usage: python -m bibd VERB [options], or --list for the patterns\n")
             print("\n".join(f"  {name:<10} {text}" for name, text in VERBS.items()))
             print("\n  python -m bibd certify --in 64 --out 72 --pattern bibd")
+            print("  python -m bibd draw --in 16 --out 20 --pattern bibd")
             return 0
         if argv[0] == "--list":
             return _list("--json" in argv)
         if argv[0] not in VERBS:
             raise ValueError(f"unknown verb {argv[0]!r}: there are {', '.join(VERBS)} and --list")
+        if argv[0] == "draw":
+            from bibd import draw  # (loads matplotlib)
+
+            return draw.main(argv[1:])
         return _certify(argv[1:])
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, OSError) else 2
 
 
 def _certify(argv: Sequence[str]) -> int:
