@@ -110,7 +110,7 @@ def headline(pattern: Pattern) -> str:
 
 
 def classes(pattern: Pattern) -> np.ndarray:
-    """Runs of outputs that share no input: for a design in canonical order, its parallel classes."""
+    """Runs of outputs that share no input: of a design in canonical order, parallel classes."""
     number, seen, found = 0, np.zeros(pattern.in_features, dtype=bool), []
     for block in np.split(pattern.indices, pattern.indptr[1:-1]):
         if seen[block].any():
