@@ -111,7 +111,8 @@ def _results(study: Study, whole: Experiment) -> str:
     if not lines:
         return "<h2>Results</h2><p>No run has finished yet.</p>"
     epochs = sorted({line["epochs"] for line in lines})
-    note = f"Last epoch ({', '.join(map(str, epochs))}), {_stands_on(whole)}."
+    span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+    note = f"Last epoch ({span}), {_stands_on(whole)}."
     return f'<h2>Results</h2><p class="small">{_e(note)}</p>{_table(*table.cells(lines))}'
 
 

@@ -30,7 +30,7 @@ def summarize(experiment: Experiment, metric: str = "test_accuracy") -> list[dic
         }
         line |= {k: runs[0].facts[k] for k in FACTS if k in runs[0].facts}
         line |= {k: _mean_of(runs, k) for k in SECONDS if k in runs[0].rows[-1]}
-        lines.append(line | {"epochs": runs[0].rows[-1]["epoch"]})
+        lines.append(line | {"epochs": max(run.rows[-1]["epoch"] for run in runs)})
     return lines
 
 

@@ -135,12 +135,18 @@ def patterns_at(base: Config, q: int) -> dict[str, Config]:
 
 
 def balance_arms(base: Config) -> dict[str, Config]:
-    """The net of q = 16; `-canonical` arms keep the order of their design (lines of the image)."""
+    """The net of q = 16.
+
+    `-canonical` arms keep the order of their design (lines of the image); `-slow` arms have a fifth
+    of the rate, so that no arm loses for want of a rate that suits it.
+    """
     arms = patterns_at(base, 16)
     for name in ("bibd", "iddl"):
         arms[f"{name}-canonical"] = replace(arms[name], relabel=False)
     arms["by-layer"] = replace(base, hidden=BY_LAYER, pattern="dense")
     arms["full"] = replace(base, pattern="dense")
+    for name in ("bibd", "biregular", "narrow", "by-layer"):
+        arms[f"{name}-slow"] = replace(arms[name], lr=base.lr / 5)
     return arms
 
 
@@ -175,6 +181,7 @@ BALANCE_PAIRS = tuple(
         ("bibd", "narrow"),
         ("bibd", "by-layer"),
         ("bibd", "full"),
+        *(("bibd-slow", f"{name}-slow") for name in ("biregular", "narrow", "by-layer")),
     )
 )
 

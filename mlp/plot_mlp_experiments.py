@@ -5,6 +5,7 @@ Writes beside this script
     mlp_experiments.{png,eps,json}               accuracy against connections, dense and sparse
     mlp_experiments_sparse_only.{png,eps,json}   the same without the dense models
     mlp_experiments_{accuracy,loss,train_loss}.{png,eps,json}   per epoch, a panel per size
+    (of plans balance and density: what plot_balance.py draws)
     log/mlp_experiments_plot_${BEGIN_TIME}.log   the table that it prints
 
 Also reads the original project's own dumps (through an allow-list of names; nothing is run).
@@ -105,8 +106,10 @@ def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
     """Name, figure and data of each picture."""
     from harness import figure
 
-    if not {_family(arm) for arm in whole.arms()} <= set(FAMILIES):
-        return []
+    if whole.plan in ("balance", "density"):
+        from mlp import plot_balance
+
+        return plot_balance.figures(whole)
     everything, sparse = list(FAMILIES), ["B-MLP", "R-MLP"]
     found = []
     for stem, families in (
@@ -162,6 +165,10 @@ def connections(whole: Experiment, arm: str) -> int:
 
 def stands_on(whole: Experiment) -> str:
     """Data, split, epochs and seeds, to stand in every figure."""
+    if whole.plan in ("balance", "density"):
+        from mlp import plot_balance
+
+        return plot_balance.note(whole)
     run = next(iter(whole.done()))
     seeds = len({r.seed for r in whole.done()})
     data, split = run.config.get("data", "MNIST"), run.facts.get("split", "official test set")
@@ -241,14 +248,14 @@ def _size(arm: str) -> str:
 def table(whole: Experiment) -> Iterator[str]:
     """The table as lines: our mean and interval beside the published single run."""
     yield stands_on(whole)
-    yield f"{'model':<12} {'connections':>11}  {'accuracy':<28} published (one run)"
+    yield f"{'model':<24} {'connections':>11}  {'accuracy':<28} published (one run)"
     for arm in whole.arms():
         values = whole.final(arm, "test_accuracy")
         if values:
             ours = interval(values.values()).text()
             mnist = next(r for r in whole.runs if r.arm == arm).config.get("data") == "mnist"
             old = f"{PUBLISHED[arm]:.4f}" if mnist and arm in PUBLISHED else "-"
-            yield f"{arm:<12} {connections(whole, arm):>11,}  {ours:<28} {old}"
+            yield f"{arm:<24} {connections(whole, arm):>11,}  {ours:<28} {old}"
 
 
 if __name__ == "__main__":
