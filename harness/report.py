@@ -14,6 +14,7 @@ from harness import store, table
 from harness.experiment import DONE, Experiment, Run
 from harness.study import Study
 
+MOST_CURVES = 12  # arms in one figure; more leave no room beside their legend
 CSS = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#222}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem}
@@ -157,8 +158,10 @@ def _curves(study: Study, shown: Experiment) -> str:
     for metric in dict.fromkeys((study.plan.metric, "train_loss", "test_loss")):
         arms = [arm for arm in shown.arms() if figure.by_epoch(shown, metric, arm)]
         if arms:
-            fig = figure.curves(shown, metric, arms)
-            found.append(f"<h2>{_e(metric.replace('_', ' '))} per epoch</h2>{figure.svg(fig)}")
+            found.append(f"<h2>{_e(metric.replace('_', ' '))} per epoch</h2>")
+        for start in range(0, len(arms), MOST_CURVES):
+            fig = figure.curves(shown, metric, arms[start : start + MOST_CURVES])
+            found.append(figure.svg(fig))
     note = '<p class="small">Lines are means over seeds, tints their 95 % intervals.</p>'
     return "".join(found) + (note if found else "")
 

@@ -4,7 +4,7 @@ import itertools
 import json
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -128,6 +128,14 @@ def test_a_running_report_reloads_and_shows_what_runs(tmp_path):
     page = report.write(study(tmp_path), experiment(), running).read_text()
     assert 'http-equiv="refresh"' in page
     assert "Now: high, 1 seeds, epoch 1." in page
+
+
+def test_many_arms_take_several_figures(tmp_path):
+    many = experiment()
+    for i in range(30):
+        many.runs.append(replace(many.runs[0], arm=f"a-rather-long-name-of-arm-{i}"))
+    few, more = (report._curves(study(tmp_path), x).count("<svg") for x in (experiment(), many))
+    assert more == 3 * few  # 32 arms in three figures for each metric, and no warning of matplotlib
 
 
 def test_an_empty_report(tmp_path):
