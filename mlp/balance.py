@@ -8,7 +8,7 @@ Each pattern of a layer is judged by three numbers, for the net the mean of its 
                  degrees, the least is a design's
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from statistics import fmean
 from typing import Any
@@ -21,6 +21,16 @@ from mlp.experiments import PATTERNS, PLANS, Config
 SETTINGS = [(data, length) for length in ("short", "flat") for data in ("mnist", "fashion")]
 PREDICTORS = ("sigma2", "coverage", "imbalance")
 INPUTS = 1024
+COMPARISONS = (
+    *(("bibd", name) for name in ("biregular", "fan-in", "random", "iddl", "grouped")),
+    ("bibd-canonical", "bibd"),
+    ("iddl-canonical", "iddl"),
+    ("bibd-canonical", "iddl-canonical"),
+    ("bibd", "narrow"),
+    ("bibd-slow", "narrow-slow"),
+    ("bibd-slow", "biregular-slow"),
+    ("bibd", "full"),
+)
 
 
 def effects(whole: Experiment, first: str, second: str) -> dict[tuple[str, str], Difference]:
@@ -74,9 +84,9 @@ def predictions(whole: Experiment, leave_out: Sequence[str] = ()) -> list[dict[s
     for data, length in SETTINGS:
         names = [name for name in PATTERNS if name not in leave_out]
         means = {name: accuracy(whole, name, data, length) for name in names}
-        if any(mean is None for mean in means.values()):
-            continue
         y = [mean.mean for mean in means.values() if mean]
+        if len(y) < len(names):
+            continue
         for predictor in PREDICTORS:
             x = [measures(arm(name, data, length))[predictor] for name in names]
             rank, line = spearmanr(x, y), pearsonr(x, y)
@@ -95,3 +105,58 @@ def predictions(whole: Experiment, leave_out: Sequence[str] = ()) -> list[dict[s
 def arm(name: str, data: str, length: str) -> Config:
     """The config of an arm of the plan."""
     return PLANS["balance"].arms[f"{name}-{data}-{length}"]
+
+
+def overall(whole: Experiment, first: str, second: str) -> Interval | None:
+    """First minus second: for each seed the mean over the settings, then over the seeds."""
+    found = effects(whole, first, second)
+    if len(found) < len(SETTINGS):
+        return None
+    values = [_by_seed(whole, first, second, *setting) for setting in found]
+    seeds = sorted(set.intersection(*(set(v) for v in values)))
+    return interval(fmean(v[seed] for v in values) for seed in seeds)
+
+
+def _by_seed(whole: Experiment, first: str, second: str, data: str, length: str):
+    a, b = (whole.final(f"{name}-{data}-{length}", "test_accuracy") for name in (first, second))
+    return {seed: a[seed] - b[seed] for seed in set(a) & set(b)}
+
+
+def verdicts(whole: Experiment) -> list[dict[str, str]]:
+    """The answer as texts: one line per comparison, differences in points; * excludes 0."""
+    lines = []
+    for first, second in COMPARISONS:
+        line = {"name": f"{first} - {second}"}
+        for (data, length), difference in effects(whole, first, second).items():
+            line[f"{data}, {length}"] = _points(difference.interval)
+        pooled = overall(whole, first, second)
+        if pooled:
+            line["all four"] = _points(pooled)
+        lines.append(line)
+    return lines
+
+
+def _points(i: Interval) -> str:
+    if i.low is None or i.high is None:
+        return f"{100 * i.mean:+.2f} (n=1, no interval)"
+    return f"{100 * i.mean:+.2f} ± {100 * (i.high - i.mean):.2f}" + "*" * (i.low > 0 or i.high < 0)
+
+
+def text(whole: Experiment) -> Iterator[str]:
+    """The answer for a log."""
+    lines = verdicts(whole)
+    yield "\ndifferences in points, paired by seed, with 95 % intervals (* excludes 0)"
+    heads = [*(f"{data}, {length}" for data, length in SETTINGS), "all four"]
+    yield " " * 32 + "".join(f"{head:<18}" for head in heads)
+    for line in lines:
+        yield f"{line['name']:<32}" + "".join(f"{line.get(head, ''):<18}" for head in heads)
+    for leave_out in ((), ("grouped",)):
+        lines = predictions(whole, leave_out)
+        if lines:
+            without = f" without {', '.join(leave_out)}" if leave_out else ""
+            yield f"\nwhat predicts mean accuracy, over {lines[0]['arms']} patterns{without}"
+        for line in lines:
+            yield (
+                f"{line['name']:<28} rank correlation {line['spearman']:+.2f}, "
+                f"r2 {line['r2']:.2f} (p {line['p']:.2f})"
+            )
