@@ -88,7 +88,7 @@ def read_json(path: Path) -> Any:
 
 def save(experiment: Experiment, folder: Path) -> None:
     """Write experiment.json and the same record as experiment.pkl."""
-    write(folder / "experiment.json", to_json(experiment.to_dict()))
+    write(folder / "experiment.json", to_json(experiment.to_columns()))
     dump(experiment, folder / "experiment.pkl")
 
 

@@ -248,14 +248,15 @@ def _size(arm: str) -> str:
 def table(whole: Experiment) -> Iterator[str]:
     """The table as lines: our mean and interval beside the published single run."""
     yield stands_on(whole)
-    yield f"{'model':<30} {'connections':>11}  {'accuracy':<28} published (one run)"
+    width = max(12, *map(len, whole.arms()))
+    yield f"{'model':<{width}} {'connections':>11}  {'accuracy':<28} published (one run)"
     for arm in whole.arms():
         values = whole.final(arm, "test_accuracy")
         if values:
             ours = interval(values.values()).text()
             mnist = next(r for r in whole.runs if r.arm == arm).config.get("data") == "mnist"
             old = f"{PUBLISHED[arm]:.4f}" if mnist and arm in PUBLISHED else "-"
-            yield f"{arm:<30} {connections(whole, arm):>11,}  {ours:<28} {old}"
+            yield f"{arm:<{width}} {connections(whole, arm):>11,}  {ours:<28} {old}"
     if whole.plan == "balance":
         from mlp import balance
 

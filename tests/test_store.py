@@ -32,7 +32,24 @@ def test_pickle_and_json_are_the_same_record(tmp_path):
     from_json = store.load(tmp_path / "experiment.json")
     from_pickle = store.load(tmp_path / "experiment.pkl")
     assert from_json == from_pickle == record()
-    assert json.loads((tmp_path / "experiment.json").read_text()) == from_pickle.to_dict()
+    assert json.loads((tmp_path / "experiment.json").read_text()) == from_pickle.to_columns()
+
+
+def test_rows_are_columns_in_files_where_they_share_their_keys(tmp_path):
+    whole = record()
+    whole.runs[1].rows = [*whole.runs[0].rows, {"epoch": 3, "flat": True}]
+    store.save(whole, tmp_path)
+    content = json.loads((tmp_path / "experiment.json").read_text())
+    assert content["runs"][0]["rows"] == {"epoch": [1, 2], "test_accuracy": [0.5, 0.75]}
+    assert content["runs"][1]["rows"][2] == {"epoch": 3, "flat": True}
+    assert store.load(tmp_path / "experiment.json") == whole
+    before = {**whole.to_dict(), "schema": 1}  # as files were: still read, and then of today
+    (tmp_path / "before.json").write_text(json.dumps(before))
+    assert store.load(tmp_path / "before.json") == whole
+    content["runs"][0]["rows"]["epoch"] = [1]
+    (tmp_path / "broken.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"broken\.json, run 0 has columns of different length"):
+        store.load(tmp_path / "broken.json")
 
 
 def test_frame(tmp_path):
