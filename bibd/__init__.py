@@ -1,7 +1,7 @@
 """Sparse layers whose connections follow a combinatorial design.
 
 >>> from bibd import BibdLinear
->>> layer = BibdLinear(1024, 1024)      # 32 connections per output instead of 1024
+>>> layer = BibdLinear(1024, 1056)      # 32 connections per output instead of 1024
 
 Public names are loaded on first use, so that `import bibd` never pays for torch.
 """

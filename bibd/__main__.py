@@ -1,6 +1,7 @@
 """`python -m bibd certify --in 64 --out 72 --pattern bibd`: what a pattern really is."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ def main(argv: Sequence[str]) -> int:
 
             return draw.main(argv[1:])
         return _certify(argv[1:])
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, OSError) else 2

@@ -24,6 +24,7 @@ from harness import figure
 
 MOST = 5000  # connections that one can still see as lines
 CROWD = 150  # and tell apart
+SHARP: Any = {"interpolation": "none"}  # cells as they are, not as pixels of this resolution
 SHADES = ("white", "#0072B2", "#56B4E9", "#dddddd")  # nothing, a kernel's checks, another group's
 MOST_CONV = 1 << 16  # pairs of channels that one can still tell apart as kernels
 
@@ -150,7 +151,9 @@ def bipartite(ax: Any, pattern: Pattern) -> None:
 
 def incidence(ax: Any, pattern: Pattern) -> None:
     """The table, outputs downwards."""
-    ax.imshow(pattern.mask(), cmap=ListedColormap(["white", figure.COLORS[0]]), aspect="auto")
+    ax.imshow(
+        pattern.mask(), cmap=ListedColormap(["white", figure.COLORS[0]]), aspect="auto", **SHARP
+    )
     _frame(ax, "input", "output", "connections")
     if max(pattern.shape) <= 40:
         _lattice(ax, *pattern.shape)
@@ -165,7 +168,9 @@ def pairs(ax: Any, pattern: Pattern) -> None:
     shades = ["white", *(figure.tint("#D55E00", 0.25 + 0.75 * i / top) for i in range(1, top + 1))]
     shown = np.ma.masked_less(met, 0)
     colors = ListedColormap(shades).with_extremes(bad="#bbbbbb")
-    image = ax.imshow(shown, cmap=colors, norm=BoundaryNorm(np.arange(-0.5, top + 1), top + 1))
+    image = ax.imshow(
+        shown, cmap=colors, norm=BoundaryNorm(np.arange(-0.5, top + 1), top + 1), **SHARP
+    )
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
     bar.set_ticks(list(range(0, top + 1, max(1, top // 8))))
     _frame(ax, "input", "input", "outputs that read both")
@@ -183,7 +188,7 @@ def channels(pattern: Pattern, kernel: int) -> Figure:
         fig = Figure(figsize=(wide, float(np.clip(wide * height / width, 2.8, 11))))
         ax = fig.add_subplot()
         sides = (start, right, bottom, start)
-        ax.imshow(picture, cmap=ListedColormap(SHADES), vmin=0, vmax=3, extent=sides)
+        ax.imshow(picture, cmap=ListedColormap(SHADES), vmin=0, vmax=3, extent=sides, **SHARP)
         _frame(ax, "input channel", "filter", "")
         label = f"{pattern} [{pattern.label}]\n{pattern.nonzeros} kernels of {kernel}x{kernel}"
         ax.set_title(label, fontsize=10, loc="left")

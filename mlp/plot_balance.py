@@ -11,6 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from harness import figure
 from harness.experiment import Experiment
@@ -174,6 +175,9 @@ def density(whole: Experiment) -> Iterator[Picture]:
                     label=NAMES[name],
                 )
             ax.set(xscale="log", xlabel="connections", ylabel="test accuracy")
+            ticks = max((line["connections"] for line in lines.values()), key=len, default=[])
+            ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
+            ax.xaxis.set_minor_locator(NullLocator())
             ax.set_title(IMAGE_NAMES[images], fontsize=10)
         handles, labels = fig.axes[0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
