@@ -136,7 +136,7 @@ def test_python_in_the_readme_runs():
         assert done.returncode == 0, block + done.stderr
 
 
-def test_commands_in_the_readme_exist():
+def test_commands_in_the_readme_exist(tmp_path):
     """Make targets are there; python -m commands parse (as a dry run where they would train)."""
     makefile = (ROOT / "Makefile").read_text()
     commands = [line.split("#")[0].strip() for block in fenced("sh") for line in block.splitlines()]
@@ -148,8 +148,10 @@ def test_commands_in_the_readme_exist():
         if words[0] == "make":
             assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
         elif words[:2] == ["python", "-m"]:
-            dry = [] if words[3] in ("costs", "certify") or "--list" in words else ["--dry-run"]
-            done = run(sys.executable, *words[1:], *dry)
+            if words[3] == "draw":
+                words += ["--to", str(tmp_path / "picture")]
+            plan = words[3] not in ("costs", "certify", "draw") and "--list" not in words
+            done = run(sys.executable, *words[1:], *["--dry-run"] * plan)
             assert done.returncode == 0, command + done.stderr
         elif words[0] in ("bash", "python"):
             assert (ROOT / words[1]).exists(), command
