@@ -159,14 +159,15 @@ def density(whole: Experiment) -> Iterator[Picture]:
         fig = Figure(figsize=(10, 4.6))
         for ax, (images, lines) in zip(fig.subplots(1, len(data)), data.items(), strict=True):
             for i, (name, line) in enumerate(lines.items()):
+                errors = [100 * (1 - m) for m in line["mean"]]
                 bars = [
-                    [m - v for m, v in zip(line["mean"], line["low"], strict=True)],
-                    [v - m for m, v in zip(line["mean"], line["high"], strict=True)],
+                    [100 * (v - m) for m, v in zip(line["mean"], line["high"], strict=True)],
+                    [100 * (m - v) for m, v in zip(line["mean"], line["low"], strict=True)],
                 ]
                 shift = 1 + 0.02 * (i - 3)  # side by side, or they hide each other
                 ax.errorbar(
                     [n * shift for n in line["connections"]],
-                    line["mean"],
+                    errors,
                     yerr=bars,
                     color=figure.COLORS[i],
                     marker=figure.MARKERS[i],
@@ -174,7 +175,11 @@ def density(whole: Experiment) -> Iterator[Picture]:
                     capsize=2,
                     label=NAMES[name],
                 )
-            ax.set(xscale="log", xlabel="connections", ylabel="test accuracy")
+            ax.set(xscale="log", yscale="log", xlabel="connections", ylabel="test error, %")
+            low, high = ax.get_ylim()
+            shown = [n for n in (1, 2, 3, 5, 10, 15, 20, 30, 50) if low <= n <= high]
+            ax.set_yticks(shown, list(map(str, shown)))
+            ax.yaxis.set_minor_locator(NullLocator())
             ticks = max((line["connections"] for line in lines.values()), key=len, default=[])
             ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
             ax.xaxis.set_minor_locator(NullLocator())
