@@ -83,7 +83,7 @@ def text(c: Certificate) -> str:
         "connections": f"{c.nonzeros:,}",
         "fan-in": _range(c.row_weights),
         "fan-out": _range(c.column_weights),
-        "pairs of inputs": f"{pairs} outputs",
+        "pairs of inputs": f"{pairs} outputs" if pairs else "none",
         "shared at most": f"{c.largest_intersection} inputs by two outputs",
         "left out": f"{c.unconnected_inputs} inputs, {c.empty_blocks} outputs",
         "components": str(c.components),

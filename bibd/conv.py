@@ -10,11 +10,11 @@ outputs/groups filters. No filter is ever without an input.
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bibd import kernels
 from bibd.design import Design
 from bibd.layer import SparseLayer, one_of, resolve
 from bibd.pattern import Pattern, without_dead
@@ -110,7 +110,7 @@ class SparseConv2d(SparseLayer):
         padding = self.padding
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._sides(), mode=self.padding_mode), 0
-        weight = kernels.dense_weight(self.weight, self.flat, self.shape)
+        weight = self.to_dense()
         return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _sides(self) -> list[int]:
@@ -156,12 +156,14 @@ class RandomSparseConv2d(SparseConv2d):
 
 def _pair(name: str, got: Any, least: int) -> tuple[int, int]:
     pair = tuple(got) if isinstance(got, tuple | list) else (got, got)
-    whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= least for n in pair)
+    whole = all(
+        isinstance(n, int | np.integer) and not isinstance(n, bool) and n >= least for n in pair
+    )
     if len(pair) != 2 or not whole:
         raise ValueError(
             f"{name} must be a whole number of at least {least}, or two of them, got {got!r}"
         )
-    return pair
+    return int(pair[0]), int(pair[1])
 
 
 def _padding(padding: Any, stride: tuple[int, int]) -> tuple[int, int] | str:

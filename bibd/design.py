@@ -100,9 +100,12 @@ def from_mask(mask: Any, name: str = "mask") -> Design:
 
     For the mask of a convolution (out, in, kh, kw), name the channels: `mask.any((2, 3))`.
     """
-    table = np.asarray(mask).astype(bool)
+    table = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask).astype(bool)
     if table.ndim != 2:
-        raise ValueError(f"a mask has two axes (blocks, points), got shape {table.shape}")
+        raise ValueError(
+            f"a mask has two axes (blocks, points), got shape {table.shape}; of a convolution's "
+            "weight take (weight != 0).any((2, 3))"
+        )
     return _from_table(name, table)
 
 

@@ -26,6 +26,8 @@ MOST = 5000  # connections that one can still see as lines
 CROWD = 150  # and tell apart
 SHARP: Any = {"interpolation": "none"}  # cells as they are, not as pixels of this resolution
 SHADES = ("white", "#0072B2", "#56B4E9", "#dddddd")  # nothing, a kernel's checks, another group's
+MOST_LAYER = 4096  # inputs or outputs that fit a picture
+MOST_KERNEL = 15
 MOST_CONV = 1 << 16  # pairs of channels that one can still tell apart as kernels
 
 
@@ -50,15 +52,20 @@ class Options:
     groups: int = 1
     """Its groups, each with a pattern of its own."""
     to: Annotated[Path | None, tyro.conf.arg(metavar="STEM")] = None
-    """Files to write, without suffix; default: bibd_<pattern>_<in>x<out> in this folder."""
+    """Files to write, without suffix, or a folder; default: bibd_<pattern>_<in>x<out> here."""
     json: bool = False
     """Print one JSON object with the paths, and nothing else."""
 
     def __post_init__(self):
-        if self.kernel < 1:
-            raise ValueError(f"--kernel must be at least 1, got {self.kernel}")
-        if self.groups > 1 and not self.conv:
-            raise ValueError("--groups is for a convolution: add --conv")
+        if not 1 <= self.kernel <= MOST_KERNEL:
+            raise ValueError(f"--kernel must be 1 to {MOST_KERNEL}, got {self.kernel}")
+        if (self.groups > 1 or self.kernel != 3) and not self.conv:
+            raise ValueError("--groups and --kernel are for a convolution: add --conv")
+        if max(self.inputs, self.outputs) > MOST_LAYER:
+            raise ValueError(
+                f"{self.inputs} x {self.outputs} are too many to see; a picture has at most "
+                f"{MOST_LAYER} inputs and outputs (certify takes more)"
+            )
         if self.conv and self.inputs * self.outputs > MOST_CONV:
             raise ValueError(
                 f"{self.inputs} x {self.outputs} kernels are too many to see; a picture of a "
@@ -77,9 +84,14 @@ def main(argv: Sequence[str]) -> int:
     kind = "conv_" if options.conv else ""
     name = f"bibd_{kind}{options.pattern}_{options.inputs}x{options.outputs}"
     stem = options.to or Path(name)
+    stem = stem / name if stem.is_dir() else stem
     found = {"pattern": str(pattern), "label": pattern.label, "groups": pattern.groups}
     blocks = np.split(pattern.indices, pattern.indptr[1:-1])
-    paths = figure.save(fig, stem, found | {"blocks": [block.tolist() for block in blocks]})
+    data = found | {"blocks": [block.tolist() for block in blocks]}
+    try:
+        paths = figure.save(fig, stem, data)
+    except OSError as error:
+        raise OSError(f"cannot write {stem} ({error}): name another place with --to") from None
     if options.json:
         print(json.dumps(found | {"paths": [str(path) for path in paths]}))
     else:

@@ -18,6 +18,7 @@ from torch import nn
 from bibd import kernels
 from bibd.design import Design
 from bibd.pattern import Pattern, make_pattern
+from bibd.state import pattern_state, refuses
 
 INITS = ("true", "dense")
 
@@ -35,8 +36,7 @@ class SparseLayer(nn.Module):
         made: dict[str, Any] = {"device": device, "dtype": dtype}
         self.weight = nn.Parameter(torch.empty(pattern.nonzeros, *window, **made))
         self.bias = nn.Parameter(torch.empty(pattern.out_features, **made)) if bias else None
-        flat = torch.empty(pattern.nonzeros, dtype=torch.int64, device=device)
-        self.register_buffer("flat", flat, persistent=False)
+        self.register_buffer("flat", None, persistent=False)
         self.reset_parameters()
 
     @property
@@ -46,24 +46,51 @@ class SparseLayer(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw the values anew, and refill the index table (which to_empty() leaves blank)."""
-        self.flat.copy_(torch.from_numpy(self.pattern.flat))
+        """Draw the values anew."""
+        self._fill()
         fan_in, size = self.pattern.fan_in, prod(self.window)
-        true = np.repeat(fan_in, fan_in) * size
-        fans = torch.as_tensor(true if self.init == "true" else self.dense_fan())
-        scale = torch.sqrt(2.0 / fans.double()).view(-1, *[1] * len(self.window))
-        self.weight.normal_().mul_(scale.to(self.weight))
+        fans = np.repeat(fan_in, fan_in) * size if self.init == "true" else self.dense_fan()
+        scale = torch.from_numpy(np.broadcast_to(np.sqrt(2.0 / fans), len(self.weight)).copy())
+        self.weight.normal_().mul_(scale.view(-1, *[1] * len(self.window)).to(self.weight))
         if self.bias is not None:
-            bound = torch.as_tensor(np.maximum(fan_in * size, 1) ** -0.5)
+            bound = torch.from_numpy(np.maximum(fan_in * size, 1) ** -0.5)
             self.bias.uniform_(-1, 1).mul_(bound.to(self.bias))
+
+    def _fill(self) -> None:
+        """Make the index table, beside the values."""
+        self.flat = torch.from_numpy(self.pattern.flat).to(self.weight.device)
+        self._table = self.flat, self.flat._version
+
+    def _apply(self, fn, recurse=True):
+        """Where a module is moved, cast or emptied, its table is made anew."""
+        super()._apply(fn, recurse)
+        self._fill()
+        return self
+
+    def places(self) -> torch.Tensor:
+        """The index table; made anew where somebody has written over it.
+
+        (An average of models with use_buffers=True does, and values that come to a meta layer by
+        assignment leave it behind. A table that a caller brings along, as torch.func does for a
+        stack of layers, is taken as it is.)
+        """
+        if not torch.compiler.is_compiling() and self.flat is self._table[0] and self._is_stale():
+            self._fill()
+        return self.flat
 
     def dense_fan(self) -> int:
         """The fan by which the IDDL study started this kind of layer."""
         raise NotImplementedError
 
+    def _is_stale(self) -> bool:
+        table, version = self._table
+        if not isinstance(self.weight, torch.Tensor):
+            return False  # torch.fx follows with a stand-in
+        return table._version != version or table.device != self.weight.device
+
     def to_dense(self) -> torch.Tensor:
         """The full weight; gradients flow back to the values."""
-        return kernels.dense_weight(self.weight, self.flat, self.shape)
+        return kernels.dense_weight(self.weight, self.places(), self.shape)
 
     @classmethod
     def from_dense(
@@ -88,6 +115,9 @@ class SparseLayer(nn.Module):
         Raises:
             ValueError: values off the pattern; says how much would be lost.
         """
+        if not isinstance(weight, torch.Tensor):
+            kind = type(weight).__name__
+            raise ValueError(f"expected a tensor, got {kind}: pass layer.weight and layer.bias")
         made = {"device": weight.device, "dtype": weight.dtype, "bias": bias is not None} | options
         if pattern is not None:
             made["pattern"] = pattern
@@ -108,6 +138,16 @@ class SparseLayer(nn.Module):
         Raises:
             ValueError: another shape, or, if strict, values off the pattern; says how much.
         """
+        self._check_shapes(weight, bias)
+        values = weight.reshape(-1, *self.window)[self.places()]
+        if strict:
+            self._refuse_loss(weight, values)
+        self.weight.copy_(values)
+        if self.bias is not None and bias is not None:
+            self.bias.copy_(bias)
+        return self
+
+    def _check_shapes(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         if tuple(weight.shape) != self.shape:
             raise ValueError(
                 f"expected a weight of shape {self.shape}, got {tuple(weight.shape)} "
@@ -119,22 +159,18 @@ class SparseLayer(nn.Module):
                 f"{'none' if bias is None else 'one'} was given: make it with bias="
                 f"{bias is not None}"
             )
-        values = weight.reshape(-1, *self.window)[self.flat]
-        if strict:
-            self._refuse_loss(float(weight.double().square().sum()), values)
-        self.weight.copy_(values)
-        if self.bias is not None and bias is not None:
-            self.bias.copy_(bias)
-        return self
+        if bias is not None and tuple(bias.shape) != self.shape[:1]:
+            raise ValueError(f"expected a bias of shape {self.shape[:1]}, got {tuple(bias.shape)}")
 
-    def _refuse_loss(self, whole: float, values: torch.Tensor) -> None:
-        lost = whole - float(values.double().square().sum())
-        if lost > 1e-12 * whole:
-            raise ValueError(
-                f"{lost / whole:.1%} of the weight (of its sum of squares, {lost:.4g} of "
-                f"{whole:.4g}) lies outside pattern {self.pattern} and would be lost; "
-                "strict=False accepts that"
-            )
+    def _refuse_loss(self, weight: torch.Tensor, values: torch.Tensor) -> None:
+        if weight.count_nonzero() == values.count_nonzero():  # (NaN is not zero)
+            return
+        whole, kept = (float(x.double().square().sum()) for x in (weight, values))
+        lost = whole - kept
+        raise ValueError(
+            f"{lost / whole:.1%} of the weight (of its sum of squares, {lost:.4g} of {whole:.4g}) "
+            f"lies outside pattern {self.pattern} and would be lost; strict=False accepts that"
+        )
 
     def cost(self, input_shape, output_shape) -> dict[str, int]:
         """What one call costs, in the terms of the cost protocol."""
@@ -148,20 +184,15 @@ class SparseLayer(nn.Module):
         }
 
     def get_extra_state(self) -> torch.Tensor:
-        """What a checkpoint needs to know whether its values fit this pattern: text, as bytes."""
-        text = f"{self.pattern.digest()} {self.pattern}"
-        return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
+        """What a checkpoint needs to know whether its values fit this pattern."""
+        return pattern_state(self.pattern)
 
     def set_extra_state(self, state: torch.Tensor) -> None:
-        """Refuse values of other connections; fill the index table where only the values came."""
-        digest, name = bytes(state.tolist()).decode().split(" ", 1)
-        mine = self.pattern.digest()
-        if digest != mine:
-            raise ValueError(
-                f"these values belong to pattern {name} ({digest[:12]}), this layer has "
-                f"{self.pattern} ({mine[:12]}): build it with that pattern"
-            )
-        self.flat = torch.from_numpy(self.pattern.flat).to(self.weight.device)
+        """Nothing to take: the check comes before any value is copied."""
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        if not refuses(self.pattern, state_dict, prefix, rest[-1]):
+            super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def describe(self) -> str:
         """Pattern, what it really is, and density, for print(model)."""

@@ -73,7 +73,7 @@ class SparseLinear(SparseLayer):
         path = kernels.choose(self.backend, x, self.pattern.nonzeros, prod(self.shape))
         if path == "bag":
             return kernels.bag_linear(x, self.weight, self.bias, self.pattern)
-        return kernels.dense_linear(x, self.weight, self.bias, self.flat, self.shape)
+        return kernels.dense_linear(x, self.weight, self.bias, self.places(), self.shape)
 
     @classmethod
     def stack(cls, layers: "list[SparseLinear]") -> nn.Module:

@@ -37,9 +37,10 @@ class Pattern:
     indices: np.ndarray
     seed: int | None = None
     groups: int = 1
+    counted: bool = False  # whether the number of connections was asked for
 
     def __post_init__(self):
-        indptr, indices = np.asarray(self.indptr), np.asarray(self.indices)
+        indptr, indices = np.array(self.indptr), np.array(self.indices)  # copies, to be frozen
         flat = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr)) * self.in_features + indices
         if (
             (len(indptr), indptr[0], indptr[-1]) != (self.out_features + 1, 0, len(indices))
@@ -50,8 +51,12 @@ class Pattern:
                 "a pattern needs indptr from 0 to the number of connections, and for each output "
                 f"ascending, distinct inputs below {self.in_features}"
             )
-        for table in (indptr, indices):
-            table.setflags(write=False)
+        self.__setstate__({"indptr": indptr, "indices": indices})
+
+    def __setstate__(self, state):
+        for name in ("indptr", "indices"):
+            state[name].setflags(write=False)
+        self.__dict__.update(state)
 
     def __deepcopy__(self, memo):
         return self  # nothing in it can change
@@ -117,7 +122,8 @@ class Pattern:
         family = "grouped" if self.family == "block_diagonal" else self.family
         seed = "" if self.seed is None else f", seed={self.seed}"
         groups = "" if self.groups == 1 else f", groups={self.groups}"
-        return f"{family}({self.in_features}, {self.out_features}{groups}{seed})"
+        count = f", nonzeros={self.nonzeros}" if self.counted else ""
+        return f"{family}({self.in_features}, {self.out_features}{groups}{count}{seed})"
 
 
 def _from_flat(family: str, shape: tuple[int, int], flat: np.ndarray, seed: int | None) -> Pattern:
@@ -161,13 +167,13 @@ def make_pattern(
     """
     sizes = {"in_features": in_features, "out_features": out_features, "groups": groups}
     for name, size in sizes.items():
-        _check_whole(name, size, 1)
+        check_whole(name, size, 1)
     if groups > 1:
         if nonzeros is not None:
             raise ValueError("nonzeros= is for a layer without groups")
         return _in_groups(family, int(in_features), int(out_features), seed, int(groups))
     if seed is not None:
-        _check_whole("seed", seed, 0)
+        check_whole("seed", seed, 0)
     v, b = int(in_features), int(out_features)
     if isinstance(family, Design):
         return _of_design(family, v, b, seed)
@@ -178,10 +184,11 @@ def make_pattern(
         raise ValueError(
             f"pattern {family} has a count of its own; nonzeros= is for {', '.join(COUNTED)}"
         )
-    _check_whole("nonzeros", nonzeros, 1)
+    check_whole("nonzeros", nonzeros, 1)
     if nonzeros > v * b:
         raise ValueError(f"nonzeros must be in [1, {v * b}] for a layer ({v}, {b}), got {nonzeros}")
-    return _from_flat(family, (v, b), FAMILIES[family](v, b, seed, nonzeros), seed)
+    flat = FAMILIES[family](v, b, seed, nonzeros)
+    return replace(_from_flat(family, (v, b), flat, seed), counted=True)
 
 
 def _in_groups(family: str | Design, v: int, b: int, seed: int | None, groups: int) -> Pattern:
@@ -230,14 +237,24 @@ def _of_design(design: Design, v: int, b: int, seed: int | None) -> Pattern:
     return _from_flat(design.name, (v, b), relabel(flat, v, b, seed), seed)
 
 
-def _check_whole(name: str, got: object, least: int) -> None:
+def check_whole(name: str, got: object, least: int) -> None:
+    """Refuse what is no whole number of at least `least`."""
     if isinstance(got, bool) or not isinstance(got, int | np.integer) or got < least:
         raise ValueError(f"{name} must be a whole number of at least {least}, got {got!r}")
 
 
 def check_family(family: str) -> None:
     """Refuse a name that is no pattern, with the nearest one that is."""
-    if family not in FAMILIES:
-        near = difflib.get_close_matches(str(family), FAMILIES, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"unknown pattern {family!r}: {hint}there are {', '.join(FAMILIES)}")
+    if isinstance(family, str) and family in FAMILIES:
+        return
+    if isinstance(family, bool):
+        raise ValueError(f"a pattern is a name, got {family}; for the bias say bias={family}")
+    if not isinstance(family, str):
+        raise ValueError(
+            f"unknown pattern: a {type(family).__name__}; expected a name, a Design or a Pattern "
+            "(bibd.from_mask makes a Design from a mask)"
+        )
+    near = difflib.get_close_matches(family, FAMILIES, n=1)
+    near = ["block_diagonal"] if family == "grouped" else near
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ValueError(f"unknown pattern {family!r}: {hint}there are {', '.join(FAMILIES)}")

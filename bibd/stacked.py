@@ -13,6 +13,7 @@ from torch import nn
 
 from bibd import kernels
 from bibd.pattern import diagonal
+from bibd.state import pattern_state, refuses
 
 if TYPE_CHECKING:
     from bibd.conv import SparseConv2d
@@ -29,24 +30,56 @@ class StackedSparseLinear(nn.Module):
 
     def __init__(self, layers: "Sequence[SparseLinear]"):
         super().__init__()
-        self.shape = layers[0].shape
-        self.backend = layers[0].backend
+        _check_equal(layers)
+        self.shape, self.backend = layers[0].shape, layers[0].backend
         self.pattern = diagonal([m.pattern for m in layers])
+        self.tables = [m.pattern for m in layers]
         self.weight = nn.Parameter(torch.stack([m.weight.detach() for m in layers]))
         biases = [m.bias.detach() for m in layers if m.bias is not None]
         self.bias = nn.Parameter(torch.stack(biases).unsqueeze(2)) if biases else None
-        self.register_buffer("flat", torch.stack([m.flat for m in layers]), persistent=False)
+        self.register_buffer("flat", torch.stack([m.places() for m in layers]), persistent=False)
+
+    def _apply(self, fn, recurse=True):
+        """Where a module is moved, cast or emptied, its table is made anew."""
+        super()._apply(fn, recurse)
+        tables = [torch.from_numpy(p.flat) for p in self.tables]
+        self.flat = torch.stack(tables).to(self.weight.device)
+        return self
+
+    def get_extra_state(self) -> torch.Tensor:
+        """What a checkpoint needs to know whether its values fit these patterns."""
+        return pattern_state(self.pattern)
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Nothing to take: the check comes before any value is copied."""
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        if not refuses(self.pattern, state_dict, prefix, rest[-1]):
+            super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
         possible = len(self.weight) * self.shape[0] * self.shape[1]
         if kernels.choose(self.backend, x, self.weight.numel(), possible) == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
-        weight = kernels.dense_weight(self.weight, self.flat, self.shape)
+        members = (len(self.weight),)
+        weight = kernels.dense_weight(self.weight, self.flat, self.shape, members)
         # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
         if self.bias is None:
             return torch.bmm(weight, x.mT).mT
         return torch.baddbmm(self.bias, weight, x.mT).mT
+
+
+def _check_equal(layers: "Sequence[SparseLinear]") -> None:
+    for what, of in {
+        "shape": lambda m: m.shape,
+        "number of connections": lambda m: m.pattern.nonzeros,
+        "bias": lambda m: m.bias is not None,
+        "dtype": lambda m: m.weight.dtype,
+    }.items():
+        found = list(dict.fromkeys(of(m) for m in layers))
+        if len(found) > 1:
+            raise ValueError(f"layers of a stack need the same {what}, got {found}")
 
 
 class LoopedSparseConv2d(nn.Module):

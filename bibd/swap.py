@@ -8,6 +8,7 @@ would change what others see: subclasses of Linear and Conv2d, layers whose weig
 shares or its parent reads by itself, layers with hooks.
 """
 
+import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -20,7 +21,7 @@ from bibd.conv import SparseConv2d
 from bibd.design import Design
 from bibd.layer import SparseLayer, one_of
 from bibd.linear import SparseLinear
-from bibd.pattern import group_seed
+from bibd.pattern import check_whole, group_seed
 
 MAKERS: dict[type, Any] = {nn.Linear: SparseLinear, nn.Conv2d: SparseConv2d}
 NAMES = {  # of the arguments that the old and the new class share, beside bias
@@ -32,7 +33,12 @@ NAMES = {  # of the arguments that the old and the new class share, beside bias
 }
 WEIGHTS = ("new", "keep")
 # These read the weights of their layers themselves instead of calling them.
-READERS = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+READERS = (
+    "MultiheadAttention",
+    "TransformerEncoderLayer",
+    "ShiftedWindowAttention",  # torchvision's Swin
+    "ShiftedWindowAttentionV2",
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class Report:
 def sparsify(
     model: nn.Module,
     pattern: str | Design = "bibd",
-    skip: Sequence[str | type] | str = (),
+    skip: Sequence[str | type | nn.Module] | str | type | nn.Module = (),
     weights: str = "new",
     seed: int | None = None,
     init: str = "true",
@@ -97,33 +103,40 @@ def sparsify(
     Args:
         model: Any model; torchvision's too.
         pattern: Name of a family; or a Design, for the layers of its size (others stay).
-        skip: Names of layers that stay, with * and ?, such as "fc" or "*.downsample.*"; or classes
-            whose insides stay.
+        skip: Names of layers that stay, with * and ?, such as "fc" or "*.downsample.*"; or modules
+            or classes of modules, which stay with all that is in them (a module of your own that
+            reads the weights of its layers itself has to be named here).
         weights: "new" draws them by the true fan-in; "keep" takes those that lie on the pattern.
         seed: Each layer gets a pattern of its own from it. None: the canonical order.
         init: As in the layers, for new weights.
 
     Raises:
-        ValueError: a name in `skip` that no layer has; a model that is itself a layer.
+        ValueError: a name in `skip` that no layer has; a model that is itself a layer; a pattern
+            that does not suit a layer (which is named). The model is then as it was.
     """
     one_of("weights", weights, WEIGHTS)
+    if seed is not None:
+        check_whole("seed", seed, 0)
     if type(model) in MAKERS:
         raise ValueError(
             f"the model is a single {type(model).__name__}: use "
             f"{MAKERS[type(model)].__name__}.from_dense(model.weight, model.bias, strict=False)"
         )
-    skip = (skip,) if isinstance(skip, str | type) else tuple(skip)
+    skip = (skip,) if isinstance(skip, str | type | nn.Module) else tuple(skip)
+    _check_skips(skip, model)
     lines, done = [], {}
     for number, (name, layer, parents) in enumerate(_layers(model)):
         reason = _stays(model, name, layer, parents, skip, pattern)
         if not reason:
             own = None if seed is None else group_seed(seed, number)
-            done[layer] = _swap(layer, pattern, own, weights, init)
+            try:
+                done[layer] = _swap(layer, pattern, own, weights, init)
+            except ValueError as error:
+                raise ValueError(f"layer {name!r}: {error}; skip={name!r} leaves it") from None
             if done[layer].weight.numel() == layer.weight.numel():
                 reason = "stays: the pattern would leave nothing out"
                 del done[layer]
         lines.append(_line(name, layer, done.get(layer), weights, reason))
-    _check_skips(skip, model)
     for parent in model.modules():
         for child, module in parent._modules.items():
             if module in done:
@@ -145,25 +158,33 @@ def _layers(model: nn.Module) -> Iterator[tuple[str, Any, list[nn.Module]]]:
 
 def _stays(model, name: str, layer: Any, parents, skip, pattern) -> str:
     """Why this layer stays as it is; empty if it does not."""
-    if any(isinstance(s, str) and fnmatchcase(name, s) for s in skip):
-        return "skipped"
-    if any(isinstance(s, type) and isinstance(p, s) for s in skip for p in (*parents, layer)):
+    if any(_skips(word, model, name, (*parents, layer)) for word in skip):
         return "skipped"
     if type(layer) not in MAKERS:
         return f"stays: {type(layer).__name__} is a class of its own"
-    if isinstance(parents[-1], READERS):
+    if any(kind.__name__ in READERS for kind in type(parents[-1]).__mro__):
         return f"stays: {type(parents[-1]).__name__} reads its weight itself"
-    if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks:
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    if any(getattr(layer, name) for name in hooks) or "forward" in vars(layer):
         return "stays: it has hooks"
-    if torch.nn.parameter.is_lazy(layer.weight):
-        return "stays: its size is not known yet"
-    owners = [m for m in model.modules() for p in m._parameters.values() if p is layer.weight]
-    if len(owners) > 1:
-        return "stays: another module shares its weight"
+    for own in (layer.weight, layer.bias):
+        users = [m for m in model.modules() for p in m._parameters.values() if p is own]
+        if own is not None and len(users) > 1:
+            return "stays: another module shares its weight or bias"
     size = layer.weight.shape[1], _filters(layer)
     if isinstance(pattern, Design) and (pattern.v, pattern.b) != size:
         return f"stays: {pattern.name} is for {pattern.v} inputs and {pattern.b} outputs"
     return ""
+
+
+def _skips(word: Any, model: nn.Module, name: str, modules: Sequence[nn.Module]) -> bool:
+    if isinstance(word, str):
+        same = model.get_submodule(name)
+        names = [n for n, m in model.named_modules(remove_duplicate=False) if m is same]
+        return any(fnmatchcase(n, word) for n in names)
+    if isinstance(word, type):
+        return any(isinstance(m, word) for m in modules)
+    return any(m is word for m in modules)
 
 
 def _filters(layer: Any) -> int:
@@ -189,21 +210,28 @@ def _arguments(layer: Any) -> dict[str, Any]:
 
 
 def _line(name: str, layer: Any, new: SparseLayer | None, weights: str, reason: str) -> Line:
+    if torch.nn.parameter.is_lazy(layer.weight):
+        return Line(name, "not known yet", 0, 0, note=reason)
     size, before = "x".join(map(str, layer.weight.shape)), layer.weight.numel()
     if new is None:
         return Line(name, size, before, before, note=reason)
     kept = None
-    if weights == "keep":
+    if weights == "keep" and layer.weight.device.type != "meta":
         whole = float(layer.weight.detach().double().square().sum())
         kept = float(new.weight.detach().double().square().sum()) / whole if whole else 1.0
     return Line(name, size, before, new.weight.numel(), str(new.pattern), new.pattern.label, kept)
 
 
-def _check_skips(skip: Sequence[str | type], model: nn.Module) -> None:
-    names = [name for name, _, _ in _layers(model)]
+def _check_skips(skip: Sequence[Any], model: nn.Module) -> None:
+    every = model.named_modules(remove_duplicate=False)
+    names = [name for name, m in every if isinstance(m, nn.Linear | nn.Conv2d)]
     for word in skip:
-        if isinstance(word, str) and not any(fnmatchcase(name, word) for name in names):
-            raise ValueError(
-                f"skip={word!r} fits no Linear or Conv2d layer; there are {', '.join(names)} "
-                "(a * stands for anything: 'layer1.*')"
-            )
+        if not isinstance(word, str | type | nn.Module):
+            raise ValueError(f"skip takes names, classes and modules, got {word!r}")
+        if not isinstance(word, str) or any(fnmatchcase(name, word) for name in names):
+            continue
+        near = difflib.get_close_matches(word, names, n=3)
+        if any(name.startswith(f"{word}.") for name in names):
+            near = [f"{word}.*"]
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "* stands for anything"
+        raise ValueError(f"skip={word!r} fits no Linear or Conv2d layer of the model; {hint}")

@@ -61,10 +61,10 @@ def save(fig: Figure, stem: Path, data: Any) -> list[Path]:
     paths = []
     with _fixed_date(), style():
         for suffix, metadata in ((".png", {"Software": None}), (".eps", {"Creator": "iddl"})):
-            path = stem.with_suffix(suffix)
+            path = stem.with_name(stem.name + suffix)
             paths.append(store.write(path, _render(fig, suffix[1:], metadata)))
     text = json.dumps(data, indent=1, allow_nan=False) + "\n"
-    return [*paths, store.write(stem.with_suffix(".json"), text)]
+    return [*paths, store.write(stem.with_name(f"{stem.name}.json"), text)]
 
 
 def brief(paths: Sequence[Path]) -> str:

@@ -32,6 +32,13 @@ def test_draw_writes_a_triple(words, kind, tmp_path, monkeypatch, capsys):
     assert sum(map(len, data["blocks"])) >= len(data["blocks"])
 
 
+def test_names_with_dots_and_folders(tmp_path, capsys):
+    for to in (tmp_path / "v1.0", tmp_path / "v1.5", tmp_path):
+        assert cli.main(["draw", "--in", "4", "--out", "6", "--to", str(to)]) == 0
+    names = {path.name for path in tmp_path.glob("*.png")}
+    assert names == {"v1.0.png", "v1.5.png", "bibd_bibd_4x6.png"}
+
+
 def test_kernels_are_where_the_pattern_is():
     pattern = make_pattern("random", 6, 8, 3, groups=2)
     picture = draw.kernels(pattern, 3)
@@ -66,8 +73,10 @@ def test_pictures_show_every_line_and_say_what_it_is():
     ("words", "says"),
     [
         ("--in 16 --out 20 --groups 2", "add --conv"),
-        ("--in 16 --out 20 --conv --kernel 0", "--kernel must be at least 1"),
-        ("--in 5000 --out 5000 --conv", "too many to see"),
+        ("--in 16 --out 20 --conv --kernel 0", "--kernel must be 1 to 15"),
+        ("--in 16 --out 20 --kernel 5", "add --conv"),
+        ("--in 1000 --out 1000 --conv", "too many to see"),
+        ("--in 100000 --out 2", "too many to see"),
         ("--in 16 --out 20 --pattern bibdd", "did you mean 'bibd'"),
         ("--in 16 --out 20 --conv --groups 3", "groups=3 must divide"),
         ("--in 16 --out 20 --to /proc/nothing/x", ""),

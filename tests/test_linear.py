@@ -142,7 +142,7 @@ def test_copies_and_files(backend):
 def test_a_checkpoint_of_another_pattern_is_refused():
     saved = SparseLinear(64, 72, "random", seed=1).state_dict()
     with pytest.raises(
-        ValueError, match=r"random\(64, 72, seed=1\).*this layer has random.*seed=2"
+        RuntimeError, match=r"random\(64, 72, seed=1\).*this layer has random.*seed=2"
     ):
         SparseLinear(64, 72, "random", seed=2).load_state_dict(saved)
 
@@ -281,7 +281,7 @@ def test_an_infinite_weight_spoils_only_what_it_touches(backend):
 
 def test_wrong_inputs_are_named_by_the_bag_path():
     layer = SparseLinear(600, 500, backend="bag")
-    with pytest.raises(ValueError, match=r"float32 input with 600 features, got .*\(8, 300\)"):
+    with pytest.raises(ValueError, match=r"float32 input of shape \(8, 600\), got .*\(8, 300\)"):
         layer(torch.randn(8, 300))
     with pytest.raises(ValueError, match=r"got torch\.float64"):
         layer(torch.randn(8, 600, dtype=F64))
@@ -306,5 +306,5 @@ def test_designs_and_patterns_of_ones_own():
     for indices in ([0, 0], [1, 0], [0, 9], [-1, 0]):
         with pytest.raises(ValueError, match="ascending, distinct inputs below 9"):
             bibd.Pattern("own", 9, 1, np.array([0, 2]), np.array(indices))
-    with pytest.raises(ValueError, match="unknown pattern None"):
+    with pytest.raises(ValueError, match="unknown pattern: a NoneType"):
         SparseLinear(9, 12, None)

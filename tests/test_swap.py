@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torchvision.models import VisionTransformer, mobilenet_v2, resnet18
+from torchvision.models import SwinTransformer, VisionTransformer, mobilenet_v2, resnet18
 
 import bibd
 from bibd import SparseConv2d, SparseLinear, sparsify
@@ -134,6 +134,33 @@ def test_layers_that_others_look_into_stay():
         assert model(torch.zeros(2, 5, dtype=torch.int64)).shape == (2, 5, 30)
 
 
+def test_what_others_hold_on_to_stays():
+    model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 16), nn.LazyLinear(9))
+    model[1].bias = model[0].bias
+    model[2].register_full_backward_pre_hook(lambda *_: None)
+    notes = [line.note for line in sparsify(model).lines]
+    assert ["shares" in note for note in notes] == [True, True, False, False]
+    assert "hooks" in notes[2]
+    assert "LazyLinear" in notes[3]
+    inside = nn.Sequential(nn.Sequential(nn.Linear(9, 12)), nn.Linear(9, 12))
+    notes = [line.note for line in sparsify(inside, skip=inside[0]).lines]
+    assert notes == ["skipped", ""]
+    meta = nn.Sequential(nn.Linear(64, 64, device="meta"))
+    (line,) = sparsify(meta, weights="keep").lines
+    assert line.kept is None
+    assert meta[0].weight.device.type == "meta"
+
+
+def test_swin_reads_the_weights_of_its_attention_itself():
+    sizes = dict(embed_dim=24, depths=[1, 1], num_heads=[2, 2], window_size=[2, 2])
+    model = SwinTransformer(patch_size=[4, 4], num_classes=10, **sizes).eval()
+    report = sparsify(model)
+    assert sum("reads its weight itself" in line.note for line in report.lines) == 4
+    assert sum(not line.note for line in report.lines) >= 4
+    with torch.no_grad():
+        assert model(torch.randn(1, 3, 32, 32)).shape == (1, 10)
+
+
 def test_a_design_goes_where_it_fits_and_frozen_stays_frozen():
     model = nn.Sequential(nn.Linear(9, 12), nn.Linear(12, 4)).requires_grad_(False)
     report = sparsify(model, bibd.affine_plane(3))
@@ -151,7 +178,11 @@ def test_a_design_goes_where_it_fits_and_frozen_stays_frozen():
     ("model", "options", "words"),
     [
         (nn.Linear(4, 4), {}, r"single Linear: use SparseLinear.from_dense"),
-        (net(), {"skip": ("fc",)}, "skip='fc' fits no Linear or Conv2d layer; there are 0, 3, 5"),
+        (net(), {"skip": ("fc",)}, "skip='fc' fits no Linear or Conv2d layer of the model"),
+        (nn.Sequential(net()), {"skip": "0"}, r"did you mean '0\.\*'"),
+        (net(), {"skip": (3,)}, "skip takes names, classes and modules, got 3"),
+        (net(), {"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        (net(), {"pattern": "tiled"}, r"layer '0': pattern tiled needs .*skip='0' leaves it"),
         (net(), {"pattern": "bibdd"}, "did you mean 'bibd'"),
         (net(), {"weights": "old"}, "weights must be one of new, keep"),
     ],

@@ -57,22 +57,23 @@ def table(pattern: Pattern) -> Table:
 
 
 def _build(p: Pattern) -> Table:
-    cols, rows = torch.tensor(p.indices), torch.tensor(p.rows)
+    cols, rows = torch.from_numpy(p.indices.copy()), torch.from_numpy(p.rows)
     order = torch.argsort(cols, stable=True)
     counts = torch.bincount(cols, minlength=p.in_features)
     t_indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
     shape = p.out_features, p.in_features
-    by_rows = torch.tensor(p.flat), torch.tensor(p.indptr), cols
+    by_rows = torch.from_numpy(p.flat), torch.from_numpy(p.indptr.copy()), cols
     t = Table(shape, *by_rows, t_indptr, rows[order], order)
     with warnings.catch_warnings():  # torch says once in a process that CSR tensors are beta
         warnings.simplefilter("ignore")
-        _frame(t, torch.zeros(len(cols)))
+        _frame(t, torch.zeros(len(cols), device="cpu"))
     return t
 
 
 def _frame(t: Table, values: torch.Tensor) -> torch.Tensor:
     # Not checked again at each call: the table comes from a Pattern, which is sorted and in range.
-    return torch.sparse_csr_tensor(t.indptr, t.indices, values, t.shape, check_invariants=False)
+    parts = t.indptr, t.indices, values, t.shape
+    return torch.sparse_csr_tensor(*parts, device="cpu", check_invariants=False)
 
 
 def _bags(indices, columns, indptr, values):
@@ -109,11 +110,7 @@ class _Bag(torch.autograd.Function):
 
 def bag_linear(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -> torch.Tensor:
     """What F.linear would return for the masked weight; x (..., in), on the CPU."""
-    if x.shape[-1] != pattern.in_features or x.dtype != values.dtype:
-        raise ValueError(
-            f"expected {values.dtype} input with {pattern.in_features} features, got {x.dtype} of "
-            f"shape {tuple(x.shape)}"
-        )
+    _check(x, values, (*x.shape[:-1], pattern.in_features))
     columns = x.reshape(-1, pattern.in_features).t().contiguous()
     y = _product(columns, values, pattern).t()
     y = y.contiguous() if bias is None else y + bias
@@ -122,10 +119,22 @@ def bag_linear(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) ->
 
 def bag_stacked(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -> torch.Tensor:
     """A stack: x (members, batch, in), values (members, nonzeros), bias (members, out, 1)."""
-    members, batch, width = x.shape
+    members = len(values)
+    batch, width = x.shape[1] if x.ndim == 3 else 1, pattern.in_features // members
+    _check(x, values, (members, batch, width))
     y = _product(x.mT.reshape(members * width, batch), values.flatten(), pattern)
     y = y.view(members, -1, batch)
     return (y if bias is None else y + bias).mT
+
+
+def _check(x: torch.Tensor, values: torch.Tensor, shape: tuple[int, ...]) -> None:
+    """The table operators read whatever they are given."""
+    wrong = tuple(x.shape) != shape or x.dtype != values.dtype or x.device.type != "cpu"
+    if wrong or values.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"expected {values.dtype} input of shape {shape}, got {x.dtype} of shape "
+            f"{tuple(x.shape)} on {x.device} (backend 'bag' is for float32 and float64 on the CPU)"
+        )
 
 
 def _product(columns: torch.Tensor, values: torch.Tensor, pattern: Pattern) -> torch.Tensor:

@@ -4,13 +4,16 @@ import torch
 import torch.nn.functional as F
 
 
-def dense_weight(values: torch.Tensor, flat: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+def dense_weight(
+    values: torch.Tensor, flat: torch.Tensor, shape: tuple[int, ...], members: tuple[int, ...] = ()
+) -> torch.Tensor:
     """The weight (*members, out, in, *window) of values (*members, connections, *window)."""
-    members = values.ndim - (len(shape) - 2) - 1
+    # No size is read from a tensor: torch.fx can follow.
     out, inputs, *window = shape
-    full = values.new_zeros(*values.shape[:members], out * inputs, *window)
-    places = flat.view(*flat.shape, *[1] * len(window)).expand_as(values)
-    return full.scatter_(members, places, values).unflatten(members, (out, inputs))
+    axis = len(members)
+    full = values.new_zeros(*members, out * inputs, *window)
+    places = flat.view(*members, -1, *[1] * len(window)).expand_as(values)
+    return full.scatter_(axis, places, values).unflatten(axis, (out, inputs))
 
 
 def dense_linear(x, values, bias, flat, shape):

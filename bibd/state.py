@@ -1,0 +1,34 @@
+"""What a checkpoint says of its pattern, so that values never go to other connections."""
+
+from typing import Any
+
+import torch
+
+from bibd.pattern import Pattern
+
+
+def pattern_state(pattern: Pattern) -> torch.Tensor:
+    """SHA-256 and name of a pattern, as bytes: tensors go through every way of saving."""
+    text = f"{pattern.digest()} {pattern}"
+    return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
+
+
+def refuses(pattern: Pattern, state: dict[str, Any], prefix: str, errors: list[str]) -> bool:
+    """Whether these values are of other connections; says so in `errors`."""
+    saved = state.get(f"{prefix}_extra_state")
+    if saved is None:
+        return False  # values alone; whether that will do is for strict= to say
+    try:  # (as floats, if somebody has averaged two state dicts)
+        text = bytes(torch.as_tensor(saved).double().round().to(torch.uint8).tolist()).decode()
+        digest, name = text.split(" ", 1)
+    except (ValueError, TypeError):
+        errors.append(f"{prefix}_extra_state is damaged: it should name a pattern")
+        return True
+    mine = pattern.digest()
+    if digest != mine:
+        errors.append(
+            f"{prefix}weight: these values belong to pattern {name} ({digest[:12]}), this layer "
+            f"has {pattern} ({mine[:12]}): build it with that pattern (a model of sparsify: with "
+            "the same seed=)"
+        )
+    return digest != mine
