@@ -27,7 +27,7 @@ COMPARISONS = (
     ("iddl-canonical", "iddl"),
     ("bibd-canonical", "iddl-canonical"),
     ("bibd", "narrow"),
-    ("bibd-slow", "narrow-slow"),
+    ("bibd", "narrow-slow"),
     ("bibd-slow", "biregular-slow"),
     ("bibd", "full"),
 )
