@@ -14,7 +14,7 @@ from mlp.experiments import PLANS
 from mlp.model import build
 
 SHAPES = {"iris": (4, 3), "digits": (64, 10), "synthetic": (64, 10)}
-MNIST = (784, 10)
+SIDE = 28  # of the images of MNIST and Fashion-MNIST
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def costs(plan: str, mode: str = "true", measured: bool = True) -> list[dict[str
     lines = []
     torch.set_num_threads(PLANS[plan].threads or torch.get_num_threads())  # as in the study
     for name, config in PLANS[plan].arms.items():
-        inputs, classes = SHAPES.get(config.data, MNIST)
+        images = (SIDE + 2 * config.pad) ** 2, 10
+        inputs, classes = SHAPES.get(config.data, images)
         model = build(config, inputs, classes, seed=0)
         total = cost.total(model, (inputs,))
         parameters = sum(p.numel() for p in model.parameters())

@@ -249,7 +249,7 @@ PLANS = {
         question="Does balance help? BIBD, random, modular, grouped at equal connections.",
         arms=named(balance_arms, LENGTHS),
         seeds=tuple(range(10)),
-        minutes=40,
+        minutes=50,
         expect="Open; the original study compared single runs of other widths and init.",
         compare=BALANCE_PAIRS,
         threads=1,
@@ -258,7 +258,7 @@ PLANS = {
         question="How does accuracy grow with connections, q = 8, 16, 32, for each pattern?",
         arms=named(density_arms, {"": LENGTHS["short"]}),
         seeds=tuple(range(10)),
-        minutes=20,
+        minutes=25,
         expect="Open; q = 16 is the net of plan balance.",
         compare=tuple(
             (f"bibd-{q}-{short}", f"{name}-{q}-{short}")

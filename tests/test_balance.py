@@ -12,6 +12,7 @@ from harness.plan import as_dict
 from mlp import balance, plot_balance
 from mlp import plot_mlp_experiments as plot
 from mlp.balance import SETTINGS
+from mlp.costs import costs
 from mlp.experiments import PATTERNS, PLANS
 from mlp.model import build, patterns
 
@@ -63,6 +64,9 @@ def test_dense_nets_at_the_same_count():
     sparse = total(ARMS["bibd-mnist-flat"])
     assert sparse == 8192 + 4352 + 2720
     assert total(ARMS["by-layer-mnist-flat"]) == 8192 + 4352 + 5440
+    lines = {line["name"]: line["connections"] for line in costs("balance", measured=False)}
+    assert lines["bibd-mnist-flat"] == lines["random-fashion-short"] == sparse
+    assert lines["full-mnist-flat"] == 1024 * 256 + 256 * 272 + 2720
     density = PLANS["density"].arms
     for q in (8, 16, 32):
         counts = {total(density[f"{name}-{q}-mnist"]) for name in PATTERNS}
