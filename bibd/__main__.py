@@ -5,12 +5,12 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import tyro
 
 from bibd import families
 from bibd.certificate import Certificate, certify
+from bibd.options import LayerOptions
 from bibd.pattern import make_pattern
 
 VERBS = {
@@ -20,19 +20,9 @@ VERBS = {
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(LayerOptions):
     """The certificate of the pattern that a layer of this size would have."""
 
-    inputs: Annotated[int, tyro.conf.arg(name="in")]
-    """Inputs of the layer (points)."""
-    outputs: Annotated[int, tyro.conf.arg(name="out")]
-    """Outputs of the layer (blocks)."""
-    pattern: str = "bibd"
-    """Name of the pattern; --list shows them."""
-    seed: int | None = None
-    """None is the canonical order."""
-    nonzeros: int | None = None
-    """Connections, for patterns that let one choose."""
     json: bool = False
     """Print one JSON object."""
 

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bibd.certificate import certify
+from bibd.options import LayerOptions
 from bibd.pattern import Pattern, make_pattern, without_dead
 from harness import figure
 
@@ -32,19 +33,9 @@ MOST_CONV = 1 << 16  # pairs of channels that one can still tell apart as kernel
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(LayerOptions):
     """Draw the pattern that a layer of this size would have; writes PNG, EPS and JSON."""
 
-    inputs: Annotated[int, tyro.conf.arg(name="in")]
-    """Inputs of the layer (channels of a convolution)."""
-    outputs: Annotated[int, tyro.conf.arg(name="out")]
-    """Outputs of the layer (filters)."""
-    pattern: str = "bibd"
-    """Name of the pattern; --list shows them."""
-    seed: int | None = None
-    """None is the canonical order."""
-    nonzeros: int | None = None
-    """Connections, for patterns that let one choose."""
     conv: bool = False
     """Draw a convolution: kernels between channels."""
     kernel: int = 3

@@ -18,12 +18,12 @@ from torch import nn
 from bibd import kernels
 from bibd.design import Design
 from bibd.pattern import Pattern, make_pattern
-from bibd.state import pattern_state, refuses
+from bibd.state import Patterned
 
 INITS = ("true", "dense")
 
 
-class SparseLayer(nn.Module):
+class SparseLayer(Patterned):
     """Parameters, start, checkpoint and text of a layer that follows a pattern."""
 
     flat: torch.Tensor
@@ -182,17 +182,6 @@ class SparseLayer(nn.Module):
             "bytes": sum(p.numel() * p.element_size() for p in [*held, self.flat]),
             "bias_adds": 0 if self.bias is None else prod(output_shape),
         }
-
-    def get_extra_state(self) -> torch.Tensor:
-        """What a checkpoint needs to know whether its values fit this pattern."""
-        return pattern_state(self.pattern)
-
-    def set_extra_state(self, state: torch.Tensor) -> None:
-        """Nothing to take: the check comes before any value is copied."""
-
-    def _load_from_state_dict(self, state_dict, prefix, *rest):
-        if not refuses(self.pattern, state_dict, prefix, rest[-1]):
-            super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def describe(self) -> str:
         """Pattern, what it really is, and density, for print(model)."""

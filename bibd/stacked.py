@@ -13,14 +13,14 @@ from torch import nn
 
 from bibd import kernels
 from bibd.pattern import diagonal
-from bibd.state import pattern_state, refuses
+from bibd.state import Patterned
 
 if TYPE_CHECKING:
     from bibd.conv import SparseConv2d
     from bibd.linear import SparseLinear
 
 
-class StackedSparseLinear(nn.Module):
+class StackedSparseLinear(Patterned):
     """Members of equal size side by side: (members, batch, in) to (members, batch, out).
 
     Their patterns may differ, their number of connections may not.
@@ -45,17 +45,6 @@ class StackedSparseLinear(nn.Module):
         tables = [torch.from_numpy(p.flat) for p in self.tables]
         self.flat = torch.stack(tables).to(self.weight.device)
         return self
-
-    def get_extra_state(self) -> torch.Tensor:
-        """What a checkpoint needs to know whether its values fit these patterns."""
-        return pattern_state(self.pattern)
-
-    def set_extra_state(self, state: torch.Tensor) -> None:
-        """Nothing to take: the check comes before any value is copied."""
-
-    def _load_from_state_dict(self, state_dict, prefix, *rest):
-        if not refuses(self.pattern, state_dict, prefix, rest[-1]):
-            super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""

@@ -3,14 +3,27 @@
 from typing import Any
 
 import torch
+from torch import nn
 
 from bibd.pattern import Pattern
 
 
-def pattern_state(pattern: Pattern) -> torch.Tensor:
-    """SHA-256 and name of a pattern, as bytes: tensors go through every way of saving."""
-    text = f"{pattern.digest()} {pattern}"
-    return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
+class Patterned(nn.Module):
+    """A module whose values belong to `self.pattern`; its checkpoint says so."""
+
+    pattern: Pattern
+
+    def get_extra_state(self) -> torch.Tensor:
+        """SHA-256 and name of the pattern, as bytes: tensors go through every way of saving."""
+        text = f"{self.pattern.digest()} {self.pattern}"
+        return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
+
+    def set_extra_state(self, state: torch.Tensor) -> None:
+        """Nothing to take: the check comes before any value is copied."""
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        if not refuses(self.pattern, state_dict, prefix, rest[-1]):
+            super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def refuses(pattern: Pattern, state: dict[str, Any], prefix: str, errors: list[str]) -> bool:

@@ -177,6 +177,47 @@ def test_the_table_of_the_readme_is_the_committed_record():
         assert f"{i.mean:.4f} ± {i.half:.4f} | {published:.4f}" in README, arm
 
 
+def test_the_answer_of_the_readme_is_the_committed_record():
+    from harness import store
+    from mlp import balance
+
+    whole = store.load(ROOT / "results" / "mlp" / "balance" / "experiment.json")
+    lines = balance.verdicts(whole)
+    assert len(lines) == len(balance.COMPARISONS)
+    for line in lines:
+        cells = " | ".join(value.replace("*", "\\*") for value in line.values())
+        assert f"| {cells} |" in README
+
+
+def test_records_are_small_enough_for_git():
+    for path in tracked("results/*", "figure/*", "notebooks/*"):
+        assert path.stat().st_size < 2 * 2**20, path
+
+
+def test_committed_figures_of_the_two_plans_are_of_their_records():
+    import json
+
+    from harness import store
+    from mlp import plot_balance
+
+    for plan in ("balance", "density"):
+        whole = store.load(ROOT / "results" / "mlp" / plan / "experiment.json")
+        for stem, _, data in plot_balance.figures(whole):
+            for suffix in ("png", "eps"):
+                assert (ROOT / "figure" / f"{stem}_{plan}.{suffix}").exists()
+            kept = json.loads((ROOT / "figure" / f"{stem}_{plan}.json").read_text())
+            assert rounded(kept) == rounded(json.loads(json.dumps(data)))
+
+
+def rounded(value):
+    """Nested data with floats to nine digits: other releases of scipy differ in the last one."""
+    if isinstance(value, dict):
+        return {key: rounded(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [rounded(v) for v in value]
+    return round(value, 9) if isinstance(value, float) else value
+
+
 def test_committed_figures_are_of_the_committed_records():
     import json
 
