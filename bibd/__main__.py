@@ -69,7 +69,8 @@ def text(c: Certificate) -> str:
     ramanujan = "" if c.ramanujan_bound is None else f", Ramanujan bound {c.ramanujan_bound:.4f}"
     lines = {
         "label": c.label,
-        "parameters": f"v={c.v} b={c.b} r={c.r} k={c.k} lam={c.lam} (None: not constant)",
+        "parameters": f"v={c.v} b={c.b} r={c.r} k={c.k} lam={c.lam}"
+        + " (None: not constant)" * (None in (c.r, c.k, c.lam)),
         "connections": f"{c.nonzeros:,}",
         "fan-in": _range(c.row_weights),
         "fan-out": _range(c.column_weights),

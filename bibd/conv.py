@@ -44,6 +44,7 @@ class SparseConv2d(SparseLayer):
             study) by out_channels times the window.
         device: Where parameters are made.
         dtype: Of the parameters.
+        nonzeros: How many connections between channels, without groups; see SparseLinear.
     """
 
     def __init__(
@@ -63,10 +64,11 @@ class SparseConv2d(SparseLayer):
         init: str = "true",
         device=None,
         dtype=None,
+        nonzeros: int | None = None,
     ):
         kernel = _pair("kernel_size", kernel_size, 1)
         self.padding_mode = one_of("padding_mode", padding_mode, MODES)
-        table = resolve(pattern, in_channels, out_channels, seed, groups)
+        table = resolve(pattern, in_channels, out_channels, seed, nonzeros, groups)
         if isinstance(pattern, str):
             table = without_dead(table)
         super().__init__(table, kernel, bias, init, device, dtype)

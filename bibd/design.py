@@ -80,11 +80,17 @@ def from_blocks(v: int, blocks: Iterable[Iterable[int]], name: str = "user") -> 
     Raises:
         ValueError: a point out of range, or twice in a block; names the block.
     """
-    if v < 1:
-        raise ValueError(f"a design needs at least one point, got v={v}")
+    if isinstance(v, bool) or not isinstance(v, int | np.integer) or v < 1:
+        raise ValueError(
+            f"from_blocks takes the number of points, at least 1, and then the blocks; got {v!r} "
+            "for the number"
+        )
     rows = []
     for j, block in enumerate(blocks):
-        points = np.array(sorted(block), dtype=np.int64)
+        found = np.asarray(sorted(block))
+        if len(found) and found.dtype.kind not in "iu":
+            raise ValueError(f"block {j} holds {found.tolist()}; points are whole numbers")
+        points = found.astype(np.int64)
         if len(points) and (points[0] < 0 or points[-1] >= v):
             bad = points[0] if points[0] < 0 else points[-1]
             raise ValueError(f"block {j} holds point {bad}; points are 0 to {v - 1}")
@@ -92,6 +98,8 @@ def from_blocks(v: int, blocks: Iterable[Iterable[int]], name: str = "user") -> 
             twice = points[:-1][np.diff(points) == 0][0]
             raise ValueError(f"block {j} holds point {twice} twice; a block is a set")
         rows.append(points)
+    if not rows:
+        raise ValueError("a design needs at least one block, got none")
     return _from_rows(name, v, rows)
 
 

@@ -176,7 +176,7 @@ def pairs(ax: Any, pattern: Pattern) -> None:
     )
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
     bar.set_ticks(list(range(0, top + 1, max(1, top // 8))))
-    _frame(ax, "input", "input", "outputs that read both")
+    _frame(ax, "input", "input", "outputs that read both inputs")
 
 
 def channels(pattern: Pattern, kernel: int) -> Figure:

@@ -186,22 +186,31 @@ class SparseLayer(Patterned):
     def describe(self) -> str:
         """Pattern, what it really is, and density, for print(model)."""
         p = self.pattern
+        unread = f", unread inputs={p.unread}" if p.unread else ""
         return (
-            f"pattern={p} [{p.label}], nonzeros={self.weight.numel()} ({p.density:.2%}), "
+            f"pattern={p} [{p.label}], nonzeros={self.weight.numel()} ({p.density:.2%}){unread}, "
             f"bias={self.bias is not None}"
         )
 
 
 def resolve(
-    pattern: str | Design | Pattern, inputs: int, outputs: int, seed: int | None, groups: int = 1
+    pattern: str | Design | Pattern,
+    inputs: int,
+    outputs: int,
+    seed: int | None,
+    nonzeros: int | None = None,
+    groups: int = 1,
 ) -> Pattern:
     """The table of a layer from what its user named."""
     if not isinstance(pattern, Pattern):
         if seed is None and str(pattern).startswith("random"):
             seed = int(torch.randint(2**31, (), device="cpu"))
-        return make_pattern(pattern, inputs, outputs, seed, groups=groups)
-    if seed is not None:
-        raise ValueError(f"a Pattern has its own order; seed={seed} would do nothing, leave it out")
+        return make_pattern(pattern, inputs, outputs, seed, nonzeros, groups)
+    if seed is not None or nonzeros is not None:
+        raise ValueError(
+            f"a Pattern has its own order and count; seed={seed} and nonzeros={nonzeros} would do "
+            "nothing, leave them out"
+        )
     if (*pattern.shape, pattern.groups) != (inputs // groups, outputs, groups):
         own = f"{pattern.in_features * pattern.groups} inputs and {pattern.out_features} outputs"
         raise ValueError(

@@ -29,6 +29,7 @@ class SparseLinear(SparseLayer):
         backend: "auto", "dense" or "bag"; see bibd.kernels.
         device: Where parameters are made.
         dtype: Of the parameters.
+        nonzeros: How many connections, for random patterns and block_diagonal; None: as `iddl`.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class SparseLinear(SparseLayer):
         backend: str = "auto",
         device=None,
         dtype=None,
+        *,
+        nonzeros: int | None = None,
     ):
-        table = resolve(pattern, in_features, out_features, seed)
+        table = resolve(pattern, in_features, out_features, seed, nonzeros)
         super().__init__(table, (), bias, init, device, dtype)
         self.backend = one_of("backend", backend, kernels.BACKENDS)
 

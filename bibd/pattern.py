@@ -97,6 +97,14 @@ class Pattern:
         return np.diff(self.indptr)
 
     @cached_property
+    def unread(self) -> int:
+        """Inputs that no output reads (of all groups)."""
+        group = np.repeat(np.arange(self.groups), self.out_features // self.groups)
+        return self.in_features * self.groups - len(
+            np.unique(np.repeat(group, self.fan_in) * self.in_features + self.indices)
+        )
+
+    @cached_property
     def rows(self) -> np.ndarray:
         """Output of each connection; together with `indices` the coordinate form."""
         return np.repeat(np.arange(self.out_features), self.fan_in)

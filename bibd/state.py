@@ -30,6 +30,12 @@ def refuses(pattern: Pattern, state: dict[str, Any], prefix: str, errors: list[s
     """Whether these values are of other connections; says so in `errors`."""
     saved = state.get(f"{prefix}_extra_state")
     if saved is None:
+        dense = state.get(f"{prefix}weight")
+        if dense is not None and dense.ndim > 1 and len(dense) == pattern.out_features:
+            errors.append(
+                f"{prefix}weight looks like a dense weight {tuple(dense.shape)}: load it into the "
+                'dense model and take bibd.sparsify(model, ..., weights="keep"), or from_dense'
+            )
         return False  # values alone; whether that will do is for strict= to say
     try:  # (as floats, if somebody has averaged two state dicts)
         text = bytes(torch.as_tensor(saved).double().round().to(torch.uint8).tolist()).decode()

@@ -46,7 +46,7 @@ class Line:
     """What became of one layer.
 
     `kept` is the share of the old squared weight that is still there, None where values were drawn
-    anew; `note` says why a layer stayed.
+    anew; `note` says why a layer stayed; `unread` counts inputs that no output reads any more.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Line:
     label: str = ""
     kept: float | None = None
     note: str = ""
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ class Report:
         rows = [("layer", "size", "before", "after", "pattern")]
         for x in self.lines:
             kept = "" if x.kept is None else f", keeps {x.kept:.1%} of the weight"
-            what = x.note or f"{x.pattern} [{x.label}]{kept}"
+            unread = f", {x.unread} inputs unread" if x.unread else ""
+            what = x.note or f"{x.pattern} [{x.label}]{kept}{unread}"
             rows.append((x.name, x.size, f"{x.before:,}", f"{x.after:,}", what))
         share = f"{self.after / self.before:.1%} of the weights" if self.before else "no layers"
         rows.append(("all", "", f"{self.before:,}", f"{self.after:,}", share))
@@ -219,7 +221,8 @@ def _line(name: str, layer: Any, new: SparseLayer | None, weights: str, reason: 
     if weights == "keep" and layer.weight.device.type != "meta":
         whole = float(layer.weight.detach().double().square().sum())
         kept = float(new.weight.detach().double().square().sum()) / whole if whole else 1.0
-    return Line(name, size, before, new.weight.numel(), str(new.pattern), new.pattern.label, kept)
+    p, after = new.pattern, new.weight.numel()
+    return Line(name, size, before, after, str(p), p.label, kept, unread=p.unread)
 
 
 def _check_skips(skip: Sequence[Any], model: nn.Module) -> None:

@@ -8,6 +8,7 @@ Exit status: 0 done, 1 some run failed, 2 a wrong input, 130 interrupted.
 
 import importlib
 import json
+import os
 import shlex
 import sys
 import textwrap
@@ -52,6 +53,9 @@ def main(
         if argv[0] not in plans:
             raise unknown("plan", argv[0], [*plans, *verbs])
         return _plan(argv[0], plans[argv[0]], folder, argv[1:])
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         print(f"error: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
         return 1 if isinstance(error, OSError) else 2

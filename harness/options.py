@@ -63,6 +63,8 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
             extra.append((f.name, kind, field(default=getattr(config, f.name))))
     flags = make_dataclass("Flags", extra, bases=(Options,), frozen=True)
     text = f"{plan.question}\n\nEstimate: {duration(plan.minutes)} on 2 cores. {plan.expect}"
+    varied = [f.name.replace("_", "-") for f in fields(config) if f.name not in shared]
+    text += f"\n\nWhat differs between the arms is no option: {', '.join(varied)}." * bool(varied)
     parsed = tyro.cli(
         flags,
         prog=f"python -m {folder} {name}",

@@ -28,6 +28,7 @@ COMPARISONS = (
     ("bibd-canonical", "iddl-canonical"),
     ("bibd", "narrow"),
     ("bibd", "narrow-slow"),
+    ("bibd-slow", "narrow-slow"),
     ("bibd-slow", "biregular-slow"),
     ("bibd", "full"),
 )
@@ -51,9 +52,14 @@ def accuracy(whole: Experiment, name: str, data: str, length: str) -> Interval |
     return interval(values.values()) if values else None
 
 
+def by_layer(config: Config, seed: int = 0) -> list[dict[str, float]]:
+    """The three numbers of each hidden layer."""
+    return [_measure(c) for c in certificates(config, seed)]
+
+
 def measures(config: Config, seed: int = 0) -> dict[str, float]:
     """The three numbers of a config's net."""
-    found = [_measure(c) for c in certificates(config, seed)]
+    found = by_layer(config, seed)
     return {name: fmean(layer[name] for layer in found) for name in PREDICTORS}
 
 

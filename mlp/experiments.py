@@ -73,6 +73,9 @@ class Config:
         for name in ("pad", "validation", "patience", "cooldown"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.cooldown > self.epochs:
+            got = f"got {self.cooldown} of {self.epochs}"
+            raise ValueError(f"cooldown must not be longer than the training, {got} epochs")
         if self.patience and not self.validation:
             raise ValueError("patience needs a validation set; set validation, for example to 5000")
         if not self.hidden or min(self.hidden) < 1:

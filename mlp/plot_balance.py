@@ -5,7 +5,7 @@ predictors   accuracy of each pattern against the three numbers of mlp.balance
 density      accuracy against connections, one line per pattern
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -49,11 +49,12 @@ def figures(whole: Experiment) -> list[Picture]:
     return [picture for drawer in drawers for picture in drawer(whole)]
 
 
-def note(whole: Experiment) -> str:
-    """What the numbers stand on."""
-    seeds = sorted({len(whole.final(arm, "test_accuracy")) for arm in whole.arms()})
+def note(whole: Experiment, names: Sequence[str] | None = None) -> str:
+    """What the numbers stand on; of the arms that start with these names, or of all."""
+    arms = [a for a in whole.arms() if names is None or a.rsplit("-", 2)[0] in names]
+    seeds = sorted({len(whole.final(arm, "test_accuracy")) for arm in arms})
     span = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-    return f"official test sets, trained on 55,000, {span} seeds, 95 % intervals"
+    return f"official test sets, trained on 55,000, {span} seeds"
 
 
 def effects(whole: Experiment) -> Iterator[Picture]:
@@ -78,8 +79,10 @@ def effects(whole: Experiment) -> Iterator[Picture]:
         axes[0].set_ylim(len(COMPARED) - 0.5, -0.5)
         words = f"test accuracy minus that of “{NAMES[REFERENCE]}”, points"
         fig.supxlabel(words, fontsize=11)
-        fig.suptitle(f"{note(whole)}, paired by seed", fontsize=9, x=0.01, ha="left")
-    yield "mlp_experiments_effects", fig, {"note": note(whole), "reference": REFERENCE, **data}
+        on = note(whole, [REFERENCE, *COMPARED])
+        words = "95 % intervals, paired by seed; diamonds: the interval excludes 0"
+        fig.suptitle(f"{on}, {words}", fontsize=9, x=0.01, ha="left")
+    yield "mlp_experiments_effects", fig, {"note": on, "reference": REFERENCE, **data}
 
 
 def _forest(ax: Any, found: dict[str, dict]) -> None:
@@ -126,8 +129,10 @@ def predictors(whole: Experiment) -> Iterator[Picture]:
                 ax.set_xscale("log")
         axes[0].set_ylabel("accuracy minus mean of the\nsix patterns, points")
         fig.legend(handles=_keys(list(points)), loc="outside lower center", ncols=5, fontsize=9)
-        fig.suptitle(note(whole), fontsize=9, x=0.01, ha="left")
-    data = {"note": note(whole), "points": points, "numbers": numbers}
+        on = note(whole, list(PATTERNS))
+        words = "means; half of a 95 % interval is 0.05 to 0.13 points"
+        fig.suptitle(f"{on}; {words}", fontsize=9, x=0.01, ha="left")
+    data = {"note": on, "points": points, "numbers": numbers}
     yield "mlp_experiments_predictors", fig, data
 
 
@@ -177,7 +182,7 @@ def density(whole: Experiment) -> Iterator[Picture]:
                 )
             ax.set(xscale="log", yscale="log", xlabel="connections", ylabel="test error, %")
             low, high = ax.get_ylim()
-            shown = [n for n in (1, 2, 3, 5, 10, 15, 20, 30, 50) if low <= n <= high]
+            shown = [n for n in (1, 2, 3, 5, 7, 10, 12, 15, 20, 30, 50) if low <= n <= high]
             ax.set_yticks(shown, list(map(str, shown)))
             ax.yaxis.set_minor_locator(NullLocator())
             ticks = max((line["connections"] for line in lines.values()), key=len, default=[])
@@ -186,7 +191,7 @@ def density(whole: Experiment) -> Iterator[Picture]:
             ax.set_title(IMAGE_NAMES[images], fontsize=10)
         handles, labels = fig.axes[0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
-        words = f"1024 → q² → q²+q → 10 for q = 8, 16, 32; 10 epochs; {note(whole)}"
+        words = f"1024 → q² → q²+q → 10 for q = 8, 16, 32; 10 epochs; {note(whole)}, 95 % intervals"
         fig.suptitle(words, fontsize=9, x=0.01, ha="left")
     yield "mlp_experiments_density", fig, {"note": note(whole), **data}
 

@@ -191,6 +191,10 @@ def test_repr_says_what_it_is():
     assert "pattern=grouped(64, 64) [irregular]" in repr(SparseLinear(64, 64, "block_diagonal"))
     assert "[irregular]" in repr(SparseLinear(64, 72, "iddl"))
     assert "[dense]" in repr(SparseLinear(8, 8, "dense"))
+    assert "(3.46%), unread inputs=513, bias" in repr(BibdLinear(784, 10))
+    assert SparseLinear(64, 72, "random", nonzeros=100).weight.numel() == 100
+    with pytest.raises(ValueError, match="pattern bibd has a count of its own"):
+        SparseLinear(64, 72, nonzeros=100)
 
 
 def test_from_dense():
@@ -299,7 +303,7 @@ def test_states_are_tensors_all_through():
 def test_designs_and_patterns_of_ones_own():
     layer = SparseLinear(9, 12, bibd.affine_plane(3))
     assert repr(layer).startswith("SparseLinear(9, 12, pattern=AG(2,3)(9, 12)")
-    with pytest.raises(ValueError, match="seed=3 would do nothing"):
+    with pytest.raises(ValueError, match="seed=3 and nonzeros=None would do nothing"):
         SparseLinear(9, 12, make_pattern("iddl", 9, 12), seed=3)
     import numpy as np
 

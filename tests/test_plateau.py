@@ -138,6 +138,8 @@ def test_training_samples_set_aside_and_borders():
         plain.validate(10_000)
     with pytest.raises(ValueError, match="patience needs a validation set"):
         replace(DIGITS, validation=0)
+    with pytest.raises(ValueError, match="cooldown must not be longer than the training, got 31"):
+        replace(DIGITS, cooldown=31)
     with pytest.raises(ValueError, match="cooldown must not be negative"):
         replace(DIGITS, cooldown=-1)
 

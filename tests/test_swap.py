@@ -86,6 +86,8 @@ def test_torchvision_models():
     assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
     text = str(report)
     assert "layer4.1.conv2" in text
+    head = nn.Sequential(nn.Linear(256, 10))
+    assert "[packing], 96 inputs unread" in str(sparsify(head))
     assert "iddl(512, 512)" in text
     assert "skipped" in text
     mobile = mobilenet_v2(num_classes=10)

@@ -147,6 +147,15 @@ def test_state_dicts_can_be_averaged_and_damage_is_named():
         many.load_state_dict(few.state_dict())
 
 
+def test_a_dense_checkpoint_is_pointed_to_its_ways():
+    for sparse, dense in (
+        (BibdLinear(64, 72), nn.Linear(64, 72)),
+        (SparseConv2d(9, 12, 3), nn.Conv2d(9, 12, 3)),
+    ):
+        with pytest.raises(RuntimeError, match=r"weight looks like a dense weight .*from_dense"):
+            sparse.load_state_dict(dense.state_dict())
+
+
 def test_patterns_are_copies_and_stay_frozen():
     indptr, indices = np.array([0, 2]), np.array([0, 3])
     pattern = bibd.Pattern("own", 4, 1, indptr, indices)
@@ -163,6 +172,9 @@ def test_patterns_are_copies_and_stay_frozen():
         (lambda: SparseLinear(8, 8, False), "for the bias say bias=False"),
         (lambda: SparseLinear(8, 8, np.ones((8, 8))), "a ndarray; expected a name.*from_mask"),
         (lambda: SparseLinear(8, 8, "grouped"), "did you mean 'block_diagonal'"),
+        (lambda: bibd.from_blocks(4, [[0.5, 1.9]]), "points are whole numbers"),
+        (lambda: bibd.from_blocks(4, []), "at least one block, got none"),
+        (lambda: bibd.from_blocks([[0, 1]], 4), "takes the number of points"),
         (lambda: bibd.from_mask(torch.ones(2, 2, 3, 3)), r"any\(\(2, 3\)\)"),
         (
             lambda: SparseLinear(8, 8, backend="bag").bfloat16()(X[:, :8].bfloat16()),
