@@ -10,13 +10,14 @@ Each pattern of a layer is judged by three numbers, for the net the mean of its 
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import product
 from statistics import fmean
 from typing import Any
 
 from bibd.certificate import Certificate, certify
 from harness.experiment import Experiment
 from harness.stats import Difference, Interval, interval, paired
-from mlp.experiments import PATTERNS, PLANS, Config
+from mlp.experiments import IMAGES, NARROW, PATTERNS, PLANS, Config
 
 SETTINGS = [(data, length) for length in ("short", "flat") for data in ("mnist", "fashion")]
 PREDICTORS = ("sigma2", "coverage", "imbalance")
@@ -148,8 +149,26 @@ def _points(i: Interval) -> str:
     return f"{100 * i.mean:+.2f} ± {100 * (i.high - i.mean):.2f}" + "*" * (i.low > 0 or i.high < 0)
 
 
+def at_densities(whole: Experiment) -> dict[tuple[int, str, str], Difference]:
+    """Plan density: bibd minus each other pattern, by q, images and pattern."""
+    found = {}
+    for q, data, name in product(NARROW, IMAGES, (*PATTERNS, "narrow")):
+        a, b = f"bibd-{q}-{data}", f"{name}-{q}-{data}"
+        values = whole.final(a, "test_accuracy"), whole.final(b, "test_accuracy")
+        difference = paired(a, b, *values)
+        if difference and name != "bibd":
+            found[q, data, name] = difference
+    return found
+
+
 def text(whole: Experiment) -> Iterator[str]:
     """The answer for a log."""
+    if whole.plan == "density":
+        yield "\ndifferences in points, paired by seed, with 95 % intervals (* excludes 0)"
+        for difference in at_densities(whole).values():
+            names = f"{difference.first} - {difference.second}"
+            yield f"{names:<44}{_points(difference.interval)} (n={difference.interval.n})"
+        return
     lines = verdicts(whole)
     yield "\ndifferences in points, paired by seed, with 95 % intervals (* excludes 0)"
     heads = [*(f"{data}, {length}" for data, length in SETTINGS), "all four"]

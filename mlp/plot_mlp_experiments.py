@@ -257,7 +257,7 @@ def table(whole: Experiment) -> Iterator[str]:
             mnist = next(r for r in whole.runs if r.arm == arm).config.get("data") == "mnist"
             old = f"{PUBLISHED[arm]:.4f}" if mnist and arm in PUBLISHED else "-"
             yield f"{arm:<{width}} {connections(whole, arm):>11,}  {ours:<28} {old}"
-    if whole.plan == "balance":
+    if whole.plan in ("balance", "density"):
         from mlp import balance
 
         yield from balance.text(whole)

@@ -147,7 +147,11 @@ def test_figures_of_both_plans(tmp_path):
         for seed in range(2):
             row = {"epoch": 9, "test_accuracy": 0.9 + seed / 100}
             runs.append(Run(name, seed, name, as_dict(config), [row], {"connections": connections}))
-    ((stem, fig, data),) = plot.figures(Experiment("mlp", "density", "", runs))
+    whole = Experiment("mlp", "density", "", runs)
+    lines = list(plot.table(whole))
+    assert len(lines) == 2 + 42 + 1 + 36
+    assert lines[-1].startswith("bibd-32-fashion - narrow-32-fashion")
+    ((stem, fig, data),) = plot.figures(whole)
     assert stem == "mlp_experiments_density"
     assert data["mnist"]["bibd"]["connections"] == [800, 1600, 3200]
     assert len(fig.axes) == 2
