@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from harness import figure
 from harness.experiment import Experiment
-from harness.stats import interval
+from harness.stats import Interval, interval
 from mlp import balance
 from mlp.experiments import IMAGES, NARROW, PATTERNS
 
@@ -106,10 +106,12 @@ def _forest(ax: Any, found: dict[str, dict]) -> None:
 def predictors(whole: Experiment) -> Iterator[Picture]:
     """Accuracy above the mean of the setting, so that four settings fit one panel."""
     points: dict[str, dict[str, float]] = {}
+    found: list[Interval] = []
     for images, length in balance.SETTINGS:
         means = {name: balance.accuracy(whole, name, images, length) for name in PATTERNS}
         known = {name: i.mean for name, i in means.items() if i}
         if len(known) == len(PATTERNS):
+            found += [i for i in means.values() if i]
             middle = fmean(known.values())
             points[f"{images} {length}"] = {k: 100 * (v - middle) for k, v in known.items()}
     if not points:
@@ -130,7 +132,9 @@ def predictors(whole: Experiment) -> Iterator[Picture]:
         axes[0].set_ylabel("accuracy minus mean of the\nsix patterns, points")
         fig.legend(handles=_keys(list(points)), loc="outside lower center", ncols=5, fontsize=9)
         on = note(whole, list(PATTERNS))
-        words = "means; half of a 95 % interval is 0.05 to 0.13 points"
+        halves = [100 * i.half for i in found if i.half is not None]
+        size = f"± {min(halves):.2f} to {max(halves):.2f} points" if halves else "from one seed"
+        words = f"means, 95 % intervals {size}"
         fig.suptitle(f"{on}; {words}", fontsize=9, x=0.01, ha="left")
     data = {"note": on, "points": points, "numbers": numbers}
     yield "mlp_experiments_predictors", fig, data
