@@ -26,8 +26,6 @@ INITS = ("true", "dense")
 class SparseLayer(Patterned):
     """Parameters, start, checkpoint and text of a layer that follows a pattern."""
 
-    flat: torch.Tensor
-
     def __init__(
         self, pattern: Pattern, window: tuple[int, ...], bias: bool, init: str, device, dtype
     ):
@@ -47,7 +45,7 @@ class SparseLayer(Patterned):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw the values anew."""
-        self._fill()
+        self.fill()
         fan_in, size = self.pattern.fan_in, prod(self.window)
         fans = np.repeat(fan_in, fan_in) * size if self.init == "true" else self.dense_fan()
         scale = torch.from_numpy(np.broadcast_to(np.sqrt(2.0 / fans), len(self.weight)).copy())
@@ -56,37 +54,13 @@ class SparseLayer(Patterned):
             bound = torch.from_numpy(np.maximum(fan_in * size, 1) ** -0.5)
             self.bias.uniform_(-1, 1).mul_(bound.to(self.bias))
 
-    def _fill(self) -> None:
-        """Make the index table, beside the values."""
-        self.flat = torch.from_numpy(self.pattern.flat).to(self.weight.device)
-        self._table = self.flat, self.flat._version
-
-    def _apply(self, fn, recurse=True):
-        """Where a module is moved, cast or emptied, its table is made anew."""
-        super()._apply(fn, recurse)
-        self._fill()
-        return self
-
-    def places(self) -> torch.Tensor:
-        """The index table; made anew where somebody has written over it.
-
-        (An average of models with use_buffers=True does, and values that come to a meta layer by
-        assignment leave it behind. A table that a caller brings along, as torch.func does for a
-        stack of layers, is taken as it is.)
-        """
-        if not torch.compiler.is_compiling() and self.flat is self._table[0] and self._is_stale():
-            self._fill()
-        return self.flat
+    def make_table(self) -> torch.Tensor:
+        """Where each connection stands."""
+        return torch.from_numpy(self.pattern.flat)
 
     def dense_fan(self) -> int:
         """The fan by which the IDDL study started this kind of layer."""
         raise NotImplementedError
-
-    def _is_stale(self) -> bool:
-        table, version = self._table
-        if not isinstance(self.weight, torch.Tensor):
-            return False  # torch.fx follows with a stand-in
-        return table._version != version or table.device != self.weight.device
 
     def to_dense(self) -> torch.Tensor:
         """The full weight; gradients flow back to the values."""

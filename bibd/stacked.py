@@ -26,8 +26,6 @@ class StackedSparseLinear(Patterned):
     Their patterns may differ, their number of connections may not.
     """
 
-    flat: torch.Tensor
-
     def __init__(self, layers: "Sequence[SparseLinear]"):
         super().__init__()
         _check_equal(layers)
@@ -37,14 +35,12 @@ class StackedSparseLinear(Patterned):
         self.weight = nn.Parameter(torch.stack([m.weight.detach() for m in layers]))
         biases = [m.bias.detach() for m in layers if m.bias is not None]
         self.bias = nn.Parameter(torch.stack(biases).unsqueeze(2)) if biases else None
-        self.register_buffer("flat", torch.stack([m.places() for m in layers]), persistent=False)
+        self.register_buffer("flat", None, persistent=False)
+        self.fill()
 
-    def _apply(self, fn, recurse=True):
-        """Where a module is moved, cast or emptied, its table is made anew."""
-        super()._apply(fn, recurse)
-        tables = [torch.from_numpy(p.flat) for p in self.tables]
-        self.flat = torch.stack(tables).to(self.weight.device)
-        return self
+    def make_table(self) -> torch.Tensor:
+        """Where each connection stands in the weight of its member."""
+        return torch.stack([torch.from_numpy(p.flat) for p in self.tables])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
@@ -52,7 +48,7 @@ class StackedSparseLinear(Patterned):
         if kernels.choose(self.backend, x, self.weight.numel(), possible) == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
         members = (len(self.weight),)
-        weight = kernels.dense_weight(self.weight, self.flat, self.shape, members)
+        weight = kernels.dense_weight(self.weight, self.places(), self.shape, members)
         # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
         if self.bias is None:
             return torch.bmm(weight, x.mT).mT

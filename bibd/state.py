@@ -1,4 +1,4 @@
-"""What a checkpoint says of its pattern, so that values never go to other connections."""
+"""Values stay with their connections: in checkpoints, on other devices, under averages."""
 
 from typing import Any
 
@@ -9,9 +9,46 @@ from bibd.pattern import Pattern
 
 
 class Patterned(nn.Module):
-    """A module whose values belong to `self.pattern`; its checkpoint says so."""
+    """A module whose values belong to `self.pattern`; its checkpoint says so.
+
+    `flat` is the index table, a buffer beside `weight`.
+    """
 
     pattern: Pattern
+    flat: torch.Tensor
+    weight: nn.Parameter
+
+    def make_table(self) -> torch.Tensor:
+        """The index table, on the CPU."""
+        raise NotImplementedError
+
+    def fill(self) -> None:
+        """Put the index table beside the values."""
+        self.flat = self.make_table().to(self.weight.device)
+        self._table = self.flat, self.flat._version
+
+    def _apply(self, fn, recurse=True):
+        """Where a module is moved, cast or emptied, its table is made anew."""
+        super()._apply(fn, recurse)
+        self.fill()
+        return self
+
+    def places(self) -> torch.Tensor:
+        """The index table; made anew where somebody has written over it.
+
+        (An average of models with use_buffers=True does, and values that come to a meta layer by
+        assignment leave it behind. A table that a caller brings along, as torch.func does for a
+        stack of layers, is taken as it is.)
+        """
+        if not torch.compiler.is_compiling() and self.flat is self._table[0] and self._is_stale():
+            self.fill()
+        return self.flat
+
+    def _is_stale(self) -> bool:
+        table, version = self._table
+        if not isinstance(self.weight, torch.Tensor):
+            return False  # torch.fx follows with a stand-in
+        return table._version != version or table.device != self.weight.device
 
     def get_extra_state(self) -> torch.Tensor:
         """SHA-256 and name of the pattern, as bytes: tensors go through every way of saving."""

@@ -27,6 +27,17 @@ def test_an_average_of_models_does_not_move_connections(decay):
     torch.testing.assert_close(layer(X), average(X))
 
 
+def test_an_average_of_stacks_does_not_either():
+    stack = made(1, 2)
+    average = AveragedModel(stack, avg_fn=get_ema_avg_fn(0.9), use_buffers=True)
+    for _ in range(10):
+        average.update_parameters(stack)
+    x = torch.randn(2, 5, 16)
+    torch.testing.assert_close(average(x), stack(x))
+    stack.flat.zero_()
+    torch.testing.assert_close(average(x), stack(x))
+
+
 def test_values_alone_are_enough_for_a_meta_layer():
     layer = BibdLinear(64, 72)
     values = {k: v for k, v in layer.state_dict().items() if "extra" not in k}
