@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from bibd import kernels
 from bibd.design import Design
 from bibd.layer import SparseLayer, one_of, resolve
 from bibd.pattern import Pattern, without_dead
@@ -22,6 +23,7 @@ from bibd.stacked import LoopedSparseConv2d
 
 Size = int | tuple[int, int]
 MODES = ("zeros", "reflect", "replicate", "circular")
+BACKENDS = ("auto", "dense", "native")
 
 
 class SparseConv2d(SparseLayer):
@@ -45,6 +47,8 @@ class SparseConv2d(SparseLayer):
         device: Where parameters are made.
         dtype: Of the parameters.
         nonzeros: How many connections between channels, without groups; see SparseLinear.
+        backend: "auto", "dense" or "native" (square windows of 1 or 3 with stride 1 or 2 and
+            without dilation; others are dense); see bibd.kernels.
     """
 
     def __init__(
@@ -65,16 +69,24 @@ class SparseConv2d(SparseLayer):
         device=None,
         dtype=None,
         nonzeros: int | None = None,
+        backend: str = "auto",
     ):
+        one_of("backend", backend, BACKENDS)
         kernel = _pair("kernel_size", kernel_size, 1)
         self.padding_mode = one_of("padding_mode", padding_mode, MODES)
         table = resolve(pattern, in_channels, out_channels, seed, nonzeros, groups)
         if isinstance(pattern, str):
             table = without_dead(table)
         super().__init__(table, kernel, bias, init, device, dtype)
+        self.backend = backend
         self.stride = _pair("stride", stride, 1)
         self.dilation = _pair("dilation", dilation, 1)
         self.padding = _padding(padding, self.stride)
+        # What the native kernels can do, and the padding that they get.
+        self.plain = kernel in ((1, 1), (3, 3)) and self.stride in ((1, 1), (2, 2))
+        self.plain = self.plain and self.dilation == (1, 1)
+        left, _, top, _ = self._sides()
+        self._padded = (top, left) if self.padding_mode == "zeros" else (0, 0)
 
     @staticmethod
     def sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
@@ -112,8 +124,43 @@ class SparseConv2d(SparseLayer):
         padding = self.padding
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._sides(), mode=self.padding_mode), 0
+        geometry = self._geometry(x)
+        if geometry and self.path(x) == "native":
+            table = kernels.table(self.pattern)
+            batch = x if x.ndim == 4 else x.unsqueeze(0)
+            rest = geometry[1], list(geometry[2:4])
+            y = kernels.native_conv(batch, self.weight, self.bias, table, *rest)
+            return y if x.ndim == 4 else y.squeeze(0)
         weight = self.to_dense()
         return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+    def path(self, x: torch.Tensor) -> str:
+        """How this input would be convolved: dense or native."""
+        backend, geometry = kernels.wanted(self.backend, BACKENDS), self._geometry(x)
+        if not geometry or (backend == "auto" and not self.own_table()):
+            return "dense"
+        p = self.pattern
+        sizes = self.in_channels, p.out_features, p.nonzeros, 1
+        return kernels.choose(backend, (x, self.weight), sizes, geometry, self._trials(geometry))
+
+    def _trials(self, geometry: tuple[int, ...]):
+        def make(batch: int, dtype: torch.dtype, train: bool):
+            table, bias = kernels.table(self.pattern), self.bias is not None
+            trials = kernels.conv_trials(self.pattern, table, self.places(), geometry, bias)
+            return trials(batch, dtype, train)
+
+        return make
+
+    def _geometry(self, x: torch.Tensor) -> tuple[int, ...]:
+        """Window, stride, rows and columns of padding, height, width; empty if not for `native`."""
+        if not isinstance(x, torch.Tensor) or not self.plain or x.ndim not in (3, 4):
+            return ()
+        height, width = x.shape[-2:]
+        top, left = self._padded
+        small = height + 2 * top < self.window[0] or width + 2 * left < self.window[0]
+        if small or x.shape[-3] != self.in_channels:
+            return ()  # for the dense path to refuse
+        return self.window[0], self.stride[0], top, left, height, width
 
     def _sides(self) -> list[int]:
         """Left, right, top, bottom: as F.pad counts, last axis first."""

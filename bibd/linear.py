@@ -1,6 +1,5 @@
 """Linear layers that hold only the connections their pattern has."""
 
-from math import prod
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ class SparseLinear(SparseLayer):
             one draw from torch's generator, so that layers differ and torch.manual_seed governs.
         init: Kaiming normal; "true" uses the connections an output really has, "dense" (the IDDL
             study) the width of the input, which starts signals sqrt(fan_in / in) too small.
-        backend: "auto", "dense" or "bag"; see bibd.kernels.
+        backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
         device: Where parameters are made.
         dtype: Of the parameters.
         nonzeros: How many connections, for random patterns and block_diagonal; None: as `iddl`.
@@ -73,10 +72,26 @@ class SparseLinear(SparseLayer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (..., in_features) to (..., out_features)."""
-        path = kernels.choose(self.backend, x, self.pattern.nonzeros, prod(self.shape))
+        path = self.path(x)
+        if path == "native":
+            return kernels.native_linear(x, self.weight, self.bias, kernels.table(self.pattern))
         if path == "bag":
             return kernels.bag_linear(x, self.weight, self.bias, self.pattern)
         return kernels.dense_linear(x, self.weight, self.bias, self.places(), self.shape)
+
+    def path(self, x: torch.Tensor) -> str:
+        """How this input would be multiplied: dense, bag or native."""
+        backend = kernels.wanted(self.backend)
+        if backend == "auto" and not self.own_table():
+            return "dense"
+        p = self.pattern
+        sizes = p.in_features, p.out_features, p.nonzeros, 1
+        return kernels.choose(backend, (x, self.weight), sizes, (), self._trials)
+
+    def _trials(self, batch: int, dtype: torch.dtype, train: bool):
+        table, bias = kernels.table(self.pattern), self.bias is not None
+        make = kernels.linear_trials(self.pattern, table, self.places(), bias)
+        return make(batch, dtype, train)
 
     @classmethod
     def stack(cls, layers: "list[SparseLinear]") -> nn.Module:

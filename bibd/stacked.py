@@ -44,15 +44,31 @@ class StackedSparseLinear(Patterned):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
-        possible = len(self.weight) * self.shape[0] * self.shape[1]
-        if kernels.choose(self.backend, x, self.weight.numel(), possible) == "bag":
+        path = self.path(x)
+        if path == "native":
+            return kernels.native_linear(x, self.weight, self.bias, self.table, len(self.weight))
+        if path == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
-        members = (len(self.weight),)
-        weight = kernels.dense_weight(self.weight, self.places(), self.shape, members)
-        # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
-        if self.bias is None:
-            return torch.bmm(weight, x.mT).mT
-        return torch.baddbmm(self.bias, weight, x.mT).mT
+        return kernels.dense_stacked(x, self.weight, self.bias, self.places(), self.shape)
+
+    @property
+    def table(self) -> kernels.Table:
+        """The connections of all members; one for all if they share a pattern."""
+        return kernels.stacked(self.pattern, self.tables)
+
+    def path(self, x: torch.Tensor) -> str:
+        """How this input would be multiplied: dense, bag or native."""
+        backend = kernels.wanted(self.backend)
+        if backend == "auto" and not self.own_table():
+            return "dense"
+        members, nonzeros = self.weight.shape
+        sizes = self.shape[1], self.shape[0], nonzeros, members
+        return kernels.choose(backend, (x, self.weight), sizes, (), self._trials)
+
+    def _trials(self, batch: int, dtype: torch.dtype, train: bool):
+        flat, bias = self.places(), self.bias is not None
+        make = kernels.stack_trials(self.pattern, self.table, flat, self.shape, bias)
+        return make(batch, dtype, train)
 
 
 def _check_equal(layers: "Sequence[SparseLinear]") -> None:

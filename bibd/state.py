@@ -44,6 +44,10 @@ class Patterned(nn.Module):
             self.fill()
         return self.flat
 
+    def own_table(self) -> bool:
+        """Whether the index table is this module's own, and not one that a caller brings along."""
+        return torch.compiler.is_compiling() or self.flat is self._table[0]
+
     def _is_stale(self) -> bool:
         table, version = self._table
         if not isinstance(self.weight, torch.Tensor):

@@ -1,46 +1,125 @@
 """Ways to multiply by a sparse weight: one file each, and here the choice between them.
 
-dense   scatter the values into a full weight, then F.linear. Every torch transform works.
-bag     read only the connections: embedding_bag forward, sampled_addmm backward. CPU.
-auto    bag where it is the faster of the two by a wide margin (measured on two x86 cores, from
-        about 256k possible connections on: 784x784 5x to 30x, 4096x4096 30x to 100x) and only
-        in plain eager mode; dense under torch.func, torch.compile, autocast and on devices.
+dense    scatter the values into a full weight, then F.linear or F.conv2d. Everything works.
+bag      read only the connections: embedding_bag forward, sampled_addmm backward. Linear, CPU.
+native   the library in native.cpp, compiled at first use. CPU.
+auto     on a CPU the fastest of the three, as measured here (bibd.kernels.tune); dense elsewhere
+         and where a program is written down (export, jit.trace, fx).
+
+`backend=` of a layer names one; $IDDL_BACKEND names one for the layers that say "auto".
 """
 
+import os
+from collections.abc import Callable, Sequence
+
 import torch
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-from bibd.kernels.bag import bag_linear, bag_stacked, in_transform
+from bibd.kernels import build, modes, native, tune
+from bibd.kernels.bag import bag_linear, bag_stacked
+from bibd.kernels.conv_ops import native_conv
 from bibd.kernels.dense import dense_linear, dense_weight
+from bibd.kernels.ops import native_linear
+from bibd.kernels.table import Table, stacked, table
+from bibd.kernels.trials import conv_trials, dense_stacked, linear_trials, stack_trials
 
-__all__ = ["BACKENDS", "bag_linear", "bag_stacked", "choose", "dense_linear", "dense_weight"]
+__all__ = [
+    "BACKENDS",
+    "Table",
+    "bag_linear",
+    "bag_stacked",
+    "choose",
+    "conv_trials",
+    "dense_linear",
+    "dense_stacked",
+    "dense_weight",
+    "linear_trials",
+    "native_conv",
+    "native_linear",
+    "stack_trials",
+    "stacked",
+    "table",
+    "wanted",
+]
 
-BACKENDS = ("auto", "dense", "bag")
-BAG_FROM = 1 << 18  # possible connections (in * out, times members of a stack)
-BAG_SHARE = 8  # at least so many possible connections for each one that is there
+BACKENDS = ("auto", "dense", "bag", "native")
+TINY = 1 << 15  # possible connections (times members of a stack) below which dense is taken at once
+SHARE = 8  # where nothing can be measured: native if so many connections are possible for each
 
 
-def choose(backend: str, x: torch.Tensor, nonzeros: int, possible: int) -> str:
-    """The backend for this call: `backend` itself unless it is "auto" or the batch is empty."""
-    if not isinstance(x, torch.Tensor) or x.numel() == 0:
-        return "dense"  # a stand-in that follows the code; the table operators refuse no samples
+def wanted(backend: str, possible: Sequence[str] = BACKENDS) -> str:
+    """The backend of a layer, or of $IDDL_BACKEND if the layer leaves it open.
+
+    Raises:
+        ValueError: no such backend.
+    """
     if backend != "auto":
         return backend
-    if possible < BAG_FROM or nonzeros * BAG_SHARE > possible:
-        return "dense"
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # pyright: ignore
-        return "dense"
-    return "bag" if _plain(x) else "dense"
+    asked = os.environ.get("IDDL_BACKEND", "auto")
+    if asked not in BACKENDS:
+        raise ValueError(f"IDDL_BACKEND must be one of {', '.join(BACKENDS)}, got {asked!r}")
+    return asked if asked in possible else "auto"
 
 
-def _plain(x: torch.Tensor) -> bool:
-    """True for an ordinary CPU float tensor outside autocast, torch.func and dispatch modes."""
-    return (
-        type(x) in (torch.Tensor, torch.nn.Parameter)
-        and x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.float64)
-        and not torch.is_autocast_enabled("cpu")
-        and x.layout == torch.strided
-        and not in_transform()
-        and not is_in_torch_dispatch_mode()
+def choose(
+    backend: str,
+    tensors: tuple[torch.Tensor, torch.Tensor],
+    sizes: tuple[int, int, int, int],
+    geometry: tuple[int, ...],
+    candidates: Callable[[int, torch.dtype, bool], tune.Candidates],
+) -> str:
+    """The path of one call.
+
+    Args:
+        backend: What the layer, or the environment, asks for.
+        tensors: Input and values.
+        sizes: Inputs, outputs, connections, members.
+        geometry: Of a convolution.
+        candidates: From batch, dtype and whether gradients are needed, the paths to be timed.
+    """
+    x, values = tensors
+    if not isinstance(x, torch.Tensor) or x.numel() == 0:
+        return "dense"  # a stand-in that follows the code; kernels refuse no samples
+    if backend == "native" and values.device.type not in ("cpu", "meta"):
+        raise ValueError(
+            f"backend 'native' is for the CPU and this layer is on {values.device}: use 'auto'"
+        )
+    if backend != "auto":
+        return backend
+    inputs, outputs, nonzeros, members = sizes
+    possible = inputs * outputs * members
+    if possible * _pixels(geometry) < TINY or values.device.type != "cpu" or modes.tracing():
+        return "dense"
+    compiling = torch.compiler.is_compiling()
+    if compiling or not native.plain(x, values) or modes.watched():
+        return "native" if _likely(x, values, nonzeros * members * SHARE <= possible) else "dense"
+    train = torch.is_grad_enabled() and (x.requires_grad or values.requires_grad)
+    batch = tune.bucket(max(1, x.numel() // (inputs * members * _pixels(geometry))))
+    kind = "conv" if geometry else "linear"
+    call = tune.Call(
+        kind, inputs, outputs, nonzeros, members, geometry, batch, native.threads(), x.dtype, train
     )
+    return tune.choice(call, lambda: candidates(1 << batch, x.dtype, train))
+
+
+def _pixels(geometry: tuple[int, ...]) -> int:
+    return geometry[-1] * geometry[-2] if geometry else 1
+
+
+def _likely(x: torch.Tensor, values: torch.Tensor, sparse: bool) -> bool:
+    """Whether native is the better guess where it works but nothing can be measured."""
+    if not sparse or x.device.type != "cpu" or modes.forward_mode():
+        return False
+    dtypes = x.dtype, values.dtype
+    if torch.is_autocast_enabled("cpu"):
+        return torch.get_autocast_dtype("cpu") in native.TYPES and available()
+    return dtypes[0] == dtypes[1] and dtypes[0] in native.TYPES and available()
+
+
+def available() -> bool:
+    """Whether there is a native library (it is built now if need be)."""
+    return _library() is not None
+
+
+@torch.compiler.assume_constant_result
+def _library():
+    return build.library()

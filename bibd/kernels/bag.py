@@ -16,22 +16,9 @@ from weakref import WeakKeyDictionary
 import torch
 import torch.nn.functional as F
 
+from bibd.kernels import modes
 from bibd.kernels.dense import dense_weight
 from bibd.pattern import Pattern
-
-
-def in_transform() -> bool:
-    """True inside torch.func transforms and forward-mode AD."""
-    # Private, and the only way to ask; where a name is missing, take the path that always works.
-    functorch = getattr(torch._C, "_functorch", None)
-    level = getattr(functorch, "maybe_current_level", None)
-    forward = getattr(torch.autograd.forward_ad, "_current_level", 0)
-    return level is None or level() is not None or forward >= 0
-
-
-def _batched(x: torch.Tensor) -> bool:
-    """True for the many gradients at a time of autograd.grad(is_grads_batched=True)."""
-    return "Batched" in str(torch._C._dispatch_keys(x))
 
 
 class Table(NamedTuple):
@@ -95,7 +82,7 @@ class _Bag(torch.autograd.Function):
     def backward(ctx, *grads):
         grad, (x, values), t = grads[0], ctx.saved_tensors, ctx.table
         # A second derivative, or many gradients at a time: answer in terms that can be transformed.
-        if torch.is_grad_enabled() or _batched(grad) or in_transform():
+        if torch.is_grad_enabled() or modes.batched(grad) or modes.in_transform():
             weight = dense_weight(values, t.flat, t.shape)
             return weight.t() @ grad, (grad @ x.t()).reshape(-1)[t.flat], None
         grad = grad.contiguous()

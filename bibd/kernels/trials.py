@@ -1,0 +1,119 @@
+"""The calls that bibd.kernels.tune times: each path of a layer on numbers of its own."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from bibd.kernels import build
+from bibd.kernels.bag import bag_linear, bag_stacked
+from bibd.kernels.conv_ops import native_conv
+from bibd.kernels.dense import dense_linear, dense_weight
+from bibd.kernels.ops import native_linear
+from bibd.kernels.table import Table
+from bibd.pattern import Pattern
+
+
+def numbers(*sizes: tuple[int, ...] | None, dtype: torch.dtype, train: bool) -> list[Any]:
+    """Tensors of random values; not from the generator that the user's own numbers come from."""
+    generator = torch.Generator("cpu").manual_seed(0)
+    made: list[Any] = []
+    with torch.inference_mode(False):
+        for size in sizes:
+            t = None if size is None else torch.randn(size, generator=generator).to(dtype)
+            made.append(t if t is None else t.requires_grad_(train))
+    return made
+
+
+def trial(path: Callable[..., torch.Tensor], tensors: list[Any], train: bool) -> Callable[[], Any]:
+    """One call of a path, with its backward pass if there is training."""
+    leaves = [t for t in tensors if t is not None]
+
+    def run():
+        with torch.inference_mode(False), torch.set_grad_enabled(train):
+            y = path(*tensors)
+            return torch.autograd.grad(y, leaves, y.detach()) if train else y
+
+    return run
+
+
+def linear_trials(
+    pattern: Pattern, table: Table, flat: torch.Tensor, bias: bool
+) -> Callable[[int, torch.dtype, bool], dict[str, Callable[[], Any]]]:
+    """The paths of SparseLinear."""
+    shape = pattern.out_features, pattern.in_features
+
+    def make(batch: int, dtype: torch.dtype, train: bool):
+        sizes = (batch, shape[1]), (pattern.nonzeros,), shape[:1] if bias else None
+        tensors = numbers(*sizes, dtype=dtype, train=train)
+        paths = {
+            "native": lambda x, v, b: native_linear(x, v, b, table),
+            "bag": lambda x, v, b: bag_linear(x, v, b, pattern),
+            "dense": lambda x, v, b: dense_linear(x, v, b, flat, shape),
+        }
+        return trials(paths, tensors, dtype, train)
+
+    return make
+
+
+def stack_trials(
+    pattern: Pattern, table: Table, flat: torch.Tensor, shape: tuple[int, int], bias: bool
+) -> Callable[[int, torch.dtype, bool], dict[str, Callable[[], Any]]]:
+    """The paths of StackedSparseLinear; `pattern` is the one of all members side by side."""
+    members = len(flat)
+
+    def make(batch: int, dtype: torch.dtype, train: bool):
+        sizes = (members, batch, shape[1]), flat.shape, (members, shape[0], 1) if bias else None
+        tensors = numbers(*sizes, dtype=dtype, train=train)
+        paths = {
+            "native": lambda x, v, b: native_linear(x, v, b, table, members),
+            "bag": lambda x, v, b: bag_stacked(x, v, b, pattern),
+            "dense": lambda x, v, b: dense_stacked(x, v, b, flat, shape),
+        }
+        return trials(paths, tensors, dtype, train)
+
+    return make
+
+
+def dense_stacked(x, values, bias, flat, shape) -> torch.Tensor:
+    """(members, batch, in) to (members, batch, out) in one dense product."""
+    weight = dense_weight(values, flat, shape, (len(values),))
+    # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
+    if bias is None:
+        return torch.bmm(weight, x.mT).mT
+    return torch.baddbmm(bias, weight, x.mT).mT
+
+
+def conv_trials(
+    pattern: Pattern, table: Table, flat: torch.Tensor, geometry: tuple[int, ...], bias: bool
+) -> Callable[[int, torch.dtype, bool], dict[str, Callable[[], Any]]]:
+    """The paths of SparseConv2d with a square window."""
+    window, stride, top, left, height, width = geometry
+    shape = pattern.out_features, pattern.in_features, window, window
+    inputs = pattern.in_features * pattern.groups
+
+    def make(batch: int, dtype: torch.dtype, train: bool):
+        sizes = (batch, inputs, height, width), (pattern.nonzeros, window, window)
+        tensors = numbers(*sizes, shape[:1] if bias else None, dtype=dtype, train=train)
+        padding = [top, left]
+
+        def dense(x, v, b):
+            weight = dense_weight(v, flat, shape)
+            return F.conv2d(x, weight, b, stride, padding, 1, pattern.groups)
+
+        paths = {
+            "native": lambda x, v, b: native_conv(x, v, b, table, stride, padding),
+            "dense": dense,
+        }
+        return trials(paths, tensors, dtype, train)
+
+    return make
+
+
+def trials(paths: dict[str, Any], tensors: list[Any], dtype: torch.dtype, train: bool):
+    """Those of the paths that can run here."""
+    left_out = set() if build.library() else {"native"}
+    if dtype not in (torch.float32, torch.float64):
+        left_out.add("bag")
+    return {k: trial(path, tensors, train) for k, path in paths.items() if k not in left_out}
