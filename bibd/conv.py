@@ -125,19 +125,23 @@ class SparseConv2d(SparseLayer):
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._sides(), mode=self.padding_mode), 0
         geometry = self._geometry(x)
-        if geometry and self.path(x) == "native":
-            table = kernels.table(self.pattern)
-            batch = x if x.ndim == 4 else x.unsqueeze(0)
-            rest = geometry[1], list(geometry[2:4])
-            y = kernels.native_conv(batch, self.weight, self.bias, table, *rest)
+        if geometry and self.route(x) == "native":
+            y = self._native(x if x.ndim == 4 else x.unsqueeze(0), geometry)
             return y if x.ndim == 4 else y.squeeze(0)
         weight = self.to_dense()
         return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
+    def _native(self, x: torch.Tensor, geometry: tuple[int, ...]) -> torch.Tensor:
+        held, how = self.held(), (geometry[1], list(geometry[2:4]))
+        if kernels.eager(x, *held):
+            return kernels.native_conv(x, *held, kernels.table(self.pattern), *how)
+        sizes = self.in_channels, self.out_channels, self.groups
+        return kernels.traced_conv(x, *held, self.places().unsqueeze(0), sizes, *how)
+
     def path(self, x: torch.Tensor) -> str:
         """How this input would be convolved: dense or native."""
         backend, geometry = kernels.wanted(self.backend, BACKENDS), self._geometry(x)
-        if not geometry or (backend == "auto" and not self.own_table()):
+        if not geometry:
             return "dense"
         p = self.pattern
         sizes = self.in_channels, p.out_features, p.nonzeros, 1

@@ -72,9 +72,13 @@ class SparseLinear(SparseLayer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (..., in_features) to (..., out_features)."""
-        path = self.path(x)
+        path = self.route(x)
         if path == "native":
-            return kernels.native_linear(x, self.weight, self.bias, kernels.table(self.pattern))
+            held = self.held()
+            if kernels.eager(x, *held):
+                return kernels.native_linear(x, *held, kernels.table(self.pattern))
+            flat = self.places().unsqueeze(0)
+            return kernels.traced_linear(x, *held, flat, self.in_features, self.out_features)
         if path == "bag":
             return kernels.bag_linear(x, self.weight, self.bias, self.pattern)
         return kernels.dense_linear(x, self.weight, self.bias, self.places(), self.shape)
@@ -82,8 +86,6 @@ class SparseLinear(SparseLayer):
     def path(self, x: torch.Tensor) -> str:
         """How this input would be multiplied: dense, bag or native."""
         backend = kernels.wanted(self.backend)
-        if backend == "auto" and not self.own_table():
-            return "dense"
         p = self.pattern
         sizes = p.in_features, p.out_features, p.nonzeros, 1
         return kernels.choose(backend, (x, self.weight), sizes, (), self._trials)

@@ -29,7 +29,8 @@ class StackedSparseLinear(Patterned):
     def __init__(self, layers: "Sequence[SparseLinear]"):
         super().__init__()
         _check_equal(layers)
-        self.shape, self.backend = layers[0].shape, layers[0].backend
+        self.shape = layers[0].out_features, layers[0].in_features
+        self.backend = layers[0].backend
         self.pattern = diagonal([m.pattern for m in layers])
         self.tables = [m.pattern for m in layers]
         self.weight = nn.Parameter(torch.stack([m.weight.detach() for m in layers]))
@@ -44,9 +45,13 @@ class StackedSparseLinear(Patterned):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
-        path = self.path(x)
+        path = self.route(x)
         if path == "native":
-            return kernels.native_linear(x, self.weight, self.bias, self.table, len(self.weight))
+            weight, bias = self.held()
+            if kernels.eager(x, weight, bias):
+                return kernels.native_linear(x, weight, bias, self.table, len(weight))
+            inputs = self.shape[1], self.shape[0]
+            return kernels.traced_linear(x, weight, bias, self.places(), *inputs)
         if path == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
         return kernels.dense_stacked(x, self.weight, self.bias, self.places(), self.shape)
@@ -59,8 +64,6 @@ class StackedSparseLinear(Patterned):
     def path(self, x: torch.Tensor) -> str:
         """How this input would be multiplied: dense, bag or native."""
         backend = kernels.wanted(self.backend)
-        if backend == "auto" and not self.own_table():
-            return "dense"
         members, nonzeros = self.weight.shape
         sizes = self.shape[1], self.shape[0], nonzeros, members
         return kernels.choose(backend, (x, self.weight), sizes, (), self._trials)

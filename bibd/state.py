@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bibd import kernels
 from bibd.pattern import Pattern
 
 
@@ -17,6 +18,7 @@ class Patterned(nn.Module):
     pattern: Pattern
     flat: torch.Tensor
     weight: nn.Parameter
+    bias: nn.Parameter | None
 
     def make_table(self) -> torch.Tensor:
         """The index table, on the CPU."""
@@ -26,6 +28,7 @@ class Patterned(nn.Module):
         """Put the index table beside the values."""
         self.flat = self.make_table().to(self.weight.device)
         self._table = self.flat, self.flat._version
+        self._routes: dict[tuple, str] = {}
 
     def _apply(self, fn, recurse=True):
         """Where a module is moved, cast or emptied, its table is made anew."""
@@ -44,9 +47,31 @@ class Patterned(nn.Module):
             self.fill()
         return self.flat
 
-    def own_table(self) -> bool:
-        """Whether the index table is this module's own, and not one that a caller brings along."""
-        return torch.compiler.is_compiling() or self.flat is self._table[0]
+    def held(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Weight and bias, without the detour of nn.Module's attributes where there is none."""
+        held = self._parameters
+        weight = held.get("weight")
+        bias = held["bias"] if "bias" in held else self.bias  # noqa: SIM401 (it may be absent)
+        return self.weight if weight is None else weight, bias
+
+    def path(self, x: torch.Tensor) -> str:
+        """How this input would be multiplied: dense, bag or native."""
+        raise NotImplementedError
+
+    def route(self, x: torch.Tensor) -> str:
+        """path(x), remembered for calls of this kind."""
+        if torch.compiler.is_compiling() or not isinstance(x, torch.Tensor):
+            return self.path(x)
+        grad = torch.is_grad_enabled()
+        kind = x.shape, x.dtype, grad, torch.get_num_threads(), self.backend
+        own = self._buffers["flat"] is self._table[0] and x.is_cpu and x.layout is torch.strided
+        found = self._routes.get(kind) if own else None
+        if found is None:
+            found = self.path(x)
+            # (These two cope by themselves with whatever watches a later call.)
+            if found != "bag" and kernels.unwatched(x, self.weight):
+                self._routes[kind] = found
+        return found
 
     def _is_stale(self) -> bool:
         table, version = self._table

@@ -1,9 +1,12 @@
 """Shared by all tests: where the checkout is, and how to run its commands as a user would."""
 
+import atexit
 import os
 import pickle
+import shutil
 import subprocess
 import sys
+import tempfile
 import types
 from pathlib import Path
 
@@ -11,6 +14,10 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+if "IDDL_CACHE" not in os.environ:  # the tests build and measure for themselves
+    os.environ["IDDL_CACHE"] = tempfile.mkdtemp(prefix="iddl-tests-")
+    atexit.register(shutil.rmtree, os.environ["IDDL_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

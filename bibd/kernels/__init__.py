@@ -16,9 +16,11 @@ import torch
 
 from bibd.kernels import build, modes, native, tune
 from bibd.kernels.bag import bag_linear, bag_stacked
+from bibd.kernels.conv_ops import differentiable as traced_conv
 from bibd.kernels.conv_ops import native_conv
 from bibd.kernels.dense import dense_linear, dense_weight
-from bibd.kernels.ops import native_linear
+from bibd.kernels.ops import differentiable as traced_linear
+from bibd.kernels.ops import eager, native_linear
 from bibd.kernels.table import Table, stacked, table
 from bibd.kernels.trials import conv_trials, dense_stacked, linear_trials, stack_trials
 
@@ -32,16 +34,21 @@ __all__ = [
     "dense_linear",
     "dense_stacked",
     "dense_weight",
+    "eager",
     "linear_trials",
     "native_conv",
     "native_linear",
     "stack_trials",
     "stacked",
     "table",
+    "traced_conv",
+    "traced_linear",
+    "unwatched",
     "wanted",
 ]
 
 BACKENDS = ("auto", "dense", "bag", "native")
+_asked: list[str] = []  # of the environment
 TINY = 1 << 15  # possible connections (times members of a stack) below which dense is taken at once
 SHARE = 8  # where nothing can be measured: native if so many connections are possible for each
 
@@ -54,10 +61,23 @@ def wanted(backend: str, possible: Sequence[str] = BACKENDS) -> str:
     """
     if backend != "auto":
         return backend
-    asked = os.environ.get("IDDL_BACKEND", "auto")
+    asked = environment()
     if asked not in BACKENDS:
         raise ValueError(f"IDDL_BACKEND must be one of {', '.join(BACKENDS)}, got {asked!r}")
     return asked if asked in possible else "auto"
+
+
+@torch.compiler.assume_constant_result
+def environment() -> str:
+    """$IDDL_BACKEND as it was when the first layer asked."""
+    if not _asked:
+        _asked.append(os.environ.get("IDDL_BACKEND", "auto"))
+    return _asked[0]
+
+
+def unwatched(x: torch.Tensor, values: torch.Tensor) -> bool:
+    """Whether this is a plain call, of the kind that is measured."""
+    return native.plain(x, values) and not modes.watched()
 
 
 def choose(
@@ -107,7 +127,8 @@ def _pixels(geometry: tuple[int, ...]) -> int:
 
 def _likely(x: torch.Tensor, values: torch.Tensor, sparse: bool) -> bool:
     """Whether native is the better guess where it works but nothing can be measured."""
-    if not sparse or x.device.type != "cpu" or modes.forward_mode():
+    ordinary = x.device.type == "cpu" and x.layout is torch.strided
+    if not sparse or not ordinary or modes.forward_mode():
         return False
     dtypes = x.dtype, values.dtype
     if torch.is_autocast_enabled("cpu"):
@@ -115,11 +136,7 @@ def _likely(x: torch.Tensor, values: torch.Tensor, sparse: bool) -> bool:
     return dtypes[0] == dtypes[1] and dtypes[0] in native.TYPES and available()
 
 
+@torch.compiler.assume_constant_result
 def available() -> bool:
     """Whether there is a native library (it is built now if need be)."""
-    return _library() is not None
-
-
-@torch.compiler.assume_constant_result
-def _library():
-    return build.library()
+    return build.library() is not None

@@ -25,15 +25,9 @@ import torch
 SOURCES = Path(__file__).parent
 COMPILERS = ("c++", "g++", "clang++")
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-ffp-contract=fast", "-w")
+WIDE = "-mprefer-vector-width=512"
 ISAS = {
-    "avx512": [
-        "-mavx512f",
-        "-mavx512bw",
-        "-mavx512vl",
-        "-mavx512dq",
-        "-mfma",
-        "-mprefer-vector-width=512",
-    ],
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma", WIDE],
     "avx2": ["-mavx2", "-mfma"],
     "baseline": [],
 }

@@ -107,44 +107,40 @@ INLINE vec<float> pick(const float* x, const i32* at, i64 n) {
 // One sample where the j-th inputs of 16 outputs lie within a window of 32 or 64, as in the planes
 // over a field: a permutation of registers takes the place of 16 loads.
 //
-//   base[block][j]       the window begins here        lane[block][j][16]   and 16 inputs are here
-static void sliced(const float* x, const float* w, const float* bias, const Rows& t, i64 first,
-                   i64 last, float* y) {
-    for (i64 block = first / 16; block * 16 < last; block++) {
-        i64 r = block * 16, n = std::min<i64>(16, t.rows - r);
-        i32 e[16], k[16];
-        for (i64 i = 0; i < 16; i++) {
-            e[i] = t.indptr[std::min(r + i, t.rows)];
-            k[i] = t.indptr[std::min(r + i + 1, t.rows)] - e[i];
-        }
-        __m512i fan = _mm512_loadu_si512(k);
-        __m512 a = _mm512_setzero_ps(), b = a;
-        for (i64 j0 = 0; j0 < t.steps; j0 += 16) {
-            vec<float> v[16];
-#pragma GCC unroll 16
-            for (int i = 0; i < 16; i++) {
-                i64 left = std::clamp<i64>(k[i] - j0, 0, 16);
-                v[i] = (vec<float>)_mm512_maskz_loadu_ps((1 << left) - 1, w + e[i] + j0);
-            }
-            transpose<float>(v);
-            for (i64 j = j0; j < std::min(j0 + 16, t.steps); j++) {
-                i64 step = block * t.steps + j;
-                const float* p = x + t.base[step];
-                __m512i at = _mm512_cvtepu8_epi32(_mm_loadu_si128((__m128i*)(t.lane + step * 16)));
-                __m512 u = _mm512_permutex2var_ps(_mm512_loadu_ps(p), at, _mm512_loadu_ps(p + 16));
-                if (t.window > 32) {
-                    __m512 z = _mm512_permutex2var_ps(_mm512_loadu_ps(p + 32), at,
-                                                      _mm512_loadu_ps(p + 48));
-                    u = _mm512_mask_mov_ps(u, _mm512_test_epi32_mask(at, _mm512_set1_epi32(32)), z);
-                }
-                __mmask16 there = _mm512_cmpgt_epi32_mask(fan, _mm512_set1_epi32((int)j));
-                if (j & 1) b = _mm512_mask3_fmadd_ps(u, (__m512)v[j - j0], b, there);
-                else a = _mm512_mask3_fmadd_ps(u, (__m512)v[j - j0], a, there);
-            }
-        }
-        vec<float> s = (vec<float>)_mm512_add_ps(a, b);
-        store(y + r, bias ? s + load(bias + r, n) : s, n);
+//   base[block][j]    the window begins here (-1: no)      lane[block][j][16]    the inputs in it
+static vec<float> sliced(const float* x, const float* w, const Rows& t, i64 block) {
+    i64 r = block * 16;
+    i32 e[16], k[16];
+    for (i64 i = 0; i < 16; i++) {
+        e[i] = t.indptr[std::min(r + i, t.rows)];
+        k[i] = t.indptr[std::min(r + i + 1, t.rows)] - e[i];
     }
+    __m512i fan = _mm512_loadu_si512(k);
+    __m512 a = _mm512_setzero_ps(), b = a;
+    for (i64 j0 = 0; j0 < t.steps; j0 += 16) {
+        vec<float> v[16];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++) {
+            i64 left = std::clamp<i64>(k[i] - j0, 0, 16);
+            v[i] = (vec<float>)_mm512_maskz_loadu_ps((1 << left) - 1, w + e[i] + j0);
+        }
+        transpose<float>(v);
+        for (i64 j = j0; j < std::min(j0 + 16, t.steps); j++) {
+            i64 step = block * t.steps + j;
+            const float* p = x + t.base[step];
+            __m512i at = _mm512_cvtepu8_epi32(_mm_loadu_si128((__m128i*)(t.lane + step * 16)));
+            __m512 u = _mm512_permutex2var_ps(_mm512_loadu_ps(p), at, _mm512_loadu_ps(p + 16));
+            if (t.window > 32) {
+                __m512 z =
+                    _mm512_permutex2var_ps(_mm512_loadu_ps(p + 32), at, _mm512_loadu_ps(p + 48));
+                u = _mm512_mask_mov_ps(u, _mm512_test_epi32_mask(at, _mm512_set1_epi32(32)), z);
+            }
+            __mmask16 there = _mm512_cmpgt_epi32_mask(fan, _mm512_set1_epi32((int)j));
+            if (j & 1) b = _mm512_mask3_fmadd_ps(u, (__m512)v[j - j0], b, there);
+            else a = _mm512_mask3_fmadd_ps(u, (__m512)v[j - j0], a, there);
+        }
+    }
+    return (vec<float>)_mm512_add_ps(a, b);
 }
 #endif
 
@@ -152,12 +148,16 @@ template <class T, class C = typename computed<T>::type>
 static void single(const T* x, const T* values, const T* bias, const Rows& t, i64 first, i64 last,
                    T* y) {
     constexpr i64 L = LANES<C>;
-#if defined(__AVX512F__)
-    if constexpr (sizeof(T) == 4)
-        if (t.base) return sliced(x, values, bias, t, first, last, y);
-#endif
     for (i64 r = first; r < last; r += L) {
         i64 n = std::min(L, last - r);
+#if defined(__AVX512F__)
+        if constexpr (sizeof(T) == 4)
+            if (t.base && t.base[r / 16 * t.steps] >= 0) {
+                vec<C> s = sliced(x, values, t, r / 16);
+                store(y + r, bias ? s + load(bias + r, n) : s, n);
+                continue;
+            }
+#endif
         vec<C> acc[L] = {};
         for (i64 i = 0; i < n; i++) {
             vec<C> s = {};

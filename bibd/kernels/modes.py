@@ -1,21 +1,29 @@
-"""What is going on around a call: whether torch transforms, traces or watches it."""
+"""What is going on around a call: whether torch transforms, traces or watches it.
+
+Some names are private, and the only way to ask; where one is missing, everything counts as watched,
+and the path is taken that always works.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+_functorch = getattr(torch._C, "_functorch", None)
+_level: Callable[[], Any] = getattr(_functorch, "maybe_current_level", lambda: 0)
+_trace: Callable[[], Any] = getattr(torch._C, "_get_tracing_state", torch.jit.is_tracing)
 
 
 def in_transform() -> bool:
     """True inside torch.func transforms and forward-mode AD."""
-    # Private, and the only way to ask; where a name is missing, take the path that always works.
-    functorch = getattr(torch._C, "_functorch", None)
-    level = getattr(functorch, "maybe_current_level", None)
-    forward = getattr(torch.autograd.forward_ad, "_current_level", 0)
-    return level is None or level() is not None or forward >= 0
+    return _level() is not None or forward_mode()
 
 
 def forward_mode() -> bool:
     """True inside forward-mode AD, for which the native kernels have no rule."""
-    return getattr(torch.autograd.forward_ad, "_current_level", 0) >= 0
+    return getattr(forward_ad, "_current_level", 0) >= 0
 
 
 def batched(x: torch.Tensor) -> bool:
@@ -26,14 +34,15 @@ def batched(x: torch.Tensor) -> bool:
 def tracing() -> bool:
     """True where a program is written down: jit.trace, export (fx brings stand-ins for tensors)."""
     exporting = getattr(torch.compiler, "is_exporting", lambda: False)
-    return torch.jit.is_tracing() or exporting()  # pyright: ignore
+    return bool(_trace()) or exporting()
 
 
 def watched() -> bool:
     """Whether an operator called now would be seen by anybody but the CPU."""
     return (
-        in_transform()
-        or is_in_torch_dispatch_mode()
+        _level() is not None
         or torch.is_autocast_enabled("cpu")
-        or torch.jit.is_tracing()  # pyright: ignore
+        or is_in_torch_dispatch_mode()
+        or forward_mode()
+        or bool(_trace())
     )

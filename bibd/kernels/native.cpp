@@ -32,23 +32,6 @@ static void conv(const T* x, const T* values, const T* bias, T* y, const Rows& t
     if (few) convolve_few(x, w, bias, y, t, p, few, window, threads);
 }
 
-// Whether a table can be trusted: every number in it is a place that is there.
-static bool sound(const Rows& t) {
-    auto within = [](const i32* p, i64 n, i64 size) {
-        bool bad = false;
-        for (i64 i = 0; i < n; i++) bad |= p[i] < 0 || p[i] >= size;
-        return !bad;
-    };
-    for (i64 m = 0; m < t.tables; m++) {
-        Rows own = t.of(m);
-        bool bad = own.indptr[0] != 0 || own.indptr[t.rows] != t.nonzeros;
-        for (i64 r = 0; r < t.rows; r++) bad |= own.indptr[r] > own.indptr[r + 1];
-        if (bad || !within(own.cols, t.nonzeros, t.inputs)) return false;
-        if (own.order && !within(own.order, t.nonzeros, t.nonzeros)) return false;
-    }
-    return true;
-}
-
 #define CALL(f, a, b, c, d, ...)                                                              \
     try {                                                                                     \
         if (type == 0)                                                                        \
@@ -62,7 +45,6 @@ static bool sound(const Rows& t) {
 extern "C" {
 const char* iddl_key() { return IDDL_KEY; }
 int iddl_width() { return WIDTH; }
-int iddl_sound(const Rows* t) { return sound(*t); }
 int iddl_linear(int type, const void* x, const void* w, const void* b, void* y, const Rows* t,
                 i64 members, i64 batch, i64 threads) {
     CALL(linear, x, w, b, y, *t, members, batch, threads)

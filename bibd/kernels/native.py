@@ -7,6 +7,7 @@ import ctypes
 import os
 from ctypes import c_int, c_int64, c_void_p
 from functools import cache
+from math import prod
 from typing import Any
 
 import torch
@@ -29,23 +30,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+SIZES = ("images", "in", "height", "width", "out", "oheight", "owidth")
+SIZES = *SIZES, "window", "stride", "top", "left"
+
+
 class Shape(ctypes.Structure):
     """Shape of conv.h."""
 
-    names = [
-        "images",
-        "in",
-        "height",
-        "width",
-        "out",
-        "oheight",
-        "owidth",
-        "window",
-        "stride",
-        "top",
-        "left",
-    ]
-    _fields_ = [(name, c_int64) for name in names]
+    _fields_ = tuple((name, c_int64) for name in SIZES)
 
 
 @cache
@@ -61,8 +53,7 @@ def _calls() -> tuple[Any, ...]:
     found.iddl_sampled.argtypes = [*tensors[:-1], *sizes]
     found.iddl_conv.argtypes = [*tensors, c_void_p, *sizes[:2]]
     found.iddl_conv_sampled.argtypes = [*tensors, c_int64]
-    found.iddl_sound.argtypes = [c_void_p]
-    names = "iddl_linear", "iddl_sampled", "iddl_conv", "iddl_conv_sampled", "iddl_sound"
+    names = "iddl_linear", "iddl_sampled", "iddl_conv", "iddl_conv_sampled"
     return tuple(getattr(found, name) for name in names)
 
 
@@ -71,50 +62,43 @@ def threads() -> int:
     return 1 if _forked else torch.get_num_threads()
 
 
-def plain(*tensors: torch.Tensor | None) -> bool:
-    """Whether all are ordinary tensors of one dtype that the library can read where they lie."""
-    dtype = None
-    for t in tensors:
-        if t is None:
-            continue
+def plain(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
+    """Whether these are ordinary CPU tensors of one dtype that the library knows."""
+    dtype = x.dtype
+    for t in (x, values) if bias is None else (x, values, bias):
         if type(t) is not torch.Tensor and type(t) is not torch.nn.Parameter:
             return False
-        if not t.is_cpu or t.layout is not torch.strided or t.dtype not in TYPES:
+        if t.dtype is not dtype or not t.is_cpu or t.layout is not torch.strided:
             return False
-        if dtype is not None and t.dtype is not dtype:
-            return False
-        dtype = t.dtype
-    return True
+    return dtype in TYPES
 
 
-def _read(
-    what: str,
-    t: torch.Tensor,
-    dtype: torch.dtype,
-    shape: tuple[int, ...],
-    size: int | None = None,
-    last: int | None = None,
-) -> torch.Tensor:
-    """The tensor in one piece, after the last checks before its address is handed on."""
-    if (
-        t.shape != shape
-        or (size is not None and t.numel() != size)
-        or (last is not None and shape[-1:] != (last,))
-        or t.dtype is not dtype
-        or not plain(t)
-    ):
-        wanted = shape if last is None else (*shape[:-1], last)
-        raise ValueError(
-            f"expected {what} {dtype} of shape {tuple(wanted)} on the CPU, got {t.dtype} of shape "
-            f"{tuple(t.shape)} on {t.device} ({t.layout}); native kernels take "
-            f"{', '.join(str(k).removeprefix('torch.') for k in TYPES)}"
-        )
+def _read(what: str, t: torch.Tensor, size: int) -> torch.Tensor:
+    """A plain tensor in one piece, after the last checks before its address is handed on."""
+    if t.numel() != size:
+        raise ValueError(f"expected {what} of {size} values, got shape {tuple(t.shape)}")
     if t.is_neg():
         t = t.resolve_neg()
-    t = t.contiguous()
-    if t.numel() and not t.data_ptr():
-        raise ValueError(f"{what} has no memory behind it (shape {tuple(shape)})")
+    if not t.is_contiguous():
+        t = t.contiguous()
+    if not t.data_ptr() and size:
+        raise ValueError(f"{what} has no memory behind it (shape {tuple(t.shape)})")
     return t
+
+
+def _refuse(*tensors: torch.Tensor | None) -> None:
+    known = ", ".join(str(kind).removeprefix("torch.") for kind in TYPES)
+    found = [f"{t.dtype} on {t.device} ({t.layout})" for t in tensors if t is not None]
+    raise ValueError(
+        f"native kernels take ordinary CPU tensors of one dtype ({known}), got {', '.join(found)}"
+    )
+
+
+def _fit(x: torch.Tensor, *sizes: int) -> None:
+    """Sizes at the end of x."""
+    if tuple(x.shape[-len(sizes) :]) != sizes:
+        end = ", ".join(map(str, sizes))
+        raise ValueError(f"expected an input of shape (..., {end}), got {tuple(x.shape)}")
 
 
 def _run(call: Any, *arguments: Any) -> None:
@@ -129,22 +113,33 @@ def linear(
     table: Table,
     back: bool = False,
     members: int = 1,
+    known: bool = False,
 ) -> torch.Tensor:
-    """(..., in) to (..., out), the first axis being members if there are several; or `back`."""
-    wide, high = (table.outputs, table.inputs) if back else (table.inputs, table.outputs)
-    dtype, size = x.dtype, x.shape
-    batch = x.numel() // (wide * members)
-    x = _read("input", x, dtype, size, members * batch * wide, wide)
-    values = _read("weight", values, dtype, values.shape, members * table.nonzeros)
-    y = torch.empty((*size[:-1], high), dtype=dtype, device="cpu")
+    """(..., in) to (..., out), the first axis being members if there are several; or `back`.
+
+    `known`: the caller has already seen that the tensors are plain.
+    """
+    if not known and not plain(x, values, bias):
+        _refuse(x, values, bias)
+    size = x.shape
+    if back:
+        wide, high, rows = table.outputs, table.inputs, table.back
+    else:
+        wide, high, rows = table.inputs, table.outputs, table.out
+    if not size or size[-1] != wide or (members > 1 and (len(size) != 3 or size[0] != members)):
+        wanted = f"({members}, batch, {wide})" if members > 1 else f"(..., {wide})"
+        raise ValueError(f"expected {x.dtype} input of shape {wanted}, got {tuple(size)}")
+    total = x.numel()
+    x = _read("input", x, total)
+    values = _read("weight", values, members * table.nonzeros)
+    y = torch.empty_like(x) if high == wide else x.new_empty((*size[:-1], high))
     at = None
     if bias is not None:
-        bias = _read("bias", bias, dtype, bias.shape, members * high)
+        bias = _read("bias", bias, members * high)
         at = bias.data_ptr()
-    if batch:
-        rows = table.back if back else table.out
+    if total:
         pointers = x.data_ptr(), values.data_ptr(), at, y.data_ptr(), rows
-        _run(_calls()[0], TYPES[dtype], *pointers, members, batch, threads())
+        _run(_calls()[0], TYPES[x.dtype], *pointers, members, total // (wide * members), threads())
     return y
 
 
@@ -152,15 +147,18 @@ def sampled(
     rows: torch.Tensor, columns: torch.Tensor, table: Table, members: int = 1
 ) -> torch.Tensor:
     """Gradient of the values: (..., out) and (..., in) to (members, n)."""
-    dtype, high, wide = rows.dtype, table.outputs, table.inputs
-    batch = rows.numel() // (high * members)
-    rows = _read("gradient", rows, dtype, rows.shape, members * batch * high, high)
-    columns = _read("input", columns, dtype, columns.shape, members * batch * wide, wide)
+    if not plain(rows, columns):
+        _refuse(rows, columns)
+    _fit(rows, table.outputs)
+    batch = rows.numel() // (table.outputs * members)
+    rows = _read("gradient", rows, members * batch * table.outputs)
+    _fit(columns, table.inputs)
+    columns = _read("input", columns, members * batch * table.inputs)
     if not batch or not table.nonzeros:
-        return torch.zeros((members, table.nonzeros), dtype=dtype, device="cpu")
-    to = torch.empty((members, table.nonzeros), dtype=dtype, device="cpu")
+        return rows.new_zeros((members, table.nonzeros))
+    to = rows.new_empty((members, table.nonzeros))
     pointers = rows.data_ptr(), columns.data_ptr(), to.data_ptr(), table.out
-    _run(_calls()[1], TYPES[dtype], *pointers, members, batch, threads())
+    _run(_calls()[1], TYPES[rows.dtype], *pointers, members, batch, threads())
     return to
 
 
@@ -190,44 +188,38 @@ def conv(
     back: bool,
 ) -> torch.Tensor:
     """(images, in, height, width) to (images, out, ...); or `back`, the gradient of its input."""
-    small = s.images, getattr(s, "in"), s.height, s.width
-    large = s.images, s.out, s.oheight, s.owidth
+    if not plain(x, values, bias):
+        _refuse(x, values, bias)
+    small = s.images, table.inputs, s.height, s.width
+    large = s.images, table.outputs, s.oheight, s.owidth
     come, go = (large, small) if back else (small, large)
-    dtype = x.dtype
-    x = _read("input", x, dtype, come)
-    values = _read("weight", values, dtype, (table.nonzeros, s.window, s.window))
+    _fit(x, *come)
+    x = _read("input", x, prod(come))
+    values = _read("weight", values, table.nonzeros * s.window * s.window)
     at = None
     if bias is not None:
-        bias = _read("bias", bias, dtype, go[1:2])
+        bias = _read("bias", bias, go[1])
         at = bias.data_ptr()
-    y = torch.empty(go, dtype=dtype, device="cpu")
+    y = x.new_empty(go)
     if y.numel():
         rows = table.back if back else table.out
         pointers = x.data_ptr(), values.data_ptr(), at, y.data_ptr(), rows, ctypes.addressof(s)
-        _run(_calls()[2], TYPES[dtype], *pointers, back, threads())
+        _run(_calls()[2], TYPES[x.dtype], *pointers, back, threads())
     return y
 
 
 def conv_sampled(grad: torch.Tensor, x: torch.Tensor, table: Table, s: Shape) -> torch.Tensor:
     """Gradient of the kernels (n, window, window)."""
-    dtype = x.dtype
-    x = _read("input", x, dtype, (s.images, getattr(s, "in"), s.height, s.width))
-    grad = _read("gradient", grad, dtype, (s.images, s.out, s.oheight, s.owidth))
+    if not plain(grad, x):
+        _refuse(grad, x)
+    come, go = (table.inputs, s.height, s.width), (table.outputs, s.oheight, s.owidth)
+    _fit(x, s.images, *come)
+    _fit(grad, s.images, *go)
+    x, grad = _read("input", x, s.images * prod(come)), _read("gradient", grad, s.images * prod(go))
     size = table.nonzeros, s.window, s.window
     if not x.numel() or not table.nonzeros:
-        return torch.zeros(size, dtype=dtype, device="cpu")
-    to = torch.empty(size, dtype=dtype, device="cpu")
+        return x.new_zeros(size)
+    to = x.new_empty(size)
     pointers = grad.data_ptr(), x.data_ptr(), to.data_ptr(), table.out, ctypes.addressof(s)
-    _run(_calls()[3], TYPES[dtype], *pointers, threads())
+    _run(_calls()[3], TYPES[x.dtype], *pointers, threads())
     return to
-
-
-def check(table: Table) -> None:
-    """Refuse a table that names places that are not there (one that did not come from a Pattern).
-
-    Raises:
-        ValueError: it does.
-    """
-    sound = _calls()[4]
-    if table.nonzeros < 0 or not (sound(table.out) and sound(table.back)):
-        raise ValueError("this is no table of connections of that size")

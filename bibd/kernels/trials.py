@@ -21,8 +21,11 @@ def numbers(*sizes: tuple[int, ...] | None, dtype: torch.dtype, train: bool) -> 
     made: list[Any] = []
     with torch.inference_mode(False):
         for size in sizes:
-            t = None if size is None else torch.randn(size, generator=generator).to(dtype)
-            made.append(t if t is None else t.requires_grad_(train))
+            if size is None:
+                made.append(None)
+                continue
+            t = torch.randn(size, generator=generator, device="cpu").to(dtype)
+            made.append(t.requires_grad_(train))
     return made
 
 

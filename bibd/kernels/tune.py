@@ -1,6 +1,6 @@
 """Which path is fastest here: measured once a machine for each kind of call, kept in a file.
 
-    <cache>/kernels/choices-<machine>.json      {"linear 1024 1056 33792 ...": {"native": 41.2, ...}}
+    <cache>/kernels/choices-<machine>.json    {"linear 1024 1056 33792 ...": {"native": 41.2, ...}}
 
 Times are microseconds, the shorter of a few. Who measures first decides for all processes, so that
 one run and its resumption take the same path. `IDDL_BACKEND` decides without measuring.
@@ -165,11 +165,8 @@ def _locked() -> Iterator[None]:
 
 
 def _write(text: str) -> None:
-    file = tempfile.NamedTemporaryFile("w", dir=path().parent, prefix="choices-", delete=False)
-    try:
-        with file:
-            file.write(text)
-        os.replace(file.name, path())
-    except OSError:
-        Path(file.name).unlink(missing_ok=True)
-        raise
+    """The whole file or none."""
+    with tempfile.TemporaryDirectory(dir=path().parent, prefix="choices-") as folder:
+        whole = Path(folder) / "whole"
+        whole.write_text(text)
+        whole.replace(path())
