@@ -159,6 +159,8 @@ class SparseConv2d(SparseLayer):
         """Window, stride, rows and columns of padding, height, width; empty if not for `native`."""
         if not isinstance(x, torch.Tensor) or not self.plain or x.ndim not in (3, 4):
             return ()
+        if kernels.modes.jit():  # sizes are tensors there
+            return ()
         height, width = x.shape[-2:]
         top, left = self._padded
         small = height + 2 * top < self.window[0] or width + 2 * left < self.window[0]

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from bibd import kernels
+from bibd.kernels import modes
 from bibd.pattern import Pattern
 
 
@@ -26,7 +27,8 @@ class Patterned(nn.Module):
 
     def fill(self) -> None:
         """Put the index table beside the values."""
-        self.flat = self.make_table().to(self.weight.device)
+        with torch.inference_mode(False):
+            self.flat = self.make_table().to(self.weight.device)
         self._table = self.flat, self.flat._version
         self._routes: dict[tuple, str] = {}
 
@@ -60,7 +62,7 @@ class Patterned(nn.Module):
 
     def route(self, x: torch.Tensor) -> str:
         """path(x), remembered for calls of this kind."""
-        if torch.compiler.is_compiling() or not isinstance(x, torch.Tensor):
+        if torch.compiler.is_compiling() or not isinstance(x, torch.Tensor) or modes.jit():
             return self.path(x)
         grad = torch.is_grad_enabled()
         kind = x.shape, x.dtype, grad, torch.get_num_threads(), self.backend

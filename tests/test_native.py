@@ -240,4 +240,6 @@ def test_any_strides_and_lazy_negation():
         want = native.linear(x.clone().contiguous(), values, None, t)
         assert torch.equal(native.linear(x, values, None, t), want)
     strided = torch.stack([values, values], 1)[:, 0]
-    assert torch.equal(native.linear(base[:, :40], strided, None, t), native.linear(base[:, :40], values, None, t))
+    assert torch.equal(
+        native.linear(base[:, :40], strided, None, t), native.linear(base[:, :40], values, None, t)
+    )

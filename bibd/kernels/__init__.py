@@ -97,8 +97,10 @@ def choose(
         candidates: From batch, dtype and whether gradients are needed, the paths to be timed.
     """
     x, values = tensors
-    if not isinstance(x, torch.Tensor) or x.numel() == 0:
-        return "dense"  # a stand-in that follows the code; kernels refuse no samples
+    if not isinstance(x, torch.Tensor) or (backend == "auto" and modes.tracing()):
+        return "dense"  # a stand-in that follows the code, or a program that is written down
+    if x.numel() == 0:
+        return "dense"  # (the table operators refuse no samples)
     if backend == "native" and values.device.type not in ("cpu", "meta"):
         raise ValueError(
             f"backend 'native' is for the CPU and this layer is on {values.device}: use 'auto'"
@@ -107,7 +109,7 @@ def choose(
         return backend
     inputs, outputs, nonzeros, members = sizes
     possible = inputs * outputs * members
-    if possible * _pixels(geometry) < TINY or values.device.type != "cpu" or modes.tracing():
+    if possible * _pixels(geometry) < TINY or values.device.type != "cpu":
         return "dense"
     compiling = torch.compiler.is_compiling()
     if compiling or not native.plain(x, values) or modes.watched():

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 _functorch = getattr(torch._C, "_functorch", None)
 _level: Callable[[], Any] = getattr(_functorch, "maybe_current_level", lambda: 0)
-_trace: Callable[[], Any] = getattr(torch._C, "_get_tracing_state", torch.jit.is_tracing)
+_trace: Callable[[], Any] = getattr(torch._C, "_get_tracing_state", lambda: 0)
 
 
 def in_transform() -> bool:
@@ -31,10 +31,15 @@ def batched(x: torch.Tensor) -> bool:
     return "Batched" in str(torch._C._dispatch_keys(x))
 
 
+def jit() -> bool:
+    """True inside torch.jit.trace."""
+    return _trace() is not None
+
+
 def tracing() -> bool:
     """True where a program is written down: jit.trace, export (fx brings stand-ins for tensors)."""
     exporting = getattr(torch.compiler, "is_exporting", lambda: False)
-    return bool(_trace()) or exporting()
+    return jit() or exporting()
 
 
 def watched() -> bool:
@@ -44,5 +49,5 @@ def watched() -> bool:
         or torch.is_autocast_enabled("cpu")
         or is_in_torch_dispatch_mode()
         or forward_mode()
-        or bool(_trace())
+        or jit()
     )

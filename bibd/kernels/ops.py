@@ -67,8 +67,8 @@ _library.define(
 def _multiply(x, values, flat, inputs, outputs, back):
     if x.ndim != 3 or values.ndim != 2 or len(x) != len(values) or len(x) % len(flat):
         raise ValueError(
-            "expected x (members, batch, in), values (members, n) and as many rows of connections or one, got "
-            f"{tuple(x.shape)}, {tuple(values.shape)} and {len(flat)}"
+            "expected x (members, batch, in), values (members, n) and as many rows of connections "
+            f"or one, got {tuple(x.shape)}, {tuple(values.shape)} and {len(flat)}"
         )
     return native.linear(x, values, None, given(flat, inputs, outputs), back, len(values))
 
