@@ -13,7 +13,7 @@ TORCH_LOW := torch==2.6.0 torchvision==0.21.0
 TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
 export PYTHON
 
-.PHONY: help demo test test-slow lint bench test-torch-range clean
+.PHONY: help demo test test-slow test-sanitized test-isas lint bench test-torch-range clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -27,6 +27,17 @@ test: $(DEV) ## the test suite (under 10 minutes on 2 cores)
 
 test-slow: $(DEV) ## what takes minutes
 	$(PYTHON) -m pytest -m slow
+	$(MAKE) test-sanitized test-isas
+
+test-sanitized: $(DEV) ## the tests of the native kernels with the address and undefined-behaviour sanitizers (g++)
+	@command -v g++ > /dev/null || { echo "test-sanitized: no g++, skipped"; exit 0; }; \
+	CXX=g++ IDDL_CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1" \
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so) $$(g++ -print-file-name=libstdc++.so)" \
+	ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest tests/test_native.py
+
+test-isas: $(DEV) ## the same for AVX2 and for the baseline, as older processors would build them
+	IDDL_ISA=avx2 $(PYTHON) -m pytest tests/test_native.py
+	IDDL_ISA=baseline $(PYTHON) -m pytest tests/test_native.py
 
 lint: $(DEV) ## ruff, pyright, the floors of the house, shellcheck where it is installed
 	$(PYTHON) -m ruff check .

@@ -87,10 +87,16 @@ def sources() -> bytes:
     return b"\0".join(f.name.encode() + b"\0" + f.read_bytes() for f in files)
 
 
+def flags() -> list[str]:
+    """What the compiler is told: FLAGS, the instruction set, and $IDDL_CXXFLAGS."""
+    known = ISAS[isa()] if platform.machine() in ("x86_64", "AMD64") else []
+    return [*FLAGS, *known, *os.environ.get("IDDL_CXXFLAGS", "").split()]
+
+
 def key(program: str) -> str:
     """Changes with sources, compiler, instruction set and machine."""
     found = os.stat(os.path.realpath(program))
-    parts = [program, found.st_size, found.st_mtime_ns, platform.machine(), isa(), FLAGS, _openmp()]
+    parts = [program, found.st_size, found.st_mtime_ns, platform.machine(), flags(), _openmp()]
     return hashlib.sha256(sources() + repr(parts).encode()).hexdigest()[:24]
 
 
@@ -133,11 +139,10 @@ def load(folder: Path, name: str) -> ctypes.CDLL | None:
         content = path.read_bytes()
     except OSError:
         return None
-    if hashlib.sha256(content[:-32]).digest() != content[-32:]:
+    whole = hashlib.sha256(content[:-32]).digest() == content[-32:]
+    if not whole or name.encode() not in content:  # (its key is written in it: IDDL_KEY)
         return None
-    found = ctypes.CDLL(str(path))
-    found.iddl_key.restype = ctypes.c_char_p
-    return found if found.iddl_key() == name.encode() else None
+    return ctypes.CDLL(str(path))
 
 
 def _build_and_load(program: str, name: str) -> ctypes.CDLL:
@@ -162,13 +167,13 @@ def build(program: str, name: str, path: Path, link: str | None) -> None:
     Raises:
         OSError: with the compiler's last lines.
     """
-    flags = [*FLAGS, *(ISAS[isa()] if platform.machine() in ("x86_64", "AMD64") else [])]
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as folder:
         made, done = f"{folder}/native.o", f"{folder}/native.so"
         threads = ["-fopenmp"] if link else []
         define = f'-DIDDL_KEY="{name}"'
-        _run([program, *flags, *threads, define, "-c", str(SOURCES / "native.cpp"), "-o", made])
-        _run([program, "-shared", made, "-o", done, *([link] if link else [])])
+        told = [program, *flags(), *threads]
+        _run([*told, define, "-c", str(SOURCES / "native.cpp"), "-o", made])
+        _run([program, *flags(), "-shared", made, "-o", done, *([link] if link else [])])
         content = Path(done).read_bytes()
         whole = Path(folder) / "whole"
         whole.write_bytes(content + hashlib.sha256(content).digest())

@@ -137,7 +137,7 @@ class Sample(torch.autograd.Function):
         return torch.stack([Sample.apply(*p, *options) for p in zip(*parts, strict=True)]), 0
 
 
-def differentiable(x, values, bias, flat, sizes, stride: int, padding: list[int]):
+def differentiable(x: Any, values: Any, bias: Any, flat, sizes, stride: int, padding: list[int]):
     """By way of the operators: any transform, autocast too; sizes are inputs, outputs, groups."""
     if torch.is_autocast_enabled("cpu"):
         kind = torch.get_autocast_dtype("cpu")

@@ -179,7 +179,7 @@ class Sample(torch.autograd.Function):
         return found.unflatten(0, (n, members)), 0
 
 
-def differentiable(x, values, bias, flat, inputs: int, outputs: int) -> torch.Tensor:
+def differentiable(x: Any, values: Any, bias: Any, flat, inputs: int, outputs: int):
     """The product by way of the operators: any transform, autocast too; flat (tables, n)."""
     if torch.is_autocast_enabled("cpu"):
         kind = torch.get_autocast_dtype("cpu")
