@@ -1,5 +1,6 @@
 """`python -m bibd certify --in 64 --out 72 --pattern bibd`: what a pattern really is."""
 
+import importlib
 import json
 import os
 import sys
@@ -14,6 +15,8 @@ from bibd.options import LayerOptions
 from bibd.pattern import make_pattern
 
 VERBS = {
+    "explain": "the ways to compute a layer here, their times, and the one that is taken",
+    "bench": "sparse layers against dense ones and other sparse ways, on this machine",
     "certify": "the certificate of a pattern: label, parameters, pair coverage, spectrum",
     "draw": "its graph, table and pairs, or (--conv) its kernels, as PNG and EPS",
 }
@@ -35,15 +38,14 @@ def main(argv: Sequence[str]) -> int:
             print("\n".join(f"  {name:<10} {text}" for name, text in VERBS.items()))
             print("\n  python -m bibd certify --in 64 --out 72 --pattern bibd")
             print("  python -m bibd draw --in 16 --out 20 --pattern bibd")
+            print("  python -m bibd explain --in 1024 --out 1024 --batch 256")
             return 0
         if argv[0] == "--list":
             return _list("--json" in argv)
         if argv[0] not in VERBS:
             raise ValueError(f"unknown verb {argv[0]!r}: there are {', '.join(VERBS)} and --list")
-        if argv[0] == "draw":
-            from bibd import draw  # (loads matplotlib)
-
-            return draw.main(argv[1:])
+        if argv[0] != "certify":  # (these load torch or matplotlib)
+            return importlib.import_module(f"bibd.{argv[0]}").main(argv[1:])
         return _certify(argv[1:])
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

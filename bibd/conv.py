@@ -145,15 +145,15 @@ class SparseConv2d(SparseLayer):
             return "dense"
         p = self.pattern
         sizes = self.in_channels, p.out_features, p.nonzeros, 1
-        return kernels.choose(backend, (x, self.weight), sizes, geometry, self._trials(geometry))
+        return kernels.choose(backend, (x, self.weight), sizes, geometry, lambda: self.trials(x))
 
-    def _trials(self, geometry: tuple[int, ...]):
-        def make(batch: int, dtype: torch.dtype, train: bool):
-            table, bias = kernels.table(self.pattern), self.bias is not None
-            trials = kernels.conv_trials(self.pattern, table, self.places(), geometry, bias)
-            return trials(batch, dtype, train)
-
-        return make
+    def trials(self, x: torch.Tensor):
+        """What makes the calls to be timed, for inputs like this one."""
+        table, bias = kernels.table(self.pattern), self.bias is not None
+        geometry = self._geometry(x)
+        if not geometry:
+            raise ValueError(f"{self} has one way only: dense")
+        return kernels.conv_trials(self.pattern, table, self.places(), geometry, bias)
 
     def _geometry(self, x: torch.Tensor) -> tuple[int, ...]:
         """Window, stride, rows and columns of padding, height, width; empty if not for `native`."""

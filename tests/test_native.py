@@ -38,7 +38,7 @@ def normal(rng, *size, dtype):
 
 def full(values, flat, outputs, inputs):
     """Members of dense weights, in float64."""
-    members, n = values.shape[:2]
+    members = len(values)
     weight = torch.zeros(members, outputs * inputs, *values.shape[2:], dtype=torch.float64)
     for m in range(members):
         weight[m, torch.from_numpy(flat[m % len(flat)])] = values[m].double()

@@ -17,6 +17,7 @@ from torch import nn
 from benchmarks.sparse.residual import dense, net
 from bibd import SparseConv2d, SparseLinear, kernels
 from bibd.kernels import native
+from bibd.pattern import make_pattern
 
 Sides = dict[str, Callable[[], Any]]
 
@@ -172,16 +173,17 @@ def conv_training(channels: int, size: int, batch: int) -> tuple[float, Sides]:
     }
 
 
-def sparse(inputs: int, outputs: int, stride: int, bias: bool) -> nn.Module:
-    """The sparse convolution of the residual net."""
-    return SparseConv2d(inputs, outputs, 3, stride, 1, bias=bias)
+def sparse(inputs: int, outputs: int, size: int, stride: int, bias: bool) -> nn.Module:
+    """The convolutions of the sparse net; its shortcuts are dense."""
+    kind = SparseConv2d if size > 1 else nn.Conv2d
+    return kind(inputs, outputs, size, stride, size // 2, bias=bias)
 
 
-def alike(inputs: int, outputs: int, stride: int, bias: bool) -> nn.Module:
+def alike(inputs: int, outputs: int, size: int, stride: int, bias: bool) -> nn.Module:
     """A grouped convolution with about as many products."""
-    q = inputs * outputs / sparse(inputs, outputs, stride, bias).pattern.nonzeros  # pyright: ignore
-    groups = groups_like(inputs, q)
-    return nn.Conv2d(inputs, outputs, 3, stride, 1, groups=groups, bias=bias)
+    q = inputs * outputs / make_pattern("bibd", inputs, outputs).nonzeros
+    groups = groups_like(inputs, q) if size > 1 else 1
+    return nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=bias)
 
 
 def residual(batch: int, train: bool) -> tuple[float, Sides]:

@@ -1,4 +1,4 @@
-"""What is asked of each case, as a share of q or as a number of times, and whether it is reached."""
+"""What is asked of each case, as a share of q or a number of times, and what is reached."""
 
 from typing import Any
 

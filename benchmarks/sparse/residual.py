@@ -2,9 +2,9 @@
 
     stem 3 -> 64, then four stages of two blocks: 64, 128, 256, 512 channels, halving the image
 
-Stem, 1 x 1 shortcuts and classifier are dense on all sides; `conv(inputs, outputs, stride)` makes
-the 3 x 3 ones of the blocks. Without norm there are biases instead: a net whose batch norms have
-been folded into its convolutions, as one would for inference.
+Stem, 1 x 1 shortcuts and classifier are dense on all sides; `conv(inputs, outputs, size, stride,
+bias)` makes the convolutions of the blocks. Without norm there are biases instead: a net whose
+batch norms have been folded into its convolutions, as one would for inference.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 WIDTHS = 64, 128, 256, 512
-Conv = Callable[[int, int, int, bool], nn.Module]  # inputs, outputs, stride, bias
+Conv = Callable[[int, int, int, int, bool], nn.Module]  # inputs, outputs, size, stride, bias
 
 
 class Block(nn.Module):
@@ -22,15 +22,15 @@ class Block(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, conv: Conv, norm: bool):
         super().__init__()
         self.main = nn.Sequential(
-            conv(inputs, outputs, stride, not norm),
+            conv(inputs, outputs, 3, stride, not norm),
             _norm(outputs, norm),
             nn.ReLU(inplace=True),
-            conv(outputs, outputs, 1, not norm),
+            conv(outputs, outputs, 3, 1, not norm),
             _norm(outputs, norm),
         )
         self.past = nn.Identity()
         if stride > 1 or inputs != outputs:
-            shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=not norm)
+            shortcut = conv(inputs, outputs, 1, stride, not norm)
             self.past = nn.Sequential(shortcut, _norm(outputs, norm))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -58,6 +58,6 @@ def net(conv: Conv, norm: bool, classes: int = 10) -> nn.Sequential:
     return nn.Sequential(*layers, *head)
 
 
-def dense(inputs: int, outputs: int, stride: int, bias: bool) -> nn.Module:
+def dense(inputs: int, outputs: int, size: int, stride: int, bias: bool) -> nn.Module:
     """An ordinary convolution."""
-    return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=bias)
+    return nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=bias)

@@ -19,6 +19,7 @@ from bibd.kernels.bag import bag_linear, bag_stacked
 from bibd.kernels.conv_ops import differentiable as traced_conv
 from bibd.kernels.conv_ops import native_conv
 from bibd.kernels.dense import dense_linear, dense_weight
+from bibd.kernels.native import quick
 from bibd.kernels.ops import differentiable as traced_linear
 from bibd.kernels.ops import eager, native_linear
 from bibd.kernels.table import Table, stacked, table
@@ -38,6 +39,7 @@ __all__ = [
     "linear_trials",
     "native_conv",
     "native_linear",
+    "quick",
     "stack_trials",
     "stacked",
     "table",
@@ -85,7 +87,7 @@ def choose(
     tensors: tuple[torch.Tensor, torch.Tensor],
     sizes: tuple[int, int, int, int],
     geometry: tuple[int, ...],
-    candidates: Callable[[int, torch.dtype, bool], tune.Candidates],
+    candidates: Callable[[], Callable[[int, torch.dtype, bool], tune.Candidates]],
 ) -> str:
     """The path of one call.
 
@@ -94,7 +96,8 @@ def choose(
         tensors: Input and values.
         sizes: Inputs, outputs, connections, members.
         geometry: Of a convolution.
-        candidates: From batch, dtype and whether gradients are needed, the paths to be timed.
+        candidates: Makes what makes the paths to be timed, from batch, dtype and whether gradients
+            are needed.
     """
     x, values = tensors
     if not isinstance(x, torch.Tensor) or (backend == "auto" and modes.tracing()):
@@ -120,7 +123,7 @@ def choose(
     call = tune.Call(
         kind, inputs, outputs, nonzeros, members, geometry, batch, native.threads(), x.dtype, train
     )
-    return tune.choice(call, lambda: candidates(1 << batch, x.dtype, train))
+    return tune.choice(call, lambda: candidates()(1 << batch, x.dtype, train))
 
 
 def _pixels(geometry: tuple[int, ...]) -> int:

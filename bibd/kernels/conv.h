@@ -123,11 +123,12 @@ static void tile(const vec<C>* x, i64 pitch, i64 channel, const C* w, i64 window
         for (int j = 0; j < WIDE; j++) to[i * row + j * step] = a[i][j];
 }
 
-// The same for the nine taps of a 3 x 3 window at stride 1: each pixel is loaded once for all taps.
-template <class C>
+// The same for the nine taps of a 3 x 3 window: each pixel is loaded once for all taps.
+template <class C, int IN>
 static void tile3(const vec<C>* x, i64 pitch, i64 channel, const C* w, i64 window, const i32* cols,
                   i64 first, i64 last, const std::vector<Step>& steps, C bias, vec<C>* to, i64 step,
                   i64 row, const vec<C>* then) {
+    constexpr int ROWS = (HIGH - 1) * IN + 3, ACROSS = (WIDE - 1) * IN + 3;
     vec<C> a[HIGH][WIDE];
     for (int i = 0; i < HIGH; i++)
         for (int j = 0; j < WIDE; j++) a[i][j] = spread(bias);
@@ -142,20 +143,21 @@ static void tile3(const vec<C>* x, i64 pitch, i64 channel, const C* w, i64 windo
             for (int k = 0; k < 9; k++) u[k] = spread(values[8 - k]);
         else
             for (int k = 0; k < 9; k++) u[k] = spread(values[k]);
-#pragma GCC unroll 6
-        for (int i = 0; i < HIGH + 2; i++) {
-            vec<C> p[WIDE + 2];
-#pragma GCC unroll 6
-            for (int j = 0; j < WIDE + 2; j++) p[j] = from[i * pitch + j];
-#pragma GCC unroll 6
-            for (int j = 0; j < WIDE + 2; j++) __builtin_prefetch(next + i * pitch + j);
+#pragma GCC unroll 9
+        for (int i = 0; i < ROWS; i++) {
+            vec<C> p[ACROSS];
+#pragma GCC unroll 9
+            for (int j = 0; j < ACROSS; j++) p[j] = from[i * pitch + j];
+#pragma GCC unroll 9
+            for (int j = 0; j < ACROSS; j++) __builtin_prefetch(next + i * pitch + j);
 #pragma GCC unroll 3
             for (int k = 0; k < 3; k++)
-                if (i - k >= 0 && i - k < HIGH)
+                if (i >= k && (i - k) % IN == 0 && (i - k) / IN < HIGH)
 #pragma GCC unroll 3
                     for (int l = 0; l < 3; l++)
 #pragma GCC unroll 4
-                        for (int j = 0; j < WIDE; j++) a[i - k][j] += u[k * 3 + l] * p[j + l];
+                        for (int j = 0; j < WIDE; j++)
+                            a[(i - k) / IN][j] += u[k * 3 + l] * p[j * IN + l];
         }
     }
     for (int i = 0; i < HIGH; i++)
@@ -214,9 +216,9 @@ static void convolve(const T* x, const C* w, const T* bias, T* y, const Rows& t,
                 const vec<C>* base = space + g * size + s * HIGH * p.in * wp;
                 i32 first = t.indptr[r], last = t.indptr[r + 1];
                 for (size_t f = 0; f < p.phases.size(); f++) {
-                    auto run = p.in == 2              ? tile<C, 2>
-                               : steps[f].size() == 9 ? tile3<C>
-                                                      : tile<C, 1>;
+                    bool all = steps[f].size() == 9;
+                    auto run = p.in == 2 ? (all ? tile3<C, 2> : tile<C, 2>)
+                                         : (all ? tile3<C, 1> : tile<C, 1>);
                     vec<C>* to = buffer + p.phases[f].y * row + p.phases[f].x;
                     for (i64 k = 0; k < across; k++) {
                         const vec<C>* from = base + k * WIDE * p.in;

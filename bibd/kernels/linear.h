@@ -109,36 +109,46 @@ INLINE vec<float> pick(const float* x, const i32* at, i64 n) {
 //
 //   base[block][j]    the window begins here (-1: no)      lane[block][j][16]    the inputs in it
 static vec<float> sliced(const float* x, const float* w, const Rows& t, i64 block) {
-    i64 r = block * 16;
-    i32 e[16], k[16];
-    for (i64 i = 0; i < 16; i++) {
-        e[i] = t.indptr[std::min(r + i, t.rows)];
-        k[i] = t.indptr[std::min(r + i + 1, t.rows)] - e[i];
-    }
-    __m512i fan = _mm512_loadu_si512(k);
+    alignas(64) i32 e[16], some[16];
+    i64 r = block * 16, n = std::min<i64>(16, t.rows - r);
+    __mmask16 rows = (__mmask16)((1 << n) - 1);
+    __m512i begin = _mm512_maskz_loadu_epi32(rows, t.indptr + r);
+    __m512i fan = _mm512_sub_epi32(_mm512_maskz_loadu_epi32(rows, t.indptr + r + 1), begin);
+    _mm512_store_si512(e, begin);
+    i64 full = _mm512_reduce_min_epi32(fan);  // so many inputs have all 16
     __m512 a = _mm512_setzero_ps(), b = a;
     for (i64 j0 = 0; j0 < t.steps; j0 += 16) {
         vec<float> v[16];
+        if (j0 + 16 <= full) {
 #pragma GCC unroll 16
-        for (int i = 0; i < 16; i++) {
-            i64 left = std::clamp<i64>(k[i] - j0, 0, 16);
-            v[i] = (vec<float>)_mm512_maskz_loadu_ps((1 << left) - 1, w + e[i] + j0);
+            for (int i = 0; i < 16; i++) v[i] = load(w + e[i] + j0);
+        } else {
+            __m512i left = _mm512_sub_epi32(fan, _mm512_set1_epi32((int)j0)),
+                    one = _mm512_set1_epi32(1);
+            left = _mm512_min_epi32(_mm512_max_epi32(left, _mm512_setzero_si512()),
+                                    _mm512_set1_epi32(16));
+            _mm512_store_si512(some, _mm512_sub_epi32(_mm512_sllv_epi32(one, left), one));
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++)
+                v[i] = (vec<float>)_mm512_maskz_loadu_ps((__mmask16)some[i], w + e[i] + j0);
         }
         transpose<float>(v);
-        for (i64 j = j0; j < std::min(j0 + 16, t.steps); j++) {
-            i64 step = block * t.steps + j;
-            const float* p = x + t.base[step];
-            __m512i at = _mm512_cvtepu8_epi32(_mm_loadu_si128((__m128i*)(t.lane + step * 16)));
-            __m512 u = _mm512_permutex2var_ps(_mm512_loadu_ps(p), at, _mm512_loadu_ps(p + 16));
+        auto step = [&](i64 j, __m512 & sum, __mmask16 there) __attribute__((always_inline)) {
+            i64 at = block * t.steps + j;
+            const float* p = x + t.base[at];
+            __m512i lane = _mm512_cvtepu8_epi32(_mm_loadu_si128((__m128i*)(t.lane + at * 16)));
+            __m512 u = _mm512_permutex2var_ps(_mm512_loadu_ps(p), lane, _mm512_loadu_ps(p + 16));
             if (t.window > 32) {
                 __m512 z =
-                    _mm512_permutex2var_ps(_mm512_loadu_ps(p + 32), at, _mm512_loadu_ps(p + 48));
-                u = _mm512_mask_mov_ps(u, _mm512_test_epi32_mask(at, _mm512_set1_epi32(32)), z);
+                    _mm512_permutex2var_ps(_mm512_loadu_ps(p + 32), lane, _mm512_loadu_ps(p + 48));
+                u = _mm512_mask_mov_ps(u, _mm512_test_epi32_mask(lane, _mm512_set1_epi32(32)), z);
             }
-            __mmask16 there = _mm512_cmpgt_epi32_mask(fan, _mm512_set1_epi32((int)j));
-            if (j & 1) b = _mm512_mask3_fmadd_ps(u, (__m512)v[j - j0], b, there);
-            else a = _mm512_mask3_fmadd_ps(u, (__m512)v[j - j0], a, there);
-        }
+            sum = _mm512_mask3_fmadd_ps(u, (__m512)v[j - j0], sum, there);
+        };
+        i64 j = j0, end = std::min(j0 + 16, t.steps), plain = std::min(end, full);
+        for (; j + 1 < plain; j += 2) step(j, a, 0xffff), step(j + 1, b, 0xffff);
+        for (; j < end; j++)
+            step(j, j & 1 ? b : a, _mm512_cmpgt_epi32_mask(fan, _mm512_set1_epi32((int)j)));
     }
     return (vec<float>)_mm512_add_ps(a, b);
 }
@@ -235,15 +245,17 @@ static void linear(const T* x, const T* values, const T* bias, T* y, const Rows&
     if (batch > L) return batched<T, 2>(x, values, bias, y, t, members, batch, threads);
     if (batch > 3) return batched<T, 1>(x, values, bias, y, t, members, batch, threads);
     i64 work = members * batch * t.nonzeros, blocks = (t.rows + L - 1) / L;
-    share(std::min(threads, 1 + work / 32768), members * batch * blocks, [&](i64 i, i64 last) {
-        while (i < last) {
-            i64 item = i / blocks, m = item / batch, end = std::min(last, (item + 1) * blocks);
-            single(x + item * t.inputs, values + m * t.nonzeros, bias ? bias + m * t.rows : nullptr,
-                   t.of(m), (i - item * blocks) * L, std::min(t.rows, (end - item * blocks) * L),
-                   y + item * t.rows);
-            i = end;
-        }
-    });
+    share(std::min(threads, 1 + work / (t.base ? 65536 : 16384)), members * batch * blocks,
+          [&](i64 i, i64 last) {
+              while (i < last) {
+                  i64 item = i / blocks, m = item / batch,
+                      end = std::min(last, (item + 1) * blocks);
+                  single(x + item * t.inputs, values + m * t.nonzeros,
+                         bias ? bias + m * t.rows : nullptr, t.of(m), (i - item * blocks) * L,
+                         std::min(t.rows, (end - item * blocks) * L), y + item * t.rows);
+                  i = end;
+              }
+          });
 }
 
 // Gradient of the values: for each connection (r, c) the product over the batch of g_r and x_c.

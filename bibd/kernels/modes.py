@@ -42,6 +42,11 @@ def tracing() -> bool:
     return jit() or exporting()
 
 
+def quiet() -> bool:
+    """Whether this is plain eager mode."""
+    return not torch.compiler.is_compiling() and not watched()
+
+
 def watched() -> bool:
     """Whether an operator called now would be seen by anybody but the CPU."""
     return (

@@ -1,0 +1,102 @@
+"""`python -m bibd explain --in 1024 --out 1024 --batch 256`: how a layer is computed here, and why.
+
+Measures each way to compute the layer, as `auto` does when it first meets such a call, and shows
+what `auto` has on file for this machine, which is what it goes by.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from bibd.conv import SparseConv2d
+from bibd.kernels import build, tune
+from bibd.linear import SparseLinear
+from bibd.options import LayerOptions
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Options(LayerOptions):
+    """The ways to compute a layer on this machine, and their times."""
+
+    batch: int = 256
+    """Samples at a time."""
+    kernel: int = 0
+    """Size of the window of a convolution; 0 is a linear layer."""
+    hw: int = 32
+    """Height and width of the images."""
+    stride: int = 1
+    """Step of the window."""
+    groups: int = 1
+    """Separate parts of channels."""
+    threads: int = 0
+    """Threads of torch; 0 leaves its default."""
+    dtype: str = "float32"
+    """float32, float64 or bfloat16."""
+    train: bool = False
+    """Forward and backward pass; without, the forward pass alone."""
+    json: Annotated[bool, tyro.conf.arg(help="Print one JSON object.")] = False
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure and print; the exit status."""
+    config = (tyro.conf.FlagCreatePairsOff,)
+    o = tyro.cli(Options, prog="python -m bibd explain", args=list(argv), config=config)
+    for name in ("batch", "hw", "stride", "groups"):
+        if getattr(o, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {getattr(o, name)}")
+    if o.dtype not in DTYPES or min(o.kernel, o.threads) < 0:
+        raise ValueError(f"--dtype must be one of {', '.join(DTYPES)}, --kernel and --threads >= 0")
+    if o.threads:
+        torch.set_num_threads(o.threads)
+    found = explain(o)
+    print(json.dumps(found) if o.json else text(found))
+    return 0
+
+
+def explain(o: Options) -> dict[str, Any]:
+    """Times of each way, measured now; the choice of `auto`, and the times it goes by."""
+    dtype, named = DTYPES[o.dtype], {"pattern": o.pattern, "seed": o.seed, "nonzeros": o.nonzeros}
+    if o.kernel:
+        window = o.kernel, o.stride, o.kernel // 2, 1, o.groups
+        layer = SparseConv2d(o.inputs, o.outputs, *window, dtype=dtype, **named)  # pyright: ignore
+        x = torch.zeros(o.batch, o.inputs, o.hw, o.hw, dtype=dtype)
+    else:
+        layer = SparseLinear(o.inputs, o.outputs, dtype=dtype, **named)
+        x = torch.zeros(o.batch, o.inputs, dtype=dtype)
+    tune.used()
+    with torch.set_grad_enabled(o.train):
+        path = layer.path(x)
+    kept = tune.used()
+    return {
+        "name": str(layer),
+        "path": path,
+        "times_us": tune.measure(layer.trials(x)(o.batch, dtype, o.train)),
+        "on_file": {call: tune.known().get(call, {}) for call in kept},
+        "threads": torch.get_num_threads(),
+        "isa": build.isa() if build.library() else None,
+        "file": str(tune.path()),
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """For people."""
+    lines = [found["name"], f"  threads   {found['threads']}"]
+    lines.append(f"  native    {found['isa'] or 'no library: see the notice above'}")
+    best = min(found["times_us"].values())
+    for path, time in sorted(found["times_us"].items(), key=lambda pair: pair[1]):
+        taken = "  <- auto" if path == found["path"] else ""
+        lines.append(f"  {path:<9} {time:>12,.1f} us  {time / best:6.2f}x{taken}")
+    if found["on_file"]:
+        lines.append(f"auto goes by what was measured once on this machine ({found['file']}):")
+        for call, times in found["on_file"].items():
+            kept = ", ".join(f"{path} {time:,.1f} us" for path, time in times.items())
+            lines.append(f"  {call}: {kept}")
+    else:
+        lines.append("auto takes the dense path here without measuring (small, or no native shape)")
+    return "\n".join(lines)
