@@ -128,6 +128,9 @@ class SparseConv2d(SparseLayer):
         if geometry and self.route(x) == "native":
             y = self._native(x if x.ndim == 4 else x.unsqueeze(0), geometry)
             return y if x.ndim == 4 else y.squeeze(0)
+        return self._dense(x, padding)
+
+    def _dense(self, x: torch.Tensor, padding: Any) -> torch.Tensor:
         weight = self.to_dense()
         return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
@@ -152,7 +155,7 @@ class SparseConv2d(SparseLayer):
         table, bias = kernels.table(self.pattern), self.bias is not None
         geometry = self._geometry(x)
         if not geometry:
-            raise ValueError(f"{self} has one way only: dense")
+            return kernels.one_trial(lambda x: self._dense(x, self.padding), tuple(x.shape[1:]))
         return kernels.conv_trials(self.pattern, table, self.places(), geometry, bias)
 
     def _geometry(self, x: torch.Tensor) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ A folder's train module offers
                                        (None for a seed that has ended before the others)
     train(config, seed, job)        -> rows of one seed, a dict per epoch
     describe(config, job)           -> facts that do not change with the epoch   (optional)
+    paths()                         -> which ways to compute were taken since    (optional)
 
 For each group of seeds:  claim -> restore -> { row, checkpoint } per epoch -> run.json -> release.
 """
@@ -41,7 +42,7 @@ class Sweep:
     data_root: str | None = None
     checkpoint_every: float = 5.0
     live: Any = None  # called with the experiment so far, after each epoch
-    provenance: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
     since: float = field(default_factory=lambda: float(os.environ.get("IDDL_SINCE", time.time())))
 
     def run(self) -> Experiment:
@@ -120,6 +121,8 @@ class Sweep:
         return run
 
     def _train(self, arm: str, config: Any, runs: list[Run], job: Job) -> None:
+        paths = getattr(self.trainer, "paths", dict)
+        paths()  # (those of an arm before)
         self._sign(runs)
         describe = getattr(self.trainer, "describe", None)
         facts = describe(config, job) if describe else {}
@@ -138,12 +141,15 @@ class Sweep:
                 last = time.monotonic()
             if self.live:
                 self.live(runs)
+        if taken := paths():
+            self._sign(runs, kernels=taken)
 
-    def _sign(self, runs: list[Run]) -> None:
+    def _sign(self, runs: list[Run], **more: Any) -> None:
         if not self.provenance:
-            self.provenance = self.study.save_provenance(collect_provenance(self.device))
+            self.provenance = collect_provenance(self.device)
+        key = self.study.save_provenance(self.provenance | more)
         for run in runs:
-            run.provenance = self.provenance
+            run.provenance = key
 
     def _record(self, run: Run, row: dict[str, Any] | None) -> None:
         if run.error or row is None:

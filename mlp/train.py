@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 
+from bibd.kernels import paths as paths  # for the runner: into the provenance of an arm
 from harness import cost
 from harness.clock import Clock
 from harness.data import Data, load

@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_refused_and_never_read():
         native.linear(x[:2], values.repeat(3), None, t, False, 3)
     gone = torch.randn(3, 4)
     gone.untyped_storage().resize_(0)
-    with pytest.raises((ValueError, RuntimeError), match="memory|storage"):
+    with pytest.raises((ValueError, RuntimeError), match=r"memory|storage"):
         native.linear(gone, values, None, t)
     with pytest.raises(ValueError, match="no native kernel for a window of 5"):
         native.shape(1, (8, 8), t, 5, 1, [0, 0])

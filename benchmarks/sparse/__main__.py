@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,6 +193,7 @@ def _us(time: float) -> str:
 def main() -> int:
     """Run it in a process with the allocator's setting."""
     options = tyro.cli(Options, prog="python -m bibd bench", config=(tyro.conf.FlagCreatePairsOff,))
+    warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # torch's, of its own
     if any(os.environ.get(k) != v for k, v in ALLOCATOR.items()):
         words = [sys.executable, "-m", "benchmarks.sparse", *sys.argv[1:]]
         os.execve(sys.executable, words, os.environ | ALLOCATOR)

@@ -127,16 +127,12 @@ def conv_sides(channels: int, size: int, batch: int):
 def conv(channels: int, size: int, batch: int) -> tuple[float, Sides]:
     """Forward of a 3 x 3 convolution."""
     q, layer, plain, grouped, x = conv_sides(channels, size, batch)
-    last, other = (
-        x.to(memory_format=torch.channels_last),
-        nn.Conv2d(channels, channels, 3, padding=1),
-    )
-    other.to(memory_format=torch.channels_last)
+    last = x.to(memory_format=torch.channels_last)
+    other = nn.Conv2d(channels, channels, 3, padding=1).to(memory_format=torch.channels_last)
     grouped_last = grouped.to(memory_format=torch.channels_last) if batch > 1 else grouped
     steps = (1, 1), (1, 1), (1, 1), 1
-    kept = torch._C._nn.mkldnn_reorder_conv2d_weight(
-        plain.weight.detach().to_mkldnn(), *steps, x.shape
-    )
+    reorder = torch._C._nn.mkldnn_reorder_conv2d_weight  # pyright: ignore
+    kept = reorder(plain.weight.detach().to_mkldnn(), *steps, x.shape)
 
     def prepacked(t):
         call = torch.ops.mkldnn._convolution_pointwise

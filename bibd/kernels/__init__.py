@@ -23,7 +23,13 @@ from bibd.kernels.native import quick
 from bibd.kernels.ops import differentiable as traced_linear
 from bibd.kernels.ops import eager, native_linear
 from bibd.kernels.table import Table, stacked, table
-from bibd.kernels.trials import conv_trials, dense_stacked, linear_trials, stack_trials
+from bibd.kernels.trials import (
+    conv_trials,
+    dense_stacked,
+    linear_trials,
+    one_trial,
+    stack_trials,
+)
 
 __all__ = [
     "BACKENDS",
@@ -39,6 +45,8 @@ __all__ = [
     "linear_trials",
     "native_conv",
     "native_linear",
+    "one_trial",
+    "paths",
     "quick",
     "stack_trials",
     "stacked",
@@ -75,6 +83,12 @@ def environment() -> str:
     if not _asked:
         _asked.append(os.environ.get("IDDL_BACKEND", "auto"))
     return _asked[0]
+
+
+def paths() -> dict[str, str]:
+    """The choices made since this was last asked, for a record."""
+    asked = environment()
+    return tune.used() | ({} if asked == "auto" else {"IDDL_BACKEND": asked})
 
 
 def unwatched(x: torch.Tensor, values: torch.Tensor) -> bool:

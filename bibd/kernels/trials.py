@@ -114,6 +114,15 @@ def conv_trials(
     return make
 
 
+def one_trial(dense: Callable[..., torch.Tensor], size: tuple[int, ...]):
+    """Of a layer that has one path."""
+
+    def make(batch: int, dtype: torch.dtype, train: bool):
+        return {"dense": trial(dense, numbers((batch, *size), dtype=dtype, train=train), train)}
+
+    return make
+
+
 def trials(paths: dict[str, Any], tensors: list[Any], dtype: torch.dtype, train: bool):
     """Those of the paths that can run here."""
     left_out = set() if build.library() else {"native"}
