@@ -56,7 +56,10 @@ def linear(width: int, batch: int) -> tuple[float, Sides]:
             per_sample_weights=values,
             include_last_offset=True,
         )
-        return y.t() + bias
+        return y.t().contiguous() + bias
+
+    def from_csr(x):
+        return (csr @ x.t()).t().contiguous() + bias if batch > 1 else csr @ x[0] + bias
 
     def grouped():
         y = torch.bmm(x.view(batch, groups, -1).transpose(0, 1), blocks)
@@ -72,7 +75,7 @@ def linear(width: int, batch: int) -> tuple[float, Sides]:
         "oneDNN": lambda: product(x, weight, bias),
         "F.linear": lambda: F.linear(x, weight, bias),
         "embedding_bag": bag,
-        "torch CSR": lambda: (csr @ x.t()).t() + bias if batch > 1 else csr @ x[0] + bias,
+        "torch CSR": lambda: from_csr(x),
         "scipy CSR": from_scipy,
         "grouped": grouped,
     }
@@ -104,14 +107,14 @@ def linear_training(width: int, batch: int) -> tuple[float, Sides]:
             indices, x.t().contiguous(), starts, mode="sum", per_sample_weights=values,
             include_last_offset=True,
         )  # fmt: skip
-        return trained(y.t() + bias, [x, values, bias])
+        return trained(y.t().contiguous() + bias, [x, values, bias])
 
     return q, {
         "ours": lambda: trained(layer(x), [x, layer.weight, layer.bias]),
         "oneDNN": three,
         "F.linear": lambda: trained(F.linear(x, weight, bias), [x, weight, bias]),
         "embedding_bag": bag,
-        "torch CSR": lambda: trained((csr @ x.t()).t() + bias, [x, csr, bias]),
+        "torch CSR": lambda: trained((csr @ x.t()).t().contiguous() + bias, [x, csr, bias]),
     }
 
 

@@ -92,12 +92,11 @@ static std::vector<i32> places(const Plan& p, i64 wp) {
     return place;
 }
 
-// HIGH x WIDE pixels of one output channel, LANES images each.
-constexpr int HIGH = WIDTH == 64 ? 4 : 2, WIDE = 4;
 struct Step {
     i64 at, weight;
 };  // a tap where the pitch is known: bytes from the pixel in hand
-template <class C, int IN>
+// HIGH x WIDE pixels of one output channel, LANES images each.
+template <class C, int IN, int HIGH, int WIDE>
 static void tile(const vec<C>* x, i64 pitch, i64 channel, const C* w, i64 window, const i32* cols,
                  i64 first, i64 last, const std::vector<Step>& steps, C bias, vec<C>* to, i64 step,
                  i64 row, const vec<C>* then) {
@@ -112,9 +111,9 @@ static void tile(const vec<C>* x, i64 pitch, i64 channel, const C* w, i64 window
         for (const Step* s = begin; s != end; s++) {
             const char* p = from + s->at;
             vec<C> u = spread(values[s->weight]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
             for (int i = 0; i < HIGH; i++, p += down) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                 for (int j = 0; j < WIDE; j++) a[i][j] += u * *(const vec<C>*)(p + j * IN * WIDTH);
             }
         }
@@ -124,7 +123,7 @@ static void tile(const vec<C>* x, i64 pitch, i64 channel, const C* w, i64 window
 }
 
 // The same for the nine taps of a 3 x 3 window: each pixel is loaded once for all taps.
-template <class C, int IN>
+template <class C, int IN, int HIGH, int WIDE>
 static void tile3(const vec<C>* x, i64 pitch, i64 channel, const C* w, i64 window, const i32* cols,
                   i64 first, i64 last, const std::vector<Step>& steps, C bias, vec<C>* to, i64 step,
                   i64 row, const vec<C>* then) {
@@ -143,19 +142,19 @@ static void tile3(const vec<C>* x, i64 pitch, i64 channel, const C* w, i64 windo
             for (int k = 0; k < 9; k++) u[k] = spread(values[8 - k]);
         else
             for (int k = 0; k < 9; k++) u[k] = spread(values[k]);
-#pragma GCC unroll 9
+#pragma GCC unroll 17
         for (int i = 0; i < ROWS; i++) {
             vec<C> p[ACROSS];
-#pragma GCC unroll 9
+#pragma GCC unroll 17
             for (int j = 0; j < ACROSS; j++) p[j] = from[i * pitch + j];
-#pragma GCC unroll 9
+#pragma GCC unroll 17
             for (int j = 0; j < ACROSS; j++) __builtin_prefetch(next + i * pitch + j);
 #pragma GCC unroll 3
             for (int k = 0; k < 3; k++)
                 if (i >= k && (i - k) % IN == 0 && (i - k) / IN < HIGH)
 #pragma GCC unroll 3
                     for (int l = 0; l < 3; l++)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
                         for (int j = 0; j < WIDE; j++)
                             a[(i - k) / IN][j] += u[k * 3 + l] * p[j * IN + l];
         }
@@ -179,7 +178,7 @@ static void collect(const vec<C>* from, i64 pixels, i64 images, i64 pitch, T* y)
     }
 }
 
-template <class T, class C = typename computed<T>::type>
+template <class T, int HIGH, int WIDE, class C = typename computed<T>::type>
 static void convolve(const T* x, const C* w, const T* bias, T* y, const Rows& t, const Plan& p,
                      i64 images, i64 window, i64 threads) {
     constexpr i64 L = LANES<C>;
@@ -217,8 +216,8 @@ static void convolve(const T* x, const C* w, const T* bias, T* y, const Rows& t,
                 i32 first = t.indptr[r], last = t.indptr[r + 1];
                 for (size_t f = 0; f < p.phases.size(); f++) {
                     bool all = steps[f].size() == 9;
-                    auto run = p.in == 2 ? (all ? tile3<C, 2> : tile<C, 2>)
-                                         : (all ? tile3<C, 1> : tile<C, 1>);
+                    auto run = p.in == 2 ? (all ? tile3<C, 2, HIGH, WIDE> : tile<C, 2, HIGH, WIDE>)
+                                         : (all ? tile3<C, 1, HIGH, WIDE> : tile<C, 1, HIGH, WIDE>);
                     vec<C>* to = buffer + p.phases[f].y * row + p.phases[f].x;
                     for (i64 k = 0; k < across; k++) {
                         const vec<C>* from = base + k * WIDE * p.in;

@@ -264,8 +264,10 @@ static void sampled(const T* g, const T* x, const T*, T* to, const Rows& t, i64 
                     i64 threads) {
     constexpr i64 L = LANES<C>, NV = 4, TILE = NV * L;
     i64 tiles = (batch + TILE - 1) / TILE, nx = t.inputs * NV, ng = t.rows * NV;
-    vec<C>* xs = (vec<C>*)scratch.need(tiles * (nx + ng) * WIDTH);
+    vec<C>* xs = (vec<C>*)scratch.need(tiles * (nx + ng) * WIDTH + t.nonzeros * sizeof(C));
     vec<C>* gs = xs + tiles * nx;
+    C* total = (C*)(gs + tiles * ng);
+    i64 near = std::max<i64>(1, (3 << 18) / (nx * WIDTH));
     for (i64 m = 0; m < members; m++) {
         auto fill = [&](const T* from, i64 width, vec<C>* into) {
             i64 blocks = (width + 63) / 64;
@@ -280,23 +282,27 @@ static void sampled(const T* g, const T* x, const T*, T* to, const Rows& t, i64 
         fill(x, t.inputs, xs);
         fill(g, t.rows, gs);
         Rows own = t.of(m);
-        share(threads, t.rows, [&](i64 r, i64 last) {
-            for (; r < last; r++)
-                for (i64 e = own.indptr[r], end = own.indptr[r + 1]; e < end; e += L) {
-                    i64 n = std::min(L, end - e);
-                    vec<C> acc[L] = {};
-                    for (i64 tile = 0; tile < tiles; tile++) {
-                        const vec<C>*gr = gs + tile * ng + r * NV, *xt = xs + tile * nx;
-                        for (i64 i = 0; i < n; i++) {
-                            const vec<C>* p = xt + (i64)own.cols[e + i] * NV;
-                            vec<C> s = acc[i];
+        share(threads, t.rows, [&](i64 first, i64 last) {
+            std::fill(total + own.indptr[first], total + own.indptr[last], C(0));
+            for (i64 from = 0; from < tiles; from += near)  // outermost: so many fit in a cache
+                for (i64 r = first; r < last; r++)
+                    for (i64 e = own.indptr[r], end = own.indptr[r + 1]; e < end; e += L) {
+                        i64 n = std::min(L, end - e);
+                        vec<C> acc[L] = {};
+                        for (i64 tile = from; tile < std::min(from + near, tiles); tile++) {
+                            const vec<C>*gr = gs + tile * ng + r * NV, *xt = xs + tile * nx;
+                            for (i64 i = 0; i < n; i++) {
+                                const vec<C>* p = xt + (i64)own.cols[e + i] * NV;
+                                vec<C> s = acc[i];
 #pragma GCC unroll 4
-                            for (int v = 0; v < NV; v++) s += gr[v] * p[v];
-                            acc[i] = s;
+                                for (int v = 0; v < NV; v++) s += gr[v] * p[v];
+                                acc[i] = s;
+                            }
                         }
+                        store(total + e, load(total + e, n) + sums<C>(acc), n);
                     }
-                    store(to + m * t.nonzeros + e, sums<C>(acc), n);
-                }
+            for (i64 e = own.indptr[first]; e < own.indptr[last]; e++)
+                put(to + m * t.nonzeros + e, total[e]);
         });
     }
 }
