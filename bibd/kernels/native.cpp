@@ -27,10 +27,7 @@ static void conv(const T* x, const T* values, const T* bias, T* y, const Rows& t
     // (Kept apart: the scratch may move.)
     const C* w =
         ordered(values, t, 1, window, threads, (C*)kept.need(t.nonzeros * window * sizeof(C)));
-    // Sixteen sums where there are registers for them; two rows leave room for more in the cache.
-    constexpr int HIGH = WIDTH == 64 ? 4 : 2;
-    auto run = WIDTH == 64 && p.columns() % 8 == 0 ? convolve<T, 2, 8, C> : convolve<T, HIGH, 4, C>;
-    if (many) run(x, w, bias, y, t, p, many, window, threads);
+    if (many) convolve(x, w, bias, y, t, p, many, window, threads);
     x += many * p.channels * p.height * p.width, y += many * t.rows * p.rheight * p.rwidth;
     if (few) convolve_few(x, w, bias, y, t, p, few, window, threads);
 }
