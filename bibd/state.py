@@ -9,6 +9,8 @@ from bibd import kernels
 from bibd.kernels import modes
 from bibd.pattern import Pattern
 
+MOST_ROUTES = 1000
+
 
 class Patterned(nn.Module):
     """A module whose values belong to `self.pattern`; its checkpoint says so.
@@ -72,6 +74,8 @@ class Patterned(nn.Module):
             found = self.path(x)
             # (These two cope by themselves with whatever watches a later call.)
             if found != "bag" and kernels.unwatched(x, self.weight):
+                if len(self._routes) >= MOST_ROUTES:  # (sentences of every length)
+                    self._routes.clear()
                 self._routes[kind] = found
         return found
 

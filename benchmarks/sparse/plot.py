@@ -78,7 +78,7 @@ def _panel(ax, title: str, series: dict[str, Any]) -> None:
             label = None if training else name
             ax.plot(x, y, marker, color=color, mfc=face, ms=6, ls="none", label=label)
     ax.set(xscale="log", yscale="log", xlim=(low, high), title=title)
-    ticks = sorted(set(round(q) for q in qs))
+    ticks = sorted({round(q) for q in qs})
     ticks = [t for i, t in enumerate(ticks) if i == 0 or t / ticks[i - 1] > 1.12]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())

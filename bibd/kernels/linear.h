@@ -259,50 +259,81 @@ static void linear(const T* x, const T* values, const T* bias, T* y, const Rows&
 }
 
 // Gradient of the values: for each connection (r, c) the product over the batch of g_r and x_c.
-template <class T, class C = typename computed<T>::type>
+// The batch is taken in parts, so that the space does not grow with it.
+constexpr i64 SPACE = 1 << 24, NEAR = 3 << 18;  // bytes: of a part, and of what is read at once
+template <class T, int NV, class C = typename computed<T>::type>
+static void sampled_part(const T* g, const T* x, const Rows& t, i64 batch, i64 threads, vec<C>* xs,
+                         C* total) {
+    constexpr i64 L = LANES<C>, TILE = NV * L;
+    i64 tiles = (batch + TILE - 1) / TILE, nx = t.inputs * NV, ng = t.rows * NV;
+    i64 near = std::max<i64>(1, NEAR / (nx * WIDTH));
+    vec<C>* gs = xs + tiles * nx;
+    auto fill = [&](const T* from, i64 width, vec<C>* into) {
+        i64 blocks = (width + 63) / 64;
+        share(threads, tiles * blocks, [&](i64 i, i64 last) {
+            for (; i < last; i++) {
+                i64 b = i / blocks * TILE, c = i % blocks * 64;
+                gather<T, NV>(from + b * width, batch - b, width, c, std::min(width, c + 64),
+                              into + i / blocks * width * NV);
+            }
+        });
+    };
+    fill(x, t.inputs, xs);
+    fill(g, t.rows, gs);
+    auto block = [&](i64 r, i64 e, i64 n, i64 from, i64 to) {
+        vec<C> acc[L] = {};
+        for (i64 tile = from; tile < to; tile++) {
+            const vec<C>*gr = gs + tile * ng + r * NV, *xt = xs + tile * nx;
+            for (i64 i = 0; i < n; i++) {
+                const vec<C>* p = xt + (i64)t.cols[e + i] * NV;
+                vec<C> s = acc[i];
+#pragma GCC unroll 4
+                for (int v = 0; v < NV; v++) s += gr[v] * p[v];
+                acc[i] = s;
+            }
+        }
+        store(total + e, load(total + e, n) + sums<C>(acc), n);
+    };
+    share(threads, t.rows, [&](i64 first, i64 last) {
+        for (i64 from = 0; from < tiles; from += near)
+            for (i64 r = first; r < last; r++)
+                for (i64 e = t.indptr[r], end = t.indptr[r + 1]; e < end; e += L)
+                    block(r, e, std::min(L, end - e), from, std::min(from + near, tiles));
+    });
+}
+
+template <class T, int NV, class C = typename computed<T>::type>
+static void sampled_all(const T* g, const T* x, T* to, const Rows& t, i64 members, i64 batch,
+                        i64 threads) {
+    constexpr i64 L = LANES<C>, TILE = NV * L;
+    i64 tiles = (batch + TILE - 1) / TILE, width = (t.inputs + t.rows) * NV;
+    i64 held = std::clamp<i64>(SPACE / (width * WIDTH), 1, tiles);
+    i64 size = held * width + (t.nonzeros + L - 1) / L;
+    bool own = members >= threads;  // each thread its members, or all of them one
+    vec<C>* space = (vec<C>*)scratch.need((own ? threads : 1) * size * WIDTH);
+    auto member = [&](i64 m, i64 inner, vec<C>* mine) {
+        C* total = (C*)(mine + held * width);
+        std::fill(total, total + t.nonzeros, C(0));
+        for (i64 b = 0; b < batch; b += held * TILE)
+            sampled_part<T, NV>(g + (m * batch + b) * t.rows, x + (m * batch + b) * t.inputs,
+                                t.of(m), std::min(held * TILE, batch - b), inner, mine, total);
+        for (i64 e = 0; e < t.nonzeros; e++) put(to + m * t.nonzeros + e, total[e]);
+    };
+    if (!own)
+        for (i64 m = 0; m < members; m++) member(m, threads, space);
+    else
+        parallel(std::min(threads, members), [&](i64 part, i64 parts) {
+            for (i64 m = members * part / parts; m < members * (part + 1) / parts; m++)
+                member(m, 1, space + part * size);
+        });
+}
+
+template <class T>
 static void sampled(const T* g, const T* x, const T*, T* to, const Rows& t, i64 members, i64 batch,
                     i64 threads) {
-    constexpr i64 L = LANES<C>, NV = 4, TILE = NV * L;
-    i64 tiles = (batch + TILE - 1) / TILE, nx = t.inputs * NV, ng = t.rows * NV;
-    vec<C>* xs = (vec<C>*)scratch.need(tiles * (nx + ng) * WIDTH + t.nonzeros * sizeof(C));
-    vec<C>* gs = xs + tiles * nx;
-    C* total = (C*)(gs + tiles * ng);
-    i64 near = std::max<i64>(1, (3 << 18) / (nx * WIDTH));
-    for (i64 m = 0; m < members; m++) {
-        auto fill = [&](const T* from, i64 width, vec<C>* into) {
-            i64 blocks = (width + 63) / 64;
-            share(threads, tiles * blocks, [&](i64 i, i64 last) {
-                for (; i < last; i++) {
-                    i64 b = i / blocks * TILE, c = i % blocks * 64;
-                    gather<T, NV>(from + (m * batch + b) * width, batch - b, width, c,
-                                  std::min(width, c + 64), into + i / blocks * width * NV);
-                }
-            });
-        };
-        fill(x, t.inputs, xs);
-        fill(g, t.rows, gs);
-        Rows own = t.of(m);
-        share(threads, t.rows, [&](i64 first, i64 last) {
-            std::fill(total + own.indptr[first], total + own.indptr[last], C(0));
-            for (i64 from = 0; from < tiles; from += near)  // outermost: so many fit in a cache
-                for (i64 r = first; r < last; r++)
-                    for (i64 e = own.indptr[r], end = own.indptr[r + 1]; e < end; e += L) {
-                        i64 n = std::min(L, end - e);
-                        vec<C> acc[L] = {};
-                        for (i64 tile = from; tile < std::min(from + near, tiles); tile++) {
-                            const vec<C>*gr = gs + tile * ng + r * NV, *xt = xs + tile * nx;
-                            for (i64 i = 0; i < n; i++) {
-                                const vec<C>* p = xt + (i64)own.cols[e + i] * NV;
-                                vec<C> s = acc[i];
-#pragma GCC unroll 4
-                                for (int v = 0; v < NV; v++) s += gr[v] * p[v];
-                                acc[i] = s;
-                            }
-                        }
-                        store(total + e, load(total + e, n) + sums<C>(acc), n);
-                    }
-            for (i64 e = own.indptr[first]; e < own.indptr[last]; e++)
-                put(to + m * t.nonzeros + e, total[e]);
-        });
-    }
+    constexpr i64 L = LANES<typename computed<T>::type>;
+    auto run = batch <= L       ? sampled_all<T, 1>
+               : batch <= 2 * L ? sampled_all<T, 2>
+                                : sampled_all<T, 4>;
+    run(g, x, to, t, members, batch, threads);
 }
