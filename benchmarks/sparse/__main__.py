@@ -27,12 +27,13 @@ from rich.table import Table
 
 from benchmarks.sparse import cases
 from benchmarks.sparse.goals import judge
-from benchmarks.sparse.rounds import race
+from benchmarks.sparse.rounds import race, together
 from bibd.kernels import build
 from harness import store
 from harness.provenance import collect
 
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1", "MALLOC_TOP_PAD_": "67108864"}
+ROUNDS = 3  # in each pass
 CONVS = (64, 32), (128, 16), (256, 8), (512, 4)
 Case = tuple[str, str, Any, bool, bool]  # case, name, how to make it, trains, in --quick
 
@@ -47,8 +48,8 @@ class Options:
     """Print one JSON document and nothing else."""
     threads: tuple[int, ...] = ()
     """Numbers of threads, for example 1 2; empty: one, and as many as torch takes."""
-    rounds: int = 0
-    """Turns of each side; 0: 7, or 3 with --quick."""
+    passes: int = 0
+    """Passes over all cases, with three turns of each side in each; 0: 3, or 1 with --quick."""
     only: str = ""
     """Cases whose name has this in it."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -88,24 +89,27 @@ def measure(options: Options) -> list[dict[str, Any]]:
     chosen = [c for c in all_cases() if options.only in c[1] and (c[4] or not options.quick)]
     most = torch.get_num_threads()
     threads = options.threads or ((most,) if options.quick else tuple(sorted({1, most})))
-    rounds = options.rounds or (3 if options.quick else 7)
-    seconds = 0.01 if options.quick else 0.03
+    passes = options.passes or (1 if options.quick else 3)
     turns = [(n, c) for n in threads for c in chosen]
-    found = []
+    times: dict[tuple[int, str], list] = {(n, c[1]): [] for n, c in turns}
+    qs: dict[str, float] = {}
     show = Console(stderr=True)
-    for n, (case, name, make, trains, _) in track(turns, "racing", console=show, transient=True):
+    for n, (_, name, make, trains, _) in track(turns * passes, "racing", show, transient=True):
         torch.set_num_threads(n)
         torch.manual_seed(0)
         with torch.set_grad_enabled(True), torch.inference_mode(not trains):
-            q, sides = _made(make)
-            times = race(sides, max(3, rounds - 2) if "net" in name else rounds, seconds)
-        line = {"name": name, "case": case, "threads": n, "q": round(q, 2)}
-        line["us"] = {side: round(t, 2) for side, t in times.items()}
-        found.append(line | {"goals": judge(case, q, times)})
+            qs[name], sides = _made(make)
+            times[n, name].append(race(sides, ROUNDS, 0.01 if options.quick else 0.03))
         del sides
         gc.collect()
     torch.set_num_threads(most)
-    return found
+    return [_row(n, c, qs[c[1]], together(times[n, c[1]])) for n, c in turns]
+
+
+def _row(threads: int, case: Case, q: float, times: dict[str, float]) -> dict[str, Any]:
+    line = {"name": case[1], "case": case[0], "threads": threads, "q": round(q, 2)}
+    line["us"] = {side: round(t, 2) for side, t in times.items()}
+    return line | {"goals": judge(case[0], line["q"], line["us"])}
 
 
 def _made(make):
@@ -118,7 +122,7 @@ def overhead() -> dict[str, Any]:
     """What the call of a layer costs beyond the call of the library."""
     torch.set_num_threads(1)
     with torch.inference_mode():
-        times = race(_made(cases.overhead), 15, 0.01)
+        times = together([race(_made(cases.overhead), 15, 0.01)])
     extra = times["ours"] - times["bare"]
     reached = "aim" if extra <= 5 else "least" if extra <= 10 else "no"
     goal = {"against": "bare call", "extra_us": round(extra, 2), "most": 10, "aim": 5}

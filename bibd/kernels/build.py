@@ -2,11 +2,13 @@
 
     <cache>/kernels/<digest of sources, compiler, flags>.so   =   library + 32 bytes, its SHA-256
 
-Any number of processes may build at once: each writes a file of its own and renames it. A file
-that was cut short or changed does not match its digest and is built anew. Where no compiler is
-found, or it fails, the torch paths do the work, and one notice says so.
+Any number of processes may want it at once: where the system has locks one builds and the others
+wait, and in any case each writes a file of its own and renames it. A file that was cut short or
+changed does not match its digest and is built anew. Where no compiler is found, or it fails, the
+torch paths do the work, and one notice says so.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -17,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -145,8 +149,41 @@ def load(folder: Path, name: str) -> ctypes.CDLL | None:
     return ctypes.CDLL(str(path))
 
 
+@contextlib.contextmanager
+def locked(path: Path, seconds: float) -> Iterator[None]:
+    """Hold a lock on this file, as far as the system has locks.
+
+    Raises:
+        OSError: another process has held it for so many seconds.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(path, "a") as lock:
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise OSError(f"{path} is locked by another process") from None
+                time.sleep(0.02)
+        yield
+
+
 def _build_and_load(program: str, name: str) -> ctypes.CDLL:
+    """Built by one process at a time, as far as there are locks; others wait and find it."""
     folder = cache_dir()
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # (two that build do no harm)
+            held.enter_context(locked(folder / f"{name}.lock", LIMIT))
+        return load(folder, name) or _build_here(program, name, folder)
+
+
+def _build_here(program: str, name: str, folder: Path) -> ctypes.CDLL:
     print(f"iddl: building the native kernels with {program} (once, seconds)", file=sys.stderr)
     errors = []
     for link in (_openmp(), "-fopenmp", None):  # torch's threads, the compiler's own, or none

@@ -13,7 +13,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,7 +134,7 @@ def _numbers(times: dict[str, Any]) -> bool:
 def remember(call: str, times: dict[str, float]) -> dict[str, float]:
     """Add these times to the file, unless another process was first: then those are returned."""
     try:
-        with _locked():
+        with build.locked(path().with_suffix(".lock"), 10):
             found = known()
             if call not in found:
                 found[call] = times
@@ -142,26 +142,6 @@ def remember(call: str, times: dict[str, float]) -> dict[str, float]:
             return found[call]
     except OSError:
         return times  # a full disk costs the next process a measurement
-
-
-@contextlib.contextmanager
-def _locked() -> Iterator[None]:
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(path().with_suffix(".lock"), "a") as lock:
-        until = time.monotonic() + 10
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise OSError("the file of measured times is locked") from None
-                time.sleep(0.01)
-        yield
 
 
 def _write(text: str) -> None:
