@@ -94,7 +94,9 @@ def measure(options: Options) -> list[dict[str, Any]]:
     times: dict[tuple[int, str], list] = {(n, c[1]): [] for n, c in turns}
     qs: dict[str, float] = {}
     show = Console(stderr=True)
-    for n, (_, name, make, trains, _) in track(turns * passes, "racing", show, transient=True):
+    for n, (_, name, make, trains, _) in track(
+        turns * passes, "racing", console=show, transient=True
+    ):
         torch.set_num_threads(n)
         torch.manual_seed(0)
         with torch.set_grad_enabled(True), torch.inference_mode(not trains):
