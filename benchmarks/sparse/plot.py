@@ -57,7 +57,8 @@ def draw(data: dict[str, Any], machine: str) -> Figure:
         for ax, (title, series) in zip(axes, data.items(), strict=True):
             _panel(ax, title, series)
         axes[0].set_ylabel("times as fast as the best dense layer")
-        axes[0].legend(loc="upper left", fontsize=8)
+        lines, names = axes[0].get_legend_handles_labels()
+        axes[1].legend(lines, names, loc="lower right", bbox_to_anchor=(1, 0.03), fontsize=8)
         fig.supxlabel(f"q: dense products for each sparse one      ({machine})", fontsize=9)
     return fig
 
@@ -79,7 +80,7 @@ def _panel(ax, title: str, series: dict[str, Any]) -> None:
             ax.plot(x, y, marker, color=color, mfc=face, ms=6, ls="none", label=label)
     ax.set(xscale="log", yscale="log", xlim=(low, high), title=title)
     ticks = sorted({round(q) for q in qs})
-    ticks = [t for i, t in enumerate(ticks) if i == 0 or t / ticks[i - 1] > 1.12]
+    ticks = [t for i, t in enumerate(ticks) if i == 0 or t / ticks[i - 1] > 1.08]
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_minor_locator(NullLocator())
     bottom, top = ax.get_ylim()
