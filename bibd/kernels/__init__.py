@@ -4,7 +4,7 @@ dense    scatter the values into a full weight, then F.linear or F.conv2d. Every
 bag      read only the connections: embedding_bag forward, sampled_addmm backward. Linear, CPU.
 native   the library in native.cpp, compiled at first use. CPU.
 auto     on a CPU the fastest of the three, as measured here (bibd.kernels.tune); dense elsewhere
-         and where a program is written down (export, jit.trace, fx).
+         and where a program is written down (export from torch 2.7 on, jit.trace, fx).
 
 `backend=` of a layer names one; $IDDL_BACKEND names one for the layers that say "auto".
 """
