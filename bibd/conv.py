@@ -125,8 +125,9 @@ class SparseConv2d(SparseLayer):
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._sides(), mode=self.padding_mode), 0
         geometry = self._geometry(x)
-        if geometry and self.route(x) == "native":
-            y = self._native(x if x.ndim == 4 else x.unsqueeze(0), geometry)
+        path = self.route(x) if geometry else "dense"
+        if path != "dense":
+            y = self._native(x if x.ndim == 4 else x.unsqueeze(0), geometry, path)
             return y if x.ndim == 4 else y.squeeze(0)
         return self._dense(x, padding)
 
@@ -134,9 +135,9 @@ class SparseConv2d(SparseLayer):
         weight = self.to_dense()
         return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
-    def _native(self, x: torch.Tensor, geometry: tuple[int, ...]) -> torch.Tensor:
+    def _native(self, x: torch.Tensor, geometry: tuple[int, ...], path: str) -> torch.Tensor:
         held, how = self.held(), (geometry[1], list(geometry[2:4]))
-        if kernels.eager(x, *held):
+        if path == "native":
             return kernels.native_conv(x, *held, kernels.table(self.pattern), *how)
         sizes = self.in_channels, self.out_channels, self.groups
         return kernels.traced_conv(x, *held, self.places().unsqueeze(0), sizes, *how)

@@ -74,15 +74,12 @@ class SparseLinear(SparseLayer):
         """Map (..., in_features) to (..., out_features)."""
         path = self.route(x)
         if path == "native":
-            held = self.held()
-            if not torch.is_grad_enabled() and kernels.modes.quiet():
-                y = kernels.quick(x, *held, kernels.table(self.pattern))
-                if y is not None:
-                    return y
-            if kernels.eager(x, *held):
-                return kernels.native_linear(x, *held, kernels.table(self.pattern))
+            held, table = self.held(), kernels.table(self.pattern)
+            y = None if torch.is_grad_enabled() else kernels.quick(x, *held, table)
+            return kernels.native_linear(x, *held, table) if y is None else y
+        if path == "traced":
             flat = self.places().unsqueeze(0)
-            return kernels.traced_linear(x, *held, flat, self.in_features, self.out_features)
+            return kernels.traced_linear(x, *self.held(), flat, self.in_features, self.out_features)
         if path == "bag":
             return kernels.bag_linear(x, self.weight, self.bias, self.pattern)
         return kernels.dense_linear(x, self.weight, self.bias, self.places(), self.shape)

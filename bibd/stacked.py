@@ -48,10 +48,10 @@ class StackedSparseLinear(Patterned):
         path = self.route(x)
         if path == "native":
             weight, bias = self.held()
-            if kernels.eager(x, weight, bias):
-                return kernels.native_linear(x, weight, bias, self.table, len(weight))
-            inputs = self.shape[1], self.shape[0]
-            return kernels.traced_linear(x, weight, bias, self.places(), *inputs)
+            return kernels.native_linear(x, weight, bias, self.table, len(weight))
+        if path == "traced":
+            sizes = self.shape[1], self.shape[0]
+            return kernels.traced_linear(x, *self.held(), self.places(), *sizes)
         if path == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
         return kernels.dense_stacked(x, self.weight, self.bias, self.places(), self.shape)

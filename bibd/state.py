@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from bibd import kernels
 from bibd.kernels import modes
+from bibd.kernels.native import KINDS, plain
 from bibd.pattern import Pattern
 
 MOST_ROUTES = 1000
@@ -63,17 +63,20 @@ class Patterned(nn.Module):
         raise NotImplementedError
 
     def route(self, x: torch.Tensor) -> str:
-        """path(x), remembered for calls of this kind."""
-        if torch.compiler.is_compiling() or not isinstance(x, torch.Tensor) or modes.jit():
-            return self.path(x)
+        """path(x), remembered for calls of this kind; "traced": native, while something watches."""
+        if not isinstance(x, torch.Tensor) or not modes.quiet():
+            path = self.path(x)
+            return "traced" if path == "native" else path
         grad = torch.is_grad_enabled()
         kind = x.shape, x.dtype, grad, torch.get_num_threads(), self.backend
         own = self._buffers["flat"] is self._table[0] and x.is_cpu and x.layout is torch.strided
+        own = own and type(x) in KINDS
         found = self._routes.get(kind) if own else None
         if found is None:
             found = self.path(x)
-            # (These two cope by themselves with whatever watches a later call.)
-            if found != "bag" and kernels.unwatched(x, self.weight):
+            if found == "native" and not plain(x, *self.held()):
+                return "traced"  # for its operators to compute, or to refuse
+            if own:
                 if len(self._routes) >= MOST_ROUTES:  # (sentences of every length)
                     self._routes.clear()
                 self._routes[kind] = found

@@ -328,3 +328,12 @@ def test_types_that_the_library_does_not_know_stay_dense():
     assert layer.path(torch.randn(2, 300, dtype=torch.float16)) == "dense"
     assert kernels.TINY < 300 * 200
     assert ctypes.sizeof(native.Shape) == 88
+
+
+def test_a_path_that_cannot_is_not_chosen(choices):
+    def refuses():
+        raise ValueError("too large")
+
+    assert tune.choice(call(), lambda: {"native": refuses, "dense": int}) == "dense"
+    with pytest.raises(ValueError, match="too large"):
+        tune.choice(call(batch=9), lambda: {"dense": refuses})

@@ -149,10 +149,9 @@ def test_a_checkpoint_of_another_pattern_is_refused():
 def test_transforms_and_compile_see_the_layer():
     layer = SparseLinear(
         600, 500, "iddl", dtype=F64
-    )  # large enough that auto leaves the dense path
+    )  # large enough that auto measures
     x = torch.randn(5, 600, dtype=F64)
     expected = layer(x)
-    assert layer.path(x) in ("bag", "native")  # as measured here
     torch.testing.assert_close(torch.vmap(layer)(x), expected)
     values = dict(layer.named_parameters())
 

@@ -21,7 +21,7 @@ from bibd.kernels.conv_ops import native_conv
 from bibd.kernels.dense import dense_linear, dense_weight
 from bibd.kernels.native import quick
 from bibd.kernels.ops import differentiable as traced_linear
-from bibd.kernels.ops import eager, native_linear
+from bibd.kernels.ops import native_linear
 from bibd.kernels.table import Table, stacked, table
 from bibd.kernels.trials import (
     conv_trials,
@@ -41,7 +41,6 @@ __all__ = [
     "dense_linear",
     "dense_stacked",
     "dense_weight",
-    "eager",
     "linear_trials",
     "native_conv",
     "native_linear",
@@ -53,7 +52,6 @@ __all__ = [
     "table",
     "traced_conv",
     "traced_linear",
-    "unwatched",
     "wanted",
 ]
 
@@ -89,11 +87,6 @@ def paths() -> dict[str, str]:
     """The choices made since this was last asked, for a record."""
     asked = environment()
     return tune.used() | ({} if asked == "auto" else {"IDDL_BACKEND": asked})
-
-
-def unwatched(x: torch.Tensor, values: torch.Tensor) -> bool:
-    """Whether this is a plain call, of the kind that is measured."""
-    return native.plain(x, values) and not modes.watched()
 
 
 def choose(
@@ -149,8 +142,10 @@ def _likely(x: torch.Tensor, values: torch.Tensor, sparse: bool) -> bool:
     ordinary = x.device.type == "cpu" and x.layout is torch.strided
     if not sparse or not ordinary or modes.forward_mode():
         return False
+    if not torch.compiler.is_compiling() and type(x) not in native.KINDS:
+        return False  # a subclass: its own operators
     dtypes = x.dtype, values.dtype
-    if torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled("cpu") and torch.float64 not in dtypes:
         return torch.get_autocast_dtype("cpu") in native.TYPES and available()
     return dtypes[0] == dtypes[1] and dtypes[0] in native.TYPES and available()
 

@@ -39,7 +39,8 @@ _tables: WeakKeyDictionary[Pattern, Table] = WeakKeyDictionary()
 def table(pattern: Pattern) -> Table:
     """The index tensors of a pattern, built once and shared by every layer that holds it."""
     if pattern not in _tables:
-        _tables[pattern] = _build(pattern)
+        with torch.inference_mode(False):
+            _tables[pattern] = _build(pattern)
     return _tables[pattern]
 
 

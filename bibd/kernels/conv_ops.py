@@ -7,7 +7,6 @@ dv = sample(g, x)              dg = conv(x, h)              dx = conv(g, h, back
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch.utils.flop_counter import register_flop_formula
 
 from bibd.kernels import modes, native
@@ -139,9 +138,7 @@ class Sample(torch.autograd.Function):
 
 def differentiable(x: Any, values: Any, bias: Any, flat, sizes, stride: int, padding: list[int]):
     """By way of the operators: any transform, autocast too; sizes are inputs, outputs, groups."""
-    if torch.is_autocast_enabled("cpu"):
-        kind = torch.get_autocast_dtype("cpu")
-        x, values, bias = (t if t is None else t.to(kind) for t in (x, values, bias))
+    x, values, bias = modes.cast(x, values, bias)
     y: Any = Convolve.apply(x, values, flat, *sizes, tuple(x.shape[2:]), stride, padding, False)
     return y if bias is None else y + bias[:, None, None]
 
@@ -166,15 +163,9 @@ class Fast(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             of_bias = grad.sum((0, 2, 3))
         if torch.is_grad_enabled() or modes.batched(grad) or not eager(grad, x):
-            path = dense if modes.batched(grad) else differentiable
-            more = torch.is_grad_enabled()
-            with torch.enable_grad():
-                sizes = table.inputs, table.outputs, table.groups
-                y = path(x, values, None, table.flat, sizes, *ctx.options[1:])
-            inputs = [t for t, needed in zip((x, values), wanted, strict=True) if needed]
-            found = iter(torch.autograd.grad(y, inputs, grad, create_graph=more))
-            of_x, of_values = (next(found) if needed else None for needed in wanted)
-            return of_x, of_values, of_bias, None, None, None
+            again = _many if modes.batched(grad) else _again
+            found = again(wanted, grad, x, values, table, *ctx.options[1:])
+            return *found, of_bias, None, None, None
         if wanted[0]:
             of_x = native.conv(grad, values, None, table, ctx.shape, True)
         if wanted[1]:
@@ -182,13 +173,23 @@ class Fast(torch.autograd.Function):
         return of_x, of_values, of_bias, None, None, None
 
 
-def dense(x, values, bias, flat, sizes, stride: int, padding: list[int]) -> torch.Tensor:
-    """By way of a full weight, for gradients that come many at a time."""
-    inputs, outputs, groups = sizes
-    size = outputs * (inputs // groups), *values.shape[1:]
-    weight = values.new_zeros(size).index_put((flat[0],), values)
-    weight = weight.view(outputs, inputs // groups, *values.shape[1:])
-    return F.conv2d(x, weight, bias, stride, padding, 1, groups)
+def _again(wanted, grad, x, values, table: Table, stride: int, padding: list[int]):
+    """Gradients that can themselves be differentiated, or that something watches."""
+    sizes = table.inputs, table.outputs, table.groups, tuple(x.shape[2:]), stride, padding
+    of_x = Convolve.apply(grad, values, table.flat, *sizes, True) if wanted[0] else None
+    window = values.shape[-1]
+    of_values = Sample.apply(grad, x, table.flat, window, *sizes) if wanted[1] else None
+    return of_x, of_values
+
+
+def _many(wanted, grad, x, values, table: Table, stride: int, padding: list[int]):
+    """Gradients that come many at a time: by way of a full weight, in terms that torch maps."""
+    width = table.inputs // table.groups
+    full = values.new_zeros(table.outputs * width, *values.shape[1:])
+    weight = full.index_put((table.flat[0],), values).view(-1, width, *values.shape[1:])
+    how = [stride, stride], padding, [1, 1], False, [0, 0], table.groups, [*wanted, False]
+    of_x, of_weight, _ = torch.ops.aten.convolution_backward(grad, x, weight, None, *how)
+    return of_x, of_weight.reshape(-1, *values.shape[1:])[table.flat[0]] if wanted[1] else None
 
 
 def native_conv(x, values, bias, table: Table, stride: int, padding: list[int]) -> torch.Tensor:

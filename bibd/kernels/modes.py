@@ -26,6 +26,14 @@ def forward_mode() -> bool:
     return getattr(forward_ad, "_current_level", 0) >= 0
 
 
+def cast(*tensors: torch.Tensor | None) -> list[Any]:
+    """As autocast would have them for a product, where it is on: it leaves float64 alone."""
+    if not torch.is_autocast_enabled("cpu"):
+        return list(tensors)
+    kind = torch.get_autocast_dtype("cpu")
+    return [t if t is None or t.dtype is torch.float64 else t.to(kind) for t in tensors]
+
+
 def batched(x: torch.Tensor) -> bool:
     """True for the many gradients at a time of autograd.grad(is_grads_batched=True)."""
     return "Batched" in str(torch._C._dispatch_keys(x))

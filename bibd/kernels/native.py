@@ -16,6 +16,7 @@ from bibd.kernels.build import library
 from bibd.kernels.table import Table
 
 TYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
+KINDS = (torch.Tensor, torch.nn.Parameter)
 LARGEST = 2**31 - 1
 _forked = False
 
@@ -66,7 +67,7 @@ def plain(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = Non
     """Whether these are ordinary CPU tensors of one dtype that the library knows."""
     dtype = x.dtype
     for t in (x, values) if bias is None else (x, values, bias):
-        if type(t) is not torch.Tensor and type(t) is not torch.nn.Parameter:
+        if type(t) not in KINDS:
             return False
         if t.dtype is not dtype or not t.is_cpu or t.layout is not torch.strided:
             return False
@@ -113,21 +114,18 @@ def linear(
     table: Table,
     back: bool = False,
     members: int = 1,
-    known: bool = False,
 ) -> torch.Tensor:
-    """(..., in) to (..., out), the first axis being members if there are several; or `back`.
-
-    `known`: the caller has already seen that the tensors are plain.
-    """
-    if not known and not plain(x, values, bias):
+    """(..., in) to (..., out), the first axis being members if there are several; or `back`."""
+    if not plain(x, values, bias):
         _refuse(x, values, bias)
     size = x.shape
     if back:
         wide, high, rows = table.outputs, table.inputs, table.back
     else:
         wide, high, rows = table.inputs, table.outputs, table.out
-    if not size or size[-1] != wide or (members > 1 and (len(size) != 3 or size[0] != members)):
-        wanted = f"({members}, batch, {wide})" if members > 1 else f"(..., {wide})"
+    side_by_side = members > 1 or values.ndim == 2
+    if not size or size[-1] != wide or (side_by_side and (len(size) != 3 or size[0] != members)):
+        wanted = f"({members}, batch, {wide})" if side_by_side else f"(..., {wide})"
         raise ValueError(f"expected {x.dtype} input of shape {wanted}, got {tuple(size)}")
     total = x.numel()
     x = _read("input", x, total)
@@ -161,6 +159,7 @@ def quick(
         or not (x.is_contiguous() and values.is_contiguous())
         or x.is_neg()
         or n == 0
+        or x.ndim == 0
         or x.shape[-1] != table.inputs
         or values.numel() != table.nonzeros
     ):

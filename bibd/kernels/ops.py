@@ -34,12 +34,13 @@ def given(flat: torch.Tensor, inputs: int, outputs: int, groups: int = 1) -> Tab
     if flat.is_inference():
         return _build(flat, inputs, outputs, groups)
     key = flat.data_ptr(), flat._version, flat.shape, flat.stride(), inputs, outputs, groups
-    if key not in _given:
+    found = _given.get(key)
+    if found is None:
         # (The tensor is kept too, so that no other can come to lie at its address.)
-        _given[key] = flat, _build(flat, inputs, outputs, groups)
+        found = _given[key] = flat, _build(flat, inputs, outputs, groups)
         while len(_given) > KEPT:
             _given.popitem(last=False)
-    return _given[key][1]
+    return found[1]
 
 
 def _build(flat: torch.Tensor, inputs: int, outputs: int, groups: int) -> Table:
@@ -181,10 +182,13 @@ class Sample(torch.autograd.Function):
 
 def differentiable(x: Any, values: Any, bias: Any, flat, inputs: int, outputs: int):
     """The product by way of the operators: any transform, autocast too; flat (tables, n)."""
-    if torch.is_autocast_enabled("cpu"):
-        kind = torch.get_autocast_dtype("cpu")
-        x, values, bias = (t if t is None else t.to(kind) for t in (x, values, bias))
+    x, values, bias = modes.cast(x, values, bias)
     members = values.shape[0] if values.ndim == 2 else 1
+    if x.shape[-1] != inputs or (values.ndim == 2 and (x.ndim != 3 or x.shape[0] != members)):
+        start = f"{members}, batch" if values.ndim == 2 else "..."
+        raise ValueError(
+            f"expected {x.dtype} input of shape ({start}, {inputs}), got {tuple(x.shape)}"
+        )
     rows = x.reshape(members, -1, x.shape[-1])
     y: Any = Multiply.apply(rows, values.reshape(members, -1), flat, inputs, outputs, False)
     if bias is not None:
@@ -200,7 +204,7 @@ class Fast(torch.autograd.Function):
         ctx.save_for_backward(x, values)
         ctx.table, ctx.members = table, members
         ctx.bias = None if bias is None else bias.shape
-        return native.linear(x, values, bias, table, False, members, known=True)
+        return native.linear(x, values, bias, table, False, members)
 
     @staticmethod
     def backward(ctx, *grads):
@@ -210,8 +214,8 @@ class Fast(torch.autograd.Function):
             of_bias = grad.reshape(members, -1, table.outputs).sum(1).reshape(ctx.bias)
         wanted = ctx.needs_input_grad[:2]
         if torch.is_grad_enabled() or modes.batched(grad) or not eager(grad, x):
-            again = dense if modes.batched(grad) else differentiable
-            return *_again(again, wanted, grad, x, values, table), of_bias, None, None
+            again = _many if modes.batched(grad) else _again
+            return *again(wanted, grad, x, values, table), of_bias, None, None
         if ctx.needs_input_grad[0]:
             of_x = native.linear(grad, values, None, table, True, members)
         if ctx.needs_input_grad[1]:
@@ -219,23 +223,33 @@ class Fast(torch.autograd.Function):
         return of_x, of_values, of_bias, None, None
 
 
-def _again(path, wanted, grad, x, values, table: Table):
-    """Gradients that can themselves be differentiated, or that come many at a time."""
-    more = torch.is_grad_enabled()
-    with torch.enable_grad():
-        y = path(x, values, None, table.flat, table.inputs, table.outputs)
-    inputs = [t for t, needed in zip((x, values), wanted, strict=True) if needed]
-    found = iter(torch.autograd.grad(y, inputs, grad, create_graph=more))
-    return [next(found) if needed else None for needed in wanted]
+def _again(wanted, grad, x, values, table: Table):
+    """Gradients that can themselves be differentiated, or that something watches."""
+    members, sizes = len(values) if values.ndim == 2 else 1, (table.inputs, table.outputs)
+    g, v = grad.reshape(members, -1, table.outputs), values.reshape(members, -1)
+    of_x: Any = Multiply.apply(g, v, table.flat, *sizes, True) if wanted[0] else None
+    rows = x.reshape(members, -1, table.inputs)
+    of_values: Any = Sample.apply(g, rows, table.flat, *sizes) if wanted[1] else None
+    return (
+        of_x.reshape(x.shape) if wanted[0] else None,
+        of_values.reshape(values.shape) if wanted[1] else None,
+    )
 
 
-def dense(x, values, bias, flat, inputs: int, outputs: int) -> torch.Tensor:
-    """The product by way of a full weight, for gradients that come many at a time."""
-    members = values.shape[0] if values.ndim == 2 else 1
-    values = values.reshape(members, -1)
-    weight = values.new_zeros(members, outputs * inputs).scatter(1, flat.expand_as(values), values)
-    y = x.reshape(members, -1, inputs) @ weight.view(members, outputs, inputs).mT
-    return y.reshape(*x.shape[:-1], outputs)
+def _many(wanted, grad, x, values, table: Table):
+    """Gradients that come many at a time: by way of a full weight, in terms that torch maps."""
+    members, (high, wide) = len(values) if values.ndim == 2 else 1, (table.outputs, table.inputs)
+    g, v = grad.reshape(members, -1, high), values.reshape(members, -1)
+    flat = table.flat.expand(members, -1)
+    of_x = of_values = None
+    if wanted[0]:
+        weight = v.new_zeros(members, high * wide).scatter(1, flat, v).view(members, high, wide)
+        of_x = (g @ weight).reshape(x.shape)
+    if wanted[1]:
+        product = (g.mT @ x.reshape(members, -1, wide)).reshape(members, -1)
+        of_values = torch.stack([product[m][flat[m]] for m in range(members)])
+        of_values = of_values.reshape(values.shape)
+    return of_x, of_values
 
 
 def eager(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
@@ -251,4 +265,4 @@ def native_linear(x, values, bias, table: Table, members: int = 1) -> torch.Tens
         x.requires_grad or values.requires_grad or (bias is not None and bias.requires_grad)
     ):
         return Fast.apply(x, values, bias, table, members)  # pyright: ignore
-    return native.linear(x, values, bias, table, False, members, known=True)
+    return native.linear(x, values, bias, table, False, members)

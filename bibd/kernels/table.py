@@ -40,7 +40,8 @@ class Table:
         tables, self.nonzeros = flat.shape
         if max(flat.shape[1], inputs, outputs) >= 2**31:
             raise ValueError("this layer is too large for the native kernels: backend='dense'")
-        self.flat = torch.from_numpy(np.array(flat, np.int64))
+        with torch.inference_mode(False):
+            self.flat = torch.from_numpy(np.array(flat, np.int64))
         rows, cols = np.divmod(flat, inputs // groups)
         cols = cols + rows // (outputs // groups) * (inputs // groups)
         order = np.argsort(cols, axis=1, kind="stable")
@@ -67,6 +68,7 @@ def _starts(of: np.ndarray, size: int) -> np.ndarray:
 
 
 _tables: WeakKeyDictionary[Pattern, Table] = WeakKeyDictionary()
+_stacks: WeakKeyDictionary[Pattern, Table] = WeakKeyDictionary()  # by the pattern of the whole
 
 
 def table(pattern: Pattern) -> Table:
@@ -83,12 +85,12 @@ def stacked(whole: Pattern, members: Sequence[Pattern]) -> Table:
     first = members[0]
     if all(p is first for p in members):
         return table(first)
-    found = _tables.get(whole)
+    found = _stacks.get(whole)
     if found is None:
         flat = np.stack([p.flat for p in members])
         equal = (flat == flat[0]).all()
         found = table(first) if equal else Table(flat, first.in_features, first.out_features)
-        _tables[whole] = found
+        _stacks[whole] = found
     return found
 
 
