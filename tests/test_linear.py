@@ -147,9 +147,7 @@ def test_a_checkpoint_of_another_pattern_is_refused():
 
 
 def test_transforms_and_compile_see_the_layer():
-    layer = SparseLinear(
-        600, 500, "iddl", dtype=F64
-    )  # large enough that auto measures
+    layer = SparseLinear(600, 500, "iddl", dtype=F64)  # large enough that auto measures
     x = torch.randn(5, 600, dtype=F64)
     expected = layer(x)
     torch.testing.assert_close(torch.vmap(layer)(x), expected)
