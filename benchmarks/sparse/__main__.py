@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import resource
+import shlex
 import sys
 import tempfile
 import time
@@ -202,7 +203,8 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")  # torch's, of its own
     if any(os.environ.get(k) != v for k, v in ALLOCATOR.items()):
         words = [sys.executable, "-m", "benchmarks.sparse", *sys.argv[1:]]
-        os.execve(sys.executable, words, os.environ | ALLOCATOR)
+        typed = shlex.join(["python", "-m", "bibd", "bench", *sys.argv[1:]])
+        os.execve(sys.executable, words, os.environ | ALLOCATOR | {"IDDL_COMMAND": typed})
     found = document(options)
     if options.out:
         store.write(options.out, json.dumps(found, indent=1) + "\n")
