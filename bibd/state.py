@@ -69,13 +69,15 @@ class Patterned(nn.Module):
             return "traced" if path == "native" else path
         grad = torch.is_grad_enabled()
         kind = x.shape, x.dtype, grad, torch.get_num_threads(), self.backend
-        own = self._buffers["flat"] is self._table[0] and x.is_cpu and x.layout is torch.strided
-        own = own and type(x) in KINDS
+        brought = self._buffers["flat"] is not self._table[0]  # by a caller, as torch.func does
+        own = not brought and x.is_cpu and x.layout is torch.strided and type(x) in KINDS
         found = self._routes.get(kind) if own else None
         if found is None:
             found = self.path(x)
-            if found == "native" and not plain(x, *self.held()):
-                return "traced"  # for its operators to compute, or to refuse
+            if found == "native" and (brought or not plain(x, *self.held())):
+                return "traced"  # with that table; or for its operators to compute or refuse
+            if found == "bag" and brought:
+                return "dense"
             if own:
                 if len(self._routes) >= MOST_ROUTES:  # (sentences of every length)
                     self._routes.clear()

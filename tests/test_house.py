@@ -268,6 +268,8 @@ def test_the_wheel_works_from_another_directory(tmp_path):
     done = run(sys.executable, "-m", "pip", "install", "--no-deps", "--target", site, file)
     assert done.returncode == 0, done.stderr
     assert {p.name for p in site.iterdir() if not p.name.endswith(".dist-info")} == set(PACKAGES)
+    sources = {p.name for p in (ROOT / "bibd" / "kernels").iterdir() if p.suffix in (".h", ".cpp")}
+    assert sources <= {p.name for p in (site / "bibd" / "kernels").iterdir()}
     place = tmp_path / "elsewhere"
     place.mkdir()
     env = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
