@@ -167,7 +167,7 @@ def make_pattern(
         in_features: Inputs of the layer.
         out_features: Outputs of the layer.
         seed: None is the canonical order; a number permutes points and blocks, or seeds the draw.
-        nonzeros: How many connections, for the families that let one choose.
+        nonzeros: How many connections, for the families that let one choose; of all groups.
         groups: Separate parts of inputs and outputs, each with a pattern of its own.
 
     Raises:
@@ -177,9 +177,7 @@ def make_pattern(
     for name, size in sizes.items():
         check_whole(name, size, 1)
     if groups > 1:
-        if nonzeros is not None:
-            raise ValueError("nonzeros= is for a layer without groups")
-        return _in_groups(family, int(in_features), int(out_features), seed, int(groups))
+        return _in_groups(family, int(in_features), int(out_features), seed, nonzeros, int(groups))
     if seed is not None:
         check_whole("seed", seed, 0)
     v, b = int(in_features), int(out_features)
@@ -199,21 +197,24 @@ def make_pattern(
     return replace(_from_flat(family, (v, b), flat, seed), counted=True)
 
 
-def _in_groups(family: str | Design, v: int, b: int, seed: int | None, groups: int) -> Pattern:
+def _in_groups(family, v: int, b: int, seed: int | None, nonzeros, groups: int) -> Pattern:
     if v % groups or b % groups:
         raise ValueError(
             f"groups={groups} must divide inputs and outputs, got {v} and {b}"
             + ("; there are more groups than channels" if groups > min(v, b) else "")
         )
+    if nonzeros is not None and nonzeros % groups:
+        raise ValueError(f"nonzeros={nonzeros} must be as many for each of {groups} groups")
+    each = None if nonzeros is None else nonzeros // groups
     drawn = seed is not None or str(family).startswith("random")
     parts = [
-        make_pattern(family, v // groups, b // groups, group_seed(seed, g) if drawn else None)
+        make_pattern(family, v // groups, b // groups, group_seed(seed, g) if drawn else None, each)
         for g in range(groups)
     ]
     starts = np.cumsum([0, *(p.nonzeros for p in parts)])
     indptr = [p.indptr[:-1] + start for p, start in zip(parts, starts, strict=False)]
     table = np.concatenate([*indptr, starts[-1:]]), np.concatenate([p.indices for p in parts])
-    return Pattern(parts[0].family, v // groups, b, *table, seed, groups)
+    return Pattern(parts[0].family, v // groups, b, *table, seed, groups, nonzeros is not None)
 
 
 def group_seed(seed: int | None, group: int) -> int:

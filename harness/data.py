@@ -1,7 +1,8 @@
 """Data sets as tensors: `load(name, root)`.
 
-    iris digits synthetic        embedded: no download, no files
-    mnist fashion_mnist          torchvision's files and layout under root
+    iris digits synthetic synthetic_images    embedded: no download, no files
+    mnist fashion_mnist cifar10 cifar100      torchvision's files and layout under root (and
+                                              cifar-10-batches-bin: see harness.cifar)
 
 Root is the argument, else $IDDL_DATA, else ~/.cache/iddl. Nothing is ever swapped for another set
 in silence. `split` says in words what the test numbers stand on.
@@ -10,8 +11,11 @@ in silence. `split` says in words what the test numbers stand on.
 import hashlib
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import isqrt, prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +24,13 @@ from harness.names import check
 if TYPE_CHECKING:
     import torch
 
-DATASETS = ("iris", "digits", "synthetic", "mnist", "fashion_mnist")
+EMBEDDED = ("iris", "digits", "synthetic", "synthetic_images")
+DATASETS = (
+    *EMBEDDED,
+    *("mnist", "fashion_mnist", "cifar10", "cifar100"),
+)
 SPLITS = ("official", "holdout")
 INPUTS = ("train_x", "test_x", "validation_x")
-EMBEDDED_SEED = 0  # fixes the split of iris and digits, which come without one
 
 
 class DataError(ValueError):
@@ -56,6 +63,37 @@ class Data:
     def flatten(self) -> "Data":
         """The same data with one axis per input."""
         return self._each(lambda x: x.flatten(1), INPUTS)
+
+    def images(self) -> "Data":
+        """The same with axes (samples, channels, height, width); flat squares become images.
+
+        Raises:
+            ValueError: the inputs are no images of at least 8 x 8 pixels.
+        """
+        shape = self.shape
+        if len(shape) == 1:
+            shape = (isqrt(shape[0]),) * 2
+        if len(shape) == 2:
+            shape = (1, *shape)
+        if prod(shape) != prod(self.shape) or min(shape[1:]) < 8:
+            raise ValueError(
+                f"{self.name} has no images (a sample has shape {self.shape}): use digits, mnist, "
+                "fashion_mnist, cifar10, cifar100 or synthetic_images"
+            )
+        return self._each(lambda x: x.view(-1, *shape), INPUTS)
+
+    def first(self, size: int) -> "Data":
+        """Only the first `size` training samples; 0 means all.
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        if size == 0:
+            return self
+        if size > len(self.train_x):
+            raise ValueError(f"{self.name} has {len(self.train_x)} training samples, not {size}")
+        x, y = self.train_x[:size], self.train_y[:size]
+        return replace(self, split=f"{self.split}, the first {size} to train", train_x=x, train_y=y)
 
     def pad(self, border: int) -> "Data":
         """The same images with a border of zeros.
@@ -127,7 +165,7 @@ def data_root(root: str | Path | None = None) -> Path:
 
 @lru_cache(maxsize=4)
 def _load(name: str, root: str, test_split: str) -> Data:
-    data = _LOADERS[name](Path(root))
+    data = LOADERS[name](Path(root), test_split == "official")
     if test_split == "official":
         return data
     cut = len(data.train_x) * 4 // 5
@@ -141,58 +179,41 @@ def _load(name: str, root: str, test_split: str) -> Data:
     )
 
 
-def _embedded(name: str, x, y) -> Data:
-    import torch
-    from sklearn.model_selection import train_test_split
+def _own(name: str):
+    def loader(_root: Path, _official: bool = True) -> Data:
+        from harness import embedded
 
-    parts = train_test_split(x, y, test_size=0.2, random_state=EMBEDDED_SEED, stratify=y)
-    train_x, test_x = (torch.tensor(p, dtype=torch.float32) for p in parts[:2])
-    train_y, test_y = (torch.tensor(p, dtype=torch.int64) for p in parts[2:])
-    split = f"fixed stratified split, {len(train_x)} train / {len(test_x)} test"
-    return Data(name, split, train_x, train_y, test_x, test_y)
+        return embedded.SETS[name]()
+
+    return loader
 
 
-def _iris(_root: Path) -> Data:
-    from sklearn.datasets import load_iris
-
-    x, y = load_iris(return_X_y=True)
-    data = _embedded("iris", x, y)
-    mean, std = data.train_x.mean(0), data.train_x.std(0)
-    return replace(data, train_x=(data.train_x - mean) / std, test_x=(data.test_x - mean) / std)
-
-
-def _digits(_root: Path) -> Data:
-    from sklearn.datasets import load_digits
-
-    x, y = load_digits(return_X_y=True)
-    return _embedded("digits", x / 16.0, y)
-
-
-def _synthetic(_root: Path) -> Data:
-    """Ten Gaussian clouds in 64 dimensions, close enough that they overlap."""
-    import torch
-
-    g = torch.Generator().manual_seed(EMBEDDED_SEED)
-    centres = torch.randn(10, 64, generator=g) * 0.35
-    y = torch.arange(2500) % 10
-    x = centres[y] + torch.randn(2500, 64, generator=g)
-    return Data("synthetic", "2000 train / 500 test", x[:2000], y[:2000], x[2000:], y[2000:])
-
-
-def _mnist(root: Path) -> Data:
+def _mnist(root: Path, _official: bool = True) -> Data:
     return _torchvision("mnist", "MNIST", root)
 
 
-def _fashion_mnist(root: Path) -> Data:
+def _fashion_mnist(root: Path, _official: bool = True) -> Data:
     return _torchvision("fashion_mnist", "FashionMNIST", root)
 
 
-_LOADERS = {
-    "iris": _iris,
-    "digits": _digits,
-    "synthetic": _synthetic,
+def _cifar10(root: Path, official: bool = True) -> Data:
+    from harness import cifar
+
+    return cifar.cifar10(root, official)
+
+
+def _cifar100(root: Path, official: bool = True) -> Data:
+    from harness import cifar
+
+    return cifar.cifar100(root, official)
+
+
+LOADERS = {
+    **{name: _own(name) for name in EMBEDDED},
     "mnist": _mnist,
     "fashion_mnist": _fashion_mnist,
+    "cifar10": _cifar10,
+    "cifar100": _cifar100,
 }
 
 _PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
@@ -236,16 +257,29 @@ def _torchvision(name: str, folder: str, root: Path) -> Data:
 
 def _download(maker, name: str, root: Path, files: list[Path]) -> None:
     """Let torchvision unpack what is there and fetch what is not; explain what it could not."""
+    with patience():
+        try:
+            maker(root, train=True, download=True)
+        except (OSError, RuntimeError) as error:
+            raise missing(name, files, error) from None
+
+
+@contextmanager
+def patience(seconds: float = 20) -> Iterator[None]:
+    """No wait for a network without an end."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(20)
+    socket.setdefaulttimeout(seconds)
     try:
-        maker(root, train=True, download=True)
-    except (OSError, RuntimeError) as error:
-        missing = ", ".join(f.name for f in files if not f.exists())
-        raise DataError(
-            f"data set {name!r} is not at {files[0].parent} and could not be fetched ({error}). "
-            f"Missing: {missing}. Put these files there (or their .gz), or name another root with "
-            "--data-root or IDDL_DATA; the embedded set 'digits' needs no files"
-        ) from None
+        yield
     finally:
         socket.setdefaulttimeout(before)
+
+
+def missing(name: str, files: list[Path], error: object, embedded: str = "digits") -> DataError:
+    """The error that names the files that are not there, and what to do."""
+    absent = ", ".join(f.name for f in files if not f.exists())
+    return DataError(
+        f"data set {name!r} is not at {files[0].parent} and could not be fetched ({error}). "
+        f"Missing: {absent}. Put these files there (or their .gz), or name another root with "
+        f"--data-root or IDDL_DATA; the embedded set {embedded!r} needs no files"
+    )

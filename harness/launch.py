@@ -1,5 +1,7 @@
 """From parsed options to a finished study: where it runs, by how many processes, what is left."""
 
+import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -92,6 +94,7 @@ def _work(study: Study, busy, seeds, options: Options, device: str, show: Quiet,
 
 
 def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet) -> None:
+    keep_pages()
     Sweep(
         study,
         importlib.import_module(f"{study.folder}.train"),
@@ -103,6 +106,19 @@ def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet
         checkpoint_every=options.checkpoint_every,
         live=None if isinstance(show, Events) else report.Live(study),
     ).run()
+
+
+def keep_pages() -> None:
+    """Have glibc keep the memory that tensors free.
+
+    It gives large blocks back to the system after every operation and fetches them again, page by
+    page: half of the time of two small ResNets that train side by side.
+    """
+    mmap_max, trim_threshold = -4, -1  # mallopt's own numbers for what it can set
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(mmap_max, 0)
+        mallopt(trim_threshold, -1)
 
 
 def _set_threads(threads: int) -> None:

@@ -34,7 +34,7 @@ def test_embedded_sets(name):
     assert d.train_x.dtype == torch.float32
     assert d.train_y.dtype == torch.int64
     assert str(train) in d.split
-    again = data._LOADERS[name](None)
+    again = data.LOADERS[name](None)
     assert torch.equal(again.train_x, d.train_x)
 
 
@@ -148,4 +148,4 @@ def test_wrong_names():
         load("mnits")
     with pytest.raises(ValueError, match="unknown test split 'offical': did you mean 'official'"):
         load("iris", test_split="offical")
-    assert set(DATASETS) == set(data._LOADERS)
+    assert set(DATASETS) == set(data.LOADERS)

@@ -1,0 +1,6 @@
+"""Entry point: `python -m resnet --help`."""
+
+from harness.cli import main
+from resnet.experiments import PLANS, VERBS
+
+raise SystemExit(main(PLANS, "resnet", VERBS))
