@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import report, store
 from harness.crew import Crew, crew_size
+from harness.experiment import Experiment
 from harness.options import Options
 from harness.plan import duration
 from harness.runner import Sweep
@@ -67,7 +68,7 @@ def run(
     whole = study.collect()
     study.check_configs()
     busy = [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)]
-    show = make_show(len(busy), quiet)
+    show = make_show(_groups(study, busy, seeds, whole), quiet)
     try:
         if busy:
             _work(study, busy, seeds, options, device, show, argv)
@@ -77,6 +78,13 @@ def run(
         if options.dump and whole.runs:
             store.dump(whole, options.dump)
     return finish(study, whole, arms, tuple(seeds), options.quiet, options.json)
+
+
+def _groups(study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Experiment) -> int:
+    """How many trainings there are: one per arm where all its seeds train as one stack."""
+    if hasattr(importlib.import_module(f"{study.folder}.train"), "train_stack"):
+        return len(busy)
+    return sum(len(study.to_do(arm, tuple(seeds), whole)) for arm in busy)
 
 
 def _work(study: Study, busy, seeds, options: Options, device: str, show: Quiet, argv) -> None:
@@ -104,6 +112,7 @@ def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet
         device=device,
         data_root=options.data_root,
         checkpoint_every=options.checkpoint_every,
+        keep=options.keep_weights,
         live=None if isinstance(show, Events) else report.Live(study),
     ).run()
 

@@ -33,6 +33,8 @@ class Options:
     """Arms that train at a time, each in its own process; 0: what suits the plan and the cores."""
     checkpoint_every: float = 5.0
     """Seconds between checkpoints within a run."""
+    keep_weights: bool = False
+    """Keep the trained weights beside each run (seeds that train as one stack have none apart)."""
     dump: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write this call's Experiment there, pickled."""
     pid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None

@@ -21,7 +21,8 @@ class Plan:
 
     `minutes` is the estimate for all of it on 2 cores; `expect` the result to compare with;
     `compare` the pairs of arms whose difference, paired by seed, is reported; `threads` how many an
-    arm can use well (small nets: 1, and several arms at a time; None: all of them, one arm).
+    arm can use well (small nets: 1, and several arms at a time; None: all of them, one arm); `keep`
+    leaves the trained weights beside each run.
     """
 
     question: str
@@ -32,6 +33,7 @@ class Plan:
     compare: tuple[tuple[str, str], ...] = ()
     metric: str = "test_accuracy"
     threads: int | None = None
+    keep: bool = False
 
     def shared(self) -> dict[str, Any]:
         """The fields on which all arms agree: those that an override may change."""
@@ -90,4 +92,6 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def duration(minutes: float) -> str:
     """Minutes in words."""
+    if minutes >= 300:
+        return f"{minutes / 60:.0f} h"
     return f"{minutes:g} min" if minutes >= 1 else f"{minutes * 60:.0f} s"

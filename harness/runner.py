@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import store
+from harness import store, weights
 from harness.data import DataError
 from harness.experiment import FAILED, Experiment, Run
 from harness.job import Job, load_checkpoint, save_checkpoint
@@ -41,6 +41,7 @@ class Sweep:
     device: str = "cpu"
     data_root: str | None = None
     checkpoint_every: float = 5.0
+    keep: bool = False  # the trained weights, beside each run
     live: Any = None  # called with the experiment so far, after each epoch
     provenance: dict[str, Any] = field(default_factory=dict)
     since: float = field(default_factory=lambda: float(os.environ.get("IDDL_SINCE", time.time())))
@@ -141,6 +142,8 @@ class Sweep:
                 last = time.monotonic()
             if self.live:
                 self.live(runs)
+        if (self.keep or self.study.plan.keep) and len(runs) == 1 and not runs[0].error:
+            weights.save(self.study.seed_dir(arm, runs[0].seed), job.parts["net"])
         if taken := paths():
             self._sign(runs, kernels=taken)
 

@@ -118,6 +118,11 @@ WORDS = {
 }
 FAMILIES = {"ResNet": "dense", "B-ResNet": "iddl", "R-ResNet": "random"}
 
+PAPER_EXPECT = (
+    "Published, one run each: 18, 34, 50 layers 0.907 0.906 0.900 dense, 0.856 0.864 0.836 B, "
+    "0.864 0.864 0.844 R."
+)
+
 # The original study's settings: SGD 0.01 / 0.5, constant, 50 epochs, its way to start weights.
 ORIGINAL = Config(init="dense")
 
@@ -138,6 +143,7 @@ CPU = {
     "bibd-ResNet-18": dict(pattern="bibd"),
     "biregular-as-bibd-ResNet-18": dict(pattern="random_biregular", match="bibd"),
 }
+# What the other three studies share: a quarter of the images, so that a whole grid fits.
 SMALL = replace(QUICK, first=10_000, epochs=4)
 FACTORS = {
     "pattern": ("dense", "iddl", "random_biregular"),
@@ -147,46 +153,122 @@ FACTORS = {
 
 
 def factor_arms() -> dict[str, Config]:
-    """Every combination of the levels of FACTORS."""
+    """Every combination of the levels of FACTORS, "<pattern>-V<groups>-<full or EE>"."""
+    base = replace(SMALL, depth=10, head="pool")
     return {
-        "-".join([pattern, f"V{groups}", "EE" if exits else "full"]): replace(
-            SMALL, depth=10, pattern=pattern, groups=groups, exits=exits, head="pool"
+        f"{pattern}-V{groups}-{'EE' if exits else 'full'}": replace(
+            base, pattern=pattern, groups=groups, exits=exits
         )
         for pattern, groups, exits in product(*FACTORS.values())
     }
 
 
-EXITS = replace(QUICK, exits=(2, 3), validation=5_000, first=25_000, epochs=5)
 GROUPS = (1, 2, 4, 8, 16)
+
+
+def group_arms() -> dict[str, Config]:
+    """Dense and modular, in more and more groups."""
+    return {
+        name(18, pattern, groups): replace(SMALL, pattern=pattern, groups=groups)
+        for pattern, groups in product(("dense", "iddl"), GROUPS)
+    }
+
+
+# 20,000 images to train, 5,000 to fit thresholds.
+EXITS = replace(QUICK, exits=(2, 3), first=25_000, validation=5_000)
+EXIT_ARMS = {
+    "ResNet-18-EE-frozen": dict(exit_loss="frozen"),  # its last exit is the plain net, to the bit
+    "ResNet-18-EE": {},
+    "B-ResNet-18-EE": dict(pattern="iddl"),
+    "B-ResNet-18-V4-EE": dict(pattern="iddl", groups=4),
+}
+
+
+def smoke_arms() -> dict[str, Config]:
+    """Every setting once, tiny."""
+    base = Config(
+        **dict(depth=10, width=8, epochs=6, batch_size=64, lr=0.1, momentum=0.9),
+        **dict(schedule="cosine", data="synthetic_images", test_split="official"),
+    )
+    ends = dict(exits=(2, 3), head="pool", validation=200)
+    return {
+        **models(base, depths=(10,)),
+        "bibd-ResNet-10": replace(base, pattern="bibd"),
+        "ResNet-10-V4": replace(base, groups=4),
+        "B-ResNet-10-preact": replace(base, pattern="iddl", preact=True, sparse_shortcuts=True),
+        "ResNet-10-EE": replace(base, **ends),
+        "B-ResNet-10-V2-EE": replace(base, pattern="iddl", groups=2, classifier="split", **ends),
+    }
+
 
 PLANS = {
     "smoke": Plan(
-        question="The whole path on embedded pictures: narrow ResNet-10s with every setting.",
-        arms={
-            **models(
-                Config(
-                    **dict(width=8, epochs=3, batch_size=64, lr=0.1, momentum=0.9),
-                    **dict(data="synthetic_images", test_split="official"),
-                ),
-                depths=(10,),
-            ),
-        },
-        seeds=(0, 1, 2),
+        question="The whole path on embedded pictures: tiny ResNet-10s with every setting.",
+        arms=smoke_arms(),
+        seeds=(0, 1),
         minutes=1,
-        compare=(("B-ResNet-10", "R-ResNet-10"),),
+        expect="The dense net well above the sparse ones; two seeds, so intervals are wide.",
+        compare=(("B-ResNet-10", "R-ResNet-10"), ("B-ResNet-10", "ResNet-10")),
         threads=1,
+    ),
+    "paper": Plan(
+        question="The nine published models, their settings, three seeds. Needs a GPU.",
+        arms=models(ORIGINAL),
+        seeds=(0, 1, 2),
+        minutes=11_700,
+        expect=PAPER_EXPECT,
+        compare=tuple(
+            (f"B-ResNet-{depth}", f"{other}ResNet-{depth}")
+            for depth in (18, 34, 50)
+            for other in ("R-", "")
+        ),
     ),
     "cpu": Plan(
         question="ResNet-18 at a quarter of its width on CIFAR-10: does the pattern matter?",
         arms={arm: replace(QUICK, **changes) for arm, changes in CPU.items()},
         seeds=(0, 1, 2),
-        minutes=45,
+        minutes=40,
         expect="Published at full width, 50 epochs, one run each: 0.907 dense, 0.856 B, 0.864 R.",
         compare=(
             ("B-ResNet-18", "ResNet-18"),
             ("B-ResNet-18", "biregular-ResNet-18"),
             ("bibd-ResNet-18", "biregular-as-bibd-ResNet-18"),
             ("bibd-ResNet-18", "B-ResNet-18"),
+        ),
+        threads=1,
+    ),
+    "factors": Plan(
+        question="Pattern, groups and exits in a full grid: do they act independently?",
+        arms=factor_arms(),
+        seeds=(0, 1, 2),
+        minutes=18,
+        expect="The original study calls its settings orthogonal; nothing published tests it.",
+        compare=(),
+        threads=1,
+    ),
+    "exits": Plan(
+        question="Early exits: accuracy, share and cost of each, thresholds from held-out images.",
+        arms={arm: replace(EXITS, **changes) for arm, changes in EXIT_ARMS.items()},
+        seeds=(0, 1, 2),
+        minutes=20,
+        expect="Published, frozen trunk: 0.850, 0.902, 0.911 dense; 0.827, 0.869, 0.884 B.",
+        compare=(
+            ("ResNet-18-EE", "ResNet-18-EE-frozen"),
+            ("B-ResNet-18-EE", "ResNet-18-EE"),
+            ("B-ResNet-18-V4-EE", "B-ResNet-18-EE"),
+        ),
+        threads=1,
+        keep=True,
+    ),
+    "groups": Plan(
+        question="Vertical partitioning: dense and modular ResNet-18 in 1, 2, 4, 8, 16 groups.",
+        arms=group_arms(),
+        seeds=(0, 1, 2),
+        minutes=20,
+        expect="Published for B-ResNet-18, digitised: 0.884, 0.874, 0.866, 0.858, 0.850.",
+        compare=tuple(
+            (name(18, pattern, groups), name(18, pattern))
+            for pattern, groups in product(("dense", "iddl"), GROUPS[1:])
         ),
         threads=1,
     ),

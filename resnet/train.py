@@ -37,6 +37,7 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
     optimizer = make_optimizer(config, net)
     batches = Batches(data, config.augment, seed, not flat)
     test = batches.lay(normalised(data.test_x, data))
+    held = _held_out(data, batches)
     for epoch in range(job.attach(net=net, optimizer=optimizer), config.epochs):
         begin = time.perf_counter()
         with memory(config), seeded(seed, "noise", epoch):
@@ -47,8 +48,15 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
         synchronize(test.device)
         row |= {"train_time": middle - begin, "inference_time": time.perf_counter() - middle}
         if epoch + 1 == config.epochs and isinstance(net, EarlyExit) and "failed" not in row:
-            row["exits"] = report.exits(net, batches, data, test)
+            row["exits"] = report.exits(net, held, (test, data.test_y))
         yield row
+
+
+def _held_out(data: Data, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images to fit thresholds on; none where none were set aside."""
+    if data.validation_x is None or data.validation_y is None:
+        return data.test_x[:0], data.test_y[:0]
+    return batches.lay(normalised(data.validation_x, data)), data.validation_y
 
 
 def build(config: Config, data: Data, seed: int) -> nn.Module:

@@ -1,0 +1,134 @@
+"""`python -m resnet costs`: what each model costs, counted, and on request measured."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import tyro
+from torch import nn
+
+from bibd import SparseConv2d
+from harness import cost, table
+from resnet.exits import EarlyExit
+from resnet.model import resnet
+from resnet.names import name
+
+SHAPE = (3, 32, 32)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Parameters, MACs, FLOPs and bytes of every model for one 32 x 32 image."""
+
+    depths: tuple[int, ...] = (18, 34, 50, 101, 152)
+    """Layers."""
+    patterns: tuple[str, ...] = ("dense", "iddl", "random", "bibd")
+    """Connections between channels; iddl and random are the published B- and R-."""
+    groups: int = 1
+    """Vertical partitioning."""
+    exits: tuple[int, ...] = ()
+    """Stages with an early exit; the costs are then those of the last, heads included."""
+    width: int = 64
+    """Channels of the stem."""
+    mode: Literal["true", "iddl"] = "true"
+    """true: 2 per multiply-add, plus biases and norms; iddl: as the original study counted."""
+    latency: bool = False
+    """Measure a forward pass at batch 1 and 128."""
+    counters: bool = False
+    """Beside it what torch's FlopCounterMode and thop say."""
+    json: bool = False
+    """Print a list of objects, one per model."""
+
+
+HEADS = {
+    "name": "model",
+    "connections": "connections",
+    "parameters": "parameters",
+    "macs": "MACs (M)",
+    "flops": "FLOPs (M)",
+    "bytes": "bytes",
+    "flop_counter": "FlopCounterMode (M)",
+    "thop": "thop (M)",
+    "norm_elements": "norm elements (M)",
+    "latency_1_us": "batch 1, us",
+    "latency_128_us": "batch 128, us",
+}
+MILLIONS = ("macs", "flops", "flop_counter", "thop", "norm_elements")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb."""
+    options = tyro.cli(Options, prog="python -m resnet costs", args=list(argv))
+    lines = costs(options)
+    if options.json:
+        print(json.dumps(lines))
+        return 0
+    keys = [key for key in HEADS if key in lines[0]]
+    rows = [[_text(key, line[key]) for key in keys] for line in lines]
+    table.show(f"resnet costs (FLOPs mode {options.mode})", [HEADS[k] for k in keys], rows)
+    for line in lines:
+        if "exit_macs" in line:
+            parts = ", ".join(f"{macs / 1e6:.2f}" for macs in line["exit_macs"])
+            print(f"{line['name']}: MACs (M) of leaving at each exit: {parts}")
+    return 0
+
+
+def costs(options: Options) -> list[dict[str, Any]]:
+    """One object per model."""
+    return [
+        _line(depth, pattern, options) for pattern in options.patterns for depth in options.depths
+    ]
+
+
+def _line(depth: int, pattern: str, options: Options) -> dict[str, Any]:
+    o = options
+    model = resnet(depth, pattern, o.groups, o.exits, width=o.width)
+    total = cost.total(model, SHAPE)
+    line: dict[str, Any] = {
+        "name": name(depth, pattern, o.groups, o.exits),
+        "connections": total.nonzeros,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "macs": total.macs,
+        "flops": total.flops(o.mode),
+        "bytes": total.bytes,
+    }
+    if isinstance(model, EarlyExit):
+        line["exit_macs"] = [c.macs for c in model.costs()]
+    if o.counters:
+        line |= counted(model, SHAPE) | {"norm_elements": total.norm_elements}
+    if o.latency:
+        line["latency_1_us"] = 1e6 * cost.latency(model, SHAPE, 1)
+        line["latency_128_us"] = 1e6 * cost.latency(model, SHAPE, 128)
+    return line
+
+
+def counted(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
+    """What two other counters say of one sample.
+
+    Raises:
+        ValueError: thop is not installed.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    try:
+        from thop import profile
+    except ImportError:
+        raise ValueError("thop is not installed: pip install thop setuptools") from None
+    for layer in model.modules():
+        if isinstance(layer, SparseConv2d):
+            layer.backend = "native"  # (a dense path would be counted as dense)
+    x = torch.zeros(1, *shape)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.eval()(x)
+    by_thop, _ = profile(model, (x,), verbose=False)
+    return {"flop_counter": counter.get_total_flops(), "thop": int(by_thop)}
+
+
+def _text(key: str, value: Any) -> str:
+    if key in MILLIONS:
+        return f"{value / 1e6:,.2f}"
+    if isinstance(value, float):
+        return f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else value
