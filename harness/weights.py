@@ -6,6 +6,7 @@
 its own (a sparse layer whose values belong to another pattern) gets back what it had.
 """
 
+import copy
 from pathlib import Path
 from typing import Any
 
