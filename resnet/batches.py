@@ -16,7 +16,6 @@ from harness.seeding import generator
 
 # As the original study normalised; other sets by the mean and deviation of their training part.
 NORMS = {"cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))}
-AUGMENTS = ("none", "crop", "flip")
 
 
 class Batches:
@@ -26,11 +25,11 @@ class Batches:
         data: Images, axes (samples, channels, height, width), on the device where batches go.
         augment: "none"; "crop" within a border of an eighth of the image; "flip": and left-right.
         seed: Of shifts and flips.
-        channels_last: Layout of the batches.
+        layout: Of the batches in memory.
     """
 
-    def __init__(self, data: Data, augment: str, seed: int, channels_last: bool = True):
-        self.seed, self.augment, self.channels_last = seed, augment, channels_last
+    def __init__(self, data: Data, augment: str, seed: int, layout: torch.memory_format):
+        self.seed, self.augment, self.layout = seed, augment, layout
         self.side = data.shape[1:]
         self.border = 0 if augment == "none" else self.side[0] // 8
         mean, scale = norm(data)
@@ -61,13 +60,7 @@ class Batches:
         places = (first[:, :, None] + columns[:, None, :]).flatten()
         pixels = self.padded.view(-1, channels).index_select(0, places)
         x = pixels.view(len(index), height, width, channels).permute(0, 3, 1, 2)
-        return self.lay(x), self.labels[index]
-
-    def lay(self, x: torch.Tensor) -> torch.Tensor:
-        """The images in the layout of this net."""
-        return x.contiguous(
-            memory_format=torch.channels_last if self.channels_last else torch.contiguous_format
-        )
+        return x.contiguous(memory_format=self.layout), self.labels[index]
 
 
 def norm(data: Data) -> tuple[torch.Tensor, torch.Tensor]:
@@ -80,7 +73,7 @@ def norm(data: Data) -> tuple[torch.Tensor, torch.Tensor]:
     return mean.to(device), (1 / deviation.clamp_min(1e-6)).to(device)
 
 
-def normalised(x: torch.Tensor, data: Data) -> torch.Tensor:
-    """Images as the net wants them."""
+def images(x: torch.Tensor, data: Data, layout: torch.memory_format) -> torch.Tensor:
+    """Images as the net wants them, unmoved: for tests."""
     mean, scale = (values.view(-1, 1, 1) for values in norm(data))
-    return (x - mean) * scale
+    return ((x - mean) * scale).contiguous(memory_format=layout)

@@ -118,11 +118,11 @@ def counted(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
         raise ValueError("thop is not installed: pip install thop setuptools") from None
     for layer in model.modules():
         if isinstance(layer, SparseConv2d):
-            layer.backend = "native"  # (a dense path would be counted as dense)
+            layer.backend = "native"  # (a dense path would be counted as dense)  # pyright: ignore
     x = torch.zeros(1, *shape)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.eval()(x)
-    by_thop, _ = profile(model, (x,), verbose=False)
+    by_thop = profile(model, (x,), verbose=False)[0]
     return {"flop_counter": counter.get_total_flops(), "thop": int(by_thop)}
 
 

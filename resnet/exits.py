@@ -148,6 +148,10 @@ class EarlyExit(nn.Module):
         """What it costs to leave at each exit: all stages and heads up to there."""
         return _costs(self)
 
+    def trunk(self) -> Cost:
+        """What the net costs without its heads."""
+        return cost.total(self.net, self.shape)
+
     def cost(self, input_shape, output_shape) -> dict[str, int]:
         """All stages and heads, for one sample: the cost protocol."""
         return asdict(self.costs()[-1])

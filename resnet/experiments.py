@@ -186,10 +186,8 @@ EXIT_ARMS = {
 
 def smoke_arms() -> dict[str, Config]:
     """Every setting once, tiny."""
-    base = Config(
-        **dict(depth=10, width=8, epochs=6, batch_size=64, lr=0.1, momentum=0.9),
-        **dict(schedule="cosine", data="synthetic_images", test_split="official"),
-    )
+    base = replace(QUICK, depth=10, width=8, epochs=6, batch_size=64, weight_decay=0.0)
+    base = replace(base, data="synthetic_images", test_split="official")
     ends = dict(exits=(2, 3), head="pool", validation=200)
     return {
         **models(base, depths=(10,)),
@@ -275,5 +273,8 @@ PLANS = {
 }
 
 VERBS = {
-    "costs": Verb("Parameters, MACs, FLOPs, bytes and latency of every model.", "resnet.costs:main")
+    "costs": Verb(
+        "Parameters, MACs, FLOPs, bytes and latency of every model.", "resnet.costs:main"
+    ),
+    "bench": Verb("Time the early exits of the trained nets of plan exits.", "resnet.bench:main"),
 }

@@ -17,7 +17,7 @@ from harness.data import Data, load
 from harness.job import Job
 from harness.seeding import order, seeded
 from resnet import report
-from resnet.batches import Batches, normalised
+from resnet.batches import Batches, images
 from resnet.exits import EarlyExit, losses
 from resnet.experiments import Config
 from resnet.model import resnet
@@ -31,13 +31,11 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
     job = job or Job()
     data = read(config, job)
     check_last_batch(config, data)
-    net = build(config, data, seed).to(job.device)
-    flat = config.pattern != "dense" and job.device == "cpu"  # the layout of the native kernels
-    net.to(memory_format=torch.contiguous_format if flat else torch.channels_last)
+    lay = layout(config, job.device)
+    net = build(config, data, seed).to(job.device).to(memory_format=lay)  # pyright: ignore
     optimizer = make_optimizer(config, net)
-    batches = Batches(data, config.augment, seed, not flat)
-    test = batches.lay(normalised(data.test_x, data))
-    held = _held_out(data, batches)
+    batches = Batches(data, config.augment, seed, lay)
+    test, held = images(data.test_x, data, lay), _held_out(data, lay)
     for epoch in range(job.attach(net=net, optimizer=optimizer), config.epochs):
         begin = time.perf_counter()
         with memory(config), seeded(seed, "noise", epoch):
@@ -52,11 +50,17 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
         yield row
 
 
-def _held_out(data: Data, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+def layout(config: Config, device: str) -> torch.memory_format:
+    """Channels last, but for what the native kernels of the CPU read."""
+    native = config.pattern != "dense" and device == "cpu"
+    return torch.contiguous_format if native else torch.channels_last
+
+
+def _held_out(data: Data, lay: torch.memory_format) -> tuple[torch.Tensor, torch.Tensor]:
     """The images to fit thresholds on; none where none were set aside."""
     if data.validation_x is None or data.validation_y is None:
         return data.test_x[:0], data.test_y[:0]
-    return batches.lay(normalised(data.validation_x, data)), data.validation_y
+    return images(data.validation_x, data, lay), data.validation_y
 
 
 def build(config: Config, data: Data, seed: int) -> nn.Module:
@@ -139,15 +143,15 @@ def evaluate(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean loss and accuracy of each exit over all samples."""
     net.eval()
-    loss, right = 0, 0
+    loss = right = torch.zeros(())
     for part, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
             outputs = net.forward_exits(part)  # pyright: ignore
         logits = torch.stack(outputs).double()
         same = labels.expand(len(logits), -1)
         each = F.cross_entropy(logits.flatten(0, 1), same.flatten(), reduction="none")
-        loss += each.view(same.shape).sum(1).cpu()
-        right += (logits.argmax(-1) == same).sum(1).double().cpu()
+        loss = loss + each.view(same.shape).sum(1).cpu()
+        right = right + (logits.argmax(-1) == same).sum(1).double().cpu()
     return loss / len(x), right / len(x)
 
 

@@ -1,0 +1,103 @@
+"""`python -m resnet bench`: how long the trained nets of plan `exits` take to leave early.
+
+for each batch size: the full net, all exits with nobody leaving, and a curve of thresholds,
+in turn on the same test images: p50, p99 and mean of a call, beside accuracy and expected MACs
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import tyro
+
+from harness import store, table, weights
+from harness.job import Job
+from harness.names import check
+from harness.provenance import collect
+from harness.study import Study
+from resnet.batches import images
+from resnet.exits import EarlyExit
+from resnet.experiments import PLANS
+from resnet.thresholds import Outcome, record, sweep
+from resnet.timing import measure
+from resnet.train import build, layout, read
+
+CALLS = {1: 500, 128: 40}  # batch size: calls of each side
+
+
+@dataclass(frozen=True)
+class Options:
+    """Time early exits against the full net, with the weights that plan `exits` left."""
+
+    arms: tuple[str, ...] = ("ResNet-18-EE", "B-ResNet-18-EE")
+    """Arms of plan exits."""
+    seed: int = 0
+    """Whose weights."""
+    steps: int = 9
+    """Thresholds on the curve."""
+    threads: int = 0
+    """Of torch; 0: as many as it takes."""
+    results: Path = Path("results")
+    """Where the plan's runs are."""
+    data_root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder of downloaded data sets."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the record there."""
+    json: bool = False
+    """Print one JSON document on stdout and nothing else."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb."""
+    options = tyro.cli(Options, prog="python -m resnet bench", args=list(argv))
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    lines = [line for arm in options.arms for line in bench(arm, options)]
+    document = {"table": lines, "calls": CALLS, "provenance": collect()}
+    if options.out:
+        store.write(options.out, json.dumps(document, indent=1) + "\n")
+    if options.json:
+        print(json.dumps(document))
+        return 0
+    heads = ["net and threshold", "batch", "accuracy", "expected MACs (M)", "p50 ms", "p99 ms"]
+    rows = [
+        [x["name"], str(x["batch"]), f"{x['accuracy']:.4f}", f"{x['macs'] / 1e6:.2f}"]
+        + [f"{x[key]:.2f}" for key in ("p50", "p99")]
+        for x in lines
+    ]
+    table.show(f"early exits, {torch.get_num_threads()} threads", heads, rows)
+    return 0
+
+
+def bench(arm: str, options: Options) -> list[dict[str, Any]]:
+    """One object per batch size and setting of one trained net."""
+    plan = PLANS["exits"]
+    config = plan.arms[check("arm", arm, plan.arms)]
+    folder = Study("resnet", "exits", plan, options.results).seed_dir(arm, options.seed)
+    data = read(config, Job(data_root=options.data_root))
+    net = build(config, data, options.seed)
+    assert isinstance(net, EarlyExit)
+    hint = f"train it with `python -m resnet exits --arms {arm} --seeds {options.seed}`"
+    weights.load(folder / weights.FILE, net, hint)
+    net.to(memory_format=layout(config, "cpu"))
+    test = images(data.test_x, data, layout(config, "cpu"))
+    curve = sweep(record(net, test, data.test_y), options.steps)
+    lines = []
+    for batch, calls in CALLS.items():
+        bounds = [point["thresholds"][0] for point in curve]
+        for line in measure(net, test, batch, calls, bounds):
+            point = _point(line["name"], curve, net)
+            lines.append({**line, **point, "name": f"{arm}, {line['name']}"})
+    return lines
+
+
+def _point(name: str, curve: Sequence[Outcome], net: EarlyExit) -> dict[str, Any]:
+    """Accuracy and cost of what was timed; the full net has no heads to pay for."""
+    found = next((p for p in curve if str(p["thresholds"][0]) == name), curve[-1])
+    macs = found["macs"]
+    if name == "full net":
+        macs = net.trunk().macs
+    return {"accuracy": found["accuracy"], "macs": macs, "shares": found["shares"]}
