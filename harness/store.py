@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment import Experiment, Run, plain
-from harness.unpickle import restricted_load
+from harness.unpickle import restricted_array, restricted_load
 
 
 def write(path: Path, content: bytes | str) -> Path:
@@ -95,6 +95,22 @@ def save(experiment: Experiment, folder: Path) -> None:
 def dump(experiment: Experiment, path: Path) -> None:
     """Write the record as a pickle of builtin values and our two classes."""
     write(path, pickle.dumps(Experiment.from_dict(plain(experiment.to_dict())), protocol=4))
+
+
+def dump_array(values: list[Any], path: Path) -> Path:
+    """Pickle a list as a numpy array, the way the original project kept its results."""
+    import numpy as np
+
+    return write(path, pickle.dumps(np.array(values), protocol=4))
+
+
+def load_array(path: str | Path) -> list[Any]:
+    """Read such an array, by the allow-list.
+
+    Raises:
+        ValueError: a file that is damaged, hostile, or no array.
+    """
+    return restricted_array(io.BytesIO(Path(path).read_bytes()), str(path))
 
 
 def load(path: str | Path) -> Experiment:

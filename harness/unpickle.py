@@ -112,3 +112,22 @@ def restricted_load(file: BinaryIO, name: str) -> Experiment:
             f"{name} is not a record that can be trusted: {reason}. Nothing in it was run; "
             "the same record as .json beside it is safe to read"
         ) from None
+
+
+def restricted_array(file: BinaryIO, name: str) -> list[Any]:
+    """A pickled numpy array as a list of builtin values.
+
+    Raises:
+        ValueError: as restricted_load.
+    """
+    import numpy as np
+
+    try:
+        found = _Restricted(file).load()
+        if type(found) is not np.ndarray or found.dtype.kind not in "biufU":
+            raise TypeError(f"it holds a {type(found).__name__}, expected an array")
+        return found.tolist()
+    except Exception as error:
+        raise ValueError(
+            f"{name} is not an array that can be trusted: {error}. Nothing in it was run"
+        ) from None

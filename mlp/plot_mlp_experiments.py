@@ -12,22 +12,16 @@ Also reads the original project's own dumps (through an allow-list of names; not
 --publish writes the figures of a committed study into figure/ as well.
 """
 
-import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
-import tyro  # noqa: E402
-
-from harness import store  # noqa: E402
+from harness import plotting  # noqa: E402
 from harness.experiment import Experiment  # noqa: E402
 from harness.stats import interval  # noqa: E402
 from mlp.experiments import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
@@ -40,66 +34,9 @@ LABELS = {
 METRICS = {"accuracy": "test_accuracy", "loss": "test_loss", "train_loss": "train_loss"}
 
 
-@dataclass(frozen=True)
-class Options:
-    """Draw a dump of the MLP study."""
-
-    dump: tyro.conf.Positional[Path | None] = None
-    """A dump (.p, .pkl) or a record (.json); default: the newest beside this script."""
-    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = HERE
-    """Where the figures go."""
-    publish: bool = False
-    """Also write them into figure/, named after the plan."""
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the script; 2 where the dump cannot be read."""
-    options = tyro.cli(Options, args=list(argv), config=(tyro.conf.FlagCreatePairsOff,))
-    try:
-        dump = options.dump or newest(HERE)
-        whole = store.load(dump)
-        if not whole.done():
-            raise ValueError(f"{dump} holds no run that is done; there is nothing to draw")
-        text = "\n".join(table(whole))
-        print(text)
-        log(text, dump, options.out)
-        draw(whole, options.out, options.publish)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def newest(folder: Path) -> Path:
-    """The latest dump, by the time in its name."""
-    dumps = sorted(folder.glob("mlp_experiments_*.p"))
-    if not dumps:
-        raise FileNotFoundError(
-            f"no dump mlp_experiments_*.p in {folder}: run `bash mlp/run_mlp_experiments.sh` "
-            "first, or name a dump or a record (results/mlp/<plan>/experiment.json)"
-        )
-    return dumps[-1]
-
-
-def log(text: str, dump: Path, out: Path) -> None:
-    """Keep the table under the time of the run it shows."""
-    found = re.search(r"\d{8}_\d{6}", dump.name)
-    begin = found[0] if found else os.environ.get("BEGIN_TIME", f"{datetime.now():%Y%m%d_%H%M%S}")
-    store.write(out / "log" / f"mlp_experiments_plot_{begin}.log", text + "\n")
-
-
-def draw(whole: Experiment, out: Path, publish: bool) -> None:
-    """Save all figures and say where."""
-    from harness import figure
-
-    found = figures(whole)
-    paths = [p for stem, fig, data in found for p in figure.save(fig, out / stem, data)]
-    print(f"figures: {figure.brief(paths)}")
-    if publish:
-        folder = HERE.parent / "figure"
-        names = [(folder / f"{stem}_{whole.plan}", fig, data) for stem, fig, data in found]
-        paths = [p for triple in names for p in figure.save(triple[1], triple[0], triple[2])]
-        print(f"published: {figure.brief(paths)}")
+    return plotting.run(argv, HERE, figures, table)
 
 
 def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:

@@ -5,6 +5,7 @@ in turn on the same test images: p50, p99 and mean of a call, beside accuracy an
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import torch
 import tyro
 
-from harness import store, table, weights
+from harness import figure, table, weights
 from harness.job import Job
 from harness.names import check
 from harness.provenance import collect
@@ -44,8 +45,8 @@ class Options:
     """Where the plan's runs are."""
     data_root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of downloaded data sets."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Also write the record there."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="STEM")] = None
+    """Also write STEM.json, .png and .eps."""
     json: bool = False
     """Print one JSON document on stdout and nothing else."""
 
@@ -57,8 +58,9 @@ def main(argv: Sequence[str]) -> int:
         torch.set_num_threads(options.threads)
     lines = [line for arm in options.arms for line in bench(arm, options)]
     document = {"table": lines, "calls": CALLS, "provenance": collect()}
+    document["split"] = read(PLANS["exits"].arms[options.arms[0]], _job(options)).split
     if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
+        save(document, options.out)
     if options.json:
         print(json.dumps(document))
         return 0
@@ -72,12 +74,22 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def save(document: dict[str, Any], stem: Path) -> None:
+    """The record and its picture."""
+    from resnet import plot_exits
+
+    p = document["provenance"]
+    note = f"{p['cpu']}, {p['threads']} threads; {document['split']}"
+    fig = plot_exits.times(document["table"], note)
+    print(f"figure: {figure.brief(figure.save(fig, stem, document))}", file=sys.stderr)
+
+
 def bench(arm: str, options: Options) -> list[dict[str, Any]]:
     """One object per batch size and setting of one trained net."""
     plan = PLANS["exits"]
     config = plan.arms[check("arm", arm, plan.arms)]
     folder = Study("resnet", "exits", plan, options.results).seed_dir(arm, options.seed)
-    data = read(config, Job(data_root=options.data_root))
+    data = read(config, _job(options))
     net = build(config, data, options.seed)
     assert isinstance(net, EarlyExit)
     hint = f"train it with `python -m resnet exits --arms {arm} --seeds {options.seed}`"
@@ -90,8 +102,12 @@ def bench(arm: str, options: Options) -> list[dict[str, Any]]:
         bounds = [point["thresholds"][0] for point in curve]
         for line in measure(net, test, batch, calls, bounds):
             point = _point(line["name"], curve, net)
-            lines.append({**line, **point, "name": f"{arm}, {line['name']}"})
+            lines.append({**line, **point, "arm": arm, "name": f"{arm}, {line['name']}"})
     return lines
+
+
+def _job(options: Options) -> Job:
+    return Job(data_root=options.data_root)
 
 
 def _point(name: str, curve: Sequence[Outcome], net: EarlyExit) -> dict[str, Any]:

@@ -17,8 +17,8 @@ BUDGETS = (0.6, 0.7, 0.8, 0.9)  # of the MACs of the last exit
 
 def labels(model: nn.Module) -> dict[str, int]:
     """How many sparse convolutions are a BIBD, a packing, irregular (or dense after all)."""
-    sparse = [m for m in model.modules() if isinstance(m, SparseConv2d)]
-    return dict(Counter(layer.pattern.label for layer in sparse))
+    patterns = [m.pattern for m in model.modules() if isinstance(m, SparseConv2d)]
+    return dict(Counter(p.label for p in patterns))  # pyright: ignore
 
 
 def exits(model: EarlyExit, held: Images, test: Images) -> dict[str, Any]:

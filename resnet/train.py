@@ -208,6 +208,7 @@ def describe(config: Config, job: Job) -> dict[str, Any]:
     found = {**cost.facts(model, data.shape), "split": data.split, "labels": report.labels(model)}
     if isinstance(model, EarlyExit):
         found["exit_macs"] = [c.macs for c in model.costs()]
+        found["trunk_macs"] = model.trunk().macs
     return found
 
 

@@ -6,7 +6,7 @@ import pickle
 import pytest
 import torch
 
-from harness import cost, store
+from harness import cost, plotting, store
 from harness.job import Job
 from harness.plan import arm_key
 from mlp import plot_mlp_experiments as plot
@@ -183,7 +183,7 @@ def test_plot_errors_are_one_sentence(tmp_path, capsys, monkeypatch):
     (tmp_path / "evil.p").write_bytes(pickle.dumps(print))
     assert plot.main([str(tmp_path / "evil.p")]) == 2
     assert "not an allowed name" in capsys.readouterr().err
-    monkeypatch.setattr(plot, "HERE", tmp_path)
+    monkeypatch.setattr(plot, "HERE", tmp_path / "mlp")
     assert plot.main([]) == 2
     assert "run `bash mlp/run_mlp_experiments.sh`" in capsys.readouterr().err
 
@@ -191,7 +191,7 @@ def test_plot_errors_are_one_sentence(tmp_path, capsys, monkeypatch):
 def test_the_newest_dump_is_the_default(tmp_path):
     for stamp in ("20260101_000000", "20251231_235959", "20260101_000001"):
         (tmp_path / f"mlp_experiments_{stamp}.p").touch()
-    assert plot.newest(tmp_path).name == "mlp_experiments_20260101_000001.p"
+    assert plotting.newest(tmp_path, "mlp_experiments").name == "mlp_experiments_20260101_000001.p"
 
 
 def test_published_numbers_are_all_there():

@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""Draws a dump of the ResNet study: `python plot_resnet_experiments.py [dump]`, or the newest.
+
+Writes beside this script
+    fig_resnet_experiments.{png,eps,json}               accuracy against FLOPs, all models
+    fig_resnet_experiments_sparse_only.{png,eps,json}   the same without the dense ones
+    fig_resnet_curves.{png,eps,json}                    accuracy and losses per epoch
+    (of plans factors, exits and groups: what the other plot_*.py here draw)
+    accuracy_array_${BEGIN_TIME}.pkl, model_name_array_${BEGIN_TIME}.pkl    as numpy arrays
+    log/resnet_experiments_plot_${BEGIN_TIME}.log       the table that it prints
+
+Also reads the original project's accuracy_array_*.pkl (with the names beside it), through an
+allow-list; nothing in it is run. --publish writes the figures into figure/ as well.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+if not __package__:  # started as a script: the packages are one folder up
+    sys.path[:1] = [str(HERE.parent)]
+
+from harness import plotting, store  # noqa: E402
+from harness.experiment import Experiment, Run  # noqa: E402
+from harness.stats import interval  # noqa: E402
+
+LABELS = {
+    "ResNet": "dense (ResNet)",
+    "B-ResNet": "modular (B-ResNet)",
+    "R-ResNet": "random (R-ResNet)",
+}
+METRICS = ("test_accuracy", "train_loss", "test_loss")
+AXIS = "FLOPs (M), counted as published"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the script; 2 where the dump cannot be read."""
+    return plotting.run(argv, HERE, figures, table, read, write_arrays)
+
+
+def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
+    """Name, figure and data of each picture."""
+    from resnet import plot_exits, plot_factors, plot_groups
+
+    own = {"factors": plot_factors, "exits": plot_exits, "groups": plot_groups}
+    if whole.plan in own:
+        return own[whole.plan].figures(whole, stands_on(whole))
+    everything = series(whole)
+    sparse = {family: s for family, s in everything.items() if s["pattern"] != "dense"}
+    found = []
+    for stem, data in {"": everything, "_sparse_only": sparse}.items():
+        if data:
+            content = {"note": stands_on(whole), "series": data}
+            name = f"fig_resnet_experiments{stem}"
+            found.append((name, _against_flops(data, list(everything), stands_on(whole)), content))
+    return [*found, *_curves(whole)]
+
+
+def series(whole: Experiment) -> dict[str, dict[str, Any]]:
+    """FLOPs and final accuracy of the depths of each family."""
+    found: dict[str, dict[str, Any]] = {}
+    for arm in sorted(whole.arms(), key=lambda arm: flops(whole, arm)):
+        values = whole.final(arm, "test_accuracy")
+        if not values:
+            continue
+        i, run = interval(values.values()), next(r for r in whole.done() if r.arm == arm)
+        empty = {"pattern": run.config.get("pattern", "dense")}
+        empty |= {k: [] for k in ("arm", "flops", "mean", "low", "high", "n")}
+        s = found.setdefault(family(arm), empty)
+        point = (arm, flops(whole, arm), i.mean, i.low, i.high, i.n)
+        for key, value in zip(list(s)[1:], point, strict=True):
+            s[key].append(value)
+    return {name: found[name] for name in _order(whole, found)}
+
+
+def _order(whole: Experiment, found: dict[str, Any]) -> list[str]:
+    """Families in the order of the plan."""
+    return [f for f in dict.fromkeys(family(arm) for arm in whole.arms()) if f in found]
+
+
+def family(arm: str) -> str:
+    """The name without its depth: B-ResNet for B-ResNet-18."""
+    return re.sub(r"ResNet-\d+", "ResNet", arm)
+
+
+def flops(whole: Experiment, arm: str) -> int:
+    """In the published convention."""
+    return next((r.facts["flops_iddl"] for r in whole.runs if r.arm == arm and r.facts), 0)
+
+
+def stands_on(whole: Experiment) -> str:
+    """Data, split, epochs and seeds, to stand in every figure."""
+    run = next(iter(whole.done()))
+    seeds = len({r.seed for r in whole.done()})
+    word = "seed, no interval" if seeds == 1 else "seeds, 95 % intervals"
+    c = run.config
+    net = f"width {c['width']}, " if c else ""
+    data = f"{c.get('data', 'CIFAR-10')} ({run.facts.get('split', 'split not recorded')})"
+    return f"{data},\n{net}{run.rows[-1]['epoch']} epochs, {seeds} {word}"
+
+
+def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
+    from matplotlib.figure import Figure
+
+    from harness import figure
+
+    with figure.style():
+        fig = Figure(figsize=(7.5, 4.4))
+        ax = fig.add_subplot()
+        for name, s in data.items():
+            i = families.index(name)
+            color, style = figure.COLORS[i % 8], figure.MARKERS[i % 8]
+            ends = [
+                [m if v is None else v for m, v in zip(s["mean"], s[k], strict=True)]
+                for k in ("low", "high")
+            ]
+            bars = [[abs(m - v) for m, v in zip(s["mean"], end, strict=True)] for end in ends]
+            ax.errorbar(
+                [f / 1e6 for f in s["flops"]],
+                s["mean"],
+                yerr=bars,
+                color=color,
+                marker=style,
+                linestyle=figure.LINES[i % 8],
+                capsize=3,
+                label=LABELS.get(name, name),
+            )
+        values = [f for s in data.values() for f in s["flops"]]
+        if max(values) > 4 * min(values):
+            ax.set_xscale("log")
+        low, high = ax.get_ylim()  # (of two seeds an interval may leave what is possible)
+        ax.set(xlabel=AXIS, ylabel="test accuracy", ylim=(max(low, 0), min(high, 1)))
+        ax.set_title(note, fontsize=9, loc="left")
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return fig
+
+
+def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
+    """Three panels over the epochs."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    from harness import figure
+
+    data = {m: {arm: figure.by_epoch(whole, m, arm) for arm in whole.arms()} for m in METRICS}
+    data = {m: {arm: d for arm, d in arms.items() if d} for m, arms in data.items()}
+    if not all(data.values()):
+        return []
+    with figure.style():
+        fig = Figure(figsize=(11, 3.8))
+        for ax, (metric, arms) in zip(fig.subplots(1, 3), data.items(), strict=True):
+            for i, (arm, values) in enumerate(arms.items()):
+                figure.band(ax, values, i, arm)
+            ax.set(xlabel="epoch", ylabel=metric.replace("_", " "))
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        handles, labels = ax.get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower center", ncols=4)
+        fig.suptitle(stands_on(whole).replace("\n", " "), fontsize=9, x=0.01, ha="left")
+    return [("fig_resnet_curves", fig, {"note": stands_on(whole), "series": data})]
+
+
+def table(whole: Experiment) -> Iterator[str]:
+    """The table as lines: our mean and interval beside the published single run."""
+    from resnet.experiments import PUBLISHED
+
+    yield stands_on(whole).replace("\n", " ")
+    width = max(12, *map(len, whole.arms()))
+    yield f"{'model':<{width}} {'FLOPs (M)':>10}  {'accuracy':<26} published (one run)"
+    for arm in whole.arms():
+        values = whole.final(arm, "test_accuracy")
+        if values:
+            ours, old = interval(values.values()).text(), PUBLISHED.get(arm)
+            shown = f"{old:.4f}" if whole.plan in ("paper", "original") and old else "-"
+            yield f"{arm:<{width}} {flops(whole, arm) / 1e6:>10.2f}  {ours:<26} {shown}"
+    if whole.plan == "factors":
+        from resnet import plot_factors
+
+        yield from plot_factors.text(whole)
+
+
+def write_arrays(whole: Experiment, out: Path, begin: str) -> None:
+    """The means as the original project's two pickles."""
+    means = {arm: whole.final(arm, "test_accuracy").values() for arm in whole.arms()}
+    means = {arm: fmean(values) for arm, values in means.items() if values}
+    for stem, values in {"accuracy_array": means.values(), "model_name_array": means}.items():
+        print(f"array: {store.dump_array(list(values), out / f'{stem}_{begin}.pkl')}")
+
+
+def read(path: Path) -> Experiment:
+    """A record, or the original project's arrays."""
+    if not path.name.startswith("accuracy_array_"):
+        return store.load(path)
+    from resnet.costs import Options, costs
+
+    names = store.load_array(path.with_name(path.name.replace("accuracy", "model_name")))
+    known = {line["name"]: line["flops"] for line in costs(Options(mode="iddl"))}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"{path} has a model {unknown[0]!r}; expected some of {', '.join(known)}")
+    runs = []
+    for name, accuracy in zip(names, store.load_array(path), strict=True):
+        row = {"epoch": 50, "test_accuracy": accuracy}
+        pattern = {"R": "random", "B": "iddl"}.get(name[0] if name[1] == "-" else "", "dense")
+        facts = {"flops_iddl": known[name]}
+        runs.append(Run(name, 0, name, {}, [row], facts))
+        runs[-1].config = {"pattern": pattern, "data": "CIFAR-10", "width": 64}
+    return Experiment("resnet", "original", "the original project's arrays", runs)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
