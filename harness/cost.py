@@ -1,8 +1,8 @@
 """What a network costs: connections, multiply-adds, FLOPs, bytes, and measured time.
 
-`layers(model, shape)` runs one sample and asks each module that has a `cost(input_shape,
-output_shape)`; others are looked up in TABLE. Every module is counted once, by the outermost that
-answers. FLOPs come in two named conventions:
+`layers(model, shape)` sends one sample through (its sizes suffice) and asks each module that has a
+`cost(input_shape, output_shape)`; others are looked up in TABLE. Every module is counted once, by
+the outermost that answers. FLOPs come in two named conventions:
 
     true    2 * MACs + one add per bias per output + 2 per element through a norm layer (its scale
             and shift at inference). Activations, pooling and softmax count 0.
@@ -66,16 +66,28 @@ def layers(model: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
     counted = dict(_countable("", model))
     lines: dict[str, Layer] = {}
     hooks = [m.register_forward_hook(_recorder(n, lines)) for n, m in counted.items()]
-    like = next(model.parameters(), torch.zeros(()))
     training = model.training
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
+            _pass(model.eval(), shape, lines)
     finally:
         model.train(training)
         for hook in hooks:
             hook.remove()
     return [lines[name] for name in counted if name in lines]
+
+
+def _pass(model: nn.Module, shape: tuple[int, ...], lines: dict[str, Layer]) -> None:
+    """One sample through the model: only its sizes, or, where that does not do, its numbers."""
+    like = next(model.parameters(), torch.zeros(()))
+    held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    empty = {name: t.to("meta") for name, t in held.items()}
+    try:
+        x = torch.empty(1, *shape, device="meta", dtype=like.dtype)
+        torch.func.functional_call(model, empty, (x,))
+    except (RuntimeError, NotImplementedError):  # it looks at values
+        lines.clear()
+        model(torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
 
 
 def total(model: nn.Module, shape: tuple[int, ...]) -> Cost:

@@ -50,7 +50,7 @@ def synthetic_images() -> Data:
     y = torch.arange(1500) % 10
     shifts = torch.randint(-4, 5, (1500, 2), generator=g).tolist()
     x = torch.stack([classes[k].roll(s, (1, 2)) for k, s in zip(y.tolist(), shifts, strict=True)])
-    x = (0.5 + 0.15 * x + 0.25 * torch.randn(x.shape, generator=g)).clamp(0, 1)
+    x = (0.5 + 0.15 * x + 0.15 * torch.randn(x.shape, generator=g)).clamp(0, 1)
     split = "1200 train / 300 test"
     return Data("synthetic_images", split, x[:1200], y[:1200], x[1200:], y[1200:])
 

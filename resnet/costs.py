@@ -1,6 +1,7 @@
 """`python -m resnet costs`: what each model costs, counted, and on request measured."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -113,7 +114,9 @@ def counted(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
     from torch.utils.flop_counter import FlopCounterMode
 
     try:
-        from thop import profile
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of distutils
+            from thop import profile
     except ImportError:
         raise ValueError("thop is not installed: pip install thop setuptools") from None
     for layer in model.modules():

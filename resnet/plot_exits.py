@@ -39,6 +39,7 @@ def curve(whole: Experiment, arm: str) -> dict[str, Any]:
 
 def _against_macs(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     with figure.style():
         fig = Figure(figsize=(8.5, 4.4))
@@ -48,6 +49,11 @@ def _against_macs(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
             ax.plot(d["full"], d["mean"][-1], marker="*", markersize=15, color=figure.COLORS[i])
         ax.plot([], [], "*", color="#555555", markersize=12, label="always full, no heads")
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        ax.xaxis.set_major_formatter(ScalarFormatter())
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        low, high = ax.get_ylim()  # (of few seeds an interval may leave what is possible)
+        ax.set_ylim(max(low, 0), min(high, 1))
         ax.set(xlabel="expected MACs per image (M), heads included", ylabel="test accuracy")
         ax.set_title(note, fontsize=9, loc="left")
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -58,7 +64,7 @@ def _shares(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
     from matplotlib.figure import Figure
 
     with figure.style():
-        fig = Figure(figsize=(2.9 * len(data) + 0.6, 3.4))
+        fig = Figure(figsize=(max(5.5, 2.9 * len(data) + 0.6), 3.6))
         panels = fig.subplots(1, len(data), squeeze=False)[0]
         for ax, (arm, d) in zip(panels, data.items(), strict=True):
             columns = list(zip(*d["shares"], strict=True))

@@ -156,6 +156,9 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
             for i, (arm, values) in enumerate(arms.items()):
                 figure.band(ax, values, i, arm)
             ax.set(xlabel="epoch", ylabel=metric.replace("_", " "))
+            # (Of few seeds an interval may leave what is possible.)
+            most = max(m for values in arms.values() for m in values["mean"])
+            ax.set_ylim(0, 1 if metric.endswith("accuracy") else 1.3 * most)
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, labels = ax.get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=4)

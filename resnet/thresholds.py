@@ -20,6 +20,7 @@ from resnet.exits import EarlyExit, check_thresholds
 
 Outcome = dict[str, Any]
 CANDIDATES = 65  # thresholds to try per exit: quantiles of its scores
+ROUNDING = 1e-12  # of a mean of samples
 
 
 @dataclass(frozen=True)
@@ -79,39 +80,79 @@ def sweep(found: Record, steps: int = 21) -> list[Outcome]:
 def fit(found: Record, accuracy: float | None = None, budget: float | None = None) -> Outcome:
     """Thresholds for a target accuracy (then the cheapest) or a budget of MACs (the most accurate).
 
-    From the best single threshold, each exit in turn takes the best candidate, until none moves.
+    Candidates are quantiles of each exit's scores. Two neighbours are chosen together, out of all
+    pairs, and so on in turn until nothing moves: with two early exits that is the best there is.
 
     Raises:
         ValueError: neither or both given; a target that no thresholds reach.
     """
     if (accuracy is None) == (budget is None):
         raise ValueError("give either accuracy= or budget=")
-
-    def value(o: Outcome) -> tuple[float, ...]:  # the larger the better
-        if accuracy is not None:
-            reached = o["accuracy"] >= accuracy
-            return (1, -o["macs"], o["accuracy"]) if reached else (0, o["accuracy"], -o["macs"])
-        within = o["macs"] <= budget
-        return (1, o["accuracy"], -o["macs"]) if within else (0, -o["macs"], o["accuracy"])
-
-    grid = [np.clip(np.quantile(s, np.linspace(0, 1, CANDIDATES)), 0, 1) for s in found.scores]
-    grid = [[0.0, *map(float, row), 1.0] for row in grid]
-    best = max((outcome(found, t) for row in grid for t in row), key=value)
+    n, heads = found.right.shape[1], len(found.scores)
+    bounds, best = [1.0] * heads, (-np.inf,) * 3
     moved = True
     while moved:
         moved = False
-        for number, row in enumerate(grid):
-            tried = [_with(found, best["thresholds"], number, t) for t in row]
-            better = max(tried, key=value)
-            if value(better) > value(best):
-                best, moved = better, True
-    if value(best)[0] == 0:
-        raise ValueError(_unreached(best, accuracy, budget))
-    return best
+        for k in range(max(1, heads - 1)):
+            hits, macs, pairs = _pairs(found, bounds, k)
+            values = _values(hits / n, macs / n, accuracy, budget)
+            top = max(range(len(pairs)), key=lambda i, v=values: tuple(v[i]))
+            if tuple(values[top]) > best:
+                best, moved = tuple(values[top]), True
+                bounds[k : k + 2] = pairs[top]
+    chosen = outcome(found, bounds)
+    if best[0] == 0:
+        raise ValueError(_unreached(chosen, accuracy, budget))
+    return chosen
 
 
-def _with(found: Record, bounds: Sequence[float], number: int, threshold: float) -> Outcome:
-    return outcome(found, [*bounds[:number], threshold, *bounds[number + 1 :]])
+def _values(accuracies, macs, accuracy: float | None, budget: float | None) -> np.ndarray:
+    """Rows to compare: whether the aim is reached, then what is wanted most, then the other."""
+    if accuracy is not None:
+        reached = accuracies >= accuracy - ROUNDING
+        first = np.where(reached, -macs, accuracies)
+        return np.stack([reached, first, np.where(reached, accuracies, -macs)], 1)
+    within = macs <= budget * (1 + ROUNDING)
+    first = np.where(within, accuracies, -macs)
+    return np.stack([within, first, np.where(within, -macs, accuracies)], 1)
+
+
+def _pairs(found: Record, bounds: Sequence[float], k: int) -> tuple[np.ndarray, np.ndarray, list]:
+    """Right answers and MACs in all, for every pair of candidates of exits k and k + 1.
+
+    Of a sample that comes to k: S_k v_k + (1 - S_k) (S_k+1 v_k+1 + (1 - S_k+1) v_later), where S
+    says whether it is sure there and v is what one counts; over the samples, a matrix product.
+    """
+    first, second = _candidates(found, k), _candidates(found, k + 1)
+    here, there = _sure(found, k, first), _sure(found, k + 1, second)
+    early = leave_at(found, [*bounds[:k], *[1.0] * (len(bounds) - k)])
+    comes = early >= len(found.scores)  # has not left before k
+    later = leave_at(found, [*[1.0] * min(k + 2, len(bounds)), *bounds[k + 2 :]])
+    samples, totals = np.arange(found.right.shape[1]), []
+    costs = np.repeat(np.array(found.macs, float)[:, None], len(samples), axis=1)
+    for value in (found.right.astype(float), costs):
+        at_second = there * value[min(k + 1, len(value) - 1)] + ~there * value[later, samples]
+        before = value[early, samples][~comes].sum()
+        at_first = (here[:, comes] * value[k, comes]).sum(1)
+        totals.append(
+            before + at_first[:, None] + (~here[:, comes]).astype(float) @ at_second[:, comes].T
+        )
+    pairs = [(a, b)[: len(bounds) - k] for a in first for b in second]
+    return totals[0].ravel(), totals[1].ravel(), pairs
+
+
+def _candidates(found: Record, k: int) -> list[float]:
+    if k >= len(found.scores):
+        return [1.0]  # nobody leaves at an exit that does not exist
+    inner = np.quantile(found.scores[k], np.linspace(0, 1, CANDIDATES))
+    return [0.0, *map(float, np.clip(inner, 0, 1)), 1.0]
+
+
+def _sure(found: Record, k: int, bounds: Sequence[float]) -> np.ndarray:
+    """Which samples (columns) leave at exit k under each of these thresholds (rows)."""
+    row = np.array(bounds)[:, None]
+    scores = found.scores[k] if k < len(found.scores) else np.zeros(found.right.shape[1])
+    return (scores > row) & (row < 1) | (row <= 0)
 
 
 def _unreached(best: Outcome, accuracy: float | None, budget: float | None) -> str:
