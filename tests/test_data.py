@@ -2,19 +2,22 @@
 
 import gzip
 import hashlib
+import pickle
+import shutil
 import socket
 
 import numpy as np
 import pytest
 import torch
 
-from harness import data
+from harness import cifar, data
 from harness.data import DATASETS, DataError, load
 
 EMBEDDED = {
     "iris": ((4,), 3, 120, 30),
     "digits": ((64,), 10, 1437, 360),
     "synthetic": ((64,), 10, 2000, 500),
+    "synthetic_images": ((3, 32, 32), 10, 1200, 300),
 }
 
 
@@ -149,3 +152,115 @@ def test_wrong_names():
     with pytest.raises(ValueError, match="unknown test split 'offical': did you mean 'official'"):
         load("iris", test_split="offical")
     assert set(DATASETS) == set(data.LOADERS)
+
+
+@pytest.fixture
+def tiny_cifar(tmp_path, monkeypatch):
+    """Both layouts of CIFAR-10 with 4 images a file, and the checksums of those files."""
+    from torchvision import datasets
+
+    rng, n = np.random.default_rng(0), 4
+    pickles, binary = tmp_path / "cifar-10-batches-py", tmp_path / cifar.BINARY
+    pickles.mkdir(), binary.mkdir()
+    sums, train_md5, blobs = {}, {}, {}
+    for name in (
+        "data_batch_1",
+        "data_batch_2",
+        "data_batch_3",
+        "data_batch_4",
+        "data_batch_5",
+        "test_batch",
+    ):
+        images, labels = rng.integers(0, 256, (n, 3072)).astype(np.uint8), list(range(n))
+        content = pickle.dumps({"data": images, "labels": labels}, protocol=2)
+        (pickles / name).write_bytes(content)
+        sums[name] = hashlib.md5(content).hexdigest()
+        records = np.concatenate([np.array(labels, np.uint8)[:, None], images], 1).tobytes()
+        (binary / f"{name}.bin").write_bytes(records)
+        if name == "test_batch":
+            blobs["test_batch.bin"] = hashlib.sha1(
+                b"blob %d\0" % len(records) + records
+            ).hexdigest()
+        else:
+            train_md5[f"{name}.bin"] = hashlib.md5(records).hexdigest()
+    meta = pickle.dumps({"label_names": list("0123456789")}, protocol=2)
+    (pickles / "batches.meta").write_bytes(meta)
+    md5 = hashlib.md5(meta).hexdigest()
+    monkeypatch.setattr(cifar, "FILE", n * cifar.RECORD)
+    monkeypatch.setattr(cifar, "TRAIN_MD5", train_md5)
+    monkeypatch.setattr(cifar, "TEST_BLOB", blobs)
+    kind = datasets.CIFAR10
+    test = sums.pop("test_batch")
+    monkeypatch.setattr(kind, "train_list", [[k, v] for k, v in sums.items()])
+    monkeypatch.setattr(kind, "test_list", [["test_batch", test]])
+    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": md5})
+    monkeypatch.setattr(socket, "create_connection", _no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", _no_network)
+    return tmp_path
+
+
+def test_both_layouts_of_cifar_are_the_same_images(tiny_cifar):
+    from_pickles = load("cifar10", tiny_cifar)
+    assert from_pickles.split == "official split, 20 train / 4 test"
+    data._load.cache_clear()
+    for file in (tiny_cifar / "cifar-10-batches-py").iterdir():
+        file.unlink()
+    from_binary = load("cifar10", tiny_cifar)
+    for part in ("train_x", "train_y", "test_x", "test_y"):
+        assert torch.equal(getattr(from_pickles, part), getattr(from_binary, part)), part
+    assert from_binary.shape == (3, 32, 32)
+    assert (from_binary.train_x.dtype, from_binary.train_y.dtype) == (torch.float32, torch.int64)
+    raw = (tiny_cifar / cifar.BINARY / "data_batch_2.bin").read_bytes()
+    pixel = from_binary.train_x[4, 1, 3, 5] * 255  # green, row 3, column 5 of the fifth image
+    assert round(pixel.item()) == raw[1 + 1024 + 3 * 32 + 5]
+
+
+@pytest.mark.parametrize("layout", ["cifar-10-batches-py", "cifar-10-batches-bin"])
+def test_the_holdout_split_of_cifar_needs_no_test_file(tiny_cifar, layout):
+    other = {"cifar-10-batches-py", "cifar-10-batches-bin"} - {layout}
+    shutil.rmtree(tiny_cifar / other.pop())
+    (file,) = (tiny_cifar / layout).glob("test_batch*")
+    file.unlink()
+    d = load("cifar10", tiny_cifar, "holdout")
+    assert (len(d.train_x), len(d.test_x)) == (16, 4)
+    assert d.split == "holdout: last 4 of the training set"
+    with pytest.raises(DataError, match="test_batch"):
+        load("cifar10", tiny_cifar)
+
+
+def test_a_missing_truncated_or_damaged_file_of_cifar_is_named(tiny_cifar):
+    binary, pickles = tiny_cifar / cifar.BINARY, tiny_cifar / "cifar-10-batches-py"
+    content = (pickles / "data_batch_3").read_bytes()
+    (pickles / "data_batch_3").write_bytes(content[:-1] + b"!")
+    with pytest.raises(DataError, match=r"data_batch_3 is damaged: its MD5 is"):
+        load("cifar10", tiny_cifar)
+    shutil.rmtree(pickles)
+    file = binary / "data_batch_4.bin"
+    content = file.read_bytes()
+    file.write_bytes(content[:-7])
+    with pytest.raises(
+        DataError, match=r"data_batch_4\.bin is truncated: it has 12,285 bytes, expected"
+    ):
+        load("cifar10", tiny_cifar)
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DataError, match=r"data_batch_4\.bin is damaged: its MD5"):
+        load("cifar10", tiny_cifar)
+    file.unlink()
+    with pytest.raises(DataError, match=r"data_batch_4\.bin of cifar10 is missing in"):
+        load("cifar10", tiny_cifar)
+    shutil.rmtree(binary)
+    with pytest.raises(DataError, match=r"data_batch_1, .*'synthetic_images' needs no files"):
+        load("cifar10", tiny_cifar)
+
+
+def test_images_of_all_sets():
+    assert load("digits").images().shape == (1, 8, 8)
+    assert load("synthetic_images").images().shape == (3, 32, 32)
+    assert torch.equal(load("digits").images().flatten().train_x, load("digits").train_x)
+    with pytest.raises(ValueError, match="iris has no images"):
+        load("iris").images()
+    few = load("synthetic").first(100)
+    assert len(few.train_x) == len(few.train_y) == 100
+    assert few.split == "2000 train / 500 test, the first 100 to train"
+    with pytest.raises(ValueError, match="synthetic has 2000 training samples, not 2001"):
+        load("synthetic").first(2001)

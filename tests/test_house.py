@@ -78,9 +78,25 @@ def test_the_tested_ends_are_the_ends_of_the_declared_range():
         assert tested[1].startswith(f"{major}.{int(minor) - 1}.")
 
 
-def test_the_shell_script_leaves_what_it_says(tmp_path):
-    """Run as a user does, from inside mlp/, on a copy of the checkout."""
-    copy = tmp_path / "checkout"
+STUDIES = {
+    "mlp": (
+        ["--seeds", "2", "--epochs", "1", "--arms", "B-MLP-3-1"],
+        ["mlp_experiments.png", "mlp_experiments.eps"],
+        ["mlp_experiments_sparse_only.png", "mlp_experiments_sparse_only.eps"],
+    ),
+    "resnet": (
+        ["--seeds", "2", "--epochs", "1", "--arms", "B-ResNet-10"],
+        ["fig_resnet_experiments.png", "fig_resnet_experiments.eps"],
+        ["fig_resnet_experiments_sparse_only.png", "fig_resnet_experiments_sparse_only.eps"],
+        ["accuracy_array_20260102_030405.pkl", "model_name_array_20260102_030405.pkl"],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of what git would check out, to run the scripts in."""
+    copy = tmp_path_factory.mktemp("scripts") / "checkout"
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*"):
             if path.suffix in (".py", ".sh", ".h", ".cpp"):
@@ -88,33 +104,45 @@ def test_the_shell_script_leaves_what_it_says(tmp_path):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
                 target.chmod(path.stat().st_mode)
-    env = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "BEGIN_TIME": "20260102_030405"}
-    env |= {"HOME": str(tmp_path), "IDDL_CACHE": os.environ["IDDL_CACHE"]}
-    words = ["smoke", "--seeds", "2", "--epochs", "1", "--arms", "B-MLP-3-1"]
-    done = run("./run_mlp_experiments.sh", *words, cwd=copy / "mlp", env=env)
+    return copy
+
+
+def script_environment(tmp_path, begin):
+    env = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "BEGIN_TIME": begin}
+    return env | {"HOME": str(tmp_path), "IDDL_CACHE": os.environ["IDDL_CACHE"]}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_shell_script_leaves_what_it_says(study, checkout, tmp_path):
+    """Run as a user does, from inside the folder."""
+    words, *names = STUDIES[study]
+    env = script_environment(tmp_path, "20260102_030405")
+    script = f"./run_{study}_experiments.sh"
+    done = run(script, "smoke", *words, cwd=checkout / study, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
+    stem = f"{study}_experiments"
     for name in (
-        "log/mlp_experiments_20260102_030405.log",
-        "log/mlp_experiments_20260102_030405_pid.txt",
-        "log/mlp_experiments_plot_20260102_030405.log",
-        "mlp_experiments_20260102_030405.p",
-        "mlp_experiments.png",
-        "mlp_experiments.eps",
-        "mlp_experiments_sparse_only.png",
-        "mlp_experiments_sparse_only.eps",
+        f"log/{stem}_20260102_030405.log",
+        f"log/{stem}_20260102_030405_pid.txt",
+        f"log/{stem}_plot_20260102_030405.log",
+        f"{stem}_20260102_030405.p",
+        *(name for group in names for name in group),
     ):
-        assert (copy / "mlp" / name).stat().st_size > 0, name
-    log = (copy / "mlp" / "log" / "mlp_experiments_20260102_030405.log").read_text()
+        assert (checkout / study / name).stat().st_size > 0, name
+    log = (checkout / study / "log" / f"{stem}_20260102_030405.log").read_text()
     assert "report.html" in log
-    assert int((copy / "mlp" / "log" / "mlp_experiments_20260102_030405_pid.txt").read_text()) > 1
-    wrong = run("bash", copy / "mlp" / "run_mlp_experiments.sh", "papre", cwd=tmp_path, env=env)
+    assert int((checkout / study / "log" / f"{stem}_20260102_030405_pid.txt").read_text()) > 1
+
+
+def test_the_shell_script_elsewhere_and_in_the_background(checkout, tmp_path):
+    env = script_environment(tmp_path, "20260102_030406")
+    script, words = checkout / "mlp" / "run_mlp_experiments.sh", STUDIES["mlp"][0]
+    wrong = run("bash", script, "papre", cwd=tmp_path, env=env)
     assert wrong.returncode == 2
     assert "did you mean 'paper'" in wrong.stdout
-    env["BEGIN_TIME"] = "20260102_030406"
-    words = ["--detach", *words, "--quiet"]
-    detached = run("bash", copy / "mlp" / "run_mlp_experiments.sh", *words, cwd=tmp_path, env=env)
+    detached = run("bash", script, "--detach", "smoke", *words, "--quiet", cwd=tmp_path, env=env)
     assert "follow it with: tail -f mlp/log/mlp_experiments_20260102_030406.log" in detached.stdout
-    path = copy / "mlp" / "log" / "mlp_experiments_plot_20260102_030406.log"
+    path = checkout / "mlp" / "log" / "mlp_experiments_plot_20260102_030406.log"
     for _ in range(600):
         if path.exists():
             break
@@ -153,7 +181,8 @@ def test_commands_in_the_readme_exist(tmp_path):
                 words += ["--to", str(tmp_path / "picture")]
             if words[3] == "bench":
                 words = [*words[:4], "--help"]
-            plan = words[2] == "mlp" and words[3] != "costs" and "--list" not in words
+            plan = words[2] in ("mlp", "resnet") and words[3] not in ("costs", "bench")
+            plan = plan and "--list" not in words
             done = run(sys.executable, *words[1:], *["--dry-run"] * plan)
             assert done.returncode == 0, command + done.stderr
         elif words[0] in ("bash", "python"):
