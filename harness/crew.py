@@ -37,7 +37,7 @@ class Crew:
         self.env["IDDL_SINCE"] = str(time.time())
         self.trouble: BaseException | None = None
         self.lock = threading.Lock()
-        self.running: dict[str, list[Run]] = {}
+        self.running: dict[tuple[str, tuple[int, ...]], list[Run]] = {}
 
     def run(self, argv: Sequence[str]) -> int:
         """Wait for all members; the worst of their exit statuses.
@@ -107,24 +107,25 @@ class Crew:
                     except Exception as error:
                         self.trouble = self.trouble or error
 
-    def _event(self, kind: str, arm: str, *rest: Any) -> None:
+    def _event(self, kind: str, arm: str, seeds: list[int], *rest: Any) -> None:
+        group = arm, tuple(seeds)
         if kind == "begin":
-            seeds, epochs, done = rest
-            self.running[arm] = [self.study.new_run(arm, seed) for seed in seeds]
+            epochs, done = rest
+            self.running[group] = [self.study.new_run(arm, seed) for seed in seeds]
             self.show.begin(arm, seeds, epochs, Job(saved={"epochs": done}))
         elif kind == "rows":
-            for run, row in zip(self.running[arm], rest[0], strict=True):
+            for run, row in zip(self.running[group], rest[0], strict=True):
                 if row:  # (None: that seed has ended before the others)
                     run.rows.append(row)
-            self.show.rows(arm, rest[0])
+            self.show.rows(arm, seeds, rest[0])
             self.live([run for runs in self.running.values() for run in runs])
         else:
-            self.running.pop(arm, None)
-            self.show.end(arm, rest[0])
+            self.running.pop(group, None)
+            self.show.end(arm, seeds, rest[0])
 
 
-def crew_size(jobs: int, threads: int | None, cores: int, arms: int) -> int:
+def crew_size(jobs: int, threads: int | None, cores: int, groups: int) -> int:
     """How many processes: as asked, or as many as the cores carry at this many threads each."""
     if jobs:
-        return min(jobs, arms)
-    return max(1, min(cores // threads, arms)) if threads else 1
+        return min(jobs, groups)
+    return max(1, min(cores // threads, groups)) if threads else 1

@@ -68,10 +68,11 @@ def run(
     whole = study.collect()
     study.check_configs()
     busy = [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)]
-    show = make_show(_groups(study, busy, seeds, whole), quiet)
+    groups = _groups(study, busy, seeds, whole)
+    show = make_show(groups, quiet)
     try:
         if busy:
-            _work(study, busy, seeds, options, device, show, argv)
+            _work(study, busy, seeds, groups, options, device, show, argv)
     finally:
         show.close()
         whole = study.save()
@@ -87,10 +88,12 @@ def _groups(study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Expe
     return sum(len(study.to_do(arm, tuple(seeds), whole)) for arm in busy)
 
 
-def _work(study: Study, busy, seeds, options: Options, device: str, show: Quiet, argv) -> None:
+def _work(
+    study: Study, busy, seeds, groups: int, options: Options, device: str, show: Quiet, argv
+) -> None:
     """By a crew or in this process; with as many threads either way, so that bits do not change."""
     threads = study.plan.threads if device == "cpu" else None
-    size = crew_size(options.jobs, threads, cores_here(), len(busy))
+    size = crew_size(options.jobs, threads, cores_here(), groups)
     if size < 2:
         if threads:
             _set_threads(threads)

@@ -57,16 +57,21 @@ class Sweep:
         return whole
 
     def _arm(self, arm: str, whole: Experiment) -> None:
-        with ExitStack() as holds:
-            mine = self._claim(arm, holds, whole)
-            for seeds, saved in self._groups(arm, mine):
-                self._group(arm, seeds, saved)
+        """All open seeds at once where they train as one stack, else one by one."""
+        together = hasattr(self.trainer, "train_stack")
+        for share in [self.seeds] if together else [(seed,) for seed in self.seeds]:
+            with ExitStack() as holds:
+                mine = self._claim(arm, share, holds, whole)
+                for seeds, saved in self._groups(arm, mine):
+                    self._group(arm, seeds, saved)
 
-    def _claim(self, arm: str, holds: ExitStack, whole: Experiment) -> list[int]:
-        """The open seeds that no other process has; all at once, so that groups stay whole."""
+    def _claim(
+        self, arm: str, share: tuple[int, ...], holds: ExitStack, whole: Experiment
+    ) -> list[int]:
+        """Those of these seeds that are open and that no other process has."""
         mine = []
         with store.locked(self.study.arm_dir(arm) / ".lock"):
-            for seed in self.study.to_do(arm, self.seeds, whole):
+            for seed in self.study.to_do(arm, share, whole):
                 folder = self.study.seed_dir(arm, seed)
                 if holds.enter_context(store.claim(folder)) and not self._tried(folder):
                     mine.append(seed)
@@ -86,9 +91,8 @@ class Sweep:
             if saved and set(saved["seeds"]) <= set(mine):
                 mine = [seed for seed in mine if seed not in saved["seeds"]]
                 yield saved["seeds"], saved
-        together = hasattr(self.trainer, "train_stack")
-        for seeds in [mine] if together and mine else [[seed] for seed in mine]:
-            yield seeds, None
+        if mine:
+            yield mine, None
 
     def _group(self, arm: str, seeds: list[int], saved: dict | None) -> None:
         config = self.study.plan.arms[arm]
@@ -110,7 +114,7 @@ class Sweep:
         if not keep:
             self.study.checkpoint(arm, seeds).unlink(missing_ok=True)
         errors = sorted({run.error for run in runs if run.error})
-        self.show.end(arm, f"FAILED: {'; '.join(errors)}" if errors else "")
+        self.show.end(arm, seeds, f"FAILED: {'; '.join(errors)}" if errors else "")
 
     def _open(self, arm: str, seed: int, rows: dict[int, list]) -> Run:
         folder = self.study.seed_dir(arm, seed)
@@ -134,7 +138,7 @@ class Sweep:
         for rows in _rows(self.trainer, config, [run.seed for run in runs], job):
             for run, row in zip(runs, rows, strict=True):
                 self._record(run, row)
-            self.show.rows(arm, rows)
+            self.show.rows(arm, [run.seed for run in runs], rows)
             if all(run.error for run in runs):
                 break
             if time.monotonic() - last >= self.checkpoint_every:

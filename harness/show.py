@@ -1,6 +1,7 @@
 """Who watches a sweep: bars on a terminal, plain lines in a log, a parent process, or nobody.
 
-Each is told begin, rows (once an epoch) and end for every arm that trains; several may at a time.
+Each is told begin, rows (once an epoch) and end for every group of seeds of an arm that trains;
+several may at a time.
 People are told on stderr, so that stdout stays for results.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 from harness.experiment import plain
 from harness.job import Job
 
+Group = tuple[str, tuple[int, ...]]  # an arm, and its seeds that train side by side
 Rows = list[dict[str, Any] | None]  # one per seed; None where a seed has ended before the others
 
 
@@ -22,10 +24,10 @@ class Quiet:
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
         """A group of seeds starts."""
 
-    def rows(self, arm: str, rows: Rows) -> None:
+    def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
         """An epoch is done."""
 
-    def end(self, arm: str, note: str = "") -> None:
+    def end(self, arm: str, seeds: list[int], note: str = "") -> None:
         """The group is done; the note says if anything went wrong."""
 
     def close(self) -> None:
@@ -40,13 +42,13 @@ class Events(Quiet):
         done = (job.saved or {}).get("epochs", 0)
         self._tell("begin", arm, seeds, epochs, done)
 
-    def rows(self, arm: str, rows: Rows) -> None:
+    def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
         """As told."""
-        self._tell("rows", arm, rows)
+        self._tell("rows", arm, seeds, rows)
 
-    def end(self, arm: str, note: str = "") -> None:
+    def end(self, arm: str, seeds: list[int], note: str = "") -> None:
         """As told."""
-        self._tell("end", arm, note)
+        self._tell("end", arm, seeds, note)
 
     def _tell(self, *event: Any) -> None:
         print(json.dumps(plain(event)), flush=True)
@@ -57,26 +59,32 @@ class Lines(Quiet):
 
     def __init__(self, groups: int):
         self.groups, self.number = groups, 0
-        self.active: dict[str, dict[str, Any]] = {}
+        self.active: dict[Group, dict[str, Any]] = {}
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
         """Remember when, to say how long."""
         self.number += 1
         head = f"[{self.number}/{self.groups}] {arm} seeds {span(seeds)}"
         now = time.monotonic()
-        self.active[arm] = {"head": head, "epochs": epochs, "start": now, "last": now, "text": ""}
+        self.active[arm, tuple(seeds)] = {
+            "head": head,
+            "epochs": epochs,
+            "start": now,
+            "last": now,
+            "text": "",
+        }
 
-    def rows(self, arm: str, rows: Rows) -> None:
+    def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
         """At most one line in ten seconds."""
-        a = self.active[arm]
+        a = self.active[arm, tuple(seeds)]
         a["text"] = summary(rows)
         if time.monotonic() - a["last"] > 10:
             a["last"] = time.monotonic()
             self._say(f"{a['head']} epoch {_epoch(rows)}/{a['epochs']} {a['text']}")
 
-    def end(self, arm: str, note: str = "") -> None:
+    def end(self, arm: str, seeds: list[int], note: str = "") -> None:
         """The last values, or what went wrong."""
-        a = self.active.pop(arm)
+        a = self.active.pop((arm, tuple(seeds)))
         seconds = time.monotonic() - a["start"]
         self._say(f"{a['head']} done in {seconds:.1f} s  {note or a['text']}")
 
@@ -91,7 +99,7 @@ class Bars(Quiet):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self.active: dict[str, dict[str, Any]] = {}
+        self.active: dict[Group, dict[str, Any]] = {}
         self.finished = 0
         self.progress = Progress(
             TextColumn("{task.description:<26}"),
@@ -116,11 +124,11 @@ class Bars(Quiet):
         """Show a bar for this arm."""
         task = self.progress.add_task(f"{arm} seeds {span(seeds)}", total=epochs, text="")
         done = (job.saved or {}).get("epochs", 0)
-        self.active[arm] = {"task": task, "job": job, "epoch": done, "epochs": epochs}
+        self.active[arm, tuple(seeds)] = {"task": task, "job": job, "epoch": done, "epochs": epochs}
 
-    def rows(self, arm: str, rows: Rows) -> None:
+    def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
         """Move it on by an epoch."""
-        a = self.active[arm]
+        a = self.active[arm, tuple(seeds)]
         a["epoch"], a["job"].progress = _epoch(rows), 0.0
         text = f"epoch {a['epoch']}/{a['epochs']} {summary(rows)}"
         self.progress.update(a["task"], text=text)
@@ -135,10 +143,10 @@ class Bars(Quiet):
                 self.progress.update(a["task"], completed=done)
         self.progress.update(self.sweep, completed=self.finished + share)
 
-    def end(self, arm: str, note: str = "") -> None:
+    def end(self, arm: str, seeds: list[int], note: str = "") -> None:
         """Take the bar away; keep a line if something went wrong."""
         self.finished += 1
-        self.progress.remove_task(self.active.pop(arm)["task"])
+        self.progress.remove_task(self.active.pop((arm, tuple(seeds)))["task"])
         if note:
             self.progress.console.print(f"{arm}: {note}", markup=False)
 

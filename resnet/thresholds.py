@@ -112,7 +112,7 @@ def _values(accuracies, macs, accuracy: float | None, budget: float | None) -> n
         reached = accuracies >= accuracy - ROUNDING
         first = np.where(reached, -macs, accuracies)
         return np.stack([reached, first, np.where(reached, accuracies, -macs)], 1)
-    within = macs <= budget * (1 + ROUNDING)
+    within = macs <= (budget or 0) * (1 + ROUNDING)
     first = np.where(within, accuracies, -macs)
     return np.stack([within, first, np.where(within, -macs, accuracies)], 1)
 

@@ -208,8 +208,8 @@ def test_a_seed_that_ends_before_the_others_keeps_its_own_length(tmp_path, capsy
     assert not [run for run in whole.runs if run.status == FAILED]
     for show in (Lines(1), Bars(1)):
         show.begin("a", [0, 1], 9, Job())
-        show.rows("a", [None, {"epoch": 3, "train_loss": 0.5}])
-        show.end("a")
+        show.rows("a", [0, 1], [None, {"epoch": 3, "train_loss": 0.5}])
+        show.end("a", [0, 1])
         show.close()
     assert "loss 0.5000" in capsys.readouterr().err
 
