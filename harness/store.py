@@ -159,8 +159,11 @@ def check_config(folder: Path, config: dict[str, Any]) -> None:
 
 
 def compare_config(stored: dict[str, Any], config: dict[str, Any], where: str) -> None:
-    """Refuse two configs that share a folder but not every field."""
-    for name in {**stored, **config}:
+    """Refuse two configs that share a folder but not every field.
+
+    (A field that is only in the newer has its default there, or the folder would be another.)
+    """
+    for name in stored:
         if stored.get(name, "absent") != config.get(name, "absent"):
             raise ValueError(
                 f"{where} was made with {name}={stored.get(name, 'absent')!r}, now it is "

@@ -22,7 +22,7 @@ from torch import nn
 from harness import cost
 from harness.cost import Cost
 from harness.names import check
-from resnet.names import HEADS
+from resnet.names import HEADS, check_exits
 
 Thresholds = float | Sequence[float]
 CHANNELS = 32  # of a head's convolution
@@ -216,20 +216,6 @@ def make_head(kind: str, shape: tuple[int, ...], classes: int) -> nn.Module:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)  # pyright: ignore
     return nn.Sequential(conv, nn.ReLU(inplace=True), nn.Flatten(), linear)
-
-
-def check_exits(after: Sequence[int], stages: int) -> tuple[int, ...]:
-    """The numbers themselves, if such stages exist and have a stage behind them."""
-    numbers = tuple(after)
-    wrong = [n for n in numbers if not isinstance(n, int) or not 0 <= n < stages - 1]
-    if wrong:
-        raise ValueError(
-            f"there is no exit after stage {wrong[0]}: this net has stages 0 to {stages - 1}, and "
-            f"an exit can stand after 0 to {stages - 2} (the last stage ends in one)"
-        )
-    if not numbers or list(numbers) != sorted(set(numbers)):
-        raise ValueError(f"exits must be numbers of stages in ascending order, got {after}")
-    return numbers
 
 
 def check_thresholds(thresholds: Thresholds, heads: int) -> tuple[float, ...]:

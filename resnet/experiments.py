@@ -19,7 +19,16 @@ from harness.cli import Verb
 from harness.data import DATASETS, SPLITS
 from harness.names import check
 from harness.plan import Plan
-from resnet.names import CLASSIFIERS, DEPTHS, HEADS, LOSSES, name
+from resnet.names import (
+    CLASSIFIERS,
+    CRITERIA,
+    DEPTHS,
+    HEADS,
+    LOSSES,
+    STAGES,
+    check_exits,
+    name,
+)
 
 AUGMENTS = ("none", "crop", "flip")
 SCHEDULES = ("constant", "cosine")
@@ -51,6 +60,8 @@ class Config:
     """linear, or split: slices of the features with a linear layer each, joined by another."""
     head: str = "conv"
     """Early heads: conv (3 x 3 to 32 channels, linear), linear, or pool (average, linear)."""
+    criterion: str = "max_probability"
+    """When a sample is sure: max_probability, entropy or margin."""
     exit_loss: str = "joint"
     """joint: all exits train the stages; frozen: only the last, heads learn beside it."""
     exit_weight: float = 0.5
@@ -89,6 +100,8 @@ class Config:
             check(field.replace("_", " "), getattr(self, field), words)
         if self.match:
             check_family(self.match)
+        if self.exits:
+            check_exits(self.exits, STAGES)
         for field in ("epochs", "groups", "width"):
             if getattr(self, field) < 1:
                 raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
@@ -109,6 +122,7 @@ class Config:
 WORDS = {
     "classifier": CLASSIFIERS,
     "head": HEADS,
+    "criterion": CRITERIA,
     "exit_loss": LOSSES,
     "init": ("true", "dense"),
     "data": DATASETS,

@@ -95,6 +95,7 @@ def resnet(
     sparse_shortcuts: bool = False,
     classifier: str = "linear",
     head: str = "conv",
+    criterion: str = "max_probability",
     match: str = "",
     relabel: bool = False,
     init: str = "true",
@@ -114,6 +115,7 @@ def resnet(
         sparse_shortcuts: The pattern also for the 1 x 1 shortcuts.
         classifier: "linear" or "split".
         head: Kind of the early heads (resnet.exits).
+        criterion: When a sample is sure enough to leave.
         match: Take as many connections as this family, for families that let one choose.
         relabel: Permute inputs and outputs of each design by the seed.
         init: "true": Kaiming normal by what a filter reads; "dense": as in the original study.
@@ -133,7 +135,7 @@ def resnet(
     convs = Convolutions(pattern, groups, match, relabel, init, sparse_shortcuts, seed)
     with seeded(seed, "init"):
         net = ResNet(_stages(depth, width, classes, shape[0], preact, classifier, convs), shape[0])
-        return attach(net, exits, shape, classes, head) if exits else net
+        return attach(net, exits, shape, classes, head, criterion) if exits else net
 
 
 def _stages(depth, width, classes, channels, preact, classifier, convs) -> nn.Sequential:

@@ -1,4 +1,6 @@
-"""Words of the study that need no torch: depths, classifiers, and what a model is called."""
+"""What needs no torch: depths, words of the settings, where exits can stand, names of models."""
+
+from collections.abc import Sequence
 
 # Layers deep: how many times wider a block's output is than its middle, and blocks per stage.
 DEPTHS = {
@@ -12,6 +14,8 @@ DEPTHS = {
 CLASSIFIERS = ("linear", "split")
 HEADS = ("conv", "linear", "pool")
 LOSSES = ("joint", "frozen")
+CRITERIA = ("max_probability", "entropy", "margin")
+STAGES = 6  # stem, four stages of blocks, classifier
 PREFIX = {"dense": "", "iddl": "B-", "random": "R-"}  # as published; others by their pattern
 
 
@@ -20,3 +24,17 @@ def name(depth: int, pattern: str = "dense", groups: int = 1, exits: tuple[int, 
     parts = [f"{PREFIX.get(pattern, f'{pattern}-')}ResNet-{depth}"]
     parts += [f"V{groups}"] * (groups > 1) + ["EE"] * bool(exits)
     return "-".join(parts)
+
+
+def check_exits(after: Sequence[int], stages: int) -> tuple[int, ...]:
+    """The numbers themselves, if such stages exist and have a stage behind them."""
+    numbers = tuple(after)
+    wrong = [n for n in numbers if not isinstance(n, int) or not 0 <= n < stages - 1]
+    if wrong:
+        raise ValueError(
+            f"there is no exit after stage {wrong[0]}: this net has stages 0 to {stages - 1}, and "
+            f"an exit can stand after 0 to {stages - 2} (the last stage ends in one)"
+        )
+    if not numbers or list(numbers) != sorted(set(numbers)):
+        raise ValueError(f"exits must be numbers of stages in ascending order, got {after}")
+    return numbers

@@ -77,6 +77,7 @@ def build(config: Config, data: Data, seed: int) -> nn.Module:
         sparse_shortcuts=config.sparse_shortcuts,
         classifier=config.classifier,
         head=config.head,
+        criterion=config.criterion,
         match=config.match,
         relabel=config.relabel,
         init=config.init,

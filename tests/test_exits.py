@@ -153,6 +153,13 @@ def test_extremes_hold_whatever_the_rounding():
     assert CRITERIA["margin"](flat).abs().max() == 0
 
 
+def test_the_words_of_the_settings_are_the_criteria():
+    from resnet import names
+
+    assert set(names.CRITERIA) == set(CRITERIA)
+    assert len(resnet(10, width=8).stages) == names.STAGES
+
+
 def test_any_net_with_stages_can_have_exits():
     from mlp.experiments import PLANS
     from mlp.model import build

@@ -146,6 +146,13 @@ def test_a_run_that_goes_on_ends_where_an_uninterrupted_one_does(changes):
         assert torch.equal(a, b)
 
 
+def test_half_precision_trains_too():
+    (row,) = train(dataclasses.replace(TINY, autocast=True, epochs=1, width=8), 0)
+    assert row["train_loss"] < 2.5
+    (exact,) = train(dataclasses.replace(TINY, epochs=1, width=8), 0)
+    assert row["train_loss"] == pytest.approx(exact["train_loss"], abs=0.1)
+
+
 def test_rates():
     config = dataclasses.replace(TINY, lr=0.4, schedule="cosine")
     found = [rate(config, k, 100) for k in range(100)]
@@ -212,6 +219,9 @@ def test_out_of_memory_says_what_to_lower(monkeypatch):
         (dict(schedule="cosin"), "unknown schedule 'cosin': did you mean 'cosine'"),
         (dict(exit_loss="both"), "unknown exit loss 'both'"),
         (dict(data="cifar"), "unknown data 'cifar': did you mean 'cifar10'"),
+        (dict(exits=(2, 9)), "no exit after stage 9: this net has stages 0 to 5"),
+        (dict(exits=(3, 2)), "ascending order"),
+        (dict(criterion="entropi"), "unknown criterion 'entropi': did you mean 'entropy'"),
         (dict(match="idd"), "unknown pattern 'idd': did you mean 'iddl'"),
         (dict(validation=-1), "validation must not be negative, got -1"),
         (dict(momentum=1.0), r"momentum in \[0, 1\), got 0.01 and 1.0"),

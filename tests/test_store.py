@@ -199,6 +199,7 @@ def test_ctrl_c_during_a_write_waits_for_it(tmp_path, monkeypatch):
 def test_a_changed_config_is_refused_by_field(tmp_path):
     store.check_config(tmp_path, {"lr": 0.1, "momentum": 0.5})
     store.check_config(tmp_path, {"lr": 0.1, "momentum": 0.5})
+    store.check_config(tmp_path, {"lr": 0.1, "momentum": 0.5, "new": "default"})  # a later knob
     with pytest.raises(ValueError, match=r"made with momentum=0\.5, now it is 0\.9"):
         store.check_config(tmp_path, {"lr": 0.1, "momentum": 0.9})
 
