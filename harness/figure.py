@@ -142,6 +142,25 @@ def by_epoch(experiment: Experiment, metric: str, arm: str) -> dict[str, list]:
     }
 
 
+def log_axis(axis) -> None:
+    """A logarithmic axis with plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_formatter(ScalarFormatter())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def bars(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
+    """Points with their intervals, joined by a line."""
+    ends = [
+        [abs(m - v) for m, v in zip(data["mean"], data[k], strict=True)] for k in ("low", "high")
+    ]
+    color, marker = COLORS[i % 8], MARKERS[(i + i // 8) % 8]
+    style: Any = dict(color=color, marker=marker, linestyle=LINES[(i + i // 8) % 8])
+    ax.errorbar(data["x"], data["mean"], yerr=ends, capsize=3, label=label, **style)
+
+
 def band(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
     """A line over an opaque tint from low to high; bands lie under all lines."""
     color = COLORS[i % 8]

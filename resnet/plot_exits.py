@@ -39,7 +39,6 @@ def curve(whole: Experiment, arm: str) -> dict[str, Any]:
 
 def _against_macs(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     with figure.style():
         fig = Figure(figsize=(8.5, 4.4))
@@ -49,15 +48,13 @@ def _against_macs(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
             ax.plot(d["full"], d["mean"][-1], marker="*", markersize=15, color=figure.COLORS[i])
         ax.plot([], [], "*", color="#555555", markersize=12, label="always full, no heads")
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        ax.xaxis.set_major_formatter(ScalarFormatter())
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        figure.log_axis(ax.xaxis)
         low, high = ax.get_ylim()  # (of few seeds an interval may leave what is possible)
         ax.set_ylim(max(low, 0), min(high, 1))
         ax.set(xlabel="expected MACs per image (M), heads included", ylabel="test accuracy")
         ax.set_title(note, fontsize=9, loc="left")
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return "fig_resnet_exits", fig, {"note": note, "series": data}
+    return "fig_resnet_curve", fig, {"note": note, "series": data}
 
 
 def _shares(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
@@ -77,7 +74,7 @@ def _shares(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
         fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         fig.suptitle(note.replace("\n", " "), fontsize=9, x=0.01, ha="left")
     shares = {arm: {"x": d["x"], "shares": d["shares"]} for arm, d in data.items()}
-    return "fig_resnet_exits_shares", fig, {"note": note, "series": shares}
+    return "fig_resnet_shares", fig, {"note": note, "series": shares}
 
 
 def times(lines: list[dict[str, Any]], note: str) -> Any:

@@ -44,7 +44,7 @@ def _cells(whole: Experiment, note: str) -> tuple[str, Any, dict]:
 
     values, data = grid(whole), {}
     with figure.style():
-        fig = Figure(figsize=(9, 3.8))
+        fig = Figure(figsize=(9, 4))
         axes = fig.subplots(1, len(LEVELS["exits"]), sharey=True)
         for ax, exits in zip(axes, LEVELS["exits"], strict=True):
             for i, pattern in enumerate(LEVELS["pattern"]):
@@ -57,12 +57,14 @@ def _cells(whole: Experiment, note: str) -> tuple[str, Any, dict]:
                     "high": [v.mean if v.high is None else v.high for v in found.values()],
                 }
                 data[f"{pattern}, exits {exits}"] = series
-                figure.band(ax, series, i, pattern)
+                beside = [k + 0.06 * (i - 1) for k in range(len(found))]  # so that bars are apart
+                figure.bars(ax, series | {"x": beside}, i, pattern)
+            ax.set_xticks(range(len(LEVELS["groups"])), LEVELS["groups"])
             ax.set(xlabel="groups", title=f"early exits: {exits}")
         axes[0].set_ylabel("test accuracy of the last exit")
-        axes[0].legend()
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         fig.suptitle(note.replace("\n", " "), fontsize=9, x=0.01, ha="left")
-    return "fig_resnet_factors", fig, {"note": note, "series": data}
+    return "fig_resnet_cells", fig, {"note": note, "series": data}
 
 
 def _effects(found: Analysis, note: str) -> tuple[str, Any, dict]:
@@ -85,7 +87,7 @@ def _effects(found: Analysis, note: str) -> tuple[str, Any, dict]:
         ax.set_title(note, fontsize=9, loc="left")
     rows = [[e.term, list(e.levels), e.interval.mean, e.interval.half] for e in found.effects]
     content = {"note": note, "effects": rows, "tests": [vars(t) for t in tests.values()]}
-    return "fig_resnet_factors_effects", fig, content
+    return "fig_resnet_effects", fig, content
 
 
 def _name(e: Effect) -> str:

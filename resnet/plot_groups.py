@@ -24,7 +24,7 @@ def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
         for ax, metric in zip(fig.subplots(1, 3), METRICS, strict=True):
             for i, (pattern, label) in enumerate(FAMILIES.items()):
                 if data[metric][pattern]["x"]:
-                    figure.band(ax, data[metric][pattern], i, label)
+                    figure.bars(ax, data[metric][pattern], i, label)
             ax.set_xscale("log", base=2)
             ticks = sorted({x for d in data[metric].values() for x in d["x"]})
             ax.set_xticks(ticks, [str(x) for x in ticks])
@@ -32,7 +32,7 @@ def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
             ax.set(xlabel="groups", ylabel=METRICS[metric])
         fig.axes[0].legend()
         fig.suptitle(note.replace("\n", " "), fontsize=9, x=0.01, ha="left")
-    return [("fig_resnet_groups", fig, {"note": note, "series": data})]
+    return [("fig_resnet_sweep", fig, {"note": note, "series": data})]
 
 
 def over_groups(whole: Experiment, metric: str, pattern: str) -> dict[str, list]:

@@ -15,6 +15,7 @@ allow-list; nothing in it is run. --publish writes the figures into figure/ as w
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -108,35 +109,40 @@ def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
 
     from harness import figure
 
+    values = [f for s in data.values() for f in s["flops"]]
+    log = max(values) > 4 * min(values)
+    places = _apart(data, log)
     with figure.style():
         fig = Figure(figsize=(7.5, 4.4))
         ax = fig.add_subplot()
         for name, s in data.items():
-            i = families.index(name)
-            color, style = figure.COLORS[i % 8], figure.MARKERS[i % 8]
-            ends = [
+            low, high = (
                 [m if v is None else v for m, v in zip(s["mean"], s[k], strict=True)]
                 for k in ("low", "high")
-            ]
-            bars = [[abs(m - v) for m, v in zip(s["mean"], end, strict=True)] for end in ends]
-            ax.errorbar(
-                [f / 1e6 for f in s["flops"]],
-                s["mean"],
-                yerr=bars,
-                color=color,
-                marker=style,
-                linestyle=figure.LINES[i % 8],
-                capsize=3,
-                label=LABELS.get(name, name),
             )
-        values = [f for s in data.values() for f in s["flops"]]
-        if max(values) > 4 * min(values):
+            points = {"x": places[name], "mean": s["mean"], "low": low, "high": high}
+            figure.bars(ax, points, families.index(name), LABELS.get(name, name))
+        if log:
             ax.set_xscale("log")
+            figure.log_axis(ax.xaxis)
         low, high = ax.get_ylim()  # (of two seeds an interval may leave what is possible)
         ax.set(xlabel=AXIS, ylabel="test accuracy", ylim=(max(low, 0), min(high, 1)))
         ax.set_title(note, fontsize=9, loc="left")
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return fig
+
+
+def _apart(data: dict[str, dict], log: bool) -> dict[str, list[float]]:
+    """Places in millions; nets of exactly one cost stand a hundredth of the axis apart."""
+    values = [f / 1e6 for s in data.values() for f in s["flops"]]
+    span, seen, places = max(values) - min(values), Counter(), {}
+    for name, s in data.items():
+        places[name] = []
+        for f in s["flops"]:
+            x, rank = f / 1e6, seen[f]
+            places[name].append(x * 1.02**rank if log else x + 0.015 * span * rank)
+            seen[f] += 1
+    return places
 
 
 def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
