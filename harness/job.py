@@ -62,7 +62,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return torch.load(path, weights_only=True)
+        return torch.load(path, weights_only=True, map_location="cpu")  # (each part moves its own)
     except Exception as error:
         raise ValueError(
             f"checkpoint {path} is damaged ({error}): delete it to start over"

@@ -16,6 +16,7 @@ import tyro
 
 from harness import figure, table, weights
 from harness.job import Job
+from harness.launch import pick_device
 from harness.names import check
 from harness.provenance import collect
 from harness.study import Study
@@ -41,6 +42,8 @@ class Options:
     """Thresholds on the curve."""
     threads: int = 0
     """Of torch; 0: as many as it takes."""
+    device: str = "auto"
+    """cpu or cuda."""
     results: Path = Path("results")
     """Where the plan's runs are."""
     data_root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
@@ -57,7 +60,8 @@ def main(argv: Sequence[str]) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     lines = [line for arm in options.arms for line in bench(arm, options)]
-    document = {"table": lines, "calls": CALLS, "provenance": collect()}
+    document: dict[str, Any] = {"table": lines, "calls": CALLS}
+    document["provenance"] = collect(_job(options).device)
     document["split"] = read(PLANS["exits"].arms[options.arms[0]], _job(options)).split
     if options.out:
         save(document, options.out)
@@ -92,10 +96,11 @@ def bench(arm: str, options: Options) -> list[dict[str, Any]]:
     data = read(config, _job(options))
     net = build(config, data, options.seed)
     assert isinstance(net, EarlyExit)
+    lay = layout(config, _job(options).device)
     hint = f"train it with `python -m resnet exits --arms {arm} --seeds {options.seed}`"
     weights.load(folder / weights.FILE, net, hint)
-    net.to(memory_format=layout(config, "cpu"))
-    test = images(data.test_x, data, layout(config, "cpu"))
+    net.to(data.test_x.device).to(memory_format=lay)  # pyright: ignore
+    test = images(data.test_x, data, lay)
     curve = sweep(record(net, test, data.test_y), options.steps)
     lines = []
     for batch, calls in CALLS.items():
@@ -107,7 +112,7 @@ def bench(arm: str, options: Options) -> list[dict[str, Any]]:
 
 
 def _job(options: Options) -> Job:
-    return Job(data_root=options.data_root)
+    return Job(pick_device(options.device), options.data_root)
 
 
 def _point(name: str, curve: Sequence[Outcome], net: EarlyExit) -> dict[str, Any]:

@@ -195,7 +195,7 @@ GROUPS = (1, 2, 4, 8, 16)
 def group_arms() -> dict[str, Config]:
     """Dense and modular, in more and more groups."""
     return {
-        name(18, pattern, groups): replace(SMALL, pattern=pattern, groups=groups)
+        name(18, pattern, groups): replace(SMALL, epochs=3, pattern=pattern, groups=groups)
         for pattern, groups in product(("dense", "iddl"), GROUPS)
     }
 
@@ -288,7 +288,7 @@ PLANS = {
         question="Vertical partitioning: dense and modular ResNet-18 in 1, 2, 4, 8, 16 groups.",
         arms=group_arms(),
         seeds=(0, 1, 2),
-        minutes=20,
+        minutes=15,
         expect="Published for B-ResNet-18, digitised: 0.884, 0.874, 0.866, 0.858, 0.850.",
         compare=tuple(
             (name(18, pattern, groups), name(18, pattern))

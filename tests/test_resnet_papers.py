@@ -54,12 +54,10 @@ def cpu_rows():
     whole = record("cpu")
     for arm in whole.arms():
         runs = [r for r in whole.done() if r.arm == arm]
-        facts, times = runs[0].facts, [row["train_time"] for r in runs for row in r.rows]
-        yield [
-            *(arm, f"{facts['connections']:,}", f"{facts['flops_iddl'] / 1e6:.2f}"),
-            mean(whole.final(arm, "test_accuracy").values()),
-            f"{sum(times) / len(times):.0f}",
-        ]
+        facts = runs[0].facts
+        found = ", ".join(f"{n} {label}" for label, n in facts["labels"].items())
+        counts = f"{facts['connections']:,}", f"{facts['flops_iddl'] / 1e6:.2f}"
+        yield [arm, *counts, found, mean(whole.final(arm, "test_accuracy").values())]
 
 
 def factors_rows():

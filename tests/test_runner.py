@@ -2,14 +2,14 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from harness import store
+from harness import store, weights
 from harness.data import DataError
 from harness.experiment import FAILED
 from harness.job import Job
@@ -220,6 +220,29 @@ def test_trainers_of_single_seeds(tmp_path):
 
     whole = sweep(tmp_path, SimpleNamespace(train=train)).run()
     assert whole.final("b", "test_accuracy") == {0: 0.0, 1: 1.0, 2: 2.0}
+
+
+def test_single_seeds_are_shared_one_by_one_and_their_weights_kept(tmp_path):
+    """Another process holds one seed of an arm: the rest of the arm is done all the same."""
+    done = []
+
+    def train(config, seed, job):
+        net = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(net.weight, seed)
+        job.attach(net=net)
+        done.append((config.pull, seed))
+        yield {"epoch": 1, "test_accuracy": 0.5}
+
+    s = sweep(tmp_path, SimpleNamespace(train=train), plan=replace(PLAN, keep=True))
+    with store.claim(s.study.seed_dir("a", 1)) as mine:
+        assert mine
+        whole = s.run()
+    assert done == [(0.5, 0), (0.5, 2), (0.9, 0), (0.9, 1), (0.9, 2)]
+    assert len(whole.done()) == 5
+    net = torch.nn.Linear(1, 1)
+    weights.load(s.study.seed_dir("b", 2) / weights.FILE, net)
+    assert net.weight.item() == 2
+    assert not list(tmp_path.rglob("group-*.pt"))
 
 
 def test_the_tracked_aggregate_counts_as_done(tmp_path, reference):
