@@ -1,4 +1,4 @@
-"""The one training loop: a generator of rows. It knows nothing of files, bars or plots.
+"""The training loop of stacks: a generator of rows. It knows nothing of files, bars or plots.
 
 `net` is a stack (harness.stack): input (members, batch, ...), output (members, batch, classes).
 One seed alone is a stack of one. Members never mix: each has its own order of the data, its own

@@ -220,6 +220,8 @@ def make_head(kind: str, shape: tuple[int, ...], classes: int) -> nn.Module:
 
 def check_thresholds(thresholds: Thresholds, heads: int) -> tuple[float, ...]:
     """One per head; a single number stands for all."""
+    if hasattr(thresholds, "tolist"):  # of numpy or torch
+        thresholds = thresholds.tolist()  # pyright: ignore
     one = isinstance(thresholds, int | float)
     bounds = (thresholds,) * heads if one else tuple(thresholds)
     if len(bounds) != heads or not all(0 <= b <= 1 for b in bounds):

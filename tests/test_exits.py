@@ -331,6 +331,19 @@ def test_thresholds_outside(wrong):
         check_thresholds(wrong, 3)
 
 
+def test_thresholds_of_all_kinds_and_a_batch_of_nobody():
+    for bound in (0.5, np.float32(0.5), torch.tensor(0.5), np.full(2, 0.5), torch.full((2,), 0.5)):
+        assert check_thresholds(bound, 2) == (0.5, 0.5)
+    assert check_thresholds(1, 2) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="a threshold in"):
+        check_thresholds(float("nan"), 2)
+    net = resnet(10, width=8, exits=(2,)).eval()
+    for bound in (0, 0.5, 1):
+        nobody = net.early(torch.zeros(0, 3, 32, 32), bound)
+        assert nobody.logits.shape == (0, 10)
+        assert len(nobody.exit) == 0
+
+
 def test_wrong_inputs():
     net = resnet(10, width=8, exits=(2,)).eval()
     with pytest.raises(ValueError, match=r"shape \(3, 32, 32\), got \(4, 3, 28, 28\)"):
