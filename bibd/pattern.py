@@ -176,10 +176,14 @@ def make_pattern(
     sizes = {"in_features": in_features, "out_features": out_features, "groups": groups}
     for name, size in sizes.items():
         check_whole(name, size, 1)
-    if groups > 1:
-        return _in_groups(family, int(in_features), int(out_features), seed, nonzeros, int(groups))
     if seed is not None:
         check_whole("seed", seed, 0)
+    if nonzeros is not None:
+        check_whole("nonzeros", nonzeros, 1)
+        if isinstance(family, Design):
+            raise ValueError(f"{family} has a count of its own; nonzeros= is for families")
+    if groups > 1:
+        return _in_groups(family, int(in_features), int(out_features), seed, nonzeros, int(groups))
     v, b = int(in_features), int(out_features)
     if isinstance(family, Design):
         return _of_design(family, v, b, seed)
@@ -190,7 +194,6 @@ def make_pattern(
         raise ValueError(
             f"pattern {family} has a count of its own; nonzeros= is for {', '.join(COUNTED)}"
         )
-    check_whole("nonzeros", nonzeros, 1)
     if nonzeros > v * b:
         raise ValueError(f"nonzeros must be in [1, {v * b}] for a layer ({v}, {b}), got {nonzeros}")
     flat = FAMILIES[family](v, b, seed, nonzeros)

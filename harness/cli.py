@@ -57,13 +57,20 @@ def main(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError) as error:
-        print(f"error: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        print(f"error: {_text(error)}", file=sys.stderr)
         return 1 if isinstance(error, OSError) else 2
     except KeyboardInterrupt:
         again = shlex.join(["python", "-m", folder, *argv])
         saved = "what is done is kept, a run in hand up to its last checkpoint"
         print(f"\ninterrupted; {saved}. Go on with: {again}", file=sys.stderr)
         return 130
+
+
+def _text(error: Exception) -> str:
+    """The sentence of an error of ours; of the system's, with the file that it is about."""
+    reason = getattr(error, "strerror", None)
+    file = getattr(error, "filename", None)
+    return f"{file}: {reason}" if reason and file else str(reason or error)
 
 
 def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) -> str:

@@ -10,8 +10,10 @@ the outermost that answers. FLOPs come in two named conventions:
             published "FLOPs" of the IDDL study: mostly multiply-adds, not twice that.)
 """
 
+import copy
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import prod
 from statistics import median
@@ -63,31 +65,58 @@ def layers(model: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
     Raises:
         ValueError: a module with parameters that neither answers nor stands in TABLE.
     """
+    try:
+        empty = _hollow(model)
+        return _account(empty, torch.empty(1, *shape, device="meta", dtype=_like(empty).dtype))
+    except CostError:
+        raise
+    except Exception:  # it looks at values, or cannot be copied
+        like = _like(model)
+        with evaluating(model):
+            return _account(model, torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
+
+
+class CostError(ValueError):
+    """A module that nobody can count."""
+
+
+def _account(model: nn.Module, x: torch.Tensor) -> list[Layer]:
     counted = dict(_countable("", model))
     lines: dict[str, Layer] = {}
     hooks = [m.register_forward_hook(_recorder(n, lines)) for n, m in counted.items()]
-    training = model.training
     try:
         with torch.no_grad():
-            _pass(model.eval(), shape, lines)
+            model.eval()(x)
     finally:
-        model.train(training)
         for hook in hooks:
             hook.remove()
     return [lines[name] for name in counted if name in lines]
 
 
-def _pass(model: nn.Module, shape: tuple[int, ...], lines: dict[str, Layer]) -> None:
-    """One sample through the model: only its sizes, or, where that does not do, its numbers."""
-    like = next(model.parameters(), torch.zeros(()))
-    held = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    empty = {name: t.to("meta") for name, t in held.items()}
+def _hollow(model: nn.Module) -> nn.Module:
+    """A copy without numbers: parameters and buffers have sizes only."""
+    memo: dict[int, Any] = {}
+    for p in model.parameters():
+        memo[id(p)] = nn.Parameter(p.detach().to("meta"), p.requires_grad)
+    for t in model.buffers():
+        memo[id(t)] = t.detach().to("meta")
+    return copy.deepcopy(model, memo)
+
+
+def _like(model: nn.Module) -> torch.Tensor:
+    return next(model.parameters(), torch.zeros(()))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """In eval mode; afterwards every part is in the mode that it had."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
     try:
-        x = torch.empty(1, *shape, device="meta", dtype=like.dtype)
-        torch.func.functional_call(model, empty, (x,))
-    except (RuntimeError, NotImplementedError):  # it looks at values
-        lines.clear()
-        model(torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 def total(model: nn.Module, shape: tuple[int, ...]) -> Cost:
@@ -143,9 +172,7 @@ def _countable(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         return
     own = sum(p.numel() for p in module.parameters(recurse=False))
     if own:
-        raise ValueError(
-            f"{_called(name, module)} has parameters of its own: give it a cost method"
-        )
+        raise CostError(f"{_called(name, module)} has parameters of its own: give it a cost method")
     for child, inner in children:
         yield from _countable(f"{name}.{child}".lstrip("."), inner)
 
@@ -171,7 +198,7 @@ def _cost(name: str, module: Any, inputs: tuple[int, ...], outputs: tuple[int, .
         if isinstance(module, kinds):
             return count(module, outputs)
     if any(True for _ in module.parameters()):
-        raise ValueError(f"{_called(name, module)} is in no cost table: give it a cost method")
+        raise CostError(f"{_called(name, module)} is in no cost table: give it a cost method")
     return Cost()
 
 

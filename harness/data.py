@@ -57,8 +57,9 @@ class Data:
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
-        return int(self.train_y.max()) + 1
+        """Number of classes (also those that a cut training set has lost)."""
+        held = [self.train_y, self.test_y, self.validation_y]
+        return max(int(y.max()) for y in held if y is not None and len(y)) + 1
 
     def flatten(self) -> "Data":
         """The same data with one axis per input."""

@@ -71,17 +71,18 @@ def analyse(factors: Mapping[str, Sequence[str]], grid: Grid) -> Analysis:
             f"{len(y)} runs are too few for {x.shape[1]} effects: every cell of the grid needs a "
             "run, and some need two"
         )
-    error = _squares(x, y) / df
+    whole = float(np.square(y - y.mean()).sum())
+    zero = 1e-20 * max(whole, float(np.square(y).sum()))  # what rounding leaves of nothing
+    error = _clean(_squares(x, y), zero) / df
     covariance = error * np.linalg.inv(x.T @ x)
-    whole, start = float(np.square(y - y.mean()).sum()), 1
-    effects, terms = [], []
+    effects, terms, start = [], [], 1
     for name, block in blocks.items():
         mine = slice(start, start + block.shape[1])
         start = mine.stop
         rest = np.delete(x, mine, axis=1)
-        squares = _squares(rest, y) - error * df
-        f = squares / block.shape[1] / error if error > 0 else np.inf
-        p = float(fdtrc(block.shape[1], df, f)) if error > 0 else 0.0
+        squares = _clean(_squares(rest, y) - error * df, zero)
+        f = squares / block.shape[1] / error if error > 0 else np.inf if squares else 0.0
+        p = float(fdtrc(block.shape[1], df, f)) if np.isfinite(f) else 0.0
         terms.append(Term(name, block.shape[1], squares / whole if whole else 0.0, float(f), p))
         if name != "seed":
             t = float(stdtrit(df, 0.975))
@@ -125,6 +126,11 @@ def _rowwise(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _squares(x: np.ndarray, y: np.ndarray) -> float:
     """What is left of y after x."""
     return float(np.square(y - x @ np.linalg.lstsq(x, y, rcond=None)[0]).sum())
+
+
+def _clean(squares: float, zero: float) -> float:
+    """A sum of squares; 0 where it is nothing but rounding."""
+    return squares if squares > zero else 0.0
 
 
 def _effects(factors, name: str, beta, covariance, t: float, n: int) -> list[Effect]:

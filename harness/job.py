@@ -63,6 +63,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     try:
         return torch.load(path, weights_only=True, map_location="cpu")  # (each part moves its own)
+    except FileNotFoundError:  # another process has just finished that run
+        return None
     except Exception as error:
         raise ValueError(
             f"checkpoint {path} is damaged ({error}): delete it to start over"

@@ -68,6 +68,12 @@ def run(
     whole = study.collect()
     study.check_configs()
     busy = [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)]
+    if options.keep_weights and len(busy) < len(arms):
+        print(
+            "runs that are done are not trained again for their weights; --results DIR trains them "
+            "in another folder",
+            file=sys.stderr,
+        )
     groups = _groups(study, busy, seeds, whole)
     show = make_show(groups, quiet)
     try:
@@ -175,6 +181,8 @@ def pick_device(name: str) -> str:
         raise ValueError(f"--device got {name!r}; expected auto, cpu, cuda or cuda:N") from None
     if device.type not in ("cpu", "cuda"):
         raise ValueError(f"--device got {name!r}; expected auto, cpu, cuda or cuda:N")
+    if device.type == "cpu":
+        return "cpu"  # (cpu:0 is the same)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA GPUs")
     return name

@@ -6,6 +6,7 @@ A folder's train module offers
                                        (None for a seed that has ended before the others)
     train(config, seed, job)        -> rows of one seed, a dict per epoch
     describe(config, job)           -> facts that do not change with the epoch   (optional)
+    check(config, job)              -> raises ValueError for what cannot train   (optional)
     paths()                         -> which ways to compute were taken since    (optional)
 
 For each group of seeds:  claim -> restore -> { row, checkpoint } per epoch -> run.json -> release.
@@ -49,12 +50,25 @@ class Sweep:
     def run(self) -> Experiment:
         """Everything that is not done yet; the aggregate is written whatever happens."""
         whole = self.study.collect()
+        self._check(whole)
         try:
             for arm in self.arms:
                 self._arm(arm, whole)
         finally:
             whole = self.study.save()
         return whole
+
+    def _check(self, whole: Experiment) -> None:
+        """Ask the trainer, if it can tell, whether the arms that are to train can."""
+        check = getattr(self.trainer, "check", None)
+        for arm in self.arms:
+            if check and self.study.to_do(arm, self.seeds, whole):
+                try:
+                    check(self.study.plan.arms[arm], Job(self.device, self.data_root))
+                except DataError:
+                    raise
+                except ValueError as error:
+                    raise ValueError(f"{arm}: {error}") from None
 
     def _arm(self, arm: str, whole: Experiment) -> None:
         """All open seeds at once where they train as one stack, else one by one."""

@@ -39,7 +39,7 @@ class Study:
         if not self.overrides:
             return self.home
         words = "_".join(f"{k}-{v}" for k, v in self.overrides.items())
-        slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", words)
+        slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", words)
         return self.home / (slug if len(slug) <= 60 else digest(dict(self.overrides)))
 
     def arm_dir(self, arm: str) -> Path:

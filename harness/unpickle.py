@@ -68,11 +68,31 @@ def _numpy_names() -> dict[tuple[str, str], Any]:
     return names
 
 
+class _StandIn:
+    """What one of our records is while it is read: a class made for this file alone.
+
+    A pickle may set attributes of the classes that it names; of these, nobody else has any.
+    """
+
+    def __setstate__(self, state: dict[str, Any]):
+        self.__dict__.update(state)
+
+
+def _stand_in(kind: Any) -> type:
+    return type(kind.__name__, (_StandIn,), {})
+
+
+def _fresh(function: Any) -> Any:
+    return lambda *args, **options: function(*args, **options)
+
+
 class _Restricted(pickle.Unpickler):
-    ours: ClassVar[dict] = {
+    records: ClassVar[dict] = {
         ("harness.experiment", "Experiment"): Experiment,
         ("harness.experiment", "Run"): Run,
         ("experiment", "Experiment"): LegacyExperiment,
+    }
+    words: ClassVar[dict] = {
         ("torch", "device"): _device,
         ("_codecs", "encode"): _encode,
         # How protocol 2 and older write "make an empty object of this class".
@@ -82,15 +102,31 @@ class _Restricted(pickle.Unpickler):
         ("__builtin__", "object"): object,
     }
 
+    def __init__(self, file: BinaryIO):
+        super().__init__(file)
+        self.made: dict[tuple[str, str], Any] = {}
+
     def find_class(self, module_name: str, global_name: str) -> Any:
-        allowed = self.ours
-        if module_name.split(".")[0] == "numpy":
-            allowed = _numpy_names()
-        if (module_name, global_name) not in allowed:
+        name = module_name, global_name
+        if name in self.records:
+            return self.made.setdefault(name, _stand_in(self.records[name]))
+        if module_name.split(".")[0] == "numpy" and name in _numpy_names():
+            return _numpy_names()[name]
+        if name not in self.words:
             raise pickle.UnpicklingError(
                 f"it asks for {module_name}.{global_name}, not an allowed name"
             )
-        return allowed[module_name, global_name]
+        word = self.words[name]
+        return word if isinstance(word, type) else _fresh(word)
+
+
+def _content(value: Any) -> Any:
+    """Stand-ins as dicts."""
+    if isinstance(value, _StandIn):
+        value = dict(vars(value))
+    if isinstance(value, dict):
+        return {k: _content(v) for k, v in value.items()}
+    return [_content(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def restricted_load(file: BinaryIO, name: str) -> Experiment:
@@ -100,12 +136,17 @@ def restricted_load(file: BinaryIO, name: str) -> Experiment:
         ValueError: the file is damaged or asks for a name outside the list; nothing was run.
     """
     try:
-        record = _Restricted(file).load()
-        if isinstance(record, LegacyExperiment):
-            record = LegacyExperiment.convert(record)  # by class: the file may shadow its methods
-        if not isinstance(record, Experiment):
+        reader = _Restricted(file)
+        record = reader.load()
+        kinds = {made: name for name, made in reader.made.items()}
+        kind = reader.records.get(kinds.get(type(record), ("", "")))
+        if kind is LegacyExperiment:
+            old = LegacyExperiment()
+            old.__setstate__(dict(vars(record)))
+            return LegacyExperiment.convert(old)
+        if kind is not Experiment:
             raise TypeError(f"it holds a {type(record).__name__}, expected an Experiment")
-        return Experiment.from_dict(plain(Experiment.to_dict(record)))
+        return Experiment.from_dict(plain(_content(record)))
     except Exception as error:  # a damaged pickle can raise anything; none of it is our bug
         reason = f"{error}" or type(error).__name__
         raise ValueError(

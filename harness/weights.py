@@ -10,6 +10,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from harness.job import load_checkpoint, save_checkpoint
@@ -33,7 +34,10 @@ def load(path: Path, net: nn.Module, how_to_make: str = "") -> None:
     found = load_checkpoint(path)
     if found is None:
         raise FileNotFoundError(f"no trained weights at {path}{how_to_make and ': '}{how_to_make}")
-    load_state(net, found["state"], str(path))
+    state = found.get("state") if isinstance(found, dict) else None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds no trained weights of a run (no `state`)")
+    load_state(net, state, str(path))
 
 
 def load_state(net: nn.Module, state: dict[str, Any], where: str = "this state") -> None:
@@ -54,10 +58,18 @@ def differences(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:
     lines = [f"{name}: only in the model" for name in mine if name not in other]
     lines += [f"{name}: only in the file" for name in other if name not in mine]
     for name in mine.keys() & other.keys():
-        a, b = (tuple(getattr(x[name], "shape", ())) for x in (mine, other))
+        a, b = (_kind(x[name]) for x in (mine, other))
         if a != b and not name.endswith("_extra_state"):  # (text of any length)
             lines.append(f"{name}: {a} in the model, {b} in the file")
     return sorted(lines)
+
+
+def _kind(value: Any) -> str:
+    """Shape, and what sort of numbers."""
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    sort = "floats" if value.is_floating_point() else str(value.dtype).removeprefix("torch.")
+    return f"{tuple(value.shape)} {sort}"
 
 
 def _text(found: list[str], where: str) -> str:

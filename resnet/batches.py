@@ -36,7 +36,7 @@ class Batches:
         padded = pad(data.train_x, [self.border] * 4).permute(0, 2, 3, 1).contiguous()
         self.padded = padded.sub_(mean).mul_(scale)
         self.labels = data.train_y
-        self.moves = torch.zeros(len(self.labels), 3, dtype=torch.int64)
+        self.moves = self.labels.new_zeros(len(self.labels), 3)
 
     def begin(self, epoch: int) -> None:
         """Draw where each image is cropped in this epoch, and whether it is flipped."""

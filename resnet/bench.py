@@ -53,6 +53,15 @@ class Options:
     json: bool = False
     """Print one JSON document on stdout and nothing else."""
 
+    def __post_init__(self):
+        for arm in self.arms:
+            check("arm", arm, PLANS["exits"].arms)
+        if not self.arms or self.steps < 2 or self.seed < 0 or self.threads < 0:
+            raise ValueError(
+                "bench needs an arm, --steps of at least 2, --seed and --threads not below 0; got "
+                f"{len(self.arms)} arms, {self.steps}, {self.seed}, {self.threads}"
+            )
+
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
@@ -91,13 +100,14 @@ def save(document: dict[str, Any], stem: Path) -> None:
 def bench(arm: str, options: Options) -> list[dict[str, Any]]:
     """One object per batch size and setting of one trained net."""
     plan = PLANS["exits"]
-    config = plan.arms[check("arm", arm, plan.arms)]
+    config = plan.arms[arm]
     folder = Study("resnet", "exits", plan, options.results).seed_dir(arm, options.seed)
     data = read(config, _job(options))
     net = build(config, data, options.seed)
     assert isinstance(net, EarlyExit)
     lay = layout(config, _job(options).device)
-    hint = f"train it with `python -m resnet exits --arms {arm} --seeds {options.seed}`"
+    words = f"--arms {arm} --seeds {options.seed}-{options.seed} --results DIR"
+    hint = f"train it with `python -m resnet exits {words}`, then add `--results DIR` here too"
     weights.load(folder / weights.FILE, net, hint)
     net.to(data.test_x.device).to(memory_format=lay)  # pyright: ignore
     test = images(data.test_x, data, lay)

@@ -1,5 +1,6 @@
 """`python -m resnet costs`: what each model costs, counted, and on request measured."""
 
+import copy
 import json
 import warnings
 from collections.abc import Sequence
@@ -41,6 +42,10 @@ class Options:
     """Beside it what torch's FlopCounterMode and thop say."""
     json: bool = False
     """Print a list of objects, one per model."""
+
+    def __post_init__(self):
+        if not self.depths or not self.patterns:
+            raise ValueError("costs needs at least one of --depths and one of --patterns")
 
 
 HEADS = {
@@ -97,12 +102,25 @@ def _line(depth: int, pattern: str, options: Options) -> dict[str, Any]:
     }
     if isinstance(model, EarlyExit):
         line["exit_macs"] = [c.macs for c in model.costs()]
-    if o.counters:
-        line |= counted(model, SHAPE) | {"norm_elements": total.norm_elements}
+    whole = Whole(model)
     if o.latency:
-        line["latency_1_us"] = 1e6 * cost.latency(model, SHAPE, 1)
-        line["latency_128_us"] = 1e6 * cost.latency(model, SHAPE, 128)
+        line["latency_1_us"] = 1e6 * cost.latency(whole, SHAPE, 1)
+        line["latency_128_us"] = 1e6 * cost.latency(whole, SHAPE, 128)
+    if o.counters:
+        line |= counted(whole, SHAPE) | {"norm_elements": total.norm_elements}
     return line
+
+
+class Whole(nn.Module):
+    """A net with all of its exits computed: what its costs are of."""
+
+    def __init__(self, net: Any):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The logits of the last exit."""
+        return self.net.forward_exits(x)[-1]
 
 
 def counted(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
@@ -119,6 +137,7 @@ def counted(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
             from thop import profile
     except ImportError:
         raise ValueError("thop is not installed: pip install thop setuptools") from None
+    model = copy.deepcopy(model)  # thop leaves things behind
     for layer in model.modules():
         if isinstance(layer, SparseConv2d):
             layer.backend = "native"  # (a dense path would be counted as dense)  # pyright: ignore

@@ -56,7 +56,7 @@ def leaves(score: torch.Tensor, threshold: float) -> torch.Tensor:
     """Which samples are sure enough; all at 0, none at 1, whatever the rounding."""
     if threshold <= 0:
         return torch.ones_like(score, dtype=torch.bool)
-    return (score > threshold) & (threshold < 1)
+    return (score.double() > threshold) & (threshold < 1)
 
 
 class Answers(NamedTuple):
@@ -119,10 +119,16 @@ class EarlyExit(nn.Module):
 
     def score(self, logits: torch.Tensor) -> torch.Tensor:
         """How sure these are, by the criterion; in [0, 1]."""
-        return CRITERIA[self.criterion](logits.double() if logits.is_cpu else logits.float())
+        return CRITERIA[self.criterion](logits.double())
 
     def early(self, x: torch.Tensor, thresholds: Thresholds) -> Answers:
-        """The answers of the first exits that are sure enough; later stages see the rest only."""
+        """The answers of the first exits that are sure enough; later stages see the rest only.
+
+        Raises:
+            ValueError: thresholds outside [0, 1], inputs of another size, a net in training.
+        """
+        if self.training:
+            raise ValueError("a net in training leaves nobody out: call eval() before early()")
         self._check(x)
         bounds = check_thresholds(thresholds, len(self.heads))
         rest = torch.arange(len(x), device=x.device)
@@ -223,8 +229,9 @@ def check_thresholds(thresholds: Thresholds, heads: int) -> tuple[float, ...]:
     if hasattr(thresholds, "tolist"):  # of numpy or torch
         thresholds = thresholds.tolist()  # pyright: ignore
     one = isinstance(thresholds, int | float)
-    bounds = (thresholds,) * heads if one else tuple(thresholds)
-    if len(bounds) != heads or not all(0 <= b <= 1 for b in bounds):
+    bounds = (thresholds,) * heads if one else tuple(thresholds or ())
+    numbers = all(isinstance(b, int | float) and 0 <= b <= 1 for b in bounds)
+    if len(bounds) != heads or not numbers:
         raise ValueError(
             f"expected a threshold in [0, 1] for each of {heads} early exits (or one for all), got "
             f"{thresholds}; 0 lets every sample leave there, 1 none"
@@ -259,16 +266,12 @@ def _in_order(parts: list[tuple[torch.Tensor, ...]]) -> Answers:
 @torch.no_grad()
 def _shapes(stages: nn.Sequential, shape: Sequence[int]) -> list[tuple[int, ...]]:
     """What each stage gives for one input of this shape."""
-    training = stages.training
     like = next(stages.parameters(), torch.zeros(()))
     x, found = torch.zeros(1, *shape, device=like.device, dtype=like.dtype), []
-    stages.eval()
-    try:
+    with cost.evaluating(stages):
         for stage in stages:
             x = stage(x)
             found.append(tuple(x.shape[1:]))
-    finally:
-        stages.train(training)
     return found
 
 

@@ -24,9 +24,11 @@ from resnet.names import (
     CRITERIA,
     DEPTHS,
     HEADS,
+    INITS,
     LOSSES,
     STAGES,
     check_exits,
+    check_match,
     name,
 )
 
@@ -98,8 +100,7 @@ class Config:
         check("depth", str(self.depth), [str(d) for d in DEPTHS])
         for field, words in WORDS.items():
             check(field.replace("_", " "), getattr(self, field), words)
-        if self.match:
-            check_family(self.match)
+        check_match(self.pattern, self.match)
         if self.exits:
             check_exits(self.exits, STAGES)
         for field in ("epochs", "groups", "width"):
@@ -124,7 +125,7 @@ WORDS = {
     "head": HEADS,
     "criterion": CRITERIA,
     "exit_loss": LOSSES,
-    "init": ("true", "dense"),
+    "init": INITS,
     "data": DATASETS,
     "test_split": SPLITS,
     "augment": AUGMENTS,

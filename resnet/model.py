@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from bibd.pattern import check_family, check_whole
-from harness.names import check
+from harness.names import check, unknown
 from harness.seeding import seeded
 from harness.stack import Loop
 from resnet.blocks import Convolutions, basic, bottleneck
 from resnet.exits import EarlyExit, attach
-from resnet.names import CLASSIFIERS, DEPTHS
+from resnet.names import CLASSIFIERS, DEPTHS, INITS, check_match
 
 
 class ResNet(nn.Module):
@@ -124,9 +124,14 @@ def resnet(
     Raises:
         ValueError: a setting that does not exist or does not fit.
     """
-    check("depth", str(depth), [str(d) for d in DEPTHS])
+    if depth not in DEPTHS:
+        raise unknown("depth", depth, map(str, DEPTHS))
     check("classifier", classifier, CLASSIFIERS)
+    check("init", init, INITS)
     check_family(pattern)
+    check_match(pattern, match)
+    if len(shape) != 3:
+        raise ValueError(f"shape must be channels, height, width of an image, got {shape}")
     for name, value in {"groups": groups, "width": width, "classes": classes}.items():
         check_whole(name, value, 1)
     if width % groups:

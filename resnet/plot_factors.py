@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness import figure
-from harness.experiment import Experiment
+from harness.experiment import Experiment, plain
 from harness.factorial import Analysis, Effect, analyse
 from harness.stats import interval
 from resnet.experiments import FACTORS
@@ -57,7 +57,8 @@ def _cells(whole: Experiment, note: str) -> tuple[str, Any, dict]:
                     "high": [v.mean if v.high is None else v.high for v in found.values()],
                 }
                 data[f"{pattern}, exits {exits}"] = series
-                beside = [k + 0.06 * (i - 1) for k in range(len(found))]  # so that bars are apart
+                # Beside each other, so that no bar hides another.
+                beside = [LEVELS["groups"].index(g) + 0.06 * (i - 1) for g in found]
                 figure.bars(ax, series | {"x": beside}, i, pattern)
             ax.set_xticks(range(len(LEVELS["groups"])), LEVELS["groups"])
             ax.set(xlabel="groups", title=f"early exits: {exits}")
@@ -86,7 +87,7 @@ def _effects(found: Analysis, note: str) -> tuple[str, Any, dict]:
         ax.set(xlabel="effect on test accuracy, points (95 % interval)")
         ax.set_title(note, fontsize=9, loc="left")
     rows = [[e.term, list(e.levels), e.interval.mean, e.interval.half] for e in found.effects]
-    content = {"note": note, "effects": rows, "tests": [vars(t) for t in tests.values()]}
+    content = {"note": note, "effects": rows, "tests": [plain(vars(t)) for t in tests.values()]}
     return "fig_resnet_effects", fig, content
 
 

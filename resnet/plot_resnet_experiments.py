@@ -96,8 +96,9 @@ def flops(whole: Experiment, arm: str) -> int:
 def stands_on(whole: Experiment) -> str:
     """Data, split, epochs and seeds, to stand in every figure."""
     run = next(iter(whole.done()))
-    seeds = len({r.seed for r in whole.done()})
-    word = "seed, no interval" if seeds == 1 else "seeds, 95 % intervals"
+    counts = sorted(Counter(r.arm for r in whole.done()).values())
+    seeds = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    word = "seed, no interval" if counts[-1] == 1 else "seeds, 95 % intervals"
     c = run.config
     net = f"width {c['width']}, " if c else ""
     data = f"{c.get('data', 'CIFAR-10')} ({run.facts.get('split', 'split not recorded')})"
@@ -206,14 +207,21 @@ def read(path: Path) -> Experiment:
     from resnet.costs import Options, costs
 
     names = store.load_array(path.with_name(path.name.replace("accuracy", "model_name")))
+    accuracies = store.load_array(path)
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"the names beside {path} are no row of names: {names}")
+    numbers = isinstance(accuracies, list) and len(accuracies) == len(names)
+    if not numbers or not all(isinstance(a, float) and 0 <= a <= 1 for a in accuracies):
+        got = f"expected {len(names)} numbers in [0, 1], got {accuracies}"
+        raise ValueError(f"{path} is no row of accuracies: {got}")
     known = {line["name"]: line["flops"] for line in costs(Options((18, 34, 50), mode="iddl"))}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"{path} has a model {unknown[0]!r}; expected some of {', '.join(known)}")
     runs = []
-    for name, accuracy in zip(names, store.load_array(path), strict=True):
+    for name, accuracy in zip(names, accuracies, strict=True):
         row = {"epoch": 50, "test_accuracy": accuracy}
-        pattern = {"R": "random", "B": "iddl"}.get(name[0] if name[1] == "-" else "", "dense")
+        pattern = {"R-": "random", "B-": "iddl"}.get(name[:2], "dense")
         facts = {"flops_iddl": known[name]}
         runs.append(Run(name, 0, name, {}, [row], facts))
         runs[-1].config = {"pattern": pattern, "data": "CIFAR-10", "width": 64}

@@ -34,7 +34,13 @@ class Record:
 
 @torch.no_grad()
 def record(model: EarlyExit, x: torch.Tensor, y: torch.Tensor, batch: int = 250) -> Record:
-    """All exits of all samples."""
+    """All exits of all samples.
+
+    Raises:
+        ValueError: there are no samples.
+    """
+    if not len(x):
+        raise ValueError("no samples to record: expected at least one image with its label")
     model.eval()
     scores, right = [], []
     for part, labels in zip(x.split(batch), y.split(batch), strict=True):

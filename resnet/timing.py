@@ -21,6 +21,8 @@ Sides = Mapping[str, Callable[[torch.Tensor], Any]]
 def race(sides: Sides, x: torch.Tensor, batch: int, calls: int) -> dict[str, dict[str, float]]:
     """Milliseconds a call of each side, over so many batches of x."""
     parts = [part for part in x.split(batch) if len(part) == batch][:calls]
+    if not parts:
+        raise ValueError(f"{len(x)} samples make no batch of {batch} to be timed")
     for call in sides.values():  # builds tables, wakes threads
         for part in parts[:2]:
             call(part)

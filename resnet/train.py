@@ -42,11 +42,13 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
             found = _epoch(config, net, optimizer, batches, epoch, job)
         synchronize(test.device)
         middle = time.perf_counter()
-        row = _row(epoch, found, evaluate(net, test, data.test_y, config.autocast))
+        with memory(config):
+            row = _row(epoch, found, evaluate(net, test, data.test_y, config.autocast))
         synchronize(test.device)
         row |= {"train_time": middle - begin, "inference_time": time.perf_counter() - middle}
         if epoch + 1 == config.epochs and isinstance(net, EarlyExit) and "failed" not in row:
-            row["exits"] = report.exits(net, held, (test, data.test_y))
+            with memory(config), half(config, test.device):
+                row["exits"] = report.exits(net, held, (test, data.test_y))
         yield row
 
 
@@ -127,7 +129,7 @@ def _epoch(config, net, optimizer, batches: Batches, epoch: int, job: Job) -> to
 def step(config: Config, net, optimizer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     """One step of the optimizer; the loss of each exit."""
     frozen = config.exit_loss == "frozen"
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=config.autocast):
+    with half(config, x.device):
         outputs = net.forward_exits(x, frozen) if isinstance(net, EarlyExit) else [net(x)]
         each = losses(outputs, y)
     weights = torch.full_like(each, 1.0 if frozen else config.exit_weight)
@@ -136,6 +138,11 @@ def step(config: Config, net, optimizer, x: torch.Tensor, y: torch.Tensor) -> to
     (each * weights).sum().backward()
     optimizer.step()
     return each.detach()
+
+
+def half(config: Config, device: torch.device) -> torch.autocast:
+    """bfloat16 where the config wants it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.autocast)
 
 
 @torch.no_grad()
@@ -196,10 +203,22 @@ def check_last_batch(config: Config, data: Data) -> None:
     """
     n = len(data.train_y)
     if n % config.batch_size == 1:
+        fits = next(b for b in range(config.batch_size + 1, n + 2) if n % b != 1)
         raise ValueError(
             f"{n} training images in batches of {config.batch_size} leave a last batch of one, and "
-            f"batch norms compare samples: choose --batch-size {config.batch_size + 1}"
+            f"batch norms compare samples: choose --batch-size {fits}"
         )
+
+
+def check(config: Config, job: Job) -> None:
+    """Refuse what cannot train, before anything does.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    data = read(config, job)
+    check_last_batch(config, data)
+    build(config, data, seed=0)
 
 
 def describe(config: Config, job: Job) -> dict[str, Any]:

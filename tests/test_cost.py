@@ -24,6 +24,31 @@ def net():
 SHAPE = (3, 32, 32)
 
 
+class Remembers(nn.Module):
+    """Keeps what it made in its first call, and looks at its input with numpy."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.place = nn.Linear(4, 2), None
+
+    def forward(self, x):
+        if self.place is None:
+            self.place = torch.arange(4, device=x.device)
+        return self.linear(x + self.place) * float(x.detach().numpy().max() >= 0)
+
+
+def test_counting_leaves_no_trace():
+    net = nn.Sequential(Remembers().linear, nn.BatchNorm1d(2))
+    net.train()
+    net[1].eval()  # frozen
+    assert cost.total(net, (4,)).macs == 8
+    assert [m.training for m in net] == [True, False]
+    seeing = nn.Sequential(Remembers())
+    assert cost.total(seeing, (4,)).macs == 8
+    assert seeing(torch.ones(2, 4)).shape == (2, 2)
+    assert seeing.training
+
+
 def test_by_hand():
     total = cost.total(net(), SHAPE)
     macs = 8 * 27 * 256 + 12 * (2 * 9) * 196 + 12 * 196 * 10

@@ -346,6 +346,15 @@ def test_thresholds_of_all_kinds_and_a_batch_of_nobody():
 
 def test_wrong_inputs():
     net = resnet(10, width=8, exits=(2,)).eval()
+    with pytest.raises(ValueError, match=r"a net in training leaves nobody out: call eval\(\)"):
+        resnet(10, width=8, exits=(2,)).early(torch.zeros(2, 3, 32, 32), 0.5)
+    for wrong in (None, ("a",), [[0.1]]):
+        with pytest.raises(ValueError, match=r"a threshold in \[0, 1\]"):
+            net.early(torch.zeros(2, 3, 32, 32), wrong)
+    with pytest.raises(ValueError, match="2 samples make no batch of 5"):
+        measure(net, torch.zeros(2, 3, 32, 32), 5, 3, [0.5])
+    with pytest.raises(ValueError, match="no samples to record"):
+        record(net, torch.zeros(0, 3, 32, 32), torch.zeros(0))
     with pytest.raises(ValueError, match=r"shape \(3, 32, 32\), got \(4, 3, 28, 28\)"):
         net.early(torch.zeros(4, 3, 28, 28), 0.5)
     with pytest.raises(ValueError, match=r"shape \(3, 32, 32\), got \(4, 1, 32, 32\)"):

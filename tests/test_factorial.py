@@ -111,6 +111,22 @@ def _total(samples):
     return float(np.square(values - values.mean()).sum())
 
 
+@pytest.mark.parametrize("value", [0.5, 0.1, 1e-3, 97.31])
+def test_what_does_exactly_nothing_is_not_found(value):
+    """Rounding is no effect: no NaN, no infinity, and no tiny p."""
+    for table in (grid(lambda *_: value), grid(lambda cell, seed: value + 0.3 * seed)):
+        for term in analyse(FACTORS, table).terms:
+            if term.name != "seed":
+                assert (term.f, term.p, term.share) == (0.0, 1.0, 0.0)
+    exits_do_nothing = noisy(0.0)
+    rng = np.random.default_rng(2)
+    noise = {(c[0], c[1], s): rng.normal() for c in CELLS for s in range(3)}
+    table = grid(lambda cell, seed: exits_do_nothing(cell, seed) + noise[cell[0], cell[1], seed])
+    terms = {t.name: t for t in analyse(FACTORS, table).terms}
+    assert (terms["exits"].f, terms["exits"].p) == (0.0, 1.0)
+    assert terms["pattern"].f > 0
+
+
 def test_missing_runs_are_no_trouble_but_missing_cells_are():
     table = grid(noisy(0.002))
     del table[CELLS[0]][1]

@@ -3,6 +3,7 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -284,7 +285,7 @@ def test_stages_and_sizes(shape):
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        (dict(depth=20), "unknown depth '20'.*there are 10, 18, 34"),
+        (dict(depth=20), "unknown depth 20.*there are 10, 18, 34"),
         (dict(groups=3), r"groups=3 must divide the 16 channels: choose of 1, 2, 4, 8, 16"),
         (dict(groups=0), "groups must be a whole number of at least 1, got 0"),
         (dict(pattern="bibdd"), "unknown pattern 'bibdd': did you mean 'bibd'"),
@@ -292,7 +293,11 @@ def test_stages_and_sizes(shape):
         (dict(exits=(3, 2)), "ascending order, got \\(3, 2\\)"),
         (dict(exits=(2,), head="deep"), "unknown head 'deep'"),
         (dict(classifier="ensemble"), "unknown classifier 'ensemble'"),
-        (dict(pattern="bibd", match="iddl"), "convolution 1 .*pattern bibd has a count of its own"),
+        (
+            dict(pattern="bibd", match="iddl"),
+            "match='iddl' is for patterns whose count can be chosen",
+        ),
+        (dict(pattern="dense", match="iddl"), "random_biregular\\), not for 'dense'"),
         (dict(pattern="tiled", groups=8), "convolution 1 .*tiled needs sizes that 4 divides"),
     ],
     ids=str,
@@ -300,6 +305,27 @@ def test_stages_and_sizes(shape):
 def test_wrong_settings(wrong, text):
     with pytest.raises(ValueError, match=text):
         resnet(**{"depth": 10, "width": 16} | wrong)
+
+
+def test_wrong_arguments():
+    for wrong, text in {
+        ("depth", "18"): "unknown depth '18'",
+        ("init", "zeros"): "unknown init 'zeros'",
+        ("match", "bibdd"): "unknown pattern 'bibdd'",
+        ("exits", (True,)): "no exit after stage True",
+        ("exits", ("2",)): "no exit after stage 2",
+        ("shape", (32, 32)): r"shape must be channels, height, width of an image, got \(32, 32\)",
+    }.items():
+        with pytest.raises(ValueError, match=text):
+            resnet(**{"depth": 10, "width": 8} | dict([wrong]))
+    assert resnet(10, width=8, exits=2).after == (2,)
+    assert resnet(10, width=8, exits=(np.int64(2), 3)).after == (2, 3)
+
+
+def test_costs_with_exits_are_of_one_net_in_every_column():
+    options = Options((10,), ("iddl",), width=8, exits=(2, 3), counters=True)
+    (line,) = costs(options)
+    assert line["flop_counter"] == 2 * line["macs"] == 2 * line["exit_macs"][-1]
 
 
 def test_wrong_images():

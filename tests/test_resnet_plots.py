@@ -9,6 +9,7 @@ import pytest
 
 from harness import store
 from harness.cli import main
+from resnet import plot_factors
 from resnet import plot_resnet_experiments as plot
 from resnet.experiments import PLANS, VERBS
 
@@ -73,6 +74,33 @@ def test_the_originals_own_arrays_are_plotted(tmp_path, capsys):
     store.dump_array(["ResNet-19"] * 3, tmp_path / "model_name_array_20200516_072746.pkl")
     assert plot.main([str(path), "--out", str(out)]) == 2
     assert "has a model 'ResNet-19'; expected some of ResNet-18" in capsys.readouterr().err
+
+
+def test_odd_arrays_are_refused_in_a_sentence(tmp_path, capsys):
+    path = tmp_path / "accuracy_array_20200516_072746.pkl"
+    names = path.with_name("model_name_array_20200516_072746.pkl")
+    for accuracies, models in (
+        ([0.5], [["ResNet-18"]]),
+        (["a"], ["ResNet-18"]),
+        ([[0.5, 0.6]], ["ResNet-18"]),
+        ([float("nan")], ["ResNet-18"]),
+        ([0.5, 0.6], ["ResNet-18"]),
+        ([7.0], ["ResNet-18"]),
+    ):
+        store.dump_array(accuracies, path)
+        store.dump_array(models, names)
+        assert plot.main([str(path), "--out", str(tmp_path)]) == 2
+        assert "array_20200516_072746.pkl" in capsys.readouterr().err
+
+
+def test_cells_stand_at_their_groups_also_in_half_a_grid(root):
+    whole = store.load(committed("factors", root))
+    whole.runs = [r for r in whole.runs if r.arm in ("dense-V4-full", "iddl-V2-full")]
+    _, fig, _ = plot_factors.figures(whole, "note")[0]
+    places = [
+        round(line.get_xdata()[0]) for line in fig.axes[0].get_lines() if len(line.get_xdata())
+    ]
+    assert set(places) == {1, 2}  # of 0, 1, 2 for 1, 2, 4 groups
 
 
 def committed(plan, root):

@@ -1,5 +1,6 @@
 """Training: pictures, rows, resuming to the bit, weights, and what goes wrong in words."""
 
+import contextlib
 import copy
 import dataclasses
 
@@ -188,6 +189,62 @@ def test_the_last_row_has_the_exits():
     assert "of train the last 300 for validation" in describe(config, Job())["split"]
 
 
+def test_half_precision_exits_are_those_that_are_reported():
+    config = dataclasses.replace(TINY, exits=(2, 3), validation=300, autocast=True)
+    *_, row = train(config, 0)
+    assert row["exits"]["curve"][-1]["accuracy"] == pytest.approx(row["test_accuracy"], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--first", "9999"], "ResNet-10: synthetic_images has 1200 training samples, not 9999"),
+        (["--data", "iris"], "ResNet-10: iris has no images"),
+        (["--batch-size", "1199"], "leave a last batch of one"),
+        (["--match", "bibd"], "match='bibd' is for patterns whose count can be chosen"),
+        (["--exits", "7"], "there is no exit after stage 7"),
+        (["--groups", "3"], "groups=3 must divide the 8 channels"),
+    ],
+    ids=str,
+)
+def test_what_cannot_train_is_refused_before_anything_does(words, text, tmp_path, capsys):
+    from harness.cli import main
+
+    argv = ["smoke", "--arms", "ResNet-10", "--seeds", "1", "--jobs", "1", "--quiet", *words]
+    with contextlib.suppress(SystemExit):  # of tyro, where arms differ in that setting
+        assert main(PLANS, "resnet", None, [*argv, "--results", str(tmp_path)]) == 2
+        assert text in capsys.readouterr().err
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_the_last_batch_hint_works():
+    for n, batch in ((7, 2), (1200, 1199), (61, 4)):
+        data = pictures(n)
+        with pytest.raises(ValueError, match="--batch-size") as caught:
+            trainer.check_last_batch(dataclasses.replace(TINY, batch_size=batch), data)
+        fits = int(str(caught.value).rsplit(" ", 1)[1])
+        trainer.check_last_batch(dataclasses.replace(TINY, batch_size=fits), data)
+
+
+def test_classes_that_a_cut_has_lost_are_still_there():
+    data = load("synthetic_images").first(3)
+    assert data.classes == 10
+
+
+def test_verbs_refuse_in_a_sentence(command):
+    for words, text in {
+        ("bench", "--arms", "ResNet-18-EF"): "did you mean 'ResNet-18-EE'",
+        ("bench", "--arms"): "bench needs an arm",
+        ("bench", "--seed", "-1"): "got 2 arms, 9, -1, 0",
+        ("costs", "--depths"): "costs needs at least one of --depths",
+    }.items():
+        done = command("resnet", *words, results=False)
+        assert done.returncode == 2, done.stderr
+        plain = " ".join(done.stderr.translate(str.maketrans("│╭╮╰╯─", "      ")).split())
+        assert text in plain
+        assert "Traceback" not in plain
+
+
 def test_a_loss_that_is_lost_is_named():
     config = dataclasses.replace(TINY, lr=1e30, epochs=1, schedule="constant")
     (row,) = train(config, 0)
@@ -251,7 +308,7 @@ def test_weights_come_whole_or_not_at_all(tmp_path):
         assert torch.equal(a, b)
     for other, text in {
         resnet(10, "bibd", width=8): r"differences:(\n.*)+heads.0.0.bias: only in the file",
-        resnet(10, "bibd", width=16, exits=(2,)): r"\(16, 3, 3, 3\) in the model, \(8, 3, 3, 3\)",
+        resnet(10, "bibd", width=16, exits=(2,)): r"\(16, 3, 3, 3\) floats in the model, \(8, 3, 3, 3\)",
         resnet(10, "dense", width=8, exits=(2,)): "of another architecture, nothing was loaded",
         resnet(10, "bibd", width=8, exits=(2,), relabel=True): "these values belong to pattern",
     }.items():
@@ -260,6 +317,17 @@ def test_weights_come_whole_or_not_at_all(tmp_path):
             weights.load(tmp_path / weights.FILE, other)
         for key, value in other.state_dict().items():
             assert torch.equal(value, before[key]), key
+    torch.save(net.state_dict(), tmp_path / "bare.pt")
+    torch.save([1], tmp_path / "list.pt")
+    for name in ("bare.pt", "list.pt"):
+        with pytest.raises(ValueError, match="holds no trained weights of a run"):
+            weights.load(tmp_path / name, again)
+    whole = {
+        k: v.to(torch.complex64) if v.is_floating_point() else v
+        for k, v in net.state_dict().items()
+    }
+    with pytest.raises(ValueError, match=r"floats in the model, .* complex64 in the file"):
+        weights.load_state(again, whole)
     with pytest.raises(FileNotFoundError, match=r"no trained weights at .*: train it"):
         weights.load(tmp_path / "none.pt", again, "train it")
     (tmp_path / "bad.pt").write_bytes(b"PK nonsense")

@@ -230,3 +230,14 @@ def test_checkpoints_hold_tensors_and_builtins_only(tmp_path):
     with pytest.raises(ValueError, match=r"c\.pt is damaged"):
         load_checkpoint(path)
     assert not (tmp_path / "owned").exists()
+
+
+def test_a_pickle_cannot_change_our_classes(tmp_path):
+    """BUILD on a class that it names sets attributes of a class made for this file alone."""
+    attack = b"charness.experiment\nExperiment\n(N(S'done'\nS'twist'\ndtb0."
+    honest = Experiment.done
+    (tmp_path / "evil.pkl").write_bytes(attack)
+    for read in (store.load, store.load_array):
+        with pytest.raises(ValueError, match="trusted"):
+            read(tmp_path / "evil.pkl")
+        assert Experiment.done is honest
