@@ -252,7 +252,7 @@ PLANS = {
         question="ResNet-18 at a quarter of its width on CIFAR-10: does the pattern matter?",
         arms={arm: replace(QUICK, **changes) for arm, changes in CPU.items()},
         seeds=(0, 1, 2),
-        minutes=40,
+        minutes=45,
         expect="Published at full width, 50 epochs, one run each: 0.907 dense, 0.856 B, 0.864 R.",
         compare=(
             ("B-ResNet-18", "ResNet-18"),
@@ -266,7 +266,7 @@ PLANS = {
         question="Pattern, groups and exits in a full grid: do they act independently?",
         arms=factor_arms(),
         seeds=(0, 1, 2),
-        minutes=18,
+        minutes=25,
         expect="The original study calls its settings orthogonal; nothing published tests it.",
         compare=(),
         threads=1,
@@ -275,7 +275,7 @@ PLANS = {
         question="Early exits: accuracy, share and cost of each, thresholds from held-out images.",
         arms={arm: replace(EXITS, **changes) for arm, changes in EXIT_ARMS.items()},
         seeds=(0, 1, 2),
-        minutes=20,
+        minutes=25,
         expect="Published, frozen trunk: 0.850, 0.902, 0.911 dense; 0.827, 0.869, 0.884 B.",
         compare=(
             ("ResNet-18-EE", "ResNet-18-EE-frozen"),

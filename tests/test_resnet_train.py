@@ -308,7 +308,9 @@ def test_weights_come_whole_or_not_at_all(tmp_path):
         assert torch.equal(a, b)
     for other, text in {
         resnet(10, "bibd", width=8): r"differences:(\n.*)+heads.0.0.bias: only in the file",
-        resnet(10, "bibd", width=16, exits=(2,)): r"\(16, 3, 3, 3\) floats in the model, \(8, 3, 3, 3\)",
+        resnet(
+            10, "bibd", width=16, exits=(2,)
+        ): r"\(16, 3, 3, 3\) floats in the model, \(8, 3, 3, 3\)",
         resnet(10, "dense", width=8, exits=(2,)): "of another architecture, nothing was loaded",
         resnet(10, "bibd", width=8, exits=(2,), relabel=True): "these values belong to pattern",
     }.items():
