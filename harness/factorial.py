@@ -83,7 +83,8 @@ def analyse(factors: Mapping[str, Sequence[str]], grid: Grid) -> Analysis:
         squares = _clean(_squares(rest, y) - error * df, zero)
         f = squares / block.shape[1] / error if error > 0 else np.inf if squares else 0.0
         p = float(fdtrc(block.shape[1], df, f)) if np.isfinite(f) else 0.0
-        terms.append(Term(name, block.shape[1], squares / whole if whole else 0.0, float(f), p))
+        share = float(squares / whole) if squares else 0.0
+        terms.append(Term(name, block.shape[1], share, float(f), p))
         if name != "seed":
             t = float(stdtrit(df, 0.975))
             effects += _effects(factors, name, beta[mine], covariance[mine, mine], t, len(y))

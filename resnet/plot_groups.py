@@ -10,7 +10,7 @@ FAMILIES = {"dense": "dense in groups", "iddl": "modular in groups"}
 METRICS = {
     "test_accuracy": "test accuracy",
     "test_loss": "test loss",
-    "train_time": "training, s per epoch",
+    "macs": "multiply-adds per image (M)",
 }
 
 
@@ -36,12 +36,11 @@ def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
 
 
 def over_groups(whole: Experiment, metric: str, pattern: str) -> dict[str, list]:
-    """Mean and interval for each number of groups; times are means over the epochs of a run."""
+    """Mean and interval for each number of groups."""
     values: dict[int, list[float]] = {}
     for run in whole.done():
         if run.config["pattern"] == pattern:
-            column = [row[metric] for row in run.rows]
-            value = sum(column) / len(column) if metric.endswith("_time") else column[-1]
+            value = run.facts["macs"] / 1e6 if metric == "macs" else run.rows[-1][metric]
             values.setdefault(run.config["groups"], []).append(value)
     found = {x: interval(values[x]) for x in sorted(values)}
     return {
