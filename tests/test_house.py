@@ -85,7 +85,7 @@ STUDIES = {
         ["mlp_experiments_sparse_only.png", "mlp_experiments_sparse_only.eps"],
     ),
     "resnet": (
-        ["--seeds", "2", "--epochs", "1", "--arms", "B-ResNet-10"],
+        ["--seeds", "2", "--epochs", "1", "--first", "256", "--arms", "B-ResNet-10"],
         ["fig_resnet_experiments.png", "fig_resnet_experiments.eps"],
         ["fig_resnet_experiments_sparse_only.png", "fig_resnet_experiments_sparse_only.eps"],
         ["accuracy_array_20260102_030405.pkl", "model_name_array_20260102_030405.pkl"],
