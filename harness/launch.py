@@ -74,6 +74,12 @@ def run(
             "in another folder",
             file=sys.stderr,
         )
+    if not busy and not quiet:
+        print(
+            f"nothing to train: all of these runs are on record in {study.out}; --results DIR "
+            "trains them anew, in another folder",
+            file=sys.stderr,
+        )
     groups = _groups(study, busy, seeds, whole)
     show = make_show(groups, quiet)
     try:

@@ -106,7 +106,7 @@ def bench(arm: str, options: Options) -> list[dict[str, Any]]:
     net = build(config, data, options.seed)
     assert isinstance(net, EarlyExit)
     lay = layout(config, _job(options).device)
-    words = f"--arms {arm} --seeds {options.seed}-{options.seed} --results DIR"
+    words = f"--arms {' '.join(options.arms)} --seeds {options.seed}-{options.seed} --results DIR"
     hint = f"train it with `python -m resnet exits {words}`, then add `--results DIR` here too"
     weights.load(folder / weights.FILE, net, hint)
     net.to(data.test_x.device).to(memory_format=lay)  # pyright: ignore

@@ -26,6 +26,7 @@ from resnet.names import HEADS, check_exits
 
 Thresholds = float | Sequence[float]
 CHANNELS = 32  # of a head's convolution
+PROTOCOL = "an nn.Sequential that is the whole net; its last stage gives the logits"
 
 
 def max_probability(logits: torch.Tensor) -> torch.Tensor:
@@ -190,8 +191,8 @@ def attach(
     """A net with new heads.
 
     Args:
-        net: Follows the stages protocol.
-        after: Stages after which a head answers.
+        net: Has `stages`, an nn.Sequential that is the whole net; the last one gives the logits.
+        after: Stages, counted from 0, after which a head answers.
         shape: Of one input.
         classes: Number of logits.
         head: "conv" (3 x 3 to 32 channels, ReLU, linear: the original study's), "linear", or
@@ -201,8 +202,15 @@ def attach(
     Raises:
         ValueError: a stage that does not exist, or a head that does not fit what it gives.
     """
+    if not isinstance(getattr(net, "stages", None), nn.Sequential):
+        raise ValueError(f"{type(net).__name__} has no `stages`, {PROTOCOL}")
     numbers = check_exits(after, len(net.stages))
-    inner = _shapes(net.stages, shape)
+    try:
+        inner = _shapes(net.stages, shape)
+    except RuntimeError as error:
+        raise ValueError(f"an input of shape {shape} does not go through: {error}") from None
+    if inner[-1] != (classes,):
+        raise ValueError(f"the last stage gives {inner[-1]}, expected ({classes},): {PROTOCOL}")
     heads = [make_head(head, inner[i], classes) for i in numbers]
     return EarlyExit(net, numbers, heads, shape, criterion)
 

@@ -20,7 +20,7 @@ from harness.seeding import seeded
 from harness.stack import Loop
 from resnet.blocks import Convolutions, basic, bottleneck
 from resnet.exits import EarlyExit, attach
-from resnet.names import CLASSIFIERS, DEPTHS, INITS, check_match
+from resnet.names import CLASSIFIERS, CRITERIA, DEPTHS, HEADS, INITS, check_match
 
 
 class ResNet(nn.Module):
@@ -107,7 +107,7 @@ def resnet(
         depth: 10, 18, 34 (basic blocks), 50, 101 or 152 (bottlenecks).
         pattern: Connections between channels in the blocks' main path: a family of bibd.
         groups: Separate parts of channels there, each with a design of its own.
-        exits: Stages after which a head answers early.
+        exits: Stages after which a head answers early, counted from the stem (0).
         width: Channels of the stem.
         classes: Number of logits.
         shape: Of one image: channels, height, width.
@@ -128,6 +128,8 @@ def resnet(
         raise unknown("depth", depth, map(str, DEPTHS))
     check("classifier", classifier, CLASSIFIERS)
     check("init", init, INITS)
+    check("head", head, HEADS)
+    check("criterion", criterion, CRITERIA)
     check_family(pattern)
     check_match(pattern, match)
     if len(shape) != 3:

@@ -35,7 +35,7 @@ LABELS = {
     "R-ResNet": "random (R-ResNet)",
 }
 METRICS = ("test_accuracy", "train_loss", "test_loss")
-AXIS = "FLOPs (M), counted as published"
+AXIS = "FLOPs (M), counted as published (equal costs side by side)"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -178,6 +178,7 @@ def table(whole: Experiment) -> Iterator[str]:
     from resnet.experiments import PUBLISHED
 
     yield stands_on(whole).replace("\n", " ")
+    yield "FLOPs as published: multiply-adds + 2 per element of a norm"
     width = max(12, *map(len, whole.arms()))
     yield f"{'model':<{width}} {'FLOPs (M)':>10}  {'accuracy':<26} published (one run)"
     for arm in whole.arms():

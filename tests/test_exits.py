@@ -177,6 +177,25 @@ def test_any_net_with_stages_can_have_exits():
         attach(net, (0,), (784,), 10)
 
 
+def test_nets_that_do_not_follow_the_protocol_are_refused():
+    class Net(nn.Module):
+        def __init__(self, *stages):
+            super().__init__()
+            self.stages = nn.Sequential(*stages)
+
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(8 * 64, 10))
+    fine = Net(nn.Conv2d(3, 8, 3, padding=1), flat)
+    assert attach(fine, (0,), (3, 8, 8), 10).exits == 2
+    for net, shape, classes, text in (
+        (nn.Linear(3, 2), (3,), 2, "Linear has no `stages`, an nn.Sequential that is the whole"),
+        (Net(nn.Conv2d(3, 8, 3), nn.ReLU()), (3, 8, 8), 10, r"the last stage gives \(8, 6, 6\)"),
+        (fine, (3, 8, 8), 7, r"the last stage gives \(10,\), expected \(7,\)"),
+        (fine, (3, 9, 9), 10, r"an input of shape \(3, 9, 9\) does not go through"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            attach(net, (0,), shape, classes)
+
+
 def test_the_wrapper_is_transparent():
     net = resnet(10, width=8, exits=(2,))
     assert isinstance(net, EarlyExit)
