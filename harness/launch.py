@@ -135,8 +135,9 @@ def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet
 def keep_pages() -> None:
     """Have glibc keep the memory that tensors free.
 
-    It gives large blocks back to the system after every operation and fetches them again, page by
-    page: half of the time of two small ResNets that train side by side.
+    It gives blocks above 32 MiB back to the system after every operation and fetches them again,
+    page by page. A training step of B-ResNet-18, width 64, batch 128, two threads, took 0.73 s so
+    and 0.43 s with this (medians of three rounds in turn); at width 16 no difference was seen.
     """
     mmap_max, trim_threshold = -4, -1  # mallopt's own numbers for what it can set
     with contextlib.suppress(OSError, AttributeError):  # another C library
