@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import report, store
 from harness.crew import Crew, crew_size
@@ -93,9 +95,15 @@ def run(
     return finish(study, whole, arms, tuple(seeds), options.quiet, options.json)
 
 
+def trainer_of(folder: str) -> Any:
+    """The module with `train` or `train_stack`: <folder>.train, or trainer where that is taken."""
+    own = importlib.util.find_spec(f"{folder}.trainer")
+    return importlib.import_module(f"{folder}.{'trainer' if own else 'train'}")
+
+
 def _groups(study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Experiment) -> int:
     """How many trainings there are: one per arm where all its seeds train as one stack."""
-    if hasattr(importlib.import_module(f"{study.folder}.train"), "train_stack"):
+    if hasattr(trainer_of(study.folder), "train_stack"):
         return len(busy)
     return sum(len(study.to_do(arm, tuple(seeds), whole)) for arm in busy)
 
@@ -120,7 +128,7 @@ def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet
     keep_pages()
     Sweep(
         study,
-        importlib.import_module(f"{study.folder}.train"),
+        trainer_of(study.folder),
         tuple(seeds),
         tuple(arms),
         show,

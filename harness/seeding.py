@@ -2,6 +2,7 @@
 
     init     the first weights          order    the data order, a function of (seed, epoch)
     design   random patterns            noise    masks drawn while training, by (seed, epoch)
+    peers    who talks to whom
 
 No source knows how often another was asked, so adding a layer does not reshuffle the data, and a
 run that starts again at epoch 7 sees what it would have seen.
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-STREAMS = ("init", "order", "design", "noise")
+STREAMS = ("init", "order", "design", "noise", "peers")
 
 
 def derive(seed: int, stream: str, *keys: int) -> int:

@@ -1,0 +1,39 @@
+"""Data-parallel training in one process, in several, on several machines: the same script.
+
+>>> from parallel import DataParallel
+>>> net = DataParallel(style="localSGD", model=net)      # then an ordinary training loop
+
+>>> from parallel import World, train
+>>> for row in train(net, "digits", strategy="elastic_gossip", world=World.sim(64)): ...
+
+Public names are loaded on first use, so that `import parallel` never pays for torch.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "World": "parallel.world.world",
+    "STRATEGIES": "parallel.strategy",
+    "Strategy": "parallel.strategy",
+    "train": "parallel.loop",
+    "DataParallel": "parallel.wrapper",
+    "ModelParallel": "parallel.layers",
+    "benchmarks": "parallel.benchmarks",
+    "verify": "parallel.verify",
+}
+__all__ = sorted(_HOME)  # pyright: ignore
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(
+            f"module 'parallel' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    module = import_module(_HOME[name])
+    value = module if name == "benchmarks" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

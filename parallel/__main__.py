@@ -1,0 +1,7 @@
+"""Entry point: `python -m parallel --help`."""
+
+from harness.cli import main
+from parallel.experiments import PLANS, VERBS
+
+if __name__ == "__main__":  # (processes of World.procs import this file again)
+    raise SystemExit(main(PLANS, "parallel", VERBS))

@@ -1,0 +1,217 @@
+"""One training under one strategy, step by step: the loop that all worlds share.
+
+session = Session(model, data, loss, optimizer, strategy, comm, batch_size=128, seed=0)
+session.step()                   one step of all workers here
+session.row()                    what is known now: loss, accuracy of the consensus, bytes, ...
+session.state_dict()             to go on bitwise
+"""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.data import Data
+from harness.dropout import set_key
+from harness.seeding import derive
+from parallel.shards import Shards
+from parallel.strategy.base import Strategy
+from parallel.team import Team
+from parallel.world.comm import Comm
+from parallel.world.network import traffic_out
+from parallel.world.replicas import replicas
+
+CHUNK = 1000  # samples of the test set at a time
+
+
+class Session:
+    """Workers that train; see parallel.loop.train for the arguments."""
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[int], nn.Module],
+        data: Data,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        strategy: Strategy,
+        comm: Comm,
+        *,
+        batch_size: int,
+        seed: int,
+        reshuffle: bool = False,
+        batches: Any = None,
+        schedule: Callable[[int], float] | None = None,
+    ):
+        self.data, self.loss, self.comm, self.seed = data, loss, comm, seed
+        self.shards = Shards(len(data.train_y), comm.workers, batch_size, seed, reshuffle)
+        strategy.init(comm.workers)
+        models = strategy.cut(starts(model, comm.ranks, strategy.same_start), comm)
+        self.members = replicas(models)
+        self.team = Team(self.members, optimizer(self.members.leaves()), strategy, comm)
+        self.judge = strategy.whole or copy.deepcopy(self.members.template)
+        self.batches, self.schedule = batches, schedule
+        self.rates = [group["lr"] for group in self.team.optimizer.param_groups]
+        self.done, self.samples, self.seconds = 0, 0, 0.0
+        self.losses: list[torch.Tensor] = []
+        self.os_start = None if comm.alone else traffic_out()
+        for module in self.members.modules():
+            set_key(module, seed=seed, workers=list(comm.ranks))
+            module.train()
+        if isinstance(getattr(self.members, "models", None), list):
+            for rank, module in zip(comm.ranks, self.members.modules(), strict=True):
+                set_key(module, workers=[rank])
+
+    def step(self) -> None:
+        """One local step of every worker here, and what the strategy does around it."""
+        begin = time.perf_counter()
+        self.done += 1
+        index = self.shards.at(self.done)
+        counts = [len(i) for i in index]
+        for module in self.members.modules():
+            set_key(module, step=self.done)
+        if self.batches and (self.done - 1) % self.shards.steps == 0:
+            self.batches.begin((self.done - 1) // self.shards.steps)
+        if self.schedule:
+            factor = self.schedule(self.done)
+            for group, rate in zip(self.team.optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = rate * factor
+        self._gradients([index[r] for r in self.comm.ranks])
+        self.team.before(self.seed, self.done, counts)
+        self.team.strategy.local(self.team.optimizer)
+        self.team.after()
+        self.samples += sum(counts)
+        self.seconds += time.perf_counter() - begin
+
+    def _gradients(self, index: Sequence[torch.Tensor]) -> None:
+        """Of each worker's mean loss over its own samples."""
+        optimizer = self.team.optimizer
+        # What noise a layer of torch draws (nn.Dropout) is a function of seed, step and rank.
+        torch.manual_seed(derive(self.seed, "noise", self.done, self.comm.rank))
+        optimizer.zero_grad(set_to_none=True)
+        even = len({len(i) for i in index}) == 1
+        if even:
+            losses = self._even(torch.stack(list(index)))
+        else:
+            losses = self._uneven(index)
+        if losses is None:
+            for leaf in self.members.leaves():
+                leaf.grad = torch.zeros_like(leaf)
+            return
+        losses.backward()
+        for leaf in self.members.leaves():
+            if leaf.grad is None and leaf.requires_grad:
+                leaf.grad = torch.zeros_like(leaf)
+
+    def _even(self, index: torch.Tensor) -> torch.Tensor | None:
+        """The sum of the workers' means; one call of the loss over all of them."""
+        n, b = index.shape
+        if b == 0:
+            return None
+        x, y = self._take(index)
+        outputs = self.members.forward(x, self.comm.ranks)
+        flat = outputs.flatten(0, 1) if isinstance(outputs, torch.Tensor) else torch.cat(outputs)
+        mean = self.loss(flat, y.flatten(0, 1))
+        self.losses.append(mean.detach())
+        return mean * n
+
+    def _uneven(self, index: Sequence[torch.Tensor]) -> torch.Tensor:
+        pairs = [self._take(i) for i in index]
+        outputs = self.members.forward([x for x, _ in pairs], self.comm.ranks)
+        each = [self.loss(o, y) for o, (_, y) in zip(outputs, pairs, strict=True) if len(y)]
+        total = torch.stack(each).sum()
+        self.losses.append(total.detach() / len(each))
+        return total
+
+    def _take(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Samples by index (any shape)."""
+        flat = index.reshape(-1).to(self.data.train_y.device)
+        if self.batches:
+            x, y = self.batches.draw(flat)
+        else:
+            x, y = self.data.train_x.index_select(0, flat), self.data.train_y.index_select(0, flat)
+        return x.view(*index.shape, *x.shape[1:]), y.view(index.shape)
+
+    def row(self) -> dict[str, Any]:
+        """What is known after this step; the consensus is tested."""
+        begin = time.perf_counter()
+        loss, accuracy = self.test()
+        trained = torch.stack(self.losses).double() if self.losses else torch.zeros(1)
+        found = {
+            "step": self.done,
+            "epoch": -(-self.done // self.shards.steps),
+            "samples": self.samples,
+            "train_loss": _mean(self.comm.everyone(float(trained.mean()))),
+            "test_loss": loss,
+            "test_accuracy": accuracy,
+            "bytes_theory": self.comm.workers * self.theory(),
+            "bytes_planned": self.team.planned,
+            "bytes_payload": sum(self.comm.everyone(self.comm.sent)),
+            "bytes_os": traffic_out(self.os_start),
+            "consensus_distance": self.team.strategy.distance(self.team),
+            "train_time": self.seconds,
+        }
+        self.losses = []
+        return found | {"inference_time": time.perf_counter() - begin}
+
+    def theory(self) -> float:
+        """Bytes per worker so far, by the strategy's formula."""
+        return self.team.strategy.theory(self.team.state_size(), self.done)
+
+    def test(self) -> tuple[float, float]:
+        """Mean loss and accuracy of the consensus on the test set."""
+        self.judge.load_state_dict(self.team.consensus())
+        return tested(self.judge, self.data, self.loss)
+
+    def worker_accuracies(self) -> list[float]:
+        """Of each worker here, with its own weights."""
+        found = []
+        for i in range(self.members.size):
+            own = {k: v[i] for k, v in self.members.get("params").items()}
+            own |= {k: v[i] for k, v in self.members.get("float_buffers").items()}
+            self.judge.load_state_dict(own, strict=False)
+            found.append(tested(self.judge, self.data, self.loss)[1])
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, to go on bitwise."""
+        held = {"done": self.done, "samples": self.samples, "seconds": self.seconds}
+        return {**held, "losses": self.losses, "team": self.team.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse."""
+        self.done, self.samples = state["done"], state["samples"]
+        self.seconds, self.losses = state["seconds"], list(state["losses"])
+        self.team.load_state_dict(state["team"])
+        if self.batches:
+            self.batches.begin(max(0, self.done - 1) // self.shards.steps)
+
+
+def starts(
+    model: nn.Module | Callable[[int], nn.Module], ranks: Sequence[int], same: bool
+) -> list[nn.Module]:
+    """One model per worker here: copies of one, or those that a function makes by rank."""
+    if isinstance(model, nn.Module):
+        return [copy.deepcopy(model) for _ in ranks]
+    if same:
+        return starts(model(0), ranks, same)
+    return [model(rank) for rank in ranks]
+
+
+@torch.no_grad()
+def tested(net: nn.Module, data: Data, loss: Callable) -> tuple[float, float]:
+    """Mean loss and accuracy on the test set."""
+    net.eval()
+    total = right = 0.0
+    parts = zip(data.test_x.split(CHUNK), data.test_y.split(CHUNK), strict=True)
+    for x, y in parts:
+        outputs = net(x)
+        total += float(loss(outputs, y)) * len(y)
+        right += int((outputs.argmax(-1) == y).sum())
+    return total / len(data.test_y), right / len(data.test_y)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

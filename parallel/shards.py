@@ -1,0 +1,64 @@
+"""Who sees which sample when: a function of (seed, epoch, step), the same in every world.
+
+One permutation of the training set is cut into a shard per worker (sizes differ by one at most).
+Each epoch a worker goes through its own shard in a new order, a share of the batch at a time; the
+last step of an epoch may be smaller, or empty for some.
+"""
+
+import math
+from functools import lru_cache
+
+import torch
+
+from harness.seeding import generator, order
+
+
+class Shards:
+    """Indices of the samples of a step.
+
+    Args:
+        samples: Size of the training set.
+        workers: How many.
+        batch: Samples of all workers per step; where it does not divide, some get one more.
+        seed: Of the orders.
+        reshuffle: Cut new shards in each epoch.
+
+    Raises:
+        ValueError: a worker would have no sample.
+    """
+
+    def __init__(self, samples: int, workers: int, batch: int, seed: int, reshuffle: bool = False):
+        if workers > samples:
+            raise ValueError(f"{workers} workers for {samples} samples: some would have none")
+        if batch < workers:
+            raise ValueError(
+                f"a batch of {batch} for {workers} workers: some would have no sample; take a "
+                f"batch_size of {workers} or more"
+            )
+        self.samples, self.workers, self.batch = samples, workers, batch
+        self.seed, self.reshuffle = seed, reshuffle
+        self.each = _split(batch, workers)
+        sizes = _split(samples, workers)
+        self.steps = max(math.ceil(n / b) for n, b in zip(sizes, self.each, strict=True))
+
+    def at(self, step: int) -> list[torch.Tensor]:
+        """Samples of each worker in this step (from 1 on, over all epochs)."""
+        epoch, k = divmod(step - 1, self.steps)
+        return [part[k] if k < len(part) else part[0][:0] for part in self._epoch(epoch)]
+
+    @lru_cache(maxsize=2)  # noqa: B019 (lives as long as its run)
+    def _epoch(self, epoch: int) -> list[tuple[torch.Tensor, ...]]:
+        shards = self._shards(epoch if self.reshuffle else 0)
+        parts = []
+        for i, (shard, b) in enumerate(zip(shards, self.each, strict=True)):
+            own = torch.randperm(len(shard), generator=generator(self.seed, "order", epoch, i))
+            parts.append(shard[own].split(b))
+        return parts
+
+    def _shards(self, epoch: int) -> tuple[torch.Tensor, ...]:
+        whole = order(self.seed, epoch, self.samples)
+        return whole.split(_split(self.samples, self.workers))
+
+
+def _split(n: int, parts: int) -> list[int]:
+    return [n // parts + (i < n % parts) for i in range(parts)]

@@ -1,0 +1,46 @@
+"""Strategies by name.
+
+>>> from parallel import STRATEGIES
+>>> STRATEGIES["elastic_gossip"](alpha=0.5, probability=1 / 32)
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from harness.names import check, unknown
+from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
+from parallel.strategy.base import Strategy
+from parallel.strategy.easgd import EASGD
+from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
+from parallel.strategy.ist import IST
+
+STRATEGIES: dict[str, Callable[..., Strategy]] = {
+    "local": Local,
+    "no_comm": NoComm,
+    "all_reduce": GradientAllReduce,
+    "local_sgd": LocalSGD,
+    "post_local_sgd": PostLocalSGD,
+    "easgd": EASGD,
+    "gossip_pull": GossipPull,
+    "gossip_push": GossipPush,
+    "elastic_gossip": ElasticGossip,
+    "ist": IST,
+}
+
+
+def make(name: str, **options: Any) -> Strategy:
+    """A strategy by name, with its options checked by name.
+
+    Raises:
+        ValueError: unknown name or option, with the nearest one that exists.
+    """
+    maker = STRATEGIES[check("strategy", name, STRATEGIES)]
+    known = list(inspect.signature(maker).parameters)
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of {name}", option, known)
+    return maker(**options)
+
+
+__all__ = ["STRATEGIES", "Strategy", "make"]

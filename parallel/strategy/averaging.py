@@ -1,0 +1,94 @@
+"""Strategies that average over everybody, or over nobody.
+
+local            each its own start, its own data, nothing sent
+no_comm          the same start, then nothing sent
+all_reduce       gradients averaged in every step: one big batch
+local_sgd        weights averaged after steps H, 2H, ...        (arXiv:1805.09767)
+post_local_sgd   as all_reduce up to step `switch`, then as local_sgd   (arXiv:1808.07217)
+"""
+
+from dataclasses import dataclass
+
+from parallel.strategy.base import Strategy, every
+from parallel.world.plan import NOTHING, AllReduce, Plan
+
+GRADIENTS = Plan(before=(AllReduce("gradients"),))
+STATE = Plan(after=(AllReduce("state"),))
+
+
+@dataclass
+class Local(Strategy):
+    """Workers that have nothing to do with each other."""
+
+    same_start = False
+
+
+@dataclass
+class NoComm(Strategy):
+    """One start, no words."""
+
+
+@dataclass
+class GradientAllReduce(Strategy):
+    """Synchronous data parallelism."""
+
+    def plan(self, seed: int, step: int) -> Plan:
+        """In every step."""
+        return GRADIENTS if self.workers > 1 else NOTHING
+
+    def theory(self, size: float, steps: int = 1) -> float:
+        """A ring."""
+        return 2 * self.share * size * steps
+
+
+@dataclass
+class LocalSGD(Strategy):
+    """H local steps, then the mean.
+
+    Args:
+        period: H.
+        phase: Average where step % period == phase % period; 0 is the textbook's H, 2H, ...; 1 is
+            what torch's PeriodicModelAverager does.
+    """
+
+    period: int = 16
+    phase: int = 0
+
+    def init(self, workers: int) -> None:
+        """Check the period."""
+        super().init(workers)
+        every("period", self.period)
+
+    def plan(self, seed: int, step: int) -> Plan:
+        """In one step of H."""
+        due = (step - self.phase) % self.period == 0
+        return STATE if due and self.workers > 1 else NOTHING
+
+    def theory(self, size: float, steps: int = 1) -> float:
+        """A ring in one step of H."""
+        first = self.phase % self.period or self.period
+        return 2 * self.share * size * max(0, (steps - first) // self.period + 1)
+
+
+@dataclass
+class PostLocalSGD(LocalSGD):
+    """Gradients are averaged up to and including step `switch`; from then on the weights are."""
+
+    switch: int = 100
+
+    def init(self, workers: int) -> None:
+        """Check the switch."""
+        super().init(workers)
+        if self.switch < 0:
+            raise ValueError(f"switch is a step, 0 or later, got {self.switch}")
+
+    def plan(self, seed: int, step: int) -> Plan:
+        """By the side of the switch."""
+        if step > self.switch:
+            return super().plan(seed, step - self.switch)
+        return GRADIENTS if self.workers > 1 else NOTHING
+
+    def theory(self, size: float, steps: int = 1) -> float:
+        """A ring in every step, then in one of H."""
+        later = max(0, steps - self.switch)
+        return 2 * self.share * size * (steps - later) + super().theory(size, later)

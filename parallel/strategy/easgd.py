@@ -1,0 +1,52 @@
+"""Elastic averaging SGD: workers on springs around a centre (arXiv:1412.6651), synchronous.
+
+    w_i <- w_i + u_i - alpha (w_i - c)          every `period` steps
+    c   <- c + alpha sum_i (w_i - c)
+
+with w and c as before the step. Both move by the same amounts, so sum_i w_i + c is kept. The
+centre loses its hold where workers * alpha > 1, which is refused. The model is the centre.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parallel.strategy.base import Rows, Strategy, every, share
+from parallel.world.plan import CENTRE, NOTHING, Exchange, Op, Plan
+
+
+@dataclass
+class EASGD(Strategy):
+    """Springs of strength alpha; None is 0.9 / workers, as its authors take."""
+
+    alpha: float | None = None
+    period: int = 1
+
+    centre = True
+
+    def init(self, workers: int) -> None:
+        """Check the spring."""
+        super().init(workers)
+        every("period", self.period)
+        self.strength = share("alpha", 0.9 / workers if self.alpha is None else self.alpha)
+        if workers * self.strength > 1:
+            raise ValueError(
+                f"alpha={self.alpha} with {workers} workers throws the centre further than the "
+                f"workers are: take alpha <= {1 / workers:.4g}"
+            )
+
+    def plan(self, seed: int, step: int) -> Plan:
+        """All with the centre."""
+        if step % self.period:
+            return NOTHING
+        return Plan(before=tuple(Exchange(i, CENTRE) for i in range(self.workers)))
+
+    def rows(self, ops: Sequence[Op]) -> Rows:
+        """Of workers and centre."""
+        a, n = self.strength, self.workers
+        rows: Rows = {i: {i: 1 - a, CENTRE: a} for i in range(n)}
+        rows[CENTRE] = {CENTRE: 1 - n * a, **dict.fromkeys(range(n), a)}
+        return rows
+
+    def theory(self, size: float, steps: int = 1) -> float:
+        """Up and down, but for the worker at whose place the centre is."""
+        return 2 * self.share * size * (steps // self.period)

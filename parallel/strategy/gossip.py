@@ -1,0 +1,215 @@
+"""Gossip: workers talk to one other at a time (the thesis of S. Pramod, arXiv:1812.02407).
+
+In an eligible step (step % period == 0) each worker starts a talk with probability `probability`
+and picks another by chance. With w as before the step:
+
+    gossip_pull      an initiator becomes     w_i - (w_i - w_peer) / 2         (the peer does not)
+    gossip_push      a receiver becomes       (w_i + all that it got) / (1 + how many)
+    elastic_gossip   both ends of each talk   w_i - sum_k a_ik (w_i - w_k)     (the sum is kept)
+
+Elastic weights: "thesis": a_ik = alpha. All four starting at once may all pick one worker, which
+then moves by three times alpha. "metropolis" divides by who is busier of the two:
+a_ik = 2 alpha / (1 + max degree), which is alpha for a couple. A round I - L contracts only where
+the largest eigenvalue of L is below 2; rounds where it is not are counted, and told at the end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from harness.names import check
+from parallel.strategy.base import Rows, Strategy, every, random, share
+from parallel.world.plan import Exchange, Op, Plan, Push, messages
+
+
+@dataclass
+class Gossip(Strategy):
+    """Who talks to whom, and when.
+
+    Args:
+        period: Only steps that it divides.
+        probability: That a worker starts a talk in such a step.
+        penalty: Pick near workers more often: with weight 1 / (distance + 1e-5) ** penalty between
+            random points of the unit square. None: all alike.
+    """
+
+    period: int = 1
+    probability: float = 1.0
+    penalty: float | None = None
+
+    def init(self, workers: int) -> None:
+        """Check the numbers."""
+        super().init(workers)
+        every("period", self.period)
+        share("probability", self.probability)
+
+    def picks(self, seed: int, step: int) -> dict[int, int]:
+        """Initiators and their peers."""
+        if step % self.period or self.workers < 2:
+            return {}
+        draw = random(seed, step)
+        starts = np.flatnonzero(draw.random(self.workers) < self.probability).tolist()
+        shots = draw.random(self.workers)
+        shares = _shares(seed, self.workers, self.penalty)
+        return {i: int(np.searchsorted(shares[i], shots[i], side="right")) for i in starts}
+
+    @property
+    def rate(self) -> float:
+        """Talks that a worker starts per step."""
+        return self.probability / self.period if self.workers > 1 else 0.0
+
+
+@dataclass
+class GossipPull(Gossip):
+    """Take half of somebody."""
+
+    def plan(self, seed: int, step: int) -> Plan:
+        """The picked send."""
+        picked = self.picks(seed, step)
+        return Plan(before=tuple(Push(peer, i) for i, peer in picked.items()))
+
+    def rows(self, ops: Sequence[Op]) -> Rows:
+        """Half and half."""
+        return {i: {i: 0.5, peer: 0.5} for peer, i in messages(ops)}
+
+    def theory(self, size: float, steps: int = 1) -> float:
+        """One message per talk."""
+        return self.rate * size * steps
+
+
+@dataclass
+class GossipPush(Gossip):
+    """Give oneself to somebody."""
+
+    def plan(self, seed: int, step: int) -> Plan:
+        """The initiators send."""
+        return Plan(before=tuple(Push(i, peer) for i, peer in self.picks(seed, step).items()))
+
+    def rows(self, ops: Sequence[Op]) -> Rows:
+        """The mean of oneself and all that came."""
+        got: dict[int, list[int]] = {}
+        for i, peer in messages(ops):
+            got.setdefault(peer, []).append(i)
+        return {i: dict.fromkeys([i, *who], 1 / (1 + len(who))) for i, who in got.items()}
+
+    def theory(self, size: float, steps: int = 1) -> float:
+        """One message per talk."""
+        return self.rate * size * steps
+
+
+@dataclass
+class ElasticGossip(Gossip):
+    """Springs between those who talk.
+
+    Args:
+        alpha: Strength of a spring.
+        weights: "metropolis" or "thesis".
+        matching: Talk in disjoint pairs, drawn anew in each step; a pair talks with `probability`.
+    """
+
+    alpha: float = 0.5
+    weights: str = "metropolis"
+    matching: bool = False
+    rounds: int = field(default=0, init=False)
+    unstable: int = field(default=0, init=False)
+
+    def init(self, workers: int) -> None:
+        """Check the spring."""
+        super().init(workers)
+        share("alpha", self.alpha)
+        check("rule of weights", self.weights, ("metropolis", "thesis"))
+        self.rounds = self.unstable = 0
+
+    def plan(self, seed: int, step: int) -> Plan:
+        """Each couple exchanges once, whoever picked whom."""
+        if self.matching:
+            couples = self._pairs(seed, step)
+        else:
+            couples = {(min(i, k), max(i, k)) for i, k in self.picks(seed, step).items()}
+        return Plan(before=tuple(Exchange(i, k) for i, k in sorted(couples)))
+
+    def _pairs(self, seed: int, step: int) -> set[tuple[int, int]]:
+        if step % self.period:
+            return set()
+        draw = random(seed, step)
+        order = draw.permutation(self.workers)[: self.workers // 2 * 2].reshape(-1, 2)
+        talk = order[draw.random(len(order)) < self.probability]
+        return {(min(pair), max(pair)) for pair in talk.tolist()}
+
+    def rows(self, ops: Sequence[Op]) -> Rows:
+        """I - L."""
+        talks = tuple(messages(ops))
+        self.rounds += 1
+        self.unstable += largest(self.springs(talks), self.workers) >= 2 - 1e-12
+        rows: Rows = {}
+        for (k, i), a in self.springs(talks).items():
+            row = rows.setdefault(i, {i: 1.0})
+            row[i] -= a
+            row[k] = a
+        return rows
+
+    def springs(self, talks: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
+        """a_ik of each direction of each talk."""
+        if self.weights == "thesis":
+            return dict.fromkeys(talks, self.alpha)
+        degree = dict.fromkeys((i for i, _ in talks), 0)
+        for i, _ in talks:
+            degree[i] += 1
+        return {(i, k): 2 * self.alpha / (1 + max(degree[i], degree[k])) for i, k in talks}
+
+    def theory(self, size: float, steps: int = 1) -> float:
+        """Both directions; a mutual pick is one talk."""
+        if self.workers < 2:
+            return 0.0
+        p, n, size = self.probability, self.workers, size * steps / self.period
+        if self.matching:
+            return p * (n // 2 * 2) / n * size
+        return (2 * p - p * p / (n - 1)) * size
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts."""
+        return {"rounds": self.rounds, "unstable": self.unstable}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The counts."""
+        self.rounds, self.unstable = state["rounds"], state["unstable"]
+
+    def notes(self) -> list[str]:
+        """The rounds that pushed workers apart."""
+        if not self.unstable:
+            return []
+        safe = "" if self.weights == "metropolis" else ', or weights="metropolis"'
+        return [
+            f"elastic gossip: in {self.unstable} of {self.rounds} rounds "
+            f"({self.unstable / self.rounds:.0%}) alpha * lambda_max >= 2: they do not contract; "
+            f"a smaller alpha than {self.alpha} helps{safe} or matching=True"
+        ]
+
+
+def largest(springs: dict[tuple[int, int], float], workers: int) -> float:
+    """The largest eigenvalue of L."""
+    laplacian = np.zeros((workers, workers))
+    for (i, k), a in springs.items():
+        laplacian[i, k] -= a
+        laplacian[i, i] += a
+    if 2 * laplacian.diagonal().max(initial=0) < 2 - 1e-9:  # Gershgorin: no need to ask further
+        return 2 * float(laplacian.diagonal().max(initial=0))
+    return float(np.linalg.eigvalsh(laplacian)[-1])
+
+
+@cache
+def _shares(seed: int, workers: int, penalty: float | None) -> np.ndarray:
+    """Row i: the cumulated probabilities of its peers; itself has none."""
+    weight = np.ones((workers, workers))
+    if penalty is not None:
+        at = random(seed).random((workers, 2))
+        weight = 1 / (np.linalg.norm(at[:, None] - at[None], axis=-1) + 1e-5) ** penalty
+    np.fill_diagonal(weight, 0)
+    shares = np.cumsum(weight / weight.sum(1, keepdims=True), axis=1)
+    shares[:, -1] = np.where(weight[:, -1] > 0, np.inf, shares[:, -1])
+    last = workers - 2  # the last worker cannot pick itself through rounding: its bucket is empty
+    shares[-1, last:] = np.inf
+    return shares

@@ -1,0 +1,162 @@
+"""Independent subnet training (arXiv:1910.02120): workers train disjoint parts of a net.
+
+    step 1, H+1, ...   rank 0 deals: a new random partition, each worker gets its slices
+    H local steps      on a net that is smaller in each layer: fewer bytes and fewer multiply-adds
+    step H, 2H, ...    the slices come back and take their places; nothing is averaged but what
+                       belongs to no neuron (parallel.strategy.subnets)
+
+The optimizer's state follows the neurons. Sums over a part of a layer are about W times smaller
+than over all of it: where a norm follows that does not matter; elsewhere rescale="auto" multiplies
+the input of such layers by W in the subnets (as dropout does), False leaves it, as the paper does
+(all its layers have norms).
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from parallel.strategy.base import Strategy, every, random
+from parallel.strategy.slices import Tensors, check_optimizer, merge, pieces
+from parallel.strategy.subnets import Chain, Parts, chain, partition, subnet
+from parallel.world.comm import Comm, nbytes
+from parallel.world.plan import Gather, Op, Plan, Scatter
+from parallel.world.replicas import float_buffers
+
+if TYPE_CHECKING:
+    from parallel.team import Team
+
+
+@dataclass
+class IST(Strategy):
+    """Subnets of fully connected layers.
+
+    Args:
+        period: H, local steps between two partitions.
+        rescale: "auto" or False; see above.
+    """
+
+    period: int = 20
+    rescale: Any = "auto"
+
+    alike = False
+
+    def init(self, workers: int) -> None:
+        """Check the period."""
+        super().init(workers)
+        every("period", self.period)
+        if self.rescale not in ("auto", True, False):
+            raise ValueError(f'rescale is "auto" or False, got {self.rescale!r}')
+        self.master: Tensors = {}  # current on rank 0 only
+        self.parts: list[Parts] = []
+        self.due = 0.0  # bytes of one deal or collection
+        self.chain = Chain([], {}, [], [])
+
+    def cut(self, models: list[nn.Module], comm: Comm) -> list[nn.Module]:
+        """Subnets of the shapes that every round has; the first round fills in the values."""
+        self.whole = copy.deepcopy(models[0])
+        self.chain = chain(self.whole)
+        self.parts = self._draw(0, 0)
+        full = dict(self.whole.named_parameters()) | float_buffers(self.whole)
+        self.master = {k: v.detach().clone() for k, v in full.items()}
+        self._account()
+        small = [
+            subnet(m, self.chain, self.parts[r], bool(self.rescale))
+            for m, r in zip(models, comm.ranks, strict=True)
+        ]
+        return small
+
+    def _account(self) -> None:
+        """Bytes of the pieces that leave rank 0."""
+        self.due = sum(nbytes(pieces(self.master, self.chain, p)) for p in self.parts[1:])
+
+    def _draw(self, seed: int, step: int) -> list[Parts]:
+        return partition(self.chain.widths, self.workers, random(seed, step))
+
+    def plan(self, seed: int, step: int) -> Plan:
+        """Deal at the start of a round, collect at its end."""
+        begins, ends = step % self.period == 1 % self.period, step % self.period == 0
+        return Plan((Scatter(),) * begins, (Gather(),) * ends)
+
+    def mix(self, team: "Team", ops: Sequence[Op], when: str) -> None:
+        """Deal or collect."""
+        if Scatter() in ops:
+            check_optimizer(team.optimizer)
+            self.parts = self._draw(team.seed, team.step)
+            self._deal(team)
+        if Gather() in ops:
+            check_optimizer(team.optimizer)
+            self.master = self._collect(team)
+            team.seen = [0.0] * self.workers
+            self._account()
+
+    def _deal(self, team: "Team", counted: bool = True) -> None:
+        """To every worker its pieces of the master."""
+        comm, mine = team.comm, [team.members.own(i, team.optimizer) for i in team.here()]
+        out = {}
+        if comm.rank == 0:
+            out = {(0, r): self._pieces(r, mine[0]) for r in range(self.workers)}
+        expect = {(0, r): own for r, own in zip(comm.ranks, mine, strict=True)}
+        team.planned += counted * sum(nbytes(piece) for (_, r), piece in out.items() if r)
+        got = comm.deliver(out, expect, counted)
+        for r, own in zip(comm.ranks, mine, strict=True):
+            for name, value in got[0, r].items():
+                own[name].copy_(value)
+
+    def _pieces(self, worker: int, like: Tensors) -> Tensors:
+        """Those that a worker of this kind keeps (an optimizer has no state before its step)."""
+        held = {k: v for k, v in self.master.items() if k in like}
+        return pieces(held, self.chain, self.parts[worker])
+
+    def _collect(self, team: "Team", counted: bool = True) -> Tensors:
+        """The master with the pieces of all workers; on rank 0."""
+        comm, mine = team.comm, [team.members.own(i, team.optimizer) for i in team.here()]
+        out = {(r, 0): own for r, own in zip(comm.ranks, mine, strict=True)}
+        expect = {}
+        if comm.rank == 0:
+            expect = {(r, 0): self._like(r, mine[0]) for r in range(self.workers)}
+            team.planned += counted * sum(nbytes(v) for (r, _), v in expect.items() if r)
+        got = comm.deliver(out, expect, counted)
+        if comm.rank:
+            return self.master
+        all_of = [got[r, 0] for r in range(self.workers)]
+        return merge(self.master, self.chain, self.parts, all_of, team.seen)
+
+    def _like(self, worker: int, like: Tensors) -> Tensors:
+        """Tensors of the sizes that a worker sends."""
+        held = {k: self.master.get(k, self.master[k.split("/")[0]]) for k in like}
+        return pieces(held, self.chain, self.parts[worker])
+
+    def consensus(self, team: "Team") -> dict[str, Any]:
+        """The assembled net, of what everybody has now; for every rank."""
+        found = self._collect(team, counted=False)
+        ranks = range(self.workers) if team.comm.rank == 0 else team.comm.ranks
+        out = {(0, r): found for r in ranks} if team.comm.rank == 0 else {}
+        here = {(0, r): found for r in team.comm.ranks}
+        found = team.comm.deliver(out, here, counted=False)[0, team.comm.rank]
+        return self.whole.state_dict() | {k: v for k, v in found.items() if "/" not in k}
+
+    def load(self, team: "Team", state: dict[str, Any]) -> None:
+        """Begin anew from a full model's state."""
+        self.whole.load_state_dict(state)
+        full = dict(self.whole.named_parameters()) | float_buffers(self.whole)
+        self.master |= {k: v.detach().clone() for k, v in full.items()}
+        self._deal(team, counted=False)
+
+    def distance(self, team: "Team") -> None:
+        """Workers hold different neurons: there is no mean of theirs."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The master and who has what."""
+        return {"master": self.master, "parts": self.parts, "due": self.due}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse."""
+        self.master, self.parts, self.due = state["master"], state["parts"], state["due"]
+
+    def theory(self, size: float, steps: int = 1) -> float:
+        """The slices of all but rank 0's own, out at steps 1, H + 1, ... and back at H, 2H, ..."""
+        trips = -(-steps // self.period) + steps // self.period
+        return trips * self.due / self.workers

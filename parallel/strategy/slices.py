@@ -1,0 +1,85 @@
+"""What moves between the master of a subnet training and its workers.
+
+A master and a worker's own tensors are dicts of the same names:
+
+    "0.weight"                     parameters, and running statistics
+    "0.weight/momentum_buffer"     the optimizer's state of a parameter
+"""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from parallel.strategy.subnets import Chain, Cut, Parts, give, take
+from parallel.world.comm import normal
+
+Tensors = dict[str, torch.Tensor]
+
+
+def cut_of(name: str, how: Chain) -> Cut:
+    """How a tensor is cut; a state as its parameter; (None, None): everybody has all of it."""
+    return how.cuts.get(name.split("/")[0], (None, None))
+
+
+def pieces(master: Tensors, how: Chain, parts: Parts) -> Tensors:
+    """What one worker gets."""
+    return {k: take(v, cut_of(k, how), parts) for k, v in master.items()}
+
+
+def merge(
+    master: Tensors, how: Chain, parts: Sequence[Parts], got: Sequence[Tensors], counts
+) -> Tensors:
+    """A new master: owned slices in their places, shared tensors averaged by samples."""
+    new = {k: v.clone() for k, v in master.items()}
+    shares = normal(counts)
+    for name in got[0]:
+        cut = cut_of(name, how)
+        if cut == (None, None):
+            mixed = sum(s * one[name].double() for s, one in zip(shares, got, strict=True))
+            same = len(got) == 1
+            new[name] = got[0][name].clone() if same else mixed.to(got[0][name])  # pyright: ignore
+            continue
+        if name not in new:  # a state that the first steps have made
+            new[name] = torch.zeros_like(master[name.split("/")[0]])
+        for own, one in zip(parts, got, strict=True):
+            give(new[name], one[name], cut, own)
+    return new
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Whether its state can follow the neurons.
+
+    Raises:
+        ValueError: names the optimizer and what of its state has no place.
+    """
+    name = type(optimizer).__name__
+    advice = "take one whose state is a tensor per weight, such as SGD, Adam or RMSprop"
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(f"ist: {name} needs a closure, its state belongs to no neuron; {advice}")
+    for p, state in [*optimizer.state.items(), *_probe(optimizer)]:
+        for key, value in state.items():
+            if _misfit(value, p):
+                raise ValueError(f"ist: {name} keeps {key!r}, which cannot be cut; {advice}")
+
+
+def _misfit(value: Any, p: torch.Tensor) -> bool:
+    if not isinstance(value, torch.Tensor):
+        return not (value is None or isinstance(value, bool | int | float | str))
+    return value.shape != p.shape and value.numel() != 1
+
+
+def _probe(optimizer: Any) -> list[tuple[torch.Tensor, dict]]:
+    """The state after a step on a small matrix: known before anything has been trained."""
+    p = torch.nn.Parameter(torch.ones(2, 3))
+    p.grad = torch.ones_like(p)
+    known = inspect.signature(type(optimizer)).parameters
+    options = {k: v for k, v in optimizer.defaults.items() if k in known}
+    try:
+        small = type(optimizer)([p], **options)
+        small.step()
+    except Exception:  # somebody's own: judged after its first step
+        return []
+    return [(p, small.state[p])]

@@ -1,0 +1,181 @@
+"""The workers here, their optimizer, their strategy, and the way to the others.
+
+    before(seed, step, counts)      gradients are averaged, states are read
+    (the local step)
+    after(seed, step)               states are mixed
+
+`counts`: samples of every worker in this step. Both the training loop and the one-line wrapper
+drive this; the strategy says what happens.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from parallel.strategy.base import Strategy
+from parallel.world.comm import Comm, State, size
+from parallel.world.plan import CENTRE, NOTHING, Op, Plan, check, traffic
+from parallel.world.replicas import Looped, Stacked
+
+
+class Team:
+    """Drives one strategy over the workers here."""
+
+    def __init__(self, members: Stacked | Looped, optimizer: Any, strategy: Strategy, comm: Comm):
+        self.members, self.optimizer, self.strategy, self.comm = members, optimizer, strategy, comm
+        self.seed = self.step = 0
+        self.current: Plan = NOTHING
+        self.shift: State | None = None
+        self.centre: State | None = None
+        self.planned = 0.0  # bytes of all workers together, by the plans
+        self.seen = [0.0] * comm.workers  # samples since the last mean of states
+        self.counts: list[float] = [1.0] * comm.workers
+        if strategy.centre and comm.rank == 0:
+            self.centre = {k: v[0].clone() for k, v in self.state().items()}
+
+    def before(self, seed: int, step: int, counts: Sequence[float]) -> None:
+        """What the plan has before the local step."""
+        self.seed, self.step = seed, step
+        self.current = self.strategy.plan(seed, step)
+        self.counts = list(counts)
+        if self.strategy.weighted:
+            self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
+        if self.current:
+            check(self.current, self.comm.workers)
+            self.comm.agree(step, self.current.digest())
+        if self.current.before:
+            self._mix(self.current.before, "before")
+
+    def after(self) -> None:
+        """What the plan has after it."""
+        if self.current.after or self.shift is not None:
+            self._mix(self.current.after, "after")
+
+    @torch.no_grad()
+    def _mix(self, ops: Sequence[Op], when: str) -> None:
+        self.strategy.mix(self, ops, when)
+
+    def state(self) -> State:
+        """What is averaged, with a row per worker here."""
+        return {
+            f"{what}:{name}": value
+            for what in self.strategy.average
+            for name, value in self.members.get(what, self.optimizer).items()
+            if value.is_floating_point()
+        }
+
+    def state_size(self) -> float:
+        """Bytes of what one worker would send."""
+        return size(self.state()) if self.strategy.alike else 0.0
+
+    def here(self) -> range:
+        """Places of the workers here."""
+        return range(self.members.size)
+
+    @torch.no_grad()
+    def load_all(self, state: State) -> None:
+        """A full model's state, to all workers here and the centre."""
+        for what in ("params", "float_buffers"):
+            rows = self.members.get(what)
+            for name, value in rows.items():
+                value.copy_(state[name].expand_as(value))
+            self.members.put(what, rows)
+        for name, value in (self.centre or {}).items():
+            value.copy_(state[name.split(":", 1)[1]])
+
+    def put(self, state: State) -> None:
+        """The inverse."""
+        for what in self.strategy.average:
+            own = {k.split(":", 1)[1]: v for k, v in state.items() if k.startswith(f"{what}:")}
+            self.members.put(what, own, self.optimizer)
+
+    def combine(self, ops: Sequence[Op], table: dict[int, dict[int, float]]) -> State:
+        """Rows of table times the states."""
+        state = self.state()
+        self.planned += traffic(ops, self.comm.workers, size(state))
+        if self.centre is not None:
+            state = {k: torch.cat([v, self.centre[k].unsqueeze(0)]) for k, v in state.items()}
+        return self.comm.combine(ops, state, table)
+
+    def add(self, shift: State) -> None:
+        """Onto the states, and onto the centre where it lives here."""
+        state = self.state()
+        for name, value in state.items():
+            value.add_(shift[name][: self.members.size])
+        self.put(state)
+        for name, value in (self.centre or {}).items():
+            value.add_(shift[name][-1])
+
+    def average_state(self) -> None:
+        """Everybody gets the mean, by samples."""
+        state = self.state()
+        self.planned += 2 * (self.comm.workers - 1) * size(state)
+        mean = self.comm.mean(state, self.seen)
+        for name, value in state.items():
+            value.copy_(mean[name])
+        self.put(state)
+        self.seen = [0.0] * self.comm.workers
+
+    def average_gradients(self) -> None:
+        """The mean over all samples of this step."""
+        for leaf in self.members.leaves():
+            if leaf.grad is None and leaf.requires_grad:
+                leaf.grad = torch.zeros_like(leaf)
+        rows = self.members.get("gradients")
+        self.planned += 2 * (self.comm.workers - 1) * size(rows)
+        counts = self.counts if self.strategy.weighted else [1.0] * self.comm.workers
+        self.members.put("gradients", _over(rows, self.comm.mean(rows, counts)))
+        self.seen = [0.0] * self.comm.workers
+
+    @torch.no_grad()
+    def consensus(self) -> dict[str, torch.Tensor]:
+        """The state dict of the model that the workers agree on."""
+        return self.strategy.consensus(self)
+
+    @torch.no_grad()
+    def mean(self) -> dict[str, torch.Tensor]:
+        """The mean of parameters and running statistics (counters are worker 0's), or the centre."""
+        found = dict(self.members.template.state_dict())
+        rows = self.members.get("params") | self.members.get("float_buffers")
+        mean = self.comm.mean(rows, [1.0] * self.comm.workers, counted=False)
+        found |= {k: v[0].clone() for k, v in mean.items() if k in found}
+        centre = {k.split(":", 1)[1]: v for k, v in (self.centre or {}).items()}
+        return found | {k: v.clone() for k, v in centre.items() if k in found}
+
+    @torch.no_grad()
+    def distance(self) -> float:
+        """Root of the mean over the workers of |w_i - mean|^2."""
+        rows = self.members.get("params")
+        mean = self.comm.mean(rows, [1.0] * self.comm.workers, counted=False)
+        own = sum(float((rows[k] - mean[k]).double().square().sum()) for k in rows)
+        return math.sqrt(sum(self.comm.everyone(own)) / self.comm.workers)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything, to go on bitwise."""
+        return {
+            "members": self.members.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "centre": self.centre,
+            "seen": self.seen,
+            "bytes": [self.planned, self.comm.sent],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse."""
+        self.members.load_state_dict(state["members"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.strategy.load_state_dict(state["strategy"])
+        self.centre, self.seen = state["centre"], list(state["seen"])
+        self.planned, self.comm.sent = state["bytes"]
+
+
+def _over(rows: State, mean: State) -> State:
+    for name, value in rows.items():
+        value.copy_(mean[name])
+    return rows
+
+
+__all__ = ["CENTRE", "Team"]

@@ -1,0 +1,126 @@
+"""Trains one config of a plan with one seed: all workers in this process, a row per epoch."""
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bibd.kernels import paths as paths  # for the runner: into the provenance of an arm
+from harness import cost
+from harness.data import Data, load
+from harness.job import Job
+from parallel.experiments import Config
+from parallel.models import mlp
+from parallel.session import Session
+from parallel.strategy import Strategy, make
+from parallel.world.comm import Comm, NotFinite
+
+NORM = {"mnist": (0.1307, 0.3081)}  # as the thesis normalised
+
+
+def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
+    """One row per epoch."""
+    job = job or Job()
+    session = open_session(config, seed, job)
+    for epoch in range(job.attach(net=session), config.epochs):
+        try:
+            for k in range(session.shards.steps):
+                session.step()
+                job.progress = (k + 1) / session.shards.steps
+            row = session.row()
+        except NotFinite as error:
+            yield {"epoch": epoch + 1, "failed": f"{error} (step {session.done})"}
+            return
+        if not math.isfinite(row["test_loss"]):
+            row["failed"] = f"the loss became {row['test_loss']} in epoch {epoch + 1}"
+        if epoch + 1 == config.epochs and session.team.strategy.alike:
+            row["worker_accuracy"] = session.worker_accuracies()
+        yield row
+
+
+def open_session(config: Config, seed: int, job: Job) -> Session:
+    """All that a run needs."""
+    data, batches = read(config, job, seed)
+    net = build(config, data, seed)
+    options = dict(lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    return Session(
+        lambda rank: build(config, data, seed + 10_000 * rank) if rank else net,
+        data,
+        F.cross_entropy,
+        partial(torch.optim.SGD, **options, fused=True),
+        strategy(config),
+        Comm(config.workers),
+        batch_size=config.batch_size,
+        seed=seed,
+        batches=batches,
+    )
+
+
+def strategy(config: Config) -> Strategy:
+    """The strategy of a config, with those of its settings that it has."""
+    names = {
+        "local_sgd": ("period",),
+        "post_local_sgd": ("period", "switch"),
+        "easgd": ("period", "alpha"),
+        "gossip_pull": ("period", "probability"),
+        "gossip_push": ("period", "probability"),
+        "elastic_gossip": ("period", "probability", "alpha", "weights"),
+        "ist": ("period", "rescale"),
+    }.get(config.strategy, ())
+    return make(config.strategy, **{k: getattr(config, k) for k in names})
+
+
+def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:
+    """The data, and what draws its batches where that is more than taking samples."""
+    data = load(config.data, job.data_root, config.test_split, job.device)
+    data = data.first(config.first).validate(config.validation)
+    if config.model == "resnet":
+        from resnet.batches import Batches, images
+
+        data, layout = data.images(), torch.channels_last
+        batches = Batches(data, "flip", seed, layout)
+        test = images(data.test_x, data, layout)
+        return data._each(lambda x: test if x is data.test_x else x, ("test_x",)), batches
+    mean, scale = NORM.get(config.data, (0.0, 1.0))
+    return data.flatten()._each(lambda x: (x - mean) / scale, ("train_x", "test_x")), None
+
+
+def build(config: Config, data: Data, seed: int) -> nn.Module:
+    """One worker's model."""
+    if config.model == "resnet":
+        from resnet.model import resnet
+
+        shape: Any = data.shape
+        options = dict(width=config.width, classes=data.classes, shape=shape, preact=True)
+        return resnet(config.depth, **options, seed=seed).to(memory_format=torch.channels_last)  # pyright: ignore
+    if config.model == "mlp":
+        return mlp.mlp((data.shape[0], *config.hidden, data.classes), seed)
+    return {"iris": mlp.iris, "mnist": mlp.mnist}[config.model](seed)
+
+
+def check(config: Config, job: Job) -> None:
+    """Refuse what cannot train, before anything does.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    open_session(config, 0, job)
+
+
+def describe(config: Config, job: Job) -> dict[str, Any]:
+    """Costs of one worker's model, and what the test numbers stand on."""
+    session = open_session(config, 0, job)
+    data = session.data
+    own = cost.total(session.members.template, data.shape)
+    return {
+        **cost.facts(session.judge, data.shape),
+        "worker_macs": own.macs,
+        "worker_parameters": own.nonzeros,
+        "steps_per_epoch": session.shards.steps,
+        "stacked": hasattr(session.members, "net"),
+        "split": data.split,
+    }

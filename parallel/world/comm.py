@@ -1,0 +1,124 @@
+"""How the workers here reach the others. In one process (this file) nobody has to be reached.
+
+    combine(ops, rows, table)    sum_k table[i][k] * state of k, for the workers here
+    mean(rows, counts)           weighted mean over all workers, for each worker here
+    deliver(messages, expect)    {(from, to): tensors}: those that come to workers here
+
+`parallel.world.wire` does the same between processes. `sent` counts the bytes that workers here
+have sent (in one process: would have sent); what is only for telemetry is not counted.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from parallel.world.plan import CENTRE, Message, Op, host, traffic
+
+State = dict[str, torch.Tensor]
+Table = dict[int, dict[int, float]]
+
+
+class Comm:
+    """All workers in this process: rows of tensors, mixed by one product."""
+
+    rank = 0  # of this process
+    alone = True  # nothing leaves this process
+    elastic = False
+    timeout = 0.0
+
+    def __init__(self, workers: int):
+        self.workers, self.ranks = workers, list(range(workers))
+        self.sent = 0.0
+        self.dead: set[int] = set()
+
+    def combine(self, ops: Sequence[Op], rows: State, table: Table) -> State:
+        """One matrix product per tensor, of the rows that change with those that they need."""
+        self.sent += traffic(ops, self.workers, size(rows))
+        refuse(rows, [*self.ranks, CENTRE])
+        changed = sorted(table, key=self.place)
+        needed = sorted({k for row in table.values() for k in row}, key=self.place)
+        lines = [[table[i].get(k, 0.0) for k in needed] for i in changed]
+        matrix = torch.tensor(lines, dtype=torch.float64)
+        to, of = ([self.place(k) for k in ids] for ids in (changed, needed))
+        found = {}
+        for name, value in rows.items():
+            flat = value.flatten(1)
+            new = torch.zeros_like(flat)
+            new[to] = matrix.to(flat) @ flat[of]
+            found[name] = new.view(value.shape)
+        return found
+
+    def place(self, worker: int) -> int:
+        """Which row a worker is; the centre is the last."""
+        return len(self.ranks) if worker == CENTRE else self.ranks.index(worker)
+
+    def mean(self, rows: State, counts: Sequence[float], counted: bool = True) -> State:
+        """The same mean for all."""
+        if counted:
+            self.sent += 2 * (self.workers - 1) * size(rows)
+            refuse(rows, self.ranks)
+        weights = normal(counts)
+        return {k: _mean(v, weights) for k, v in rows.items()}
+
+    def deliver(
+        self, messages: Mapping[Message, State], expect: Mapping[Message, State], counted=True
+    ) -> dict[Message, State]:
+        """What was sent; `expect` has tensors of the same sizes as those that come to here."""
+        if counted:
+            self.sent += sum(nbytes(v) for (i, j), v in messages.items() if host(i) != host(j))
+        return dict(messages)
+
+    def everyone(self, value: float) -> list[float]:
+        """A number of each process."""
+        return [value]
+
+    def agree(self, step: int, digest: int) -> None:
+        """Whether all processes are at the same place."""
+
+    def close(self) -> None:
+        """End of the talks."""
+
+
+class NotFinite(ArithmeticError):
+    """NaN or infinity where it would have spread to others."""
+
+
+def refuse(rows: State, ids: Sequence[int]) -> None:
+    """Send nothing that is not finite.
+
+    Raises:
+        NotFinite: names the worker and the tensor.
+    """
+    for name, value in rows.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value.sum())):
+            for i, row in zip(ids, value, strict=False):
+                if not bool(torch.isfinite(row).all()):
+                    raise NotFinite(
+                        f"worker {i} has NaN or infinity in {name}: it was not sent. Lower the "
+                        "learning rate, or look at that worker's data"
+                    )
+
+
+def _mean(value: torch.Tensor, weights: list[float]) -> torch.Tensor:
+    flat = value.flatten(1)
+    one = torch.tensor([weights], dtype=torch.float64).to(flat) @ flat
+    return one.view(1, *value.shape[1:]).expand(value.shape)
+
+
+def normal(counts: Sequence[float]) -> list[float]:
+    """Shares of the whole; all alike where nobody has anything."""
+    whole = sum(counts)
+    return [c / whole for c in counts] if whole else [1 / len(counts)] * len(counts)
+
+
+def size(rows: State) -> float:
+    """Bytes of one worker's row."""
+    return sum(v[0].numel() * v.element_size() for v in rows.values())
+
+
+def nbytes(value: Any) -> int:
+    """Bytes of a message: a tensor or a dict of them."""
+    if isinstance(value, dict):
+        return sum(nbytes(v) for v in value.values())
+    return value.numel() * value.element_size()

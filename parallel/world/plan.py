@@ -1,0 +1,151 @@
+"""What is sent in a step, as data: known to every rank beforehand, nothing is agreed on the wire.
+
+    AllReduce("gradients")   every worker gets the (weighted) mean        "state": of what is averaged
+    Exchange(i, j)           i and j send each other their state
+    Push(i, j)               i sends its state to j
+    Send(i, j), Receive(j, i)    the two sides of a push, for those who plan them apart
+    Scatter(), Gather()      rank 0 gives every worker its piece, or takes it back
+
+A Plan has operations before the optimizer's step (they read the weights as they were, or the
+gradients) and after it. CENTRE is an extra worker that a strategy may have; it lives with rank 0.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+CENTRE = -1
+
+
+@dataclass(frozen=True)
+class AllReduce:
+    """The mean over all workers, for all workers; of "gradients" or of the "state"."""
+
+    what: str = "state"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Both send."""
+
+    i: int
+    j: int
+
+
+@dataclass(frozen=True)
+class Push:
+    """One sends."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class Send:
+    """What `rank` does; `peer` must have a Receive for it."""
+
+    rank: int
+    peer: int
+
+
+@dataclass(frozen=True)
+class Receive:
+    """What `rank` does; `peer` must have a Send for it."""
+
+    rank: int
+    peer: int
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Rank 0 sends each worker its own piece."""
+
+
+@dataclass(frozen=True)
+class Gather:
+    """Each worker sends its piece to rank 0."""
+
+
+Op = AllReduce | Exchange | Push | Send | Receive | Scatter | Gather
+Message = tuple[int, int]  # from, to
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The operations of one step."""
+
+    before: tuple[Op, ...] = ()
+    after: tuple[Op, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after)
+
+    def digest(self) -> int:
+        """A number that differs where plans differ."""
+        return zlib.crc32(repr(self).encode())
+
+
+NOTHING = Plan()
+
+
+def messages(ops: Iterable[Op]) -> list[Message]:
+    """Who sends whole states to whom, in a fixed order."""
+    return sorted(_messages(ops))
+
+
+def _messages(ops: Iterable[Op]) -> Iterator[Message]:
+    for op in ops:
+        match op:
+            case Exchange(i, j):
+                yield from ((i, j), (j, i))
+            case Push(i, j) | Send(i, j):
+                yield i, j
+
+
+def host(worker: int) -> int:
+    """The rank where a worker lives."""
+    return 0 if worker == CENTRE else worker
+
+
+def check(plan: Plan, workers: int) -> Plan:
+    """Show that nobody can wait for ever: every message has both its ends, and they exist.
+
+    Raises:
+        ValueError: names the operation that nobody answers.
+    """
+    for ops in (plan.before, plan.after):
+        _check_ranks(ops, workers)
+        sent = Counter((op.rank, op.peer) for op in ops if isinstance(op, Send))
+        awaited = Counter((op.peer, op.rank) for op in ops if isinstance(op, Receive))
+        for i, j in sent - awaited:
+            raise ValueError(f"plan: Send({i}, {j}) has no Receive({j}, {i}); add it, or use Push")
+        for i, j in awaited - sent:
+            raise ValueError(f"plan: Receive({j}, {i}) has no Send({i}, {j}): {j} would wait")
+        for message, n in Counter(messages(ops)).items():
+            if n > 1:
+                raise ValueError(f"plan: {n} messages from {message[0]} to {message[1]} at once")
+    return plan
+
+
+def _check_ranks(ops: Iterable[Op], workers: int) -> None:
+    for op in ops:
+        if not isinstance(op, Op):
+            raise ValueError(f"plan: {op!r} is no operation (Push, Exchange, AllReduce, ...)")
+        ends = [v for v in vars(op).values() if isinstance(v, int)]
+        if any(not (CENTRE <= end < workers) for end in ends):
+            raise ValueError(f"plan: {op} names a worker that is not there; there are {workers}")
+        if len(ends) == 2 and ends[0] == ends[1]:
+            raise ValueError(f"plan: {op} sends to itself")
+
+
+def traffic(ops: Iterable[Op], workers: int, size: float) -> float:
+    """Bytes that all workers together send for these, if a state has `size` bytes.
+
+    An all-reduce is a ring: each sends 2 (n - 1) / n of its size. Between workers that live at one
+    place (the centre and rank 0) nothing is sent. Pieces (Scatter, Gather) count themselves.
+    """
+    ops = list(ops)
+    rings = sum(isinstance(op, AllReduce) for op in ops)
+    sent = sum(host(i) != host(j) for i, j in messages(ops))
+    return size * (rings * 2 * (workers - 1) + sent)
