@@ -49,6 +49,7 @@ class KeyedDropout(nn.Module):
         return generator(self.seed, "noise", self.layer, self.step, worker)
 
     def extra_repr(self) -> str:
+        """For print(net)."""
         return f"p={self.p}, layer={self.layer}"
 
     @classmethod

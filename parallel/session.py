@@ -48,7 +48,7 @@ class Session:
         self.data, self.loss, self.comm, self.seed = data, loss, comm, seed
         self.shards = Shards(len(data.train_y), comm.workers, batch_size, seed, reshuffle)
         strategy.init(comm.workers)
-        models = strategy.cut(starts(model, comm.ranks, strategy.same_start), comm)
+        models = strategy.cut(starts(model, comm.ranks, strategy.same_start), comm, seed)
         self.members = replicas(models)
         self.team = Team(self.members, optimizer(self.members.leaves()), strategy, comm)
         self.judge = strategy.whole or copy.deepcopy(self.members.template)
@@ -92,10 +92,7 @@ class Session:
         torch.manual_seed(derive(self.seed, "noise", self.done, self.comm.rank))
         optimizer.zero_grad(set_to_none=True)
         even = len({len(i) for i in index}) == 1
-        if even:
-            losses = self._even(torch.stack(list(index)))
-        else:
-            losses = self._uneven(index)
+        losses = self._even(torch.stack(list(index))) if even else self._uneven(index)
         if losses is None:
             for leaf in self.members.leaves():
                 leaf.grad = torch.zeros_like(leaf)

@@ -136,7 +136,7 @@ class Team:
 
     @torch.no_grad()
     def mean(self) -> dict[str, torch.Tensor]:
-        """The mean of parameters and running statistics (counters are worker 0's), or the centre."""
+        """Mean parameters and running statistics, worker 0's counters; or the centre."""
         found = dict(self.members.template.state_dict())
         rows = self.members.get("params") | self.members.get("float_buffers")
         mean = self.comm.mean(rows, [1.0] * self.comm.workers, counted=False)

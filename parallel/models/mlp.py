@@ -8,6 +8,7 @@ Dropout is keyed (harness.dropout): the same masks in every world.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -22,7 +23,7 @@ def mlp(
     layers: list[nn.Module] = []
     last = len(widths) - 2
     with seeded(seed, "init"):
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (a, b) in enumerate(pairwise(widths)):
             share = dropout[min(i, 1)]
             if share:
                 layers.append(KeyedDropout(share, layer=i))

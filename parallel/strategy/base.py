@@ -57,7 +57,7 @@ class Strategy:
             check("part to average", what, AVERAGED)
         self.workers = workers
 
-    def cut(self, models: list["nn.Module"], comm: "Comm") -> list["nn.Module"]:
+    def cut(self, models: list["nn.Module"], comm: "Comm", seed: int) -> list["nn.Module"]:
         """What the workers here train, made from their full models."""
         return models
 
@@ -107,6 +107,9 @@ class Strategy:
     def distance(self, team: "Team") -> float | None:
         """How far the workers are from their mean."""
         return team.distance()
+
+    def move(self, fn: Any) -> None:
+        """Apply to the tensors that it keeps (`.to()` of the wrapper)."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside nets and optimizers."""

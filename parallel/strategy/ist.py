@@ -1,9 +1,9 @@
 """Independent subnet training (arXiv:1910.02120): workers train disjoint parts of a net.
 
-    step 1, H+1, ...   rank 0 deals: a new random partition, each worker gets its slices
-    H local steps      on a net that is smaller in each layer: fewer bytes and fewer multiply-adds
-    step H, 2H, ...    the slices come back and take their places; nothing is averaged but what
-                       belongs to no neuron (parallel.strategy.subnets)
+    H local steps            on a net that is smaller in each layer: fewer bytes and multiply-adds
+    after step H, 2H, ...    the slices come back to rank 0 and take their places; nothing is
+                             averaged but what belongs to no neuron (parallel.strategy.subnets);
+                             then rank 0 deals anew: a new random partition, each gets its slices
 
 The optimizer's state follows the neurons. Sums over a part of a layer are about W times smaller
 than over all of it: where a norm follows that does not matter; elsewhere rescale="auto" multiplies
@@ -22,7 +22,7 @@ from parallel.strategy.base import Strategy, every, random
 from parallel.strategy.slices import Tensors, check_optimizer, merge, pieces
 from parallel.strategy.subnets import Chain, Parts, chain, partition, subnet
 from parallel.world.comm import Comm, nbytes
-from parallel.world.plan import Gather, Op, Plan, Scatter
+from parallel.world.plan import NOTHING, Gather, Op, Plan, Scatter
 from parallel.world.replicas import float_buffers
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ class IST(Strategy):
         self.due = 0.0  # bytes of one deal or collection
         self.chain = Chain([], {}, [], [])
 
-    def cut(self, models: list[nn.Module], comm: Comm) -> list[nn.Module]:
-        """Subnets of the shapes that every round has; the first round fills in the values."""
+    def cut(self, models: list[nn.Module], comm: Comm, seed: int) -> list[nn.Module]:
+        """The subnets of the first round; later ones have the same shapes."""
         self.whole = copy.deepcopy(models[0])
         self.chain = chain(self.whole)
-        self.parts = self._draw(0, 0)
+        self.parts = self._draw(seed, 1)
         full = dict(self.whole.named_parameters()) | float_buffers(self.whole)
         self.master = {k: v.detach().clone() for k, v in full.items()}
         self._account()
@@ -76,21 +76,17 @@ class IST(Strategy):
         return partition(self.chain.widths, self.workers, random(seed, step))
 
     def plan(self, seed: int, step: int) -> Plan:
-        """Deal at the start of a round, collect at its end."""
-        begins, ends = step % self.period == 1 % self.period, step % self.period == 0
-        return Plan((Scatter(),) * begins, (Gather(),) * ends)
+        """Collect at the end of a round, and deal for the next."""
+        return NOTHING if step % self.period else Plan(after=(Gather(), Scatter()))
 
     def mix(self, team: "Team", ops: Sequence[Op], when: str) -> None:
         """Deal or collect."""
-        if Scatter() in ops:
-            check_optimizer(team.optimizer)
-            self.parts = self._draw(team.seed, team.step)
-            self._deal(team)
-        if Gather() in ops:
-            check_optimizer(team.optimizer)
-            self.master = self._collect(team)
-            team.seen = [0.0] * self.workers
-            self._account()
+        check_optimizer(team.optimizer)
+        self.master = self._collect(team)
+        team.seen = [0.0] * self.workers
+        self.parts = self._draw(team.seed, team.step + 1)
+        self._account()
+        self._deal(team)
 
     def _deal(self, team: "Team", counted: bool = True) -> None:
         """To every worker its pieces of the master."""
@@ -132,11 +128,12 @@ class IST(Strategy):
     def consensus(self, team: "Team") -> dict[str, Any]:
         """The assembled net, of what everybody has now; for every rank."""
         found = self._collect(team, counted=False)
+        found = {k: v for k, v in found.items() if "/" not in k}
         ranks = range(self.workers) if team.comm.rank == 0 else team.comm.ranks
         out = {(0, r): found for r in ranks} if team.comm.rank == 0 else {}
         here = {(0, r): found for r in team.comm.ranks}
         found = team.comm.deliver(out, here, counted=False)[0, team.comm.rank]
-        return self.whole.state_dict() | {k: v for k, v in found.items() if "/" not in k}
+        return self.whole.state_dict() | found
 
     def load(self, team: "Team", state: dict[str, Any]) -> None:
         """Begin anew from a full model's state."""
@@ -148,6 +145,11 @@ class IST(Strategy):
     def distance(self, team: "Team") -> None:
         """Workers hold different neurons: there is no mean of theirs."""
 
+    def move(self, fn: Any) -> None:
+        """The master with the workers."""
+        self.whole._apply(fn)
+        self.master = {k: fn(v) for k, v in self.master.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """The master and who has what."""
         return {"master": self.master, "parts": self.parts, "due": self.due}
@@ -157,6 +159,5 @@ class IST(Strategy):
         self.master, self.parts, self.due = state["master"], state["parts"], state["due"]
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """The slices of all but rank 0's own, out at steps 1, H + 1, ... and back at H, 2H, ..."""
-        trips = -(-steps // self.period) + steps // self.period
-        return trips * self.due / self.workers
+        """The slices of all but rank 0's own, back and out in one step of H."""
+        return 2 * (steps // self.period) * self.due / self.workers

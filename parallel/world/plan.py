@@ -1,6 +1,6 @@
 """What is sent in a step, as data: known to every rank beforehand, nothing is agreed on the wire.
 
-    AllReduce("gradients")   every worker gets the (weighted) mean        "state": of what is averaged
+    AllReduce("gradients")   every worker gets the (weighted) mean; "state": of what is averaged
     Exchange(i, j)           i and j send each other their state
     Push(i, j)               i sends its state to j
     Send(i, j), Receive(j, i)    the two sides of a push, for those who plan them apart

@@ -9,7 +9,7 @@ on several devices.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -186,7 +186,9 @@ class Looped:
             model.load_state_dict(state[str(i)])
 
 
-def _states(named: dict[str, Any], optimizer: Callable | Any) -> dict[str, torch.Tensor]:
+def _states(named: dict[str, Any], optimizer: Any) -> dict[str, torch.Tensor]:
+    if optimizer is None:
+        return {}
     return {
         f"{k}/{key}": value
         for k, p in named.items()

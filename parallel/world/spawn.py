@@ -1,0 +1,163 @@
+"""Processes on this machine that run one task together; the parent waits, and tells what happened.
+
+They come from a fork server that has loaded torch once, so that the fourth starts as fast as the
+first. The parent holds the store, which outlives any of them.
+"""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+
+from parallel.world.wire import GRACE, PeerLost, Wire, closing
+
+if TYPE_CHECKING:
+    from parallel.world.world import World
+
+# (torch._dynamo: the first optimizer of a process would load it, for seconds)
+PRELOADED = ["torch", "torch.distributed", "torch._dynamo", "parallel.session", "parallel.strategy"]
+
+
+class WorkerError(RuntimeError):
+    """A process failed; the text says which, and why."""
+
+
+class Crew:
+    """The processes of one run."""
+
+    def __init__(self, world: "World", task: Callable, args: tuple):
+        self.world = world
+        self.store = dist.TCPStore(
+            "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=30)
+        )
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        self.pipes: dict[Connection, int] = {}
+        self.members = []
+        for rank in range(world.workers):
+            ours, theirs = context.Pipe(duplex=False)
+            self.pipes[ours] = rank
+            words = rank, world, self.store.port, theirs, task, args
+            self.members.append(context.Process(target=_member, args=words, daemon=True))
+        self.failed: dict[int, tuple[str, str]] = {}
+        self.done: set[int] = set()
+
+    def rows(self) -> Iterator[Any]:
+        """What rank 0 yields, until all are done.
+
+        Raises:
+            WorkerError: one of them failed, and the others cannot go on.
+        """
+        self._start()
+        deadline = None
+        while self.pipes:
+            for pipe in wait(list(self.pipes), timeout=0.5):
+                yield from self._read(pipe)  # pyright: ignore
+            if self._stuck() and deadline is None:
+                deadline = time.monotonic() + self.world.timeout + 2 * GRACE
+            if deadline and time.monotonic() > deadline:
+                break
+        if self._stuck():
+            raise WorkerError(self._story())
+
+    def _start(self) -> None:
+        try:
+            for member in self.members:
+                member.start()
+        except (AttributeError, TypeError, multiprocessing.ProcessError) as error:
+            raise ValueError(
+                f"World.procs: model, loss, data and optimizer go to other processes by pickle, "
+                f"and this cannot ({error}): define it in a module, not in a function or lambda"
+            ) from None
+
+    def _read(self, pipe: Connection) -> Iterator[Any]:
+        rank = self.pipes[pipe]
+        try:
+            kind, *content = pipe.recv()
+        except (EOFError, OSError):
+            del self.pipes[pipe]
+            self._ended(rank)
+            return
+        if kind == "row" and rank == 0:
+            yield content[0]
+        elif kind == "error":
+            self.failed[rank] = content[0], content[1]
+        elif kind == "done":
+            self.done.add(rank)
+
+    def _ended(self, rank: int) -> None:
+        self.members[rank].join(GRACE)
+        if rank in self.done or rank in self.failed:
+            return
+        code = self.members[rank].exitcode
+        how = (
+            f"was killed by {signal.Signals(-code).name}"
+            if code and code < 0
+            else f"ended ({code})"
+        )
+        self.failed[rank] = "Killed", how
+
+    def _stuck(self) -> bool:
+        """Whether a failure is one that the others cannot do without."""
+        return bool(self.failed) and (not self.world.elastic or 0 in self.failed)
+
+    def _story(self) -> str:
+        """Causes first; those who only lost touch with them after."""
+        order = sorted(self.failed.items(), key=lambda item: item[1][0] == PeerLost.__name__)
+        lines = [
+            text if kind == PeerLost.__name__ else f"rank {rank}: {text}"
+            for rank, (kind, text) in order
+        ]
+        return "\n  ".join(
+            [f"{len(self.failed)} of {self.world.workers} processes failed:", *lines]
+        )
+
+    def stop(self) -> None:
+        """Nobody is left behind."""
+        for how in ("terminate", "kill"):
+            for member in self.members:
+                if member.is_alive():
+                    getattr(member, how)()
+            for member in self.members:
+                if member.pid:
+                    member.join(GRACE)
+
+
+def spawn(world: "World", task: Callable[..., Iterator[Any]], args: tuple) -> Iterator[Any]:
+    """Rows of rank 0."""
+    crew = Crew(world, task, args)
+    try:
+        yield from crew.rows()
+    finally:
+        crew.stop()
+
+
+def _member(rank: int, world: "World", port: int, pipe: Connection, task, args: tuple) -> None:
+    """One process: run the task, tell the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(world.threads or max(1, (cores or 1) // world.workers))
+    limit = timedelta(seconds=world.timeout)
+    try:
+        store = dist.TCPStore("127.0.0.1", port, is_master=False, timeout=limit)
+        comm = Wire(rank, world.workers, store, world.timeout, world.elastic)
+        with closing(comm):
+            comm.open(world.backend, local=rank)
+            for row in task(comm, *args):
+                pipe.send(("row", row))
+        pipe.send(("done",))
+    except Exception as error:
+        pipe.send(("error", type(error).__name__, _text(error)))
+        raise SystemExit(1) from None
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, PeerLost) else f"{type(error).__name__}: {error}"

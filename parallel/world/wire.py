@@ -1,0 +1,356 @@
+"""The same talks between processes: one worker each, over torch.distributed.
+
+Every wait ends after `timeout` seconds. Who fails leaves a note in the store, so that the others
+can say who it was; who leaves none within a moment is the one that does not answer. Messages are
+one flat buffer per dtype. With `elastic`, a peer that is gone is left out from then on; means over
+all then go through rank 0, which has to live.
+"""
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+
+from parallel.world import packing
+from parallel.world.comm import Comm, State, Table, nbytes, normal, refuse, size
+from parallel.world.plan import CENTRE, Message, Op, host, messages
+
+if TYPE_CHECKING:
+    from parallel.world.world import World
+
+GRACE = 5.0  # seconds in which who is alive has left a note
+CHECK_EVERY = 100  # rounds between two comparisons of where all ranks are
+VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+class PeerLost(RuntimeError):
+    """Somebody did not answer."""
+
+
+class Mismatch(ValueError):
+    """Ranks are not at the same place."""
+
+
+class Wire(Comm):
+    """One rank of several processes."""
+
+    alone = False
+
+    def __init__(self, rank: int, workers: int, store: Any, timeout: float, elastic: bool):
+        super().__init__(workers)
+        self.rank, self.ranks, self.store = rank, [rank], store
+        self.timeout, self.elastic, self.rounds = timeout, elastic, 0
+        self.device, self.own_group = torch.device("cpu"), True
+
+    @classmethod
+    def join(cls, world: "World") -> "Wire":
+        """As the environment says.
+
+        Raises:
+            ValueError: the environment gives no rank, or the port is taken.
+        """
+        found = from_environment()
+        rank, workers = found["RANK"], found["WORLD_SIZE"]
+        store = _store(found, world.timeout)
+        comm = cls(rank, workers, store, world.timeout, world.elastic)
+        comm.open(world.backend, local=int(os.environ.get("LOCAL_RANK", rank)))
+        return comm
+
+    def open(self, backend: str | None, local: int) -> None:
+        """Meet the others; NCCL where each rank here has a GPU of its own."""
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", self.workers))
+        if backend is None:
+            backend = "nccl" if 0 < here <= torch.cuda.device_count() else "gloo"
+        if backend == "nccl":
+            self.device = torch.device("cuda", local)
+            torch.cuda.set_device(self.device)
+        try:
+            dist.init_process_group(
+                backend,
+                store=self.store,
+                rank=self.rank,
+                world_size=self.workers,
+                timeout=timedelta(seconds=self.timeout),
+            )
+        except RuntimeError as error:
+            raise PeerLost(
+                f"rank {self.rank}: not all of {self.workers} ranks came within {self.timeout:g} s "
+                f"({_short(error)})"
+            ) from None
+
+    def place(self, worker: int) -> int:
+        """Row of a worker that lives here."""
+        return 1 if worker == CENTRE else 0
+
+    def combine(self, ops: Sequence[Op], rows: State, table: Table) -> State:
+        """Send and receive whole states, then add up what came."""
+        refuse(rows, [self.rank, CENTRE])
+        every = messages(ops)
+        out = {m: _row(rows, self.place(m[0])) for m in every if host(m[0]) == self.rank}
+        like = _row(rows, 0)
+        expect = {m: like for m in every if host(m[1]) == self.rank}
+        got = self.deliver(out, expect)
+        found = {name: torch.zeros_like(value) for name, value in rows.items()}
+        for i, row in table.items():
+            if host(i) == self.rank:
+                self._add_up(found, rows, i, row, got)
+        return found
+
+    def _add_up(self, found: State, rows: State, i: int, row: dict[int, float], got) -> None:
+        """Row i of the table; the weight of those who did not come goes to i itself."""
+        came = {k: w for k, w in row.items() if k != i and (k, i) in got}
+        own = sum(w for k, w in row.items() if k not in came)
+        to = self.place(i)
+        for name, value in rows.items():
+            total = value[to] * own
+            for k in sorted(came):
+                total = total + got[k, i][name] * came[k]
+            found[name][to] = total
+
+    def deliver(
+        self, messages: Mapping[Message, State], expect: Mapping[Message, State], counted=True
+    ) -> dict[Message, State]:
+        """Post all sends and receives, then wait for each."""
+        got = {m: messages[m] for m in expect if host(m[0]) == self.rank}
+        works, buffers = [], {}
+        for m in sorted({*messages, *expect}):
+            source, target = map(host, m)
+            if source == target or self.dead & {source, target}:
+                continue
+            if source == self.rank:
+                packed = packing.pack(messages[m])
+                self.sent += counted * nbytes(dict(enumerate(packed)))  # pyright: ignore
+                works += [(target, m, lambda b, r=target: dist.isend(b, r), b) for b in packed]
+            elif target == self.rank:
+                buffers[m] = packing.empty(expect[m])
+                works += [(source, m, lambda b, r=source: dist.irecv(b, r), b) for b in buffers[m]]
+        lost = self._wait(works)
+        for m, packed in buffers.items():
+            if m not in lost:
+                got[m] = packing.unpack(packed, expect[m])
+        return got
+
+    def _wait(self, works: list[tuple[int, Message, Callable, torch.Tensor]]) -> set[Message]:
+        """All of these; the messages that did not come, where that may be."""
+        lost, posted = set(), []
+        for peer, m, post, buffer in works:
+            try:
+                posted.append((peer, m, post(buffer)))
+            except RuntimeError as error:
+                lost |= self._gone(peer, m, error)
+        for peer, m, work in posted:
+            try:
+                work.wait(timedelta(seconds=self.timeout))
+            except RuntimeError as error:
+                lost |= self._gone(peer, m, error)
+        return lost
+
+    def _gone(self, peer: int, m: Message, error: RuntimeError) -> set[Message]:
+        if not self.elastic:
+            self._fail(error, [peer])
+        self.dead.add(peer)
+        return {m}
+
+    def mean(self, rows: State, counts: Sequence[float], counted: bool = True) -> State:
+        """A weighted sum over all ranks."""
+        if counted:
+            refuse(rows, self.ranks)
+        one = _row(rows, 0)
+        weight = normal(counts)[self.rank]
+        if self.elastic:
+            mixed = self._star(one, lambda all_of: [sum(parts) / len(parts) for parts in all_of])
+        else:
+            mixed = [part * weight for part in packing.pack(one)]
+            for part in mixed:
+                self._all(lambda part=part: dist.all_reduce(part))
+        if counted:
+            self.sent += 2 * (self.workers - 1) / self.workers * size(rows)
+        found = packing.unpack(mixed, one)
+        return {k: v.unsqueeze(0) for k, v in found.items()}
+
+    def _star(self, own: State, reduce: Callable[[list], list[torch.Tensor]]) -> list:
+        """Through rank 0: what `reduce` makes of the buffers of those who live."""
+        if self.rank:
+            got = self.deliver({(self.rank, 0): own}, {}, counted=False)
+            got = self.deliver({}, {(0, self.rank): own}, counted=False)
+            if 0 in self.dead:
+                self._fail(RuntimeError("rank 0 is gone"), [0])
+            return packing.pack(got[0, self.rank])
+        others = range(1, self.workers)
+        got = self.deliver({}, {(r, 0): own for r in others}, counted=False)
+        parts = [packing.pack(own), *map(packing.pack, got.values())]
+        mixed = reduce(list(zip(*parts, strict=True)))
+        whole = packing.unpack(mixed, own)
+        self.deliver({(0, r): whole for r in others}, {}, counted=False)
+        return mixed
+
+    def everyone(self, value: float) -> list[float]:
+        """A number of each rank that lives."""
+        own = torch.full((self.workers,), float("nan"), dtype=torch.float64)
+        own[self.rank] = value
+        if self.elastic:
+            add = lambda parts: [torch.stack(parts[0]).nan_to_num().sum(0)]  # noqa: E731
+            known = self._star({"": own}, add)[0].tolist()
+            return [v for r, v in enumerate(known) if r not in self.dead]
+        own = own.nan_to_num().to(self.device)
+        self._all(lambda: dist.all_reduce(own))
+        return own.tolist()
+
+    def agree(self, step: int, digest: int, now: bool = False) -> None:
+        """Whether all are at the same place; asked in every hundredth round.
+
+        Raises:
+            Mismatch: says where each rank is.
+        """
+        self.rounds += 1
+        if self.elastic or not (now or self.rounds % CHECK_EVERY == 1):
+            return
+        mine = torch.tensor([step, digest], device=self.device)
+        each = [torch.empty_like(mine) for _ in range(self.workers)]
+        self._all(lambda: dist.all_gather(each, mine))
+        steps = [int(one[0]) for one in each]
+        if len(set(steps)) > 1:
+            places = ", ".join(f"rank {r} at {k}" for r, k in enumerate(steps))
+            raise Mismatch(
+                f"ranks are at different steps ({places}): start all from checkpoints of one step"
+            )
+        if len({int(one[1]) for one in each}) > 1:
+            raise Mismatch(
+                "ranks do not run the same thing: model, strategy, seed, data and batch_size have "
+                f"to agree (digests {', '.join(f'{int(one[1]):x}' for one in each)})"
+            )
+
+    def _all(self, collective: Callable[[], Any]) -> None:
+        try:
+            collective()
+        except RuntimeError as error:
+            self._fail(error, None)
+
+    def _fail(self, error: RuntimeError, peers: list[int] | None) -> None:
+        """Say who it was, as far as that can be known."""
+        notes = self._notes(f"lost touch ({_short(error)})", peers)
+        if peers is None:
+            peers = [r for r in range(self.workers) if r not in notes]
+        # Who only lost touch as well is not who is missing.
+        told = {r: t for r, t in notes.items() if r != self.rank and not t.startswith("lost touch")}
+        who = ", ".join(f"rank {r}" for r in peers if r not in told)
+        parts = [f"{who} did not answer"] * bool(who)
+        parts += [f"rank {r} stopped: {text}" for r, text in told.items()]
+        raise PeerLost(
+            f"rank {self.rank}: {'; '.join(parts) or 'a peer was lost'} (waited up to "
+            f"{self.timeout:g} s; {_short(error)})"
+        ) from None
+
+    def note(self, text: str) -> None:
+        """Leave word for the others before going."""
+        with contextlib.suppress(RuntimeError, ValueError):
+            self.store.set(f"note/{self.rank}", text[:500])
+
+    def _notes(self, own: str, peers: list[int] | None) -> dict[int, str]:
+        """The notes that are there within a moment, of these ranks or all."""
+        self.note(own)
+        wanted, found = set(peers or range(self.workers)), {}
+        end = time.monotonic() + GRACE
+        with contextlib.suppress(RuntimeError, ValueError):  # the store may be gone as well
+            while wanted - set(found) and time.monotonic() < end:
+                for r in wanted - set(found):
+                    if self.store.check([f"note/{r}"]):
+                        found[r] = self.store.get(f"note/{r}").decode(errors="replace")
+                time.sleep(0.05)
+        return found
+
+    def close(self) -> None:
+        """Leave the group; never longer than a moment."""
+        if self.own_group and dist.is_initialized():
+            leaving = threading.Thread(target=dist.destroy_process_group, daemon=True)
+            leaving.start()
+            leaving.join(GRACE)
+
+
+def attach(timeout: float = 60.0) -> Wire:
+    """The rank of this process, in the group that there is or in a new one."""
+    if not dist.is_initialized():
+        from parallel.world.world import World
+
+        comm = Wire.join(World.env(timeout=timeout))
+        atexit.register(comm.close)
+        return comm
+    store = dist.distributed_c10d._get_default_store()
+    comm = Wire(dist.get_rank(), dist.get_world_size(), store, timeout, False)
+    comm.own_group = False
+    return comm
+
+
+@contextlib.contextmanager
+def closing(comm: Wire) -> Iterator[Wire]:
+    """Who fails says why to the others; the group is left in any case."""
+    try:
+        yield comm
+    except BaseException as error:
+        if not isinstance(error, PeerLost | GeneratorExit):
+            comm.note(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        comm.close()
+
+
+def from_environment() -> dict[str, Any]:
+    """RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
+
+    Raises:
+        ValueError: names those that are missing or no numbers.
+    """
+    absent = [name for name in VARIABLES if name not in os.environ]
+    if absent:
+        raise ValueError(
+            f"World.env(): {', '.join(absent)} not set in the environment: start this script with "
+            "`torchrun --nproc-per-node=2 script.py`, or use World.procs(2) or World.sim(2)"
+        )
+    found: dict[str, Any] = {name: os.environ[name] for name in VARIABLES}
+    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"):
+        if not str(found[name]).isdigit():
+            raise ValueError(f"World.env(): {name} is {found[name]!r}, expected a number")
+        found[name] = int(found[name])
+    if found["RANK"] >= found["WORLD_SIZE"]:
+        raise ValueError(f"World.env(): RANK {found['RANK']} of WORLD_SIZE {found['WORLD_SIZE']}")
+    return found
+
+
+def _store(found: dict[str, Any], timeout: float) -> Any:
+    """The store of torchrun's agent, with keys of this restart only; else rank 0 opens one."""
+    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    try:
+        store = dist.TCPStore(
+            found["MASTER_ADDR"],
+            found["MASTER_PORT"],
+            found["WORLD_SIZE"],
+            is_master=found["RANK"] == 0 and not agent,
+            timeout=timedelta(seconds=timeout),
+            wait_for_workers=False,
+        )
+    except RuntimeError as error:
+        place = f"{found['MASTER_ADDR']}:{found['MASTER_PORT']}"
+        raise ValueError(
+            f"cannot open or reach the meeting place {place} within {timeout:g} s "
+            f"({_short(error)}): is the port taken, or rank 0 not started? choose another "
+            "MASTER_PORT (torchrun: --master-port, or --standalone)"
+        ) from None
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return dist.PrefixStore(f"start {restart}", store)
+
+
+def _row(rows: State, i: int) -> State:
+    return {k: v[i] for k, v in rows.items()}
+
+
+def _short(error: BaseException) -> str:
+    """The first sentence of torch's long ones."""
+    text = str(error).split("\n")[0]
+    return text.split("] ")[-1][:160]

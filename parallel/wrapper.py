@@ -1,0 +1,298 @@
+"""`DataParallel`: one line makes a model train under any strategy, in an ordinary loop.
+
+    net = DataParallel(style="localSGD", model=net, iterations=40)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)            # the replicas' parameters
+    for x, y in batches:
+        optimizer.zero_grad()
+        loss(net(x), y).backward()                                   # each replica gets its share
+        optimizer.step()                                             # and here they talk
+    net.eval()(x); torch.save(net.state_dict(), file)                # the consensus model's
+
+The optimizer's own hooks tell when a step has been taken, so nothing has to be called. The loss is
+assumed to be a mean over the batch; the gather's backward gives each replica the gradient of the
+mean over its own samples, so the learning rate means what it does without the wrapper.
+"""
+
+import copy
+import inspect
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from harness.names import check, unknown
+from parallel.scatter import gather, length, scatter
+from parallel.strategy import STRATEGIES, Strategy, make
+from parallel.team import Team
+from parallel.world.comm import Comm
+from parallel.world.plan import AllReduce
+from parallel.world.replicas import Looped
+
+STYLES = {"torch": "all_reduce", "localSGD": "local_sgd", "ist": "ist"}
+STYLES |= {name: name for name in STRATEGIES}
+SYNCHRONISED = ("local_sgd", "post_local_sgd", "ist")  # `iterations` is their period
+
+
+def DataParallel(
+    style: str = "torch",
+    *,
+    model: nn.Module,
+    iterations: int = 40,
+    initializer: Callable[[nn.Module], Any] | None = None,
+    workers: int | None = None,
+    device_ids: Sequence[int | str] | None = None,
+    output_device: int | str | None = None,
+    dim: int = 0,
+    loss_reduction: str = "mean",
+    seed: int = 0,
+    **options: Any,
+) -> "Replicated":
+    """A module that behaves like `model` and trains as several.
+
+    Args:
+        style: "torch", "localSGD", "ist", or any of parallel.STRATEGIES.
+        model: Any module; replicas are copies, it is left as it is.
+        iterations: Steps between two synchronisations of localSGD and ist.
+        initializer: Called with each replica, to start it elsewhere.
+        workers: Replicas in this process; default: the GPUs, or 2 without. Under torchrun there is
+            one per rank.
+        device_ids: GPUs; default: all of them.
+        output_device: Where outputs go; default: the first.
+        dim: Axis of the batch.
+        loss_reduction: Of the user's loss: "mean" or "sum".
+        seed: Of partitions and peers.
+        **options: Of the strategy, such as probability=1/32.
+
+    Raises:
+        ValueError: unknown style or keyword, with the nearest name.
+    """
+    name = STYLES[check("style", style, STYLES)]
+    check("loss_reduction", loss_reduction, ("mean", "sum"))
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be an nn.Module, got {type(model).__name__}")
+    own = [k for k in inspect.signature(DataParallel).parameters if k != "options"]
+    theirs = list(inspect.signature(STRATEGIES[name]).parameters)
+    for key in options:
+        if key not in theirs:
+            raise unknown(f"keyword of DataParallel(style={style!r})", key, own + theirs)
+    if name in SYNCHRONISED:
+        options.setdefault("period", iterations)
+    strategy, comm = make(name, **options), _comm(style, workers, device_ids)
+    devices = _devices(device_ids, output_device)
+    return Replicated(model, strategy, comm, devices, dim, loss_reduction, seed, initializer)
+
+
+def _comm(style: str, workers: int | None, device_ids: Sequence | None) -> Comm:
+    """Alone, or the rank that torchrun gives."""
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        from parallel.world.wire import attach
+
+        comm = attach()
+        if workers not in (None, comm.workers):
+            raise ValueError(f"workers={workers}, but there are {comm.workers} ranks: leave it out")
+        return comm
+    if style == "torch":
+        return Comm(1)  # one set of weights; several GPUs share the batch
+    if workers is None:
+        workers = len(device_ids or ()) or torch.cuda.device_count() or 2
+    if not isinstance(workers, int) or workers < 1:
+        raise ValueError(f"workers must be a number, 1 or more, got {workers!r}")
+    return Comm(workers)
+
+
+def _devices(device_ids: Sequence | None, output: Any) -> tuple[list[torch.device], Any]:
+    if device_ids is None:
+        device_ids = range(torch.cuda.device_count())
+    found = [torch.device("cuda", d) if isinstance(d, int) else torch.device(d) for d in device_ids]
+    if isinstance(output, int):
+        output = torch.device("cuda", output)
+    return found, output or (found[0] if found else None)
+
+
+class Replicated(nn.Module):
+    """What DataParallel returns. In one process it holds all replicas; under torchrun one."""
+
+    _consensus: nn.Module
+    team: Team
+
+    def __init__(
+        self,
+        model: nn.Module,
+        strategy: Strategy,
+        comm: Comm,
+        devices: tuple[list[torch.device], Any],
+        dim: int,
+        reduction: str,
+        seed: int,
+        initializer: Callable[[nn.Module], Any] | None,
+    ):
+        super().__init__()
+        self.comm, self.dim, self.reduction, self.seed = comm, dim, reduction, seed
+        self.devices, self.output_device = devices
+        strategy.init(comm.workers)
+        models = [copy.deepcopy(model) for _ in comm.ranks]
+        for replica in models if initializer else []:
+            initializer(replica)  # pyright: ignore
+        models = strategy.cut(models, comm, seed)
+        for i, replica in enumerate(models):
+            if self.devices:
+                replica.to(self.devices[i % len(self.devices)])
+        self.replicas = nn.ModuleList(models)
+        # Outside the module tree: parameters() are the replicas'.
+        object.__setattr__(self, "_consensus", copy.deepcopy(strategy.whole or models[0]))
+        self.steps, self.counts, self.stale = 0, [0] * len(models), True
+        self.team = Team(Looped(models), None, strategy, comm)
+        if not comm.alone and strategy.same_start and strategy.alike:
+            self._start_alike()
+        self.train(model.training)
+        self._listen()
+
+    def _start_alike(self) -> None:
+        """Rank 0's weights for all ranks."""
+        own = self.team.members.own(0, None)
+        out = {(0, r): own for r in range(self.comm.workers)} if self.comm.rank == 0 else {}
+        got = self.comm.deliver(out, {(0, self.comm.rank): own}, counted=False)
+        with torch.no_grad():
+            for name, value in got[0, self.comm.rank].items():
+                own[name].copy_(value)
+
+    # Forward
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """In training each replica takes its share of the batch; in eval the consensus all."""
+        if not self.training:
+            return self.module(*args, **kwargs)
+        if len(self.replicas) == 1:
+            self.counts[0] += length((args, kwargs), self.dim)
+            if self.comm.alone and len(self.devices) > 1:
+                spread = self.replicas[0], args, self.devices, self.output_device, self.dim, kwargs
+                return nn.parallel.data_parallel(*spread)  # pyright: ignore
+            return self.replicas[0](*args, **kwargs)
+        parts = scatter((args, kwargs), len(self.replicas), self.dim)
+        whole, outputs = sum(n for n, _ in parts), []
+        for i, (replica, (n, (own, named))) in enumerate(zip(self.replicas, parts, strict=True)):
+            self.counts[i] += n
+            if n:
+                factor = whole / n if self.reduction == "mean" else 1.0
+                outputs.append((factor, replica(*_to(own, replica), **_to(named, replica))))
+        return gather(outputs, self.dim, self.output_device)
+
+    @property
+    def module(self) -> nn.Module:
+        """The consensus model (under torchrun all ranks have to ask together)."""
+        if self.stale:
+            state = self.team.consensus()
+            self._consensus.load_state_dict(state)
+            self.stale = False
+        return self._consensus.train(self.training)
+
+    # What makes it look like the model
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The consensus model's: it loads into the bare model."""
+        return self.module.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """A bare model's state, for all replicas."""
+        found = self._consensus.load_state_dict(state_dict, strict, assign)
+        state = {k: v.detach().clone() for k, v in self._consensus.state_dict().items()}
+        self.team.strategy.load(self.team, state)
+        for replica in self.replicas:
+            for name, buffer in replica.named_buffers():
+                if not buffer.is_floating_point() and name in state:
+                    buffer.copy_(state[name])
+        self.stale = False
+        return found
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> "Replicated":
+        """`.to()`, `.double()`, ... also for the consensus model and what the strategy keeps."""
+        super()._apply(fn, recurse)
+        self._consensus._apply(fn)
+        self.team.strategy.move(fn)
+        if self.team.centre is not None:
+            self.team.centre = {k: fn(v) for k, v in self.team.centre.items()}
+        return self
+
+    # Steps
+
+    def _listen(self) -> None:
+        """Hear of every optimizer's steps, as long as this module lives."""
+        me = weakref.ref(self)
+
+        def before(optimizer, args, kwargs):
+            if (net := me()) is not None and net._holds(optimizer):
+                net._before(optimizer)
+
+        def after(optimizer, args, kwargs):
+            if (net := me()) is not None and net._holds(optimizer):
+                net._after()
+
+        hooks = register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)
+        for hook in hooks:
+            weakref.finalize(self, hook.remove)
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)  # a copy listens for itself
+        self._listen()
+
+    def _holds(self, optimizer: torch.optim.Optimizer) -> bool:
+        """Whether this optimizer steps our replicas.
+
+        Raises:
+            ValueError: it steps some of them only.
+        """
+        mine = {id(p) for p in self.parameters() if p.requires_grad}
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if mine & held and mine - held:
+            raise ValueError(
+                f"the optimizer has {len(mine & held)} of the {len(mine)} parameters of the "
+                "replicas: give one optimizer all of net.parameters()"
+            )
+        return bool(mine & held)
+
+    def _before(self, optimizer: torch.optim.Optimizer) -> None:
+        self.team.optimizer = optimizer
+        self.steps += 1
+        for replica, n in zip(self.replicas, self.counts, strict=True):
+            for p in replica.parameters():
+                if n == 0 and p.requires_grad and p.grad is None:
+                    p.grad = torch.zeros_like(p)  # no samples: a gradient of zero
+        plan = self.team.strategy.plan(self.seed, self.steps)
+        means = [op for op in (*plan.before, *plan.after) if isinstance(op, AllReduce)]
+        self.team.before(self.seed, self.steps, self._samples(bool(means)))
+        if self.reduction == "sum" and AllReduce("gradients") in means:
+            for p in self.parameters():
+                if p.grad is not None:
+                    p.grad.mul_(self.comm.workers)
+
+    def _samples(self, wanted: bool) -> list[float]:
+        """Of every worker; ranks tell each other only where a mean is due."""
+        if self.reduction == "sum":
+            return [1.0] * self.comm.workers
+        if self.comm.alone:
+            counts, self.counts = [float(n) for n in self.counts], [0] * len(self.counts)
+            return counts if sum(counts) else [1.0] * len(counts)
+        if not wanted:
+            return [0.0] * self.comm.workers
+        counts, self.counts = self.comm.everyone(float(self.counts[0])), [0]
+        return counts
+
+    def _after(self) -> None:
+        self.team.after()
+        self.stale = True
+
+
+def _to(values: Any, replica: nn.Module) -> Any:
+    """Inputs to where a replica lives."""
+    place = next((p.device for p in replica.parameters()), torch.device("cpu"))
+    move = lambda v: v.to(place) if isinstance(v, torch.Tensor) else v  # noqa: E731
+    if isinstance(values, dict):
+        return {k: move(v) for k, v in values.items()}
+    return tuple(move(v) for v in values)
