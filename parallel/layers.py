@@ -48,7 +48,7 @@ class Split(nn.Module):
 
     def __init__(self, model: nn.Module, split: list[int], devices: Sequence | None):
         super().__init__()
-        object.__setattr__(self, "model", model)  # state_dict() is the model's own
+        object.__setattr__(self, "_model", model)  # so that state_dict() is the model's own
         layers = _layers(model)
         _check(split, len(layers))
         self.devices = _places(devices, len(split) + 1)
@@ -72,6 +72,11 @@ class Split(nn.Module):
             self.register_parameter(name, p)
         for name, b in model.named_buffers(recurse=False):
             self.register_buffer(name, b)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model itself."""
+        return self.__dict__["_model"]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's own."""

@@ -66,7 +66,7 @@ def rows(
     comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
 ) -> Iterator[dict[str, Any]]:
     """What a rank does."""
-    session = Session(*parts, comm, **options)
+    session = Session(*parts, comm=comm, **options)
     every = every or session.shards.steps
     while session.done < steps:
         session.step()

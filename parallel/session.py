@@ -8,6 +8,7 @@ session.state_dict()             to go on bitwise
 
 import copy
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,11 +52,14 @@ class Session:
         models = strategy.cut(starts(model, comm.ranks, strategy.same_start), comm, seed)
         self.members = replicas(models)
         self.team = Team(self.members, optimizer(self.members.leaves()), strategy, comm)
+        strategy.accept(self.team.optimizer)
         self.judge = strategy.whole or copy.deepcopy(self.members.template)
         self.batches, self.schedule = batches, schedule
         self.rates = [group["lr"] for group in self.team.optimizer.param_groups]
         self.done, self.samples, self.seconds = 0, 0, 0.0
         self.losses: list[torch.Tensor] = []
+        self.digest = self._digest(batch_size, reshuffle)
+        comm.agree(0, self.digest, now=True)
         self.os_start = None if comm.alone else traffic_out()
         for module in self.members.modules():
             set_key(module, seed=seed, workers=list(comm.ranks))
@@ -63,6 +67,14 @@ class Session:
         if isinstance(getattr(self.members, "models", None), list):
             for rank, module in zip(comm.ranks, self.members.modules(), strict=True):
                 set_key(module, workers=[rank])
+
+    def _digest(self, *more: Any) -> int:
+        """A number that differs where runs would."""
+        sizes = [(k, tuple(v.shape[1:])) for k, v in self.members.get("params").items()]
+        if not self.team.strategy.alike:
+            sizes = [(k, tuple(v.shape)) for k, v in self.judge.state_dict().items()]
+        what = self.seed, self.shards.samples, repr(self.team.strategy), sizes, more
+        return zlib.crc32(repr(what).encode())
 
     def step(self) -> None:
         """One local step of every worker here, and what the strategy does around it."""
@@ -133,6 +145,7 @@ class Session:
 
     def row(self) -> dict[str, Any]:
         """What is known after this step; the consensus is tested."""
+        self.comm.agree(self.done, self.digest, now=True)
         begin = time.perf_counter()
         loss, accuracy = self.test()
         trained = torch.stack(self.losses).double() if self.losses else torch.zeros(1)
@@ -182,6 +195,7 @@ class Session:
         self.done, self.samples = state["done"], state["samples"]
         self.seconds, self.losses = state["seconds"], list(state["losses"])
         self.team.load_state_dict(state["team"])
+        self.comm.agree(self.done, self.digest, now=True)
         if self.batches:
             self.batches.begin(max(0, self.done - 1) // self.shards.steps)
 

@@ -258,7 +258,9 @@ class Replicated(nn.Module):
         return bool(mine & held)
 
     def _before(self, optimizer: torch.optim.Optimizer) -> None:
-        self.team.optimizer = optimizer
+        if optimizer is not self.team.optimizer:
+            self.team.strategy.accept(optimizer)
+            self.team.optimizer = optimizer
         self.steps += 1
         for replica, n in zip(self.replicas, self.counts, strict=True):
             for p in replica.parameters():

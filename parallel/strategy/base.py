@@ -12,6 +12,7 @@ Most define plan, rows and theory. Steps count from 1. What is averaged is an op
 "params", "float_buffers" (running statistics), "optimizer_state" (momentum); never counters.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,19 @@ class Strategy:
     def cut(self, models: list["nn.Module"], comm: "Comm", seed: int) -> list["nn.Module"]:
         """What the workers here train, made from their full models."""
         return models
+
+    def accept(self, optimizer: Any) -> None:
+        """Refuse an optimizer that does not fit.
+
+        Raises:
+            ValueError: one that looks at the loss several times in a step.
+        """
+        closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            raise ValueError(
+                f"{type(optimizer).__name__} needs a closure: between its looks at the loss nobody "
+                "could talk. Take one that steps once, such as SGD or Adam"
+            )
 
     def plan(self, seed: int, step: int) -> Plan:
         """What is sent in this step."""

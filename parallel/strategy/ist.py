@@ -75,6 +75,11 @@ class IST(Strategy):
     def _draw(self, seed: int, step: int) -> list[Parts]:
         return partition(self.chain.widths, self.workers, random(seed, step))
 
+    def accept(self, optimizer: Any) -> None:
+        """Only one whose state can follow the neurons."""
+        super().accept(optimizer)
+        check_optimizer(optimizer)
+
     def plan(self, seed: int, step: int) -> Plan:
         """Collect at the end of a round, and deal for the next."""
         return NOTHING if step % self.period else Plan(after=(Gather(), Scatter()))

@@ -56,9 +56,6 @@ def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
     """
     name = type(optimizer).__name__
     advice = "take one whose state is a tensor per weight, such as SGD, Adam or RMSprop"
-    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
-    if closure is not None and closure.default is inspect.Parameter.empty:
-        raise ValueError(f"ist: {name} needs a closure, its state belongs to no neuron; {advice}")
     for p, state in [*optimizer.state.items(), *_probe(optimizer)]:
         for key, value in state.items():
             if _misfit(value, p):

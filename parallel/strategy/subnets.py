@@ -71,7 +71,7 @@ def chain(model: nn.Module) -> Chain:
         if linear.bias is not None:
             found.cuts[f"{name}.bias"] = rows, None
         if not last:
-            found.widths.append(linear.out_features)
+            found.widths.append(len(linear.weight))  # pyright: ignore
             found.normed.append(_between(modules[i + 1 : j], layer, found.cuts))
     found.normed.append(any(isinstance(m, NORMS) for _, m in modules[at[-1] + 1 :]))
     return found

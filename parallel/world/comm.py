@@ -73,8 +73,8 @@ class Comm:
         """A number of each process."""
         return [value]
 
-    def agree(self, step: int, digest: int) -> None:
-        """Whether all processes are at the same place."""
+    def agree(self, step: int, digest: int, now: bool = False) -> None:
+        """Whether all processes are at the same place; every now and then, or now."""
 
     def close(self) -> None:
         """End of the talks."""

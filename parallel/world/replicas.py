@@ -70,7 +70,7 @@ class Stacked:
         """What an optimizer steps."""
         return list(self.params.values())
 
-    def forward(self, xs: Sequence[torch.Tensor], ranks: Sequence[int]) -> list[torch.Tensor]:
+    def forward(self, xs: Any, ranks: Sequence[int]) -> Any:
         """The output of each worker for its own inputs; no call where there are none."""
         if all(len(x) == len(xs[0]) for x in xs):
             x = xs if isinstance(xs, torch.Tensor) else torch.stack(list(xs))
@@ -134,7 +134,7 @@ class Looped:
         """What an optimizer steps."""
         return [p for model in self.models for p in model.parameters()]
 
-    def forward(self, xs: Sequence[torch.Tensor], ranks: Sequence[int]) -> list[torch.Tensor]:
+    def forward(self, xs: Any, ranks: Sequence[int]) -> Any:
         """The output of each worker for its own inputs; no call where there are none."""
         return [m(x) if len(x) else x for m, x in zip(self.models, xs, strict=True)]
 

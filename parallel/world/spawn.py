@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
-from parallel.world.wire import GRACE, PeerLost, Wire, closing
+from parallel.world.wire import PeerLost, Wire, closing, grace
 
 if TYPE_CHECKING:
     from parallel.world.world import World
@@ -34,8 +34,8 @@ class Crew:
     """The processes of one run."""
 
     def __init__(self, world: "World", task: Callable, args: tuple):
-        self.world = world
-        self.store = dist.TCPStore(
+        self.world, self.grace = world, grace(world.timeout)
+        self.store = dist.TCPStore(  # pyright: ignore
             "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=30)
         )
         context = multiprocessing.get_context("forkserver")
@@ -62,7 +62,7 @@ class Crew:
             for pipe in wait(list(self.pipes), timeout=0.5):
                 yield from self._read(pipe)  # pyright: ignore
             if self._stuck() and deadline is None:
-                deadline = time.monotonic() + self.world.timeout + 2 * GRACE
+                deadline = time.monotonic() + self.world.timeout + 2 * self.grace
             if deadline and time.monotonic() > deadline:
                 break
         if self._stuck():
@@ -94,7 +94,7 @@ class Crew:
             self.done.add(rank)
 
     def _ended(self, rank: int) -> None:
-        self.members[rank].join(GRACE)
+        self.members[rank].join(self.grace)
         if rank in self.done or rank in self.failed:
             return
         code = self.members[rank].exitcode
@@ -128,7 +128,7 @@ class Crew:
                     getattr(member, how)()
             for member in self.members:
                 if member.pid:
-                    member.join(GRACE)
+                    member.join(self.grace)
 
 
 def spawn(world: "World", task: Callable[..., Iterator[Any]], args: tuple) -> Iterator[Any]:
@@ -147,7 +147,9 @@ def _member(rank: int, world: "World", port: int, pipe: Connection, task, args: 
     torch.set_num_threads(world.threads or max(1, (cores or 1) // world.workers))
     limit = timedelta(seconds=world.timeout)
     try:
-        store = dist.TCPStore("127.0.0.1", port, is_master=False, timeout=limit)
+        store = dist.TCPStore(  # pyright: ignore
+            "127.0.0.1", port, is_master=False, timeout=limit
+        )
         comm = Wire(rank, world.workers, store, world.timeout, world.elastic)
         with closing(comm):
             comm.open(world.backend, local=rank)

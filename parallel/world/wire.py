@@ -25,8 +25,8 @@ from parallel.world.plan import CENTRE, Message, Op, host, messages
 if TYPE_CHECKING:
     from parallel.world.world import World
 
-GRACE = 5.0  # seconds in which who is alive has left a note
 CHECK_EVERY = 100  # rounds between two comparisons of where all ranks are
+LOST = "lost touch at "
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -46,8 +46,11 @@ class Wire(Comm):
     def __init__(self, rank: int, workers: int, store: Any, timeout: float, elastic: bool):
         super().__init__(workers)
         self.rank, self.ranks, self.store = rank, [rank], store
-        self.timeout, self.elastic, self.rounds = timeout, elastic, 0
+        self.timeout, self.elastic, self.rounds, self.at = timeout, elastic, 0, "the start"
         self.device, self.own_group = torch.device("cpu"), True
+        # A second group for telemetry and checks: a rank that is elsewhere is then waited for and
+        # named; in one group gloo ends the process when sizes do not match.
+        self.aside: Any = None
 
     @classmethod
     def join(cls, world: "World") -> "Wire":
@@ -60,7 +63,7 @@ class Wire(Comm):
         rank, workers = found["RANK"], found["WORLD_SIZE"]
         store = _store(found, world.timeout)
         comm = cls(rank, workers, store, world.timeout, world.elastic)
-        comm.open(world.backend, local=int(os.environ.get("LOCAL_RANK", rank)))
+        comm.open(world.backend, local=int(os.environ.get("LOCAL_RANK") or rank))
         return comm
 
     def open(self, backend: str | None, local: int) -> None:
@@ -79,6 +82,7 @@ class Wire(Comm):
                 world_size=self.workers,
                 timeout=timedelta(seconds=self.timeout),
             )
+            self.aside = dist.new_group()
         except RuntimeError as error:
             raise PeerLost(
                 f"rank {self.rank}: not all of {self.workers} ranks came within {self.timeout:g} s "
@@ -165,11 +169,12 @@ class Wire(Comm):
         one = _row(rows, 0)
         weight = normal(counts)[self.rank]
         if self.elastic:
-            mixed = self._star(one, lambda all_of: [sum(parts) / len(parts) for parts in all_of])
+            mixed = self._star(one, lambda all_of: [torch.stack(p).mean(0) for p in all_of])
         else:
             mixed = [part * weight for part in packing.pack(one)]
             for part in mixed:
-                self._all(lambda part=part: dist.all_reduce(part))
+                group = None if counted else self.aside
+                self._all(lambda part=part, group=group: dist.all_reduce(part, group=group))
         if counted:
             self.sent += 2 * (self.workers - 1) / self.workers * size(rows)
         found = packing.unpack(mixed, one)
@@ -200,7 +205,7 @@ class Wire(Comm):
             known = self._star({"": own}, add)[0].tolist()
             return [v for r, v in enumerate(known) if r not in self.dead]
         own = own.nan_to_num().to(self.device)
-        self._all(lambda: dist.all_reduce(own))
+        self._all(lambda: dist.all_reduce(own, group=self.aside))
         return own.tolist()
 
     def agree(self, step: int, digest: int, now: bool = False) -> None:
@@ -209,18 +214,15 @@ class Wire(Comm):
         Raises:
             Mismatch: says where each rank is.
         """
-        self.rounds += 1
+        self.rounds, self.at = self.rounds + 1, f"{'the end of ' * now}step {step}"
         if self.elastic or not (now or self.rounds % CHECK_EVERY == 1):
             return
         mine = torch.tensor([step, digest], device=self.device)
         each = [torch.empty_like(mine) for _ in range(self.workers)]
-        self._all(lambda: dist.all_gather(each, mine))
+        self._all(lambda: dist.all_gather(each, mine, group=self.aside))
         steps = [int(one[0]) for one in each]
         if len(set(steps)) > 1:
-            places = ", ".join(f"rank {r} at {k}" for r, k in enumerate(steps))
-            raise Mismatch(
-                f"ranks are at different steps ({places}): start all from checkpoints of one step"
-            )
+            raise _different({r: f"step {k}" for r, k in enumerate(steps)})
         if len({int(one[1]) for one in each}) > 1:
             raise Mismatch(
                 "ranks do not run the same thing: model, strategy, seed, data and batch_size have "
@@ -235,11 +237,14 @@ class Wire(Comm):
 
     def _fail(self, error: RuntimeError, peers: list[int] | None) -> None:
         """Say who it was, as far as that can be known."""
-        notes = self._notes(f"lost touch ({_short(error)})", peers)
+        notes = self._notes(f"{LOST}{self.at}", peers)
+        places = {r: t.removeprefix(LOST) for r, t in notes.items() if t.startswith(LOST)}
+        if len(places) == self.workers and len(set(places.values())) > 1:
+            raise _different(places) from None
         if peers is None:
             peers = [r for r in range(self.workers) if r not in notes]
         # Who only lost touch as well is not who is missing.
-        told = {r: t for r, t in notes.items() if r != self.rank and not t.startswith("lost touch")}
+        told = {r: t for r, t in notes.items() if r != self.rank and not t.startswith(LOST)}
         who = ", ".join(f"rank {r}" for r in peers if r not in told)
         parts = [f"{who} did not answer"] * bool(who)
         parts += [f"rank {r} stopped: {text}" for r, text in told.items()]
@@ -257,7 +262,7 @@ class Wire(Comm):
         """The notes that are there within a moment, of these ranks or all."""
         self.note(own)
         wanted, found = set(peers or range(self.workers)), {}
-        end = time.monotonic() + GRACE
+        end = time.monotonic() + grace(self.timeout)
         with contextlib.suppress(RuntimeError, ValueError):  # the store may be gone as well
             while wanted - set(found) and time.monotonic() < end:
                 for r in wanted - set(found):
@@ -271,7 +276,7 @@ class Wire(Comm):
         if self.own_group and dist.is_initialized():
             leaving = threading.Thread(target=dist.destroy_process_group, daemon=True)
             leaving.start()
-            leaving.join(GRACE)
+            leaving.join(grace(self.timeout))
 
 
 def attach(timeout: float = 60.0) -> Wire:
@@ -284,7 +289,7 @@ def attach(timeout: float = 60.0) -> Wire:
         return comm
     store = dist.distributed_c10d._get_default_store()
     comm = Wire(dist.get_rank(), dist.get_world_size(), store, timeout, False)
-    comm.own_group = False
+    comm.own_group, comm.aside = False, dist.new_group()
     return comm
 
 
@@ -327,7 +332,7 @@ def _store(found: dict[str, Any], timeout: float) -> Any:
     """The store of torchrun's agent, with keys of this restart only; else rank 0 opens one."""
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
-        store = dist.TCPStore(
+        store = dist.TCPStore(  # pyright: ignore
             found["MASTER_ADDR"],
             found["MASTER_PORT"],
             found["WORLD_SIZE"],
@@ -343,7 +348,21 @@ def _store(found: dict[str, Any], timeout: float) -> Any:
             "MASTER_PORT (torchrun: --master-port, or --standalone)"
         ) from None
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return dist.PrefixStore(f"start {restart}", store)
+    return dist.PrefixStore(  # pyright: ignore
+        f"start {restart}", store
+    )
+
+
+def grace(timeout: float) -> float:
+    """Seconds in which who is alive has left a note."""
+    return min(5.0, timeout / 4)
+
+
+def _different(steps: dict[int, str]) -> Mismatch:
+    places = ", ".join(f"rank {r} at {k}" for r, k in sorted(steps.items()))
+    return Mismatch(
+        f"ranks are at different places ({places}): start all from checkpoints of one step"
+    )
 
 
 def _row(rows: State, i: int) -> State:
