@@ -45,6 +45,7 @@ class Session:
         reshuffle: bool = False,
         batches: Any = None,
         schedule: Callable[[int], float] | None = None,
+        each: bool = False,
     ):
         self.data, self.loss, self.comm, self.seed = data, loss, comm, seed
         self.shards = Shards(len(data.train_y), comm.workers, batch_size, seed, reshuffle)
@@ -54,7 +55,8 @@ class Session:
         self.team = Team(self.members, optimizer(self.members.leaves()), strategy, comm)
         strategy.accept(self.team.optimizer)
         self.judge = strategy.whole or copy.deepcopy(self.members.template)
-        self.batches, self.schedule = batches, schedule
+        self.batches, self.schedule, self.each = batches, schedule, each
+        self.latest: list[Any] = []  # losses of the last step, by worker, if asked for by `each`
         self.rates = [group["lr"] for group in self.team.optimizer.param_groups]
         self.done, self.samples, self.seconds = 0, 0, 0.0
         self.losses: list[torch.Tensor] = []
@@ -103,7 +105,7 @@ class Session:
         # What noise a layer of torch draws (nn.Dropout) is a function of seed, step and rank.
         torch.manual_seed(derive(self.seed, "noise", self.done, self.comm.rank))
         optimizer.zero_grad(set_to_none=True)
-        even = len({len(i) for i in index}) == 1
+        even = len({len(i) for i in index}) == 1 and not self.each
         losses = self._even(torch.stack(list(index))) if even else self._uneven(index)
         if losses is None:
             for leaf in self.members.leaves():
@@ -126,10 +128,15 @@ class Session:
         self.losses.append(mean.detach())
         return mean * n
 
-    def _uneven(self, index: Sequence[torch.Tensor]) -> torch.Tensor:
+    def _uneven(self, index: Sequence[torch.Tensor]) -> torch.Tensor | None:
         pairs = [self._take(i) for i in index]
         outputs = self.members.forward([x for x, _ in pairs], self.comm.ranks)
-        each = [self.loss(o, y) for o, (_, y) in zip(outputs, pairs, strict=True) if len(y)]
+        here = zip(outputs, pairs, strict=True)
+        found = [self.loss(o, y) if len(y) else None for o, (_, y) in here]
+        self.latest = [None if loss is None else float(loss.detach()) for loss in found]
+        each = [loss for loss in found if loss is not None]
+        if not each:
+            return None
         total = torch.stack(each).sum()
         self.losses.append(total.detach() / len(each))
         return total
@@ -177,13 +184,15 @@ class Session:
 
     def worker_accuracies(self) -> list[float]:
         """Of each worker here, with its own weights."""
-        found = []
-        for i in range(self.members.size):
-            own = {k: v[i] for k, v in self.members.get("params").items()}
-            own |= {k: v[i] for k, v in self.members.get("float_buffers").items()}
-            self.judge.load_state_dict(own, strict=False)
-            found.append(tested(self.judge, self.data, self.loss)[1])
-        return found
+        here = range(self.members.size)
+        return [tested(self.worker(i), self.data, self.loss)[1] for i in here]
+
+    def worker(self, i: int) -> nn.Module:
+        """A model with the weights of one worker here (the same object for all)."""
+        own = {k: v[i] for k, v in self.members.get("params").items()}
+        own |= {k: v[i] for k, v in self.members.get("float_buffers").items()}
+        self.judge.load_state_dict(own, strict=False)
+        return self.judge
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, to go on bitwise."""

@@ -1,0 +1,53 @@
+"""Logs in the JSON lines of Node's Bunyan, as the thesis had them; `bunyan logs/x/rank_0.log`."""
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.experiment import plain
+
+LEVELS = {"DEBUG": 20, "INFO": 30, "WARNING": 40, "ERROR": 50}
+
+
+class Log:
+    """One worker's file; each line reaches the disk's cache at once.
+
+    Args:
+        path: The file; what was there stays if `go_on`.
+        rank: Whose.
+        level: The least that is written.
+        go_on: Append.
+    """
+
+    def __init__(self, path: Path, rank: int, level: str = "INFO", go_on: bool = False):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = open(path, "a" if go_on else "w", buffering=1)  # noqa: SIM115 (for its life)
+        self.rank, self.least = rank, LEVELS[level]
+
+    def write(self, payload: Mapping[str, Any], msg: str = "", level: str = "INFO") -> None:
+        """One record."""
+        if LEVELS[level] < self.least:
+            return
+        head = {
+            "v": 0,
+            "name": f"Rank-{self.rank}",
+            "hostname": socket.gethostname(),
+            "pid": os.getpid(),
+            "level": LEVELS[level],
+            "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
+            "msg": msg,
+        }
+        self.file.write(json.dumps({**head, **plain(dict(payload))}) + "\n")
+
+    def accuracy(self, where: Mapping[str, Any], name: str, share: float) -> None:
+        """Two records, as the thesis had them: a fraction, and a text in per cent."""
+        self.write({**where, name: share})
+        self.write({**where, f"{name}Perc": f"{100 * share:.2f} %"})
+
+    def close(self) -> None:
+        """The end."""
+        self.file.close()
