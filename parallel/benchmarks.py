@@ -8,7 +8,7 @@
     record["seconds_to_target"], record["rows"][-1]["accuracy"]
 
 `run` does the same for every data set of the harness. Inputs are normalised by the training set,
-shuffled by (seed, epoch), and live on the model's device; what comes back holds builtin values only.
+shuffled by (seed, epoch), and live on the model's device; what comes back is builtin values.
 """
 
 import sys
@@ -99,7 +99,7 @@ def run(
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum)
     record: dict[str, Any] = {
         **{"name": found.name, "split": found.split, "model": type(model).__name__},
-        **{"wrapper": getattr(getattr(net, "team", None), "strategy", None).__class__.__name__},
+        **{"wrapper": type(net).__name__ if wrapper else None, "strategy": _strategy(net)},
         **dict(batch_size=batch_size, lr=lr, momentum=momentum, seed=seed, device=str(place)),
         **dict(target_acc=target_acc, target_top10=target_top10, torch=torch.__version__),
         **{"rows": [], "seconds": 0.0, "seconds_to_target": None, "epochs_to_target": None},
@@ -117,6 +117,11 @@ def run(
             break
     _say(verbose >= 1, f"{record['name']}: {record['seconds']:.1f} s of training", row)
     return record
+
+
+def _strategy(net: Any) -> str | None:
+    """With its settings, such as LocalSGD(period=40, ...)."""
+    return repr(net.team.strategy) if hasattr(net, "team") else None
 
 
 def _epoch(net, optimizer, data: Data, batch_size: int, seed: int, epoch: int, verbose: int):
@@ -152,9 +157,10 @@ def test(net: nn.Module, data: Data) -> tuple[float, float]:
 
 def normalised(data: Data) -> Data:
     """Mean 0 and deviation 1 per channel, by the training part."""
-    axes = [a for a in range(data.train_x.dim()) if a != 1] if data.train_x.dim() == 4 else None
-    keep = dict(dim=axes, keepdim=True) if axes else {}
-    mean, deviation = data.train_x.mean(**keep), data.train_x.std(**keep).clamp_min(1e-6)
+    x = data.train_x
+    axes = [a for a in range(x.dim()) if a != 1 or x.dim() != 4]
+    mean = x.mean(axes, keepdim=True)
+    deviation = x.std(axes, keepdim=True).clamp_min(1e-6)
     return data._each(lambda x: (x - mean) / deviation, ("train_x", "test_x", "validation_x"))
 
 

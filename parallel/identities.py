@@ -234,7 +234,7 @@ def by_processes(maker: Maker) -> float:
 
 def states(comm: Comm, parts: tuple, options: dict[str, Any], steps: int):
     """What a process of by_processes does."""
-    found = Session(*parts, comm, **options)
+    found = Session(*parts, comm=comm, **options)
     for _ in range(steps):
         found.step()
     yield found.team.consensus()

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Draws a dump of the data-parallel studies: `python plot_parallel_experiments.py [dump]`.
+
+Writes beside this script
+    parallel_experiments.{png,eps,json}     accuracy against the bytes that a worker sends
+    parallel_widths.{png,eps,json}          of plan ist: accuracy, bytes and time over the width
+    parallel_numbers.{png,eps,json}         of plan workers: accuracy and consensus over workers
+    log/parallel_experiments_plot_${BEGIN_TIME}.log    the table that it prints
+
+Without a dump it takes the newest here. --publish writes the figures into figure/ as well.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+if not __package__:  # started as a script: the packages are one folder up
+    sys.path[:1] = [str(HERE.parent)]
+
+from harness import plotting  # noqa: E402
+from harness.experiment import Experiment, Run  # noqa: E402
+from harness.stats import interval  # noqa: E402
+from parallel.experiments import THESIS, THESIS_CIFAR  # noqa: E402
+
+LABELS = {
+    "local": "local (own starts)",
+    "no-comm": "no communication",
+    "all-reduce": "all-reduce",
+    "local-sgd": "local SGD",
+    "post-local-sgd": "post-local SGD",
+    "easgd": "EASGD",
+    "pull": "gossip, pull",
+    "push": "gossip, push",
+    "elastic": "elastic gossip",
+    "ist": "independent subnets",
+    "ist-unscaled": "the same, not rescaled",
+}
+WIDTH_PANELS = {
+    "test accuracy": lambda run: run.rows[-1]["test_accuracy"],
+    "MB sent per worker": lambda run: megabytes(run),
+    "multiply-adds per sample (M)": lambda run: run.facts["worker_macs"] / 1e6,
+    "training time (s)": lambda run: run.rows[-1]["train_time"],
+}
+NUMBER_PANELS = {
+    "test accuracy of the mean": lambda run: run.rows[-1]["test_accuracy"],
+    "distance to the mean": lambda run: run.rows[-1]["consensus_distance"],
+}
+Value = Callable[[Run], float]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the script; 2 where the dump cannot be read."""
+    return plotting.run(argv, HERE, figures, table)
+
+
+def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
+    """Name, figure and data of each picture."""
+    note = stands_on(whole)
+    found = [("parallel_experiments", *against_bytes(whole, note))]
+    if whole.plan == "ist":
+        width = lambda run: run.config["hidden"][0]  # noqa: E731
+        words = (width, "neurons per hidden layer", WIDTH_PANELS, note)
+        found.append(("parallel_widths", *panels(whole, *words)))
+    if whole.plan == "workers":
+        words = (lambda run: run.config["workers"], "workers", NUMBER_PANELS, note)
+        found.append(("parallel_numbers", *panels(whole, *words)))
+    return found
+
+
+def megabytes(run: Run) -> float:
+    """Sent by one worker in the whole run, on average."""
+    return run.rows[-1]["bytes_payload"] / run.config["workers"] / 1e6
+
+
+def family(arm: str) -> str:
+    """The strategy: the longest known name that the arm begins with."""
+    known = [name for name in LABELS if arm == name or arm.startswith(f"{name}-")]
+    return max(known, key=len) if known else arm
+
+
+def points(runs: Sequence[Run], x: Value, y: Value) -> dict[str, list]:
+    """Mean and interval of y over the seeds, for each x (rounded: bytes differ by seed)."""
+    by_arm: dict[str, list[Run]] = {}
+    for run in runs:
+        by_arm.setdefault(run.arm, []).append(run)
+    found = []
+    for same in by_arm.values():
+        i = interval(y(run) for run in same)
+        low, high = (i.mean if end is None else end for end in (i.low, i.high))
+        found.append((sum(map(x, same)) / len(same), i.mean, low, high))
+    columns = map(list, zip(*sorted(found), strict=True))
+    return dict(zip(("x", "mean", "low", "high"), columns, strict=True))
+
+
+def grouped(whole: Experiment) -> dict[str, dict[str, list[Run]]]:
+    """Done runs by data set and strategy."""
+    found: dict[str, dict[str, list[Run]]] = {}
+    for run in whole.done():
+        same = found.setdefault(run.config["data"], {})
+        same.setdefault(family(run.arm), []).append(run)
+    return found
+
+
+def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
+    """One panel per data set; who sends nothing is a line across."""
+    from matplotlib.figure import Figure
+
+    from harness import figure
+
+    groups = grouped(whole)
+    accuracy = lambda run: run.rows[-1]["test_accuracy"]  # noqa: E731
+    series = {
+        data: {name: points(runs, megabytes, accuracy) for name, runs in kinds.items()}
+        for data, kinds in groups.items()
+    }
+    names = list(dict.fromkeys(name for kinds in series.values() for name in kinds))
+    with figure.style():
+        fig = Figure(figsize=(4.4 * len(series) + 2.6, 4.2))
+        axes = fig.subplots(1, len(series), squeeze=False)[0]
+        for ax, (data, kinds) in zip(axes, series.items(), strict=True):
+            for name, found in kinds.items():
+                i, label = names.index(name), LABELS.get(name, name)
+                if max(found["x"]) == 0:
+                    color = figure.COLORS[i % 8]
+                    style: Any = figure.LINES[(i + i // 8) % 8]
+                    words: Any = dict(color=color, linestyle=style, label=f"{label}: 0 MB")
+                    ax.axhline(found["mean"][-1], **words)
+                else:
+                    some = [k for k, x in enumerate(found["x"]) if x > 0]
+                    figure.bars(ax, {k: [v[j] for j in some] for k, v in found.items()}, i, label)
+            ax.set_xscale("log")
+            figure.log_axis(ax.xaxis)
+            ax.set(xlabel="MB sent per worker in the whole run")
+            ax.set_title(data if len(series) > 1 else "")
+            ax.tick_params(axis="x", rotation=40)
+        fig.axes[0].set_ylabel("test accuracy of the workers' mean")
+        handles = {
+            text: handle
+            for ax in fig.axes
+            for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)
+        }
+        fig.legend(handles.values(), handles, loc="outside right upper")
+        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+    return fig, {"note": note, "series": series}
+
+
+def panels(
+    whole: Experiment, x: Value, label: str, wanted: dict[str, Value], note: str
+) -> tuple[Any, dict]:
+    """A panel per quantity over x, one line per strategy."""
+    from matplotlib.figure import Figure
+
+    from harness import figure
+
+    kinds: dict[str, list[Run]] = {}
+    for run in whole.done():
+        kinds.setdefault(family(run.arm), []).append(run)
+    series = {
+        text: {name: points(runs, x, y) for name, runs in kinds.items()}
+        for text, y in wanted.items()
+    }
+    with figure.style():
+        fig = Figure(figsize=(3.6 * len(wanted) + 1, 3.9))
+        for ax, (text, lines) in zip(fig.subplots(1, len(wanted)), series.items(), strict=True):
+            for i, (name, found) in enumerate(lines.items()):
+                figure.bars(ax, found, i, LABELS.get(name, name))
+            ax.set_xscale("log", base=2)
+            ticks = sorted({v for found in lines.values() for v in found["x"]})
+            ax.set_xticks(ticks, [f"{v:g}" for v in ticks])
+            ax.minorticks_off()
+            ax.set(xlabel=label, title=text)
+            ax.title.set_fontsize(11)
+        handles, names = fig.axes[0].get_legend_handles_labels()
+        fig.legend(handles, names, loc="outside lower center", ncols=4)
+        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+    return fig, {"note": note, "series": series}
+
+
+def stands_on(whole: Experiment) -> str:
+    """Data, split, epochs and seeds in one line."""
+    splits = sorted({r.facts.get("split", "?") for r in whole.done()})
+    epochs = sorted({len(r.rows) for r in whole.done()})
+    seeds = len({r.seed for r in whole.done()})
+    sets = " and ".join(dict.fromkeys(r.config["data"] for r in whole.done()))
+    where = splits[0] if len(splits) == 1 else "their test sets"
+    workers = sorted({r.config["workers"] for r in whole.done()})
+    crew = f"{workers[0]}" if len(workers) == 1 else f"{workers[0]} to {workers[-1]}"
+    return (
+        f"{sets} ({where}), {crew} workers, {'/'.join(map(str, epochs))} epochs, n = {seeds} seeds, "
+        "95 % intervals"
+    )
+
+
+def table(whole: Experiment) -> Iterator[str]:
+    """One line per arm: accuracy, bytes, drift; the thesis' numbers beside, where there are."""
+    yield stands_on(whole)
+    old = {"gossip_mnist": THESIS, "gossip_cifar10": THESIS_CIFAR}.get(whole.plan, {})
+    width = max(12, *map(len, whole.arms()))
+    head = f"{'arm':<{width}} {'accuracy of the mean':<24} {'of worker 0':<24} {'MB/worker':>10}"
+    yield head + ("   thesis: worker 0 / mean, one run" if old else "")
+    for arm in whole.arms():
+        values = whole.final(arm, "test_accuracy")
+        if not values:
+            continue
+        runs = [r for r in whole.done() if r.arm == arm]
+        first = [r.rows[-1]["worker_accuracy"][0] for r in runs if "worker_accuracy" in r.rows[-1]]
+        mb = sum(map(megabytes, runs)) / len(runs)
+        text = f"{arm:<{width}} {interval(values.values()).text():<24} "
+        text += f"{interval(first).text() if first else '-':<24} {mb:>10.4g}"
+        if arm in old:
+            text += "   " + " / ".join("-" if v is None else f"{v:.4f}" for v in old[arm])
+        yield text
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
