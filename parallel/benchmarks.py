@@ -137,7 +137,7 @@ def _epoch(net, optimizer, data: Data, batch_size: int, seed: int, epoch: int, v
             total += loss.detach() * len(index)
             if verbose >= 3 and k % 50 == 0:
                 each = (time.perf_counter() - begin) / k
-                _say(True, f"  batch {k}/{len(parts)}", {"loss": float(loss), "s/batch": each})
+                _say(True, f"  batch {k}/{len(parts)}", {"loss": loss.item(), "s/batch": each})
     seconds = time.perf_counter() - begin
     return {"epoch": epoch + 1, "loss": float(total) / len(data.train_y), "seconds": seconds}
 

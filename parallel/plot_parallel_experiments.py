@@ -188,7 +188,8 @@ def stands_on(whole: Experiment) -> str:
     workers = sorted({r.config["workers"] for r in whole.done()})
     crew = f"{workers[0]}" if len(workers) == 1 else f"{workers[0]} to {workers[-1]}"
     return (
-        f"{sets} ({where}), {crew} workers, {'/'.join(map(str, epochs))} epochs, n = {seeds} seeds, "
+        f"{sets} ({where}), {crew} workers, {'/'.join(map(str, epochs))} epochs, "
+        f"n = {seeds} seeds, "
         "95 % intervals"
     )
 

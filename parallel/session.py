@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from harness.data import Data
-from harness.dropout import set_key
+from harness.dropout import KeyedDropout, set_key
 from harness.seeding import derive
 from parallel.shards import Shards
 from parallel.strategy.base import Strategy
@@ -63,6 +63,12 @@ class Session:
         self.digest = self._digest(batch_size, reshuffle)
         comm.agree(0, self.digest, now=True)
         self.os_start = None if comm.alone else traffic_out()
+        self.keyed = [
+            layer
+            for module in self.members.modules()
+            for layer in module.modules()
+            if isinstance(layer, KeyedDropout)
+        ]
         for module in self.members.modules():
             set_key(module, seed=seed, workers=list(comm.ranks))
             module.train()
@@ -83,30 +89,35 @@ class Session:
         begin = time.perf_counter()
         self.done += 1
         index = self.shards.at(self.done)
-        counts = [len(i) for i in index]
-        for module in self.members.modules():
-            set_key(module, step=self.done)
+        even = isinstance(index, torch.Tensor)
+        counts = [index.shape[1]] * len(index) if even else [len(i) for i in index]
+        for module in self.keyed:
+            module.step = self.done
         if self.batches and (self.done - 1) % self.shards.steps == 0:
             self.batches.begin((self.done - 1) // self.shards.steps)
         if self.schedule:
             factor = self.schedule(self.done)
             for group, rate in zip(self.team.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
-        self._gradients([index[r] for r in self.comm.ranks])
+        self._gradients(index if self.comm.alone else [index[r] for r in self.comm.ranks])
         self.team.before(self.seed, self.done, counts)
         self.team.strategy.local(self.team.optimizer)
         self.team.after()
         self.samples += sum(counts)
         self.seconds += time.perf_counter() - begin
 
-    def _gradients(self, index: Sequence[torch.Tensor]) -> None:
+    def _gradients(self, index: torch.Tensor | list[torch.Tensor]) -> None:
         """Of each worker's mean loss over its own samples."""
         optimizer = self.team.optimizer
         # What noise a layer of torch draws (nn.Dropout) is a function of seed, step and rank.
-        torch.manual_seed(derive(self.seed, "noise", self.done, self.comm.rank))
+        torch.default_generator.manual_seed(derive(self.seed, "noise", self.done, self.comm.rank))
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(torch.initial_seed())
         optimizer.zero_grad(set_to_none=True)
-        even = len({len(i) for i in index}) == 1 and not self.each
-        losses = self._even(torch.stack(list(index))) if even else self._uneven(index)
+        if isinstance(index, list) and len(index) == 1:
+            index = index[0].unsqueeze(0)
+        even = isinstance(index, torch.Tensor) and not self.each
+        losses = self._even(index) if even else self._uneven(list(index))  # pyright: ignore
         if losses is None:
             for leaf in self.members.leaves():
                 leaf.grad = torch.zeros_like(leaf)

@@ -41,13 +41,24 @@ class Shards:
         sizes = _split(samples, workers)
         self.steps = max(math.ceil(n / b) for n, b in zip(sizes, self.each, strict=True))
 
-    def at(self, step: int) -> list[torch.Tensor]:
-        """Samples of each worker in this step (from 1 on, over all epochs)."""
+    def at(self, step: int) -> torch.Tensor | list[torch.Tensor]:
+        """Samples of each worker in this step (from 1 on, over all epochs).
+
+        One tensor (workers, samples) where all have as many, else a list of tensors.
+        """
         epoch, k = divmod(step - 1, self.steps)
-        return [part[k] if k < len(part) else part[0][:0] for part in self._epoch(epoch)]
+        return self._epoch(epoch)[k]
 
     @lru_cache(maxsize=2)  # noqa: B019 (lives as long as its run)
-    def _epoch(self, epoch: int) -> list[tuple[torch.Tensor, ...]]:
+    def _epoch(self, epoch: int) -> list[torch.Tensor | list[torch.Tensor]]:
+        parts, found = self._parts(epoch), []
+        for k in range(self.steps):
+            each = [part[k] if k < len(part) else part[0][:0] for part in parts]
+            even = len({len(one) for one in each}) == 1
+            found.append(torch.stack(each) if even else each)
+        return found
+
+    def _parts(self, epoch: int) -> list[tuple[torch.Tensor, ...]]:
         shards = self._shards(epoch if self.reshuffle else 0)
         parts = []
         for i, (shard, b) in enumerate(zip(shards, self.each, strict=True)):

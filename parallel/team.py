@@ -102,8 +102,8 @@ class Team:
     def add(self, shift: State) -> None:
         """Onto the states, and onto the centre where it lives here."""
         state = self.state()
-        for name, value in state.items():
-            value.add_(shift[name][: self.members.size])
+        for name, change in shift.items():  # (before its first step an optimizer has no state)
+            state[name].add_(change[: self.members.size])
         self.put(state)
         for name, value in (self.centre or {}).items():
             value.add_(shift[name][-1])

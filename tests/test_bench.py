@@ -111,6 +111,7 @@ def test_the_residual_net_is_its_masked_dense_twin(norm, batch):
             torch.testing.assert_close(a.weight.grad, b.weight.grad, rtol=1e-7, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_verb_prints_one_document(tmp_path):
     out = tmp_path / "times.json"
     words = ["bench", "--quick", "--only", "linear 1024, batch 1", "--passes", "1", "--json"]

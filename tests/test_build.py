@@ -106,6 +106,7 @@ def test_a_compiler_that_makes_rubbish(tmp_path):
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_two_processes_build_at_once(tmp_path):
     env = {"IDDL_CACHE": str(tmp_path), "IDDL_BACKEND": "native", "IDDL_CXXFLAGS": "-O0"}
     found = []

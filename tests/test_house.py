@@ -84,6 +84,10 @@ STUDIES = {
         ["mlp_experiments.png", "mlp_experiments.eps"],
         ["mlp_experiments_sparse_only.png", "mlp_experiments_sparse_only.eps"],
     ),
+    "parallel": (
+        ["--seeds", "2", "--epochs", "1", "--arms", "elastic-digits", "ist-digits"],
+        ["parallel_experiments.png", "parallel_experiments.eps"],
+    ),
     "resnet": (
         ["--seeds", "2", "--epochs", "1", "--first", "256", "--arms", "B-ResNet-10"],
         ["fig_resnet_experiments.png", "fig_resnet_experiments.eps"],
@@ -112,6 +116,7 @@ def script_environment(tmp_path, begin):
     return env | {"HOME": str(tmp_path), "IDDL_CACHE": os.environ["IDDL_CACHE"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_shell_script_leaves_what_it_says(study, checkout, tmp_path):
     """Run as a user does, from inside the folder."""
@@ -134,6 +139,7 @@ def test_the_shell_script_leaves_what_it_says(study, checkout, tmp_path):
     assert int((checkout / study / "log" / f"{stem}_20260102_030405_pid.txt").read_text()) > 1
 
 
+@pytest.mark.slow
 def test_the_shell_script_elsewhere_and_in_the_background(checkout, tmp_path):
     env = script_environment(tmp_path, "20260102_030406")
     script, words = checkout / "mlp" / "run_mlp_experiments.sh", STUDIES["mlp"][0]
@@ -181,8 +187,11 @@ def test_commands_in_the_readme_exist(tmp_path):
                 words += ["--to", str(tmp_path / "picture")]
             if words[3] == "bench":
                 words = [*words[:4], "--help"]
-            plan = words[2] in ("mlp", "resnet") and words[3] not in ("costs", "bench")
+            verbs = ("costs", "bench", "verify", "gossip")
+            plan = words[2] in ("mlp", "parallel", "resnet") and words[3] not in verbs
             plan = plan and "--list" not in words
+            if words[3] == "gossip":
+                words += ["--epochs", "0", "--world", "sim", "--log-path", str(tmp_path / "logs")]
             done = run(sys.executable, *words[1:], *["--dry-run"] * plan)
             assert done.returncode == 0, command + done.stderr
         elif words[0] in ("bash", "python"):
@@ -267,6 +276,7 @@ def test_committed_figures_are_of_the_committed_records():
                 assert mean == pytest.approx(got, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)
 def test_notebooks(path):
     """Executed as committed: counts in order, outputs kept, no errors; and they run again."""

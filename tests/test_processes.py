@@ -61,6 +61,7 @@ def uninterrupted(tmp_path_factory):
     return final(results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_at_random_moments_then_resumed(tmp_path, uninterrupted, how):
     rng = random.Random(int(how))

@@ -118,7 +118,7 @@ def test_the_wrapper_is_the_training_loop_of_the_simulation():
             shares = None  # the wrapper would cut such a batch elsewhere: feed replicas directly
         optimizer.zero_grad()
         if shares is not None:
-            index = torch.cat(shares)
+            index = torch.cat(list(shares))
             F.cross_entropy(wrapped(data.train_x[index]), data.train_y[index]).backward()
         else:
             for i, index in enumerate(found.shards.at(step)):

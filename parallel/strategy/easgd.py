@@ -27,6 +27,8 @@ class EASGD(Strategy):
         """Check the spring."""
         super().init(workers)
         every("period", self.period)
+        if "optimizer_state" in self.average:
+            raise ValueError("easgd: its centre has no optimizer; average params or float_buffers")
         self.strength = share("alpha", 0.9 / workers if self.alpha is None else self.alpha)
         if workers * self.strength > 1:
             raise ValueError(

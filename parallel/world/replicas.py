@@ -51,9 +51,10 @@ def _pair(stacked: list, alone: list[dict[str, torch.Tensor]]) -> dict[str, Any]
     if len(stacked) != len(alone[0]):
         return None
     for tensor, *mine in zip(stacked, *(model.values() for model in alone), strict=True):
-        if tensor.shape != (len(alone), *mine[0].shape) or tensor.dtype != mine[0].dtype:
+        if tensor.numel() != len(alone) * mine[0].numel() or tensor.dtype != mine[0].dtype:
             return None
-        if not all(torch.equal(tensor[i], own) for i, own in enumerate(mine)):
+        rows = tensor.reshape(len(alone), *mine[0].shape)  # (biases may have one more axis)
+        if not all(torch.equal(rows[i], own) for i, own in enumerate(mine)):
             return None
     return dict(zip(alone[0], stacked, strict=True))
 
@@ -65,6 +66,8 @@ class Stacked:
         self.net, self.template = net, copy.deepcopy(template)
         self.params, self.buffers = params, buffers
         self.size = len(next(iter(params.values())))
+        alone = dict(template.named_parameters()) | float_buffers(template)
+        self.shapes = {k: (self.size, *alone[k].shape) for k in (*params, *buffers)}
 
     def leaves(self) -> list[nn.Parameter]:
         """What an optimizer steps."""
@@ -72,15 +75,16 @@ class Stacked:
 
     def forward(self, xs: Any, ranks: Sequence[int]) -> Any:
         """The output of each worker for its own inputs; no call where there are none."""
+        if isinstance(xs, torch.Tensor):
+            return self.net(xs)
         if all(len(x) == len(xs[0]) for x in xs):
-            x = xs if isinstance(xs, torch.Tensor) else torch.stack(list(xs))
-            return self.net(x)
+            return self.net(torch.stack(list(xs)))
         return [self._alone(i, x, ranks[i]) if len(x) else x for i, x in enumerate(xs)]
 
     def _alone(self, i: int, x: torch.Tensor, rank: int) -> torch.Tensor:
         self.template.train(self.net.training)
         set_key(self.template, workers=[rank])
-        rows = {k: p[i] for k, p in (self.params | self.buffers).items()}
+        rows = {k: p.view(self.shapes[k])[i] for k, p in (self.params | self.buffers).items()}
         return torch.func.functional_call(self.template, rows, (x,))
 
     def modules(self) -> list[nn.Module]:
@@ -90,23 +94,28 @@ class Stacked:
     def get(self, what: str, optimizer: Any = None) -> Rows:
         """Live tensors."""
         if what == "params":
-            return {k: p.detach() for k, p in self.params.items()}
+            return self._rows({k: p.detach() for k, p in self.params.items()})
         if what == "gradients":
-            return {k: p.grad for k, p in self.params.items() if p.grad is not None}
+            grads = {k: p.grad for k, p in self.params.items()}
+            return self._rows({k: g for k, g in grads.items() if g is not None})
         if what == "float_buffers":
-            return dict(self.buffers)
+            return self._rows(self.buffers)
         return {
-            f"{k}/{key}": value
+            f"{k}/{key}": value.view(self.shapes[k])
             for k, p in self.params.items()
             for key, value in optimizer.state.get(p, {}).items()
             if isinstance(value, torch.Tensor) and value.shape == p.shape
         }
 
+    def _rows(self, tensors: Rows) -> Rows:
+        """With the shapes that one model has."""
+        return {k: t.view(self.shapes[k]) for k, t in tensors.items()}
+
     def put(self, what: str, rows: Rows, optimizer: Any = None) -> None:
         """Values back (nothing to do for those that were changed in place)."""
         mine = self.get(what, optimizer)
         for name, value in rows.items():
-            if value is not mine[name]:
+            if value.data_ptr() != mine[name].data_ptr():
                 mine[name].copy_(value)
 
     def own(self, i: int, optimizer: Any) -> Rows:
