@@ -11,6 +11,7 @@ Without a dump it takes the newest here. --publish writes the figures into figur
 """
 
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ def grouped(whole: Experiment) -> dict[str, dict[str, list[Run]]]:
 def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
     """One panel per data set; who sends nothing is a line across."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     from harness import figure
 
@@ -117,7 +119,7 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
     }
     names = list(dict.fromkeys(name for kinds in series.values() for name in kinds))
     with figure.style():
-        fig = Figure(figsize=(4.4 * len(series) + 2.6, 4.2))
+        fig = Figure(figsize=(4.6 * len(series) + 2.9, 4.4))
         axes = fig.subplots(1, len(series), squeeze=False)[0]
         for ax, (data, kinds) in zip(axes, series.items(), strict=True):
             for name, found in kinds.items():
@@ -131,18 +133,19 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
                     some = [k for k, x in enumerate(found["x"]) if x > 0]
                     figure.bars(ax, {k: [v[j] for j in some] for k, v in found.items()}, i, label)
             ax.set_xscale("log")
-            figure.log_axis(ax.xaxis)
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.10g}"))
+            ax.minorticks_off()
             ax.set(xlabel="MB sent per worker in the whole run")
             ax.set_title(data if len(series) > 1 else "")
-            ax.tick_params(axis="x", rotation=40)
         fig.axes[0].set_ylabel("test accuracy of the workers' mean")
         handles = {
             text: handle
             for ax in fig.axes
             for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)
         }
-        fig.legend(handles.values(), handles, loc="outside right upper")
-        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+        fig.legend(handles.values(), handles, loc="outside right center")
+        fig.suptitle(textwrap.fill(note, 105), fontsize=9, x=0.01, ha="left")
     return fig, {"note": note, "series": series}
 
 
