@@ -50,6 +50,7 @@ bench: $(DEV) ## measure the speed claims of the README on this machine
 	$(PYTHON) -m benchmarks.startup
 	$(PYTHON) -m benchmarks.mlp_study
 	$(PYTHON) -m benchmarks.resnet_loader
+	$(PYTHON) -m benchmarks.parallel_worlds
 	$(PYTHON) -m bibd bench
 
 test-torch-range: ## the suite at both ends of the supported torch releases (two more environments)

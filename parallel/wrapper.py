@@ -32,7 +32,7 @@ from parallel.scatter import gather, length, scatter
 from parallel.strategy import STRATEGIES, Strategy, make
 from parallel.team import Team
 from parallel.world.comm import Comm
-from parallel.world.plan import AllReduce
+from parallel.world.plan import AllReduce, Gather
 from parallel.world.replicas import Looped
 
 STYLES = {"torch": "all_reduce", "localSGD": "local_sgd", "ist": "ist"}
@@ -188,10 +188,20 @@ class Replicated(nn.Module):
     def module(self) -> nn.Module:
         """The consensus model (under torchrun all ranks have to ask together)."""
         if self.stale:
-            state = self.team.consensus()
+            state = self._agreed()
             self._consensus.load_state_dict(state)
             self.stale = False
         return self._consensus.train(self.training)
+
+    def _agreed(self) -> Any:
+        """The consensus; ranks first tell their samples since the last mean, as they count there."""
+        if self.comm.alone:
+            return self.team.consensus()
+        before, self.team.seen = self.team.seen, self.comm.everyone(float(self.counts[0]))
+        try:
+            return self.team.consensus()
+        finally:
+            self.team.seen = before
 
     # What makes it look like the model
 
@@ -267,7 +277,7 @@ class Replicated(nn.Module):
                 if n == 0 and p.requires_grad and p.grad is None:
                     p.grad = torch.zeros_like(p)  # no samples: a gradient of zero
         plan = self.team.strategy.plan(self.seed, self.steps)
-        means = [op for op in (*plan.before, *plan.after) if isinstance(op, AllReduce)]
+        means = [op for op in (*plan.before, *plan.after) if isinstance(op, AllReduce | Gather)]
         self.team.before(self.seed, self.steps, self._samples(bool(means)))
         if self.reduction == "sum" and AllReduce("gradients") in means:
             for p in self.parameters():

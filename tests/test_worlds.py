@@ -300,3 +300,58 @@ def test_more_workers_than_samples():
         list(train(identities.net, few, world=World.sim(3), steps=1))
     with pytest.raises(ValueError, match="a batch of 2 for 3 workers"):
         list(train(identities.net, data, world=World.sim(3), steps=1, batch_size=2))
+
+
+WRAPPED = """
+    import sys
+    import torch
+    import torch.nn.functional as F
+    from parallel import DataParallel, identities
+
+    import os
+    rank = int(os.environ["RANK"])
+    for style in ("torch", "localSGD", "elastic_gossip", "easgd", "ist"):
+        options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
+        net = DataParallel(style=style, model=identities.net(), **options.get(style, {}))
+        optimizer = torch.optim.SGD(net.parameters(), **identities.MOMENTUM)
+        data = identities.task()
+        for step in range(10):
+            index = torch.arange(7) + step  # four samples for rank 0, three for rank 1
+            own = index[:4] if rank == 0 else index[4:]
+            optimizer.zero_grad()
+            F.cross_entropy(net(data.train_x[own]), data.train_y[own]).backward()
+            optimizer.step()
+        state = net.state_dict()
+        assert not net.eval().training
+        if rank == 0:
+            print("loss", style, *(f"{v.double().sum().item():.15e}" for v in state.values()))
+"""
+
+
+@pytest.mark.slow
+def test_the_wrapper_under_torchrun_is_the_wrapper_alone(tmp_path):
+    from parallel import DataParallel
+
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(WRAPPED))
+    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*argv, str(script)], capture_output=True, text=True, timeout=150, env=env, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loss")]
+    assert len(lines) == 5
+    options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
+    for style, *sums in lines:
+        words = dict(workers=None if style == "torch" else 2) | options.get(style, {})
+        net = DataParallel(style=style, model=identities.net(), **words)
+        optimizer = torch.optim.SGD(net.parameters(), **identities.MOMENTUM)
+        data = identities.task()
+        for step in range(10):
+            index = torch.arange(7) + step
+            optimizer.zero_grad()
+            F.cross_entropy(net(data.train_x[index]), data.train_y[index]).backward()
+            optimizer.step()
+        mine = [v.double().sum().item() for v in net.state_dict().values()]
+        assert mine == pytest.approx([float(v) for v in sums], abs=1e-12), style
