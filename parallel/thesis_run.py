@@ -220,7 +220,8 @@ class Logs:
             file.accuracy({"Rank": file.rank}, "TestAcc", accuracy)
         row = s.row()
         everyone = self._everyone(accuracies)
-        notes = s.team.strategy.notes()
+        here = 'weights="metropolis" or matching=True', "--elastic-weights metropolis"
+        notes = [note.replace(*here) for note in s.team.strategy.notes()]
         if 0 in self.comm.ranks:
             self.files[0].accuracy({"Rank": 0}, "AggTestAcc", row["test_accuracy"])
             self.files[0].write(row, "telemetry", "DEBUG")

@@ -194,7 +194,7 @@ class Replicated(nn.Module):
         return self._consensus.train(self.training)
 
     def _agreed(self) -> Any:
-        """The consensus; ranks first tell their samples since the last mean, as they count there."""
+        """The consensus; ranks first tell their samples since the last mean: they count there."""
         if self.comm.alone:
             return self.team.consensus()
         before, self.team.seen = self.team.seen, self.comm.everyone(float(self.counts[0]))

@@ -4,6 +4,7 @@ They come from a fork server that has loaded torch once, so that the fourth star
 first. The parent holds the store, which outlives any of them.
 """
 
+import io
 import multiprocessing
 import os
 import signal
@@ -81,7 +82,7 @@ class Crew:
     def _read(self, pipe: Connection) -> Iterator[Any]:
         rank = self.pipes[pipe]
         try:
-            kind, *content = pipe.recv()
+            kind, *content = torch.load(io.BytesIO(pipe.recv_bytes()), weights_only=True)
         except (EOFError, OSError):
             del self.pipes[pipe]
             self._ended(rank)
@@ -154,11 +155,18 @@ def _member(rank: int, world: "World", port: int, pipe: Connection, task, args: 
         with closing(comm):
             comm.open(world.backend, local=rank)
             for row in task(comm, *args):
-                pipe.send(("row", row))
-        pipe.send(("done",))
+                _tell(pipe, "row", row)
+        _tell(pipe, "done")
     except Exception as error:
-        pipe.send(("error", type(error).__name__, _text(error)))
+        _tell(pipe, "error", type(error).__name__, _text(error))
         raise SystemExit(1) from None
+
+
+def _tell(pipe: Connection, *words: Any) -> None:
+    """Builtin values and tensors, as bytes: whole even if this process ends before the other reads."""
+    buffer = io.BytesIO()
+    torch.save(words, buffer)
+    pipe.send_bytes(buffer.getvalue())
 
 
 def _text(error: Exception) -> str:
