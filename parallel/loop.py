@@ -5,6 +5,7 @@ steps=1000, seed=0):
 print(row["step"], row["test_accuracy"], row["bytes_payload"])
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -72,3 +73,10 @@ def rows(
         session.step()
         if session.done % every == 0 or session.done == steps:
             yield session.row()
+    for note in strategy_notes(session):
+        warnings.warn(note, stacklevel=2)
+
+
+def strategy_notes(session: Session) -> list[str]:
+    """What the strategy has to say at the end, once for all ranks."""
+    return session.team.strategy.notes() if session.comm.rank == 0 else []

@@ -124,6 +124,8 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
         for ax, (data, kinds) in zip(axes, series.items(), strict=True):
             for name, found in kinds.items():
                 i, label = names.index(name), LABELS.get(name, name)
+                if max(found["x"]) == 0 and len(found["x"]) > 1:
+                    continue  # several arms that send nothing: they have no place here
                 if max(found["x"]) == 0:
                     color = figure.COLORS[i % 8]
                     style: Any = figure.LINES[(i + i // 8) % 8]

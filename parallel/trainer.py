@@ -39,6 +39,7 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
             row["failed"] = f"the loss became {row['test_loss']} in epoch {epoch + 1}"
         if epoch + 1 == config.epochs and session.team.strategy.alike:
             row["worker_accuracy"] = session.worker_accuracies()
+            row["notes"] = session.team.strategy.notes()
         yield row
 
 

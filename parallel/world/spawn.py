@@ -163,7 +163,7 @@ def _member(rank: int, world: "World", port: int, pipe: Connection, task, args: 
 
 
 def _tell(pipe: Connection, *words: Any) -> None:
-    """Builtin values and tensors, as bytes: whole even if this process ends before the other reads."""
+    """Builtin values and tensors as bytes: whole though this process may end before the reading."""
     buffer = io.BytesIO()
     torch.save(words, buffer)
     pipe.send_bytes(buffer.getvalue())
