@@ -141,8 +141,19 @@ class Team:
         rows = self.members.get("params") | self.members.get("float_buffers")
         mean = self.comm.mean(rows, [1.0] * self.comm.workers, counted=False)
         found |= {k: v[0].clone() for k, v in mean.items() if k in found}
+        if not self.strategy.centre:
+            return found
         centre = {k.split(":", 1)[1]: v for k, v in (self.centre or {}).items()}
-        return found | {k: v.clone() for k, v in centre.items() if k in found}
+        return found | {k: v.clone() for k, v in self._from_0(centre, rows).items() if k in found}
+
+    def _from_0(self, own: State, like: State) -> State:
+        """What rank 0 has, on every rank."""
+        kept = {w.split(":", 1)[0] for w in self.strategy.average}
+        names = [k for what in kept for k in self.members.get(what, self.optimizer)]
+        here, size = self.comm.rank, self.comm.workers
+        out = {(0, r): own for r in range(size)} if here == 0 else {}
+        expect = {(0, here): {k: like[k][0] for k in names if k in like}}
+        return self.comm.deliver(out, expect, counted=False)[0, here]
 
     @torch.no_grad()
     def distance(self) -> float:

@@ -149,7 +149,7 @@ class Replicated(nn.Module):
         object.__setattr__(self, "_consensus", copy.deepcopy(strategy.whole or models[0]))
         self.steps, self.counts, self.stale = 0, [0] * len(models), True
         self.team = Team(Looped(models), None, strategy, comm)
-        if not comm.alone and strategy.same_start and strategy.alike:
+        if not comm.alone and strategy.same_start and strategy.alike and initializer is None:
             self._start_alike()
         self.train(model.training)
         self._listen()

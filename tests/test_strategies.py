@@ -358,6 +358,22 @@ def test_wrong_options(name, options, text):
         make(name, **options).init(4)
 
 
+def test_what_is_frozen_stays_frozen():
+    model = identities.net()
+    model[0].requires_grad_(False)
+    from parallel.session import Session
+
+    sgd = partial(torch.optim.SGD, lr=0.1, weight_decay=0.1)
+    words = model, identities.task(), torch.nn.functional.cross_entropy, sgd
+    for name in ("all_reduce", "local_sgd", "elastic_gossip"):
+        found = Session(*words, make(name), Comm(3), batch_size=7, seed=5)
+        for _ in range(6):
+            found.step()
+        state = found.team.consensus()
+        assert torch.allclose(state["0.weight"], model[0].weight, rtol=0, atol=1e-14)
+        assert not torch.equal(state["2.weight"], model[2].weight)
+
+
 def test_nan_is_not_sent():
     rows = {"w": torch.tensor([[1.0], [float("nan")], [2.0]])}
     with pytest.raises(NotFinite, match="worker 1 has NaN or infinity in w"):

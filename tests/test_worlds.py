@@ -55,6 +55,21 @@ def test_processes_are_the_simulation(name):
     assert deviation <= 1e-12
 
 
+@pytest.mark.parametrize("name", ["all_reduce", "easgd"])
+def test_elastic_processes_are_the_simulation_while_all_live(name):
+    """Means go through rank 0, weighted by the same samples."""
+    strategy = make(name, **({"alpha": 0.2} if name == "easgd" else {}))
+    words = identities.net, identities.task(), F.cross_entropy, partial(torch.optim.SGD, lr=0.1)
+    with limit(90):
+        world = World.procs(3, timeout=20, elastic=True)
+        *_, row = world.run(identities.states, (*words, strategy), OPTIONS, 10)
+    here = identities.trained(make(name, alpha=0.2) if name == "easgd" else make(name), steps=0)
+    session = Session(*words, here.team.strategy, here.comm.__class__(3), **OPTIONS)
+    for _ in range(10):
+        session.step()
+    assert identities.apart(session.team.consensus(), row) <= 1e-12
+
+
 def dropping(rank=0):
     torch.manual_seed(3)
     layers = KeyedDropout(0.2, 0), nn.Linear(4, 8), nn.ReLU(), KeyedDropout(0.5, 1), nn.Linear(8, 3)
@@ -219,6 +234,8 @@ SCRIPT = """
         yield session.row()
 
     (row,) = World.env(timeout=20).run(task)
+    (again,) = World.env(timeout=20).run(task)  # a second meeting in the same processes
+    assert again["step"] == 12
     if os.environ["RANK"] == "0":
         print("loss", row["test_loss"].hex(), row["bytes_payload"])
 """
@@ -323,6 +340,8 @@ WRAPPED = """
             optimizer.step()
         state = net.state_dict()
         assert not net.eval().training
+        if style == "easgd":
+            print("easgd", state["0.weight"].sum().item().hex())
         if rank == 0:
             print("loss", style, *(f"{v.double().sum().item():.15e}" for v in state.values()))
 """
@@ -342,6 +361,9 @@ def test_the_wrapper_under_torchrun_is_the_wrapper_alone(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("loss")]
     assert len(lines) == 5
+    centres = [line for line in done.stdout.splitlines() if line.startswith("easgd")]
+    assert len(centres) == 2
+    assert len(set(centres)) == 1  # every rank has the centre's state
     options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
     for style, *sums in lines:
         words = dict(workers=None if style == "torch" else 2) | options.get(style, {})

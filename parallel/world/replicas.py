@@ -65,6 +65,8 @@ class Stacked:
     def __init__(self, net: nn.Module, template: nn.Module, params: dict, buffers: dict):
         self.net, self.template = net, copy.deepcopy(template)
         self.params, self.buffers = params, buffers
+        for name, p in template.named_parameters():
+            params[name].requires_grad_(p.requires_grad)  # what is frozen stays frozen
         self.size = len(next(iter(params.values())))
         alone = dict(template.named_parameters()) | float_buffers(template)
         self.shapes = {k: (self.size, *alone[k].shape) for k in (*params, *buffers)}

@@ -8,6 +8,7 @@ all then go through rank 0, which has to live.
 
 import atexit
 import contextlib
+import itertools
 import os
 import threading
 import time
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 CHECK_EVERY = 100  # rounds between two comparisons of where all ranks are
 LOST = "lost touch at "
+WEIGHT = "weight of this worker"
+STORES: dict[str, Any] = {}  # one per meeting place: it lives as long as this process
+MEETINGS = itertools.count()
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -169,7 +173,7 @@ class Wire(Comm):
         one = _row(rows, 0)
         weight = normal(counts)[self.rank]
         if self.elastic:
-            mixed = self._star(one, lambda all_of: [torch.stack(p).mean(0) for p in all_of])
+            mixed = self._living_mean(one, weight)
         else:
             mixed = [part * weight for part in packing.pack(one)]
             for part in mixed:
@@ -179,6 +183,16 @@ class Wire(Comm):
             self.sent += 2 * (self.workers - 1) / self.workers * size(rows)
         found = packing.unpack(mixed, one)
         return {k: v.unsqueeze(0) for k, v in found.items()}
+
+    def _living_mean(self, own: State, weight: float) -> list[torch.Tensor]:
+        """The same over those who live: the sums of weighted states and of weights, by rank 0."""
+        scaled = {k: v * weight for k, v in own.items()} | {
+            WEIGHT: torch.tensor(weight, dtype=torch.float64)
+        }
+        found = self._star(scaled, lambda all_of: [torch.stack(p).sum(0) for p in all_of])
+        total = packing.unpack(found, scaled)
+        whole = total.pop(WEIGHT)
+        return packing.pack({k: (v / whole).to(own[k].dtype) for k, v in total.items()})
 
     def _star(self, own: State, reduce: Callable[[list], list[torch.Tensor]]) -> list:
         """Through rank 0: what `reduce` makes of the buffers of those who live."""
@@ -331,8 +345,13 @@ def from_environment() -> dict[str, Any]:
 def _store(found: dict[str, Any], timeout: float) -> Any:
     """The store of torchrun's agent, with keys of this restart only; else rank 0 opens one."""
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    place = f"{found['MASTER_ADDR']}:{found['MASTER_PORT']}"
+    key = f"{place} start {restart} world {next(MEETINGS)}"  # each meeting has its own names
+    if place in STORES:
+        return dist.PrefixStore(key, STORES[place])  # pyright: ignore
     try:
-        store = dist.TCPStore(  # pyright: ignore
+        STORES[place] = dist.TCPStore(  # pyright: ignore
             found["MASTER_ADDR"],
             found["MASTER_PORT"],
             found["WORLD_SIZE"],
@@ -341,16 +360,12 @@ def _store(found: dict[str, Any], timeout: float) -> Any:
             wait_for_workers=False,
         )
     except RuntimeError as error:
-        place = f"{found['MASTER_ADDR']}:{found['MASTER_PORT']}"
         raise ValueError(
             f"cannot open or reach the meeting place {place} within {timeout:g} s "
             f"({_short(error)}): is the port taken, or rank 0 not started? choose another "
             "MASTER_PORT (torchrun: --master-port, or --standalone)"
         ) from None
-    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return dist.PrefixStore(  # pyright: ignore
-        f"start {restart}", store
-    )
+    return dist.PrefixStore(key, STORES[place])  # pyright: ignore
 
 
 def grace(timeout: float) -> float:
