@@ -7,6 +7,7 @@ product; modules without parameters are used as they are where they act element 
 rest goes through vmap, and what vmap refuses through a loop.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,7 +65,8 @@ class Vmapped(nn.Module):
     def __init__(self, modules: Sequence[nn.Module]):
         super().__init__()
         params, buffers = torch.func.stack_module_state(list(modules))  # pyright: ignore
-        self.params = nn.ParameterDict({_key(k): v for k, v in params.items()})
+        # (of a plain dict a ParameterDict would sort the names)
+        self.params = nn.ParameterDict(OrderedDict((_key(k), v) for k, v in params.items()))
         for name, value in buffers.items():
             self.register_buffer(_key(name), value)
         self.names = list(params), list(buffers)

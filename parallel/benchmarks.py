@@ -91,6 +91,8 @@ def run(
     """
     if not 0 < target_acc <= 1 or not 0 < target_top10 <= 1:
         raise ValueError(f"targets are shares in (0, 1], got {target_acc} and {target_top10}")
+    if epochs < 1:
+        raise ValueError(f"epochs is 1 or more, got {epochs}")
     found = load(data, data_root, test_split) if isinstance(data, str) else data
     found = normalised(found.flatten() if flatten else found)
     net = wrapper(model) if wrapper else model

@@ -48,7 +48,7 @@ class Split(nn.Module):
 
     def __init__(self, model: nn.Module, split: list[int], devices: Sequence | None):
         super().__init__()
-        object.__setattr__(self, "_model", model)  # so that state_dict() is the model's own
+        self.model = model
         layers = _layers(model)
         _check(split, len(layers))
         self.devices = _places(devices, len(split) + 1)
@@ -66,27 +66,18 @@ class Split(nn.Module):
             module.to(place)
             if len(set(self.devices)) > 1:
                 module.register_forward_pre_hook(_carrier(place), with_kwargs=True)
-        for name, child in model.named_children():  # parameters(), train() and .to() reach it
-            self.add_module(name, child)
-        for name, p in model.named_parameters(recurse=False):
-            self.register_parameter(name, p)
-        for name, b in model.named_buffers(recurse=False):
-            self.register_buffer(name, b)
-
-    @property
-    def model(self) -> nn.Module:
-        """The model itself."""
-        return self.__dict__["_model"]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's own."""
         return self.model(*args, **kwargs)
 
-    def train(self, mode: bool = True) -> "Split":
-        """Every layer, and the model itself."""
-        super().train(mode)
-        self.model.train(mode)
-        return self
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The model's own."""
+        return self.model.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """The model's own."""
+        return self.model.load_state_dict(state_dict, strict, assign)
 
 
 def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:

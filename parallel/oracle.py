@@ -129,11 +129,12 @@ class Talk:
 class Averages(Talk):
     """Gradients averaged in steps where `early` says so, weights where `late` does."""
 
-    def __init__(self, early: Callable[[int], bool], late: Callable[[int], bool]):
-        self.early, self.late, self.seen = early, late, []
+    def __init__(self, early: Callable[[int], bool], late: Callable[[int], bool], weighted=True):
+        self.early, self.late, self.weighted, self.seen = early, late, weighted, []
 
     def gradients(self, step: int, g: Vectors, counts: list[int]) -> Vectors:
         """By samples."""
+        counts = counts if self.weighted else [1] * len(counts)
         self.seen = [a + b for a, b in zip(self.seen or [0] * len(g), counts, strict=True)]
         if not self.early(step):
             return g

@@ -66,6 +66,11 @@ def gather(outputs: Sequence[tuple[float, Any]], dim: int, device: Any = None) -
     raise ValueError(f"a replica returned a {type(first).__name__}, which cannot be joined")
 
 
+def rescale(inputs: Any, factor: float) -> Any:
+    """The same inputs, whose gradients are multiplied."""
+    return _map(inputs, lambda t: Scale.apply(t, factor) if t.requires_grad else t)
+
+
 class Scale(torch.autograd.Function):
     """The identity, whose gradient is multiplied."""
 

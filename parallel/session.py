@@ -20,10 +20,11 @@ from harness.dropout import KeyedDropout, set_key
 from harness.seeding import derive
 from parallel.shards import Shards
 from parallel.strategy.base import Strategy
-from parallel.team import Team
+from parallel.strategy.slices import by_element
+from parallel.team import Team, share
 from parallel.world.comm import Comm
 from parallel.world.network import traffic_out
-from parallel.world.replicas import replicas
+from parallel.world.replicas import Looped, Stacked, replicas
 
 CHUNK = 1000  # samples of the test set at a time
 
@@ -50,10 +51,21 @@ class Session:
         self.data, self.loss, self.comm, self.seed = data, loss, comm, seed
         self.shards = Shards(len(data.train_y), comm.workers, batch_size, seed, reshuffle)
         strategy.init(comm.workers)
-        models = strategy.cut(starts(model, comm.ranks, strategy.same_start), comm, seed)
+        if comm.elastic and not strategy.elastic:
+            raise ValueError(
+                f"{type(strategy).__name__} cannot go on without a worker: elastic=False"
+            )
+        models = starts(model, comm.ranks, strategy.same_start)
+        if strategy.same_start:
+            share(models[0], comm)
+        models = strategy.cut(models, comm, seed)
         self.members = replicas(models)
-        self.team = Team(self.members, optimizer(self.members.leaves()), strategy, comm)
-        strategy.accept(self.team.optimizer)
+        stepper = optimizer(self.members.leaves())
+        if isinstance(self.members, Stacked) and not by_element(stepper):
+            self.members = Looped(models)  # such an optimizer would mix the workers of a stack
+            stepper = optimizer(self.members.leaves())
+        self.team = Team(self.members, stepper, strategy, comm)
+        strategy.accept(stepper)
         self.judge = strategy.whole or copy.deepcopy(self.members.template)
         self.batches, self.schedule, self.each = batches, schedule, each
         self.latest: list[Any] = []  # losses of the last step, by worker, if asked for by `each`
@@ -108,7 +120,7 @@ class Session:
 
     def _gradients(self, index: torch.Tensor | list[torch.Tensor]) -> None:
         """Of each worker's mean loss over its own samples."""
-        optimizer = self.team.optimizer
+        optimizer, callers = self.team.optimizer, torch.default_generator.get_state()
         # What noise a layer of torch draws (nn.Dropout) is a function of seed, step and rank.
         torch.default_generator.manual_seed(derive(self.seed, "noise", self.done, self.comm.rank))
         if torch.cuda.is_initialized():
@@ -120,12 +132,11 @@ class Session:
         losses = self._even(index) if even else self._uneven(list(index))  # pyright: ignore
         if losses is None:
             for leaf in self.members.leaves():
-                leaf.grad = torch.zeros_like(leaf)
-            return
-        losses.backward()
-        for leaf in self.members.leaves():
-            if leaf.grad is None and leaf.requires_grad:
-                leaf.grad = torch.zeros_like(leaf)
+                leaf.grad = torch.zeros_like(leaf) if leaf.requires_grad else None
+        else:
+            losses.backward()
+            self.members.fill_gradients(everywhere=False)
+        torch.default_generator.set_state(callers)
 
     def _even(self, index: torch.Tensor) -> torch.Tensor | None:
         """The sum of the workers' means; one call of the loss over all of them."""

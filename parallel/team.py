@@ -17,7 +17,7 @@ import torch
 from parallel.strategy.base import Strategy
 from parallel.world.comm import Comm, State, size
 from parallel.world.plan import CENTRE, NOTHING, Op, Plan, check, traffic
-from parallel.world.replicas import Looped, Stacked
+from parallel.world.replicas import Looped, Stacked, float_buffers
 
 
 class Team:
@@ -63,7 +63,7 @@ class Team:
             f"{what}:{name}": value
             for what in self.strategy.average
             for name, value in self.members.get(what, self.optimizer).items()
-            if value.is_floating_point()
+            if value.is_floating_point() or value.is_complex()
         }
 
     def state_size(self) -> float:
@@ -80,7 +80,8 @@ class Team:
         for what in ("params", "float_buffers"):
             rows = self.members.get(what)
             for name, value in rows.items():
-                value.copy_(state[name].expand_as(value))
+                if name in state:  # (a buffer may be left out of states)
+                    value.copy_(state[name].expand_as(value))
             self.members.put(what, rows)
         for name, value in (self.centre or {}).items():
             value.copy_(state[name.split(":", 1)[1]])
@@ -120,9 +121,7 @@ class Team:
 
     def average_gradients(self) -> None:
         """The mean over all samples of this step."""
-        for leaf in self.members.leaves():
-            if leaf.grad is None and leaf.requires_grad:
-                leaf.grad = torch.zeros_like(leaf)
+        self.members.fill_gradients(everywhere=not self.comm.alone)
         rows = self.members.get("gradients")
         self.planned += 2 * (self.comm.workers - 1) * size(rows)
         counts = self.counts if self.strategy.weighted else [1.0] * self.comm.workers
@@ -141,10 +140,17 @@ class Team:
         rows = self.members.get("params") | self.members.get("float_buffers")
         mean = self.comm.mean(rows, [1.0] * self.comm.workers, counted=False)
         found |= {k: v[0].clone() for k, v in mean.items() if k in found}
+        found |= {k: found[first] for k, first in self._aliases().items() if k in found}
         if not self.strategy.centre:
             return found
         centre = {k.split(":", 1)[1]: v for k, v in (self.centre or {}).items()}
         return found | {k: v.clone() for k, v in self._from_0(centre, rows).items() if k in found}
+
+    def _aliases(self) -> dict[str, str]:
+        """Further names of shared weights, and the first name of each."""
+        firsts: dict[int, str] = {}
+        every = self.members.template.named_parameters(remove_duplicate=False)
+        return {k: firsts[id(p)] for k, p in every if firsts.setdefault(id(p), k) != k}
 
     def _from_0(self, own: State, like: State) -> State:
         """What rank 0 has, on every rank."""
@@ -179,8 +185,22 @@ class Team:
         self.members.load_state_dict(state["members"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.strategy.load_state_dict(state["strategy"])
-        self.centre, self.seen = state["centre"], list(state["seen"])
+        self.seen = list(state["seen"])
+        centre = state["centre"]
+        self.centre = None if centre is None else {k: v.clone() for k, v in centre.items()}
         self.planned, self.comm.sent = state["bytes"]
+
+
+@torch.no_grad()
+def share(model: torch.nn.Module, comm: Comm) -> None:
+    """Rank 0's weights and running statistics, for this rank's model."""
+    if comm.alone:
+        return
+    own = {k: p.detach() for k, p in model.named_parameters()} | float_buffers(model)
+    out = {(0, r): own for r in range(comm.workers)} if comm.rank == 0 else {}
+    got = comm.deliver(out, {(0, comm.rank): own}, counted=False)
+    for name, value in got[0, comm.rank].items():
+        own[name].copy_(value)
 
 
 def _over(rows: State, mean: State) -> State:

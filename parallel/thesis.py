@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from harness.experiment import plain
 from harness.names import check
 
 METHODS = {
@@ -157,7 +158,7 @@ def main(argv: Sequence[str]) -> int:
 
     rows = list(thesis_run.run(options))
     if options.json:
-        print(json.dumps(rows[-1]) if rows else "{}")
+        print(json.dumps(plain(rows[-1]) if rows else {}))
     elif rows:
         _show(options, rows[-1])
     return 0

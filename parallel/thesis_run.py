@@ -25,6 +25,7 @@ from harness.seeding import order
 from parallel.bunyan import Log
 from parallel.models import mlp
 from parallel.session import Session, tested
+from parallel.shards import Shards
 from parallel.strategy import Strategy, make
 from parallel.thesis import METHODS, Options
 from parallel.world.comm import Comm
@@ -56,6 +57,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     """The last row (of rank 0, or of this one with --rank)."""
     setting = _filled(options)
     data, _ = read(options)  # so that what is missing is said before anything starts
+    Shards(len(data.train_y), options.num_workers, setting.batch_size, options.seed)  # (checks)
     _metadata(options, setting, data)
     world = _world(options)
     before = torch.get_num_threads()
@@ -241,7 +243,8 @@ def _place(options: Options, comm: Comm) -> Path:
 
 def _saved(options: Options, session: Session) -> dict[str, Any]:
     where = {"world": options.world if options.rank is None else "procs"}
-    return {**where, "workers": options.num_workers, "session": session.state_dict()}
+    what = {"workers": options.num_workers, "digest": session.digest}
+    return {**where, **what, "session": session.state_dict()}
 
 
 def _restore(options: Options, session: Session) -> bool:
@@ -266,6 +269,11 @@ def _restore(options: Options, session: Session) -> bool:
                 f"--from-checkpoint: {options.folder} holds a run with {key} {saved[key]}, this "
                 f"one has {mine[key]}: take the same, or another --exp-id"
             )
+    if saved["digest"] != mine["digest"]:
+        raise ValueError(
+            f"--from-checkpoint: {options.folder} holds another run (experiment, method and its "
+            "options, batch size, seed): take the same options, or another --exp-id"
+        )
     session.load_state_dict(saved["session"])
     return True
 

@@ -27,10 +27,12 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from harness.dropout import KeyedDropout
 from harness.names import check, unknown
-from parallel.scatter import gather, length, scatter
+from parallel.scatter import gather, length, rescale, scatter
 from parallel.strategy import STRATEGIES, Strategy, make
-from parallel.team import Team
+from parallel.strategy.averaging import GradientAllReduce, PostLocalSGD
+from parallel.team import Team, share
 from parallel.world.comm import Comm
 from parallel.world.plan import AllReduce, Gather
 from parallel.world.replicas import Looped
@@ -99,6 +101,11 @@ def _comm(style: str, workers: int | None, device_ids: Sequence | None) -> Comm:
             raise ValueError(f"workers={workers}, but there are {comm.workers} ranks: leave it out")
         return comm
     if style == "torch":
+        if workers not in (None, 1):
+            raise ValueError(
+                f'style="torch" has one set of weights, so workers={workers} has no effect: use '
+                'style="all_reduce" for replicas'
+            )
         return Comm(1)  # one set of weights; several GPUs share the batch
     if workers is None:
         workers = len(device_ids or ()) or torch.cuda.device_count() or 2
@@ -138,8 +145,10 @@ class Replicated(nn.Module):
         self.devices, self.output_device = devices
         strategy.init(comm.workers)
         models = [copy.deepcopy(model) for _ in comm.ranks]
-        for replica in models if initializer else []:
-            initializer(replica)  # pyright: ignore
+        if initializer:
+            _initialize(models, initializer, strategy)
+        elif strategy.same_start:
+            share(models[0], comm)
         models = strategy.cut(models, comm, seed)
         for i, replica in enumerate(models):
             if self.devices:
@@ -147,30 +156,30 @@ class Replicated(nn.Module):
         self.replicas = nn.ModuleList(models)
         # Outside the module tree: parameters() are the replicas'.
         object.__setattr__(self, "_consensus", copy.deepcopy(strategy.whole or models[0]))
-        self.steps, self.counts, self.stale = 0, [0] * len(models), True
+        self.steps, self.counts, self.depth = 0, [0] * len(models), 0
+        self.version, self.judged = -1, False
+        self.keyed = [[m for m in r.modules() if isinstance(m, KeyedDropout)] for r in models]
+        for rank, layers in zip(comm.ranks, self.keyed, strict=True):
+            for layer in layers:
+                layer.seed, layer.workers = seed, (rank,)
         self.team = Team(Looped(models), None, strategy, comm)
-        if not comm.alone and strategy.same_start and strategy.alike and initializer is None:
-            self._start_alike()
         self.train(model.training)
         self._listen()
-
-    def _start_alike(self) -> None:
-        """Rank 0's weights for all ranks."""
-        own = self.team.members.own(0, None)
-        out = {(0, r): own for r in range(self.comm.workers)} if self.comm.rank == 0 else {}
-        got = self.comm.deliver(out, {(0, self.comm.rank): own}, counted=False)
-        with torch.no_grad():
-            for name, value in got[0, self.comm.rank].items():
-                own[name].copy_(value)
 
     # Forward
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """In training each replica takes its share of the batch; in eval the consensus all."""
         if not self.training:
+            self.judged = torch.is_grad_enabled()
             return self.module(*args, **kwargs)
-        if len(self.replicas) == 1:
-            self.counts[0] += length((args, kwargs), self.dim)
+        self.depth, self.judged = 0, False
+        for layers in self.keyed:
+            for layer in layers:
+                layer.step = self.steps + 1
+        n = length((args, kwargs), self.dim)
+        if len(self.replicas) == 1 or n == 0:
+            self.counts[0] += n * torch.is_grad_enabled()
             if self.comm.alone and len(self.devices) > 1:
                 spread = self.replicas[0], args, self.devices, self.output_device, self.dim, kwargs
                 return nn.parallel.data_parallel(*spread)  # pyright: ignore
@@ -178,20 +187,25 @@ class Replicated(nn.Module):
         parts = scatter((args, kwargs), len(self.replicas), self.dim)
         whole, outputs = sum(n for n, _ in parts), []
         for i, (replica, (n, (own, named))) in enumerate(zip(self.replicas, parts, strict=True)):
-            self.counts[i] += n
+            self.counts[i] += n * torch.is_grad_enabled()
             if n:
                 factor = whole / n if self.reduction == "mean" else 1.0
+                own, named = rescale((own, named), 1 / factor)  # what lies before has its own mean
                 outputs.append((factor, replica(*_to(own, replica), **_to(named, replica))))
         return gather(outputs, self.dim, self.output_device)
 
     @property
     def module(self) -> nn.Module:
         """The consensus model (under torchrun all ranks have to ask together)."""
-        if self.stale:
-            state = self._agreed()
-            self._consensus.load_state_dict(state)
-            self.stale = False
+        version = self._version()
+        if self.version != version:
+            self._consensus.load_state_dict(self._agreed())
+            self.version = version
         return self._consensus.train(self.training)
+
+    def _version(self) -> int:
+        """A number that grows with every change of the replicas, by whomever."""
+        return 1 + sum(t._version for t in (*self.parameters(), *self.buffers()))
 
     def _agreed(self) -> Any:
         """The consensus; ranks first tell their samples since the last mean: they count there."""
@@ -212,19 +226,35 @@ class Replicated(nn.Module):
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """A bare model's state, for all replicas."""
         found = self._consensus.load_state_dict(state_dict, strict, assign)
-        state = {k: v.detach().clone() for k, v in self._consensus.state_dict().items()}
+        held = self._consensus.state_dict()
+        state = {k: v.detach().clone() for k, v in held.items() if isinstance(v, torch.Tensor)}
         self.team.strategy.load(self.team, state)
         for replica in self.replicas:
             for name, buffer in replica.named_buffers():
                 if not buffer.is_floating_point() and name in state:
                     buffer.copy_(state[name])
-        self.stale = False
+        self.version = self._version()
         return found
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        """As a part of a larger module: the consensus' names, for all replicas."""
+        _, strict, missing, unexpected, errors = rest
+        own = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
+        try:
+            found = self.load_state_dict(own, strict=False)
+            missing += [prefix + k for k in found.missing_keys] if strict else []
+            unexpected += [prefix + k for k in found.unexpected_keys] if strict else []
+        except RuntimeError as error:
+            errors.append(str(error))
+        for i, replica in enumerate(self.replicas):  # what the recursion will look for
+            values = replica.state_dict().items()
+            state_dict.update({f"{prefix}replicas.{i}.{k}": v for k, v in values})
 
     def _apply(self, fn: Callable, recurse: bool = True) -> "Replicated":
         """`.to()`, `.double()`, ... also for the consensus model and what the strategy keeps."""
         super()._apply(fn, recurse)
         self._consensus._apply(fn)
+        self.version = -1
         self.team.strategy.move(fn)
         if self.team.centre is not None:
             self.team.centre = {k: fn(v) for k, v in self.team.centre.items()}
@@ -238,11 +268,16 @@ class Replicated(nn.Module):
 
         def before(optimizer, args, kwargs):
             if (net := me()) is not None and net._holds(optimizer):
-                net._before(optimizer)
+                net.depth += 1  # (a step may call another: only the outermost counts)
+                if net.depth == 1:
+                    _no_closure(optimizer, args, kwargs)
+                    net._before(optimizer)
 
         def after(optimizer, args, kwargs):
             if (net := me()) is not None and net._holds(optimizer):
-                net._after()
+                net.depth -= 1
+                if net.depth == 0:
+                    net._after()
 
         hooks = register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)
         for hook in hooks:
@@ -271,11 +306,13 @@ class Replicated(nn.Module):
         if optimizer is not self.team.optimizer:
             self.team.strategy.accept(optimizer)
             self.team.optimizer = optimizer
+        if self.judged and all(p.grad is None for p in self.parameters()):
+            raise ValueError(
+                "in eval() mode the consensus answers, and nobody trains: call train()"
+            )
         self.steps += 1
-        for replica, n in zip(self.replicas, self.counts, strict=True):
-            for p in replica.parameters():
-                if n == 0 and p.requires_grad and p.grad is None:
-                    p.grad = torch.zeros_like(p)  # no samples: a gradient of zero
+        # A replica without samples takes a step with gradient zero.
+        self.team.members.fill_gradients(everywhere=False)
         plan = self.team.strategy.plan(self.seed, self.steps)
         means = [op for op in (*plan.before, *plan.after) if isinstance(op, AllReduce | Gather)]
         self.team.before(self.seed, self.steps, self._samples(bool(means)))
@@ -287,6 +324,7 @@ class Replicated(nn.Module):
     def _samples(self, wanted: bool) -> list[float]:
         """Of every worker; ranks tell each other only where a mean is due."""
         if self.reduction == "sum":
+            self.counts = [0] * len(self.counts)
             return [1.0] * self.comm.workers
         if self.comm.alone:
             counts, self.counts = [float(n) for n in self.counts], [0] * len(self.counts)
@@ -298,7 +336,27 @@ class Replicated(nn.Module):
 
     def _after(self) -> None:
         self.team.after()
-        self.stale = True
+        self.version = -1
+
+
+def _no_closure(optimizer: Any, args: Any, kwargs: Any) -> None:
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    if closure is not None:
+        raise ValueError(
+            f"{type(optimizer).__name__}.step(closure): gradients have to be there before the "
+            "step; call backward() first, then step()"
+        )
+
+
+def _initialize(models: list[nn.Module], initializer: Callable, strategy: Strategy) -> None:
+    """Each replica for itself; one for all where gradients are averaged."""
+    alike = isinstance(strategy, GradientAllReduce | PostLocalSGD)
+    initializer(models[0])
+    for replica in models[1:]:
+        if alike:
+            replica.load_state_dict(models[0].state_dict())
+        else:
+            initializer(replica)
 
 
 def _to(values: Any, replica: nn.Module) -> Any:

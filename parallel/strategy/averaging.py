@@ -30,7 +30,16 @@ class NoComm(Strategy):
 
 @dataclass
 class GradientAllReduce(Strategy):
-    """Synchronous data parallelism."""
+    """Synchronous data parallelism; nothing but gradients is averaged."""
+
+    def init(self, workers: int) -> None:
+        """There is nothing to choose."""
+        super().init(workers)
+        if self.average != ("params",):
+            raise ValueError(
+                f"all_reduce averages gradients, so average={self.average} has no effect: use "
+                "local_sgd(period=1, average=...)"
+            )
 
     def plan(self, seed: int, step: int) -> Plan:
         """In every step."""
@@ -58,6 +67,8 @@ class LocalSGD(Strategy):
         """Check the period."""
         super().init(workers)
         every("period", self.period)
+        if not isinstance(self.phase, int):
+            raise ValueError(f"phase is a whole number of steps, got {self.phase}")
 
     def plan(self, seed: int, step: int) -> Plan:
         """In one step of H."""

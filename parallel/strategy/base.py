@@ -48,6 +48,7 @@ class Strategy:
     workers = 0
     whole: Any = None  # the full model, where workers have less than that
     same_start = True  # all begin with the weights of worker 0
+    elastic = True  # can go on without a worker that died
     alike = True  # workers hold tensors of the same sizes
     centre = False  # whether there is an extra worker, CENTRE
 

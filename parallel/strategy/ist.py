@@ -41,7 +41,7 @@ class IST(Strategy):
     period: int = 20
     rescale: Any = "auto"
 
-    alike = False
+    alike = elastic = False
 
     def init(self, workers: int) -> None:
         """Check the period."""
@@ -52,7 +52,7 @@ class IST(Strategy):
         self.master: Tensors = {}  # current on rank 0 only
         self.parts: list[Parts] = []
         self.due = 0.0  # bytes of one deal or collection
-        self.chain = Chain([], {}, [], [])
+        self.chain = Chain([], {}, [], [], {})
 
     def cut(self, models: list[nn.Module], comm: Comm, seed: int) -> list[nn.Module]:
         """The subnets of the first round; later ones have the same shapes."""

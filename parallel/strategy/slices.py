@@ -62,6 +62,11 @@ def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
                 raise ValueError(f"ist: {name} keeps {key!r}, which cannot be cut; {advice}")
 
 
+def by_element(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether it treats each number for itself, as far as its state tells."""
+    return not any(_misfit(v, p) for p, state in _probe(optimizer) for v in state.values())
+
+
 def _misfit(value: Any, p: torch.Tensor) -> bool:
     if not isinstance(value, torch.Tensor):
         return not (value is None or isinstance(value, bool | int | float | str))

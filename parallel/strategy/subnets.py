@@ -41,6 +41,7 @@ class Chain:
     cuts: dict[str, Cut]
     linears: list[str]
     normed: list[bool]  # whether a norm follows the linear layer
+    norms: dict[str, int]  # names of norm layers, and the hidden layer that cuts them
 
 
 def chain(model: nn.Module) -> Chain:
@@ -61,7 +62,7 @@ def chain(model: nn.Module) -> Chain:
             f"ist: needs two or more Linear layers in a row to cut, found {len(at)} in "
             f"{prefix or type(model).__name__}"
         )
-    found = Chain([], {}, [], [])
+    found = Chain([], {}, [], [], {})
     for layer, (i, j) in enumerate(zip(at, [*at[1:], None], strict=True)):
         name, linear = modules[i]
         last = j is None
@@ -72,7 +73,7 @@ def chain(model: nn.Module) -> Chain:
             found.cuts[f"{name}.bias"] = rows, None
         if not last:
             found.widths.append(len(linear.weight))  # pyright: ignore
-            found.normed.append(_between(modules[i + 1 : j], layer, found.cuts))
+            found.normed.append(_between(modules[i + 1 : j], layer, found))
     found.normed.append(any(isinstance(m, NORMS) for _, m in modules[at[-1] + 1 :]))
     return found
 
@@ -99,16 +100,16 @@ def _flat(prefix: str, row: nn.Sequential):
             yield full, module
 
 
-def _between(modules: Sequence[tuple[str, nn.Module]], layer: int, cuts: dict[str, Cut]) -> bool:
+def _between(modules: Sequence[tuple[str, nn.Module]], layer: int, found: Chain) -> bool:
     """Whether there is a norm among the modules behind a hidden layer; its tensors go with it."""
     normed = False
     for name, module in modules:
         if isinstance(module, NORMS):
-            normed = True
+            normed, found.norms[name] = True, layer
             tensors = dict(module.named_parameters()) | dict(module.named_buffers())
             for key, value in tensors.items():
                 if value.dim() == 1:
-                    cuts[f"{name}.{key}"] = layer, None
+                    found.cuts[f"{name}.{key}"] = layer, None
         elif not isinstance(module, BETWEEN):
             raise ValueError(
                 f"ist: {name} ({type(module).__name__}) between Linear layers cannot be cut by "
@@ -190,8 +191,12 @@ def subnet(model: nn.Module, how: Chain, parts: Parts, rescale: bool) -> nn.Modu
             module._buffers[key] = piece
     for layer, name in enumerate(how.linears):
         _resize(small, name, layer, how, parts, rescale)
-    for name in {n.rpartition(".")[0] for n in how.cuts}:
-        _fit_norm(small.get_submodule(name))
+    for name, layer in how.norms.items():
+        norm, width = small.get_submodule(name), len(parts[layer])
+        if isinstance(norm, nn.BatchNorm1d):
+            norm.num_features = width
+        else:
+            norm.normalized_shape = (width,)  # pyright: ignore
     return small
 
 
@@ -202,11 +207,3 @@ def _resize(small: nn.Module, name: str, layer: int, how: Chain, parts: Parts, r
     if layer and rescale and not how.normed[layer]:
         linear.__class__ = ScaledLinear
         linear.scale = how.widths[layer - 1] / len(parts[layer - 1])  # pyright: ignore
-
-
-def _fit_norm(norm: nn.Module) -> None:
-    tensor = next((t for t in (*norm.parameters(), *norm.buffers()) if t.dim() == 1), None)
-    if isinstance(norm, nn.BatchNorm1d) and tensor is not None:
-        norm.num_features = len(tensor)
-    if isinstance(norm, nn.LayerNorm) and tensor is not None:
-        norm.normalized_shape = (len(tensor),)

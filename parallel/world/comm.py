@@ -43,7 +43,7 @@ class Comm:
         to, of = ([self.place(k) for k in ids] for ids in (changed, needed))
         found = {}
         for name, value in rows.items():
-            flat = value.flatten(1)
+            flat = value.reshape(len(value), -1)
             new = torch.zeros_like(flat)
             new[to] = matrix.to(flat) @ flat[of]
             found[name] = new.view(value.shape)
@@ -101,7 +101,7 @@ def refuse(rows: State, ids: Sequence[int]) -> None:
 
 
 def _mean(value: torch.Tensor, weights: list[float]) -> torch.Tensor:
-    flat = value.flatten(1)
+    flat = value.reshape(len(value), -1)
     one = torch.tensor([weights], dtype=torch.float64).to(flat) @ flat
     return one.view(1, *value.shape[1:]).expand(value.shape)
 

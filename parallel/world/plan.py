@@ -116,6 +116,12 @@ def check(plan: Plan, workers: int) -> Plan:
     """
     for ops in (plan.before, plan.after):
         _check_ranks(ops, workers)
+        means = [op for op in ops if isinstance(op, AllReduce)]
+        if means and (len(ops) > 1 or means[0].what not in ("gradients", "state")):
+            raise ValueError(
+                f'plan: {ops}: an AllReduce of "gradients" or "state" stands alone before or after '
+                "the step"
+            )
         sent = Counter((op.rank, op.peer) for op in ops if isinstance(op, Send))
         awaited = Counter((op.peer, op.rank) for op in ops if isinstance(op, Receive))
         for i, j in sent - awaited:

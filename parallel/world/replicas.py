@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.dropout import set_key
-from harness.stack import Loop, stack
+from harness.dropout import KeyedDropout, set_key
+from harness.stack import Loop, Vmapped, stack
 
 Rows = dict[str, torch.Tensor]
 
@@ -26,7 +26,7 @@ def replicas(models: Sequence[nn.Module]) -> "Stacked | Looped":
     if len(models) == 1 or len({_sizes(m) for m in models}) > 1:
         return Looped(models)
     net = stack(models)
-    if any(isinstance(m, Loop) for m in net.modules()):
+    if any(isinstance(m, Loop) or _unreachable(m) for m in net.modules()):
         return Looped(models)
     params = _pair(list(net.parameters()), [dict(m.named_parameters()) for m in models])
     floats = [b for b in net.buffers() if b.is_floating_point()]
@@ -34,6 +34,12 @@ def replicas(models: Sequence[nn.Module]) -> "Stacked | Looped":
     if params is None or buffers is None:
         return Looped(models)
     return Stacked(net, models[0], params, buffers)
+
+
+def _unreachable(module: nn.Module) -> bool:
+    """Whether it hides masks that need a key per worker."""
+    hidden = module.template.modules() if isinstance(module, Vmapped) else ()
+    return any(isinstance(m, KeyedDropout) for m in hidden)
 
 
 def _sizes(model: nn.Module) -> tuple:
@@ -106,8 +112,14 @@ class Stacked:
             f"{k}/{key}": value.view(self.shapes[k])
             for k, p in self.params.items()
             for key, value in optimizer.state.get(p, {}).items()
-            if isinstance(value, torch.Tensor) and value.shape == p.shape
+            if _follows(key, value, p)
         }
+
+    def fill_gradients(self, everywhere: bool) -> None:
+        """Zeros where there is none (one tensor holds all workers: only if asked)."""
+        for p in self.params.values() if everywhere else ():
+            if p.grad is None and p.requires_grad:
+                p.grad = torch.zeros_like(p)
 
     def _rows(self, tensors: Rows) -> Rows:
         """With the shapes that one model has."""
@@ -182,6 +194,15 @@ class Looped:
                 elif mine[name].data_ptr() != value[i].data_ptr():
                     mine[name].copy_(value[i])
 
+    def fill_gradients(self, everywhere: bool) -> None:
+        """Zeros where there is none but another worker has one, or everywhere."""
+        for name in self.named[0]:
+            some = [named[name] for named in self.named]
+            wanted = everywhere or any(p.grad is not None for p in some)
+            for p in some if wanted else ():
+                if p.grad is None and p.requires_grad:
+                    p.grad = torch.zeros_like(p)
+
     def own(self, i: int, optimizer: Any) -> Rows:
         """One worker's tensors, live: parameters, running statistics, states ("name/key")."""
         kinds = ("params", "float_buffers", "optimizer_state")
@@ -204,5 +225,10 @@ def _states(named: dict[str, Any], optimizer: Any) -> dict[str, torch.Tensor]:
         f"{k}/{key}": value
         for k, p in named.items()
         for key, value in optimizer.state.get(p, {}).items()
-        if isinstance(value, torch.Tensor) and value.shape == p.shape
+        if _follows(key, value, p)
     }
+
+
+def _follows(key: str, value: Any, p: torch.Tensor) -> bool:
+    """Whether a state belongs to the numbers of its parameter (a count of steps does not)."""
+    return isinstance(value, torch.Tensor) and value.shape == p.shape and key != "step"

@@ -8,7 +8,9 @@ import io
 import multiprocessing
 import os
 import signal
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
@@ -42,11 +44,14 @@ class Crew:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         self.pipes: dict[Connection, int] = {}
+        self.lines = []  # each member holds the other end: if we die, it notices
         self.members = []
         for rank in range(world.workers):
             ours, theirs = context.Pipe(duplex=False)
+            line, held = context.Pipe(duplex=False)
+            self.lines.append((line, held))
             self.pipes[ours] = rank
-            words = rank, world, self.store.port, theirs, task, args
+            words = rank, world, self.store.port, theirs, line, task, args
             self.members.append(context.Process(target=_member, args=words, daemon=True))
         self.failed: dict[int, tuple[str, str]] = {}
         self.done: set[int] = set()
@@ -62,18 +67,22 @@ class Crew:
         while self.pipes:
             for pipe in wait(list(self.pipes), timeout=0.5):
                 yield from self._read(pipe)  # pyright: ignore
-            if self._stuck() and deadline is None:
+            if (self._stuck() or 0 in self.done) and deadline is None:
                 deadline = time.monotonic() + self.world.timeout + 2 * self.grace
             if deadline and time.monotonic() > deadline:
                 break
         if self._stuck():
             raise WorkerError(self._story())
+        if self.failed:  # elastic: the others have gone on
+            warnings.warn(self._story(), stacklevel=3)
 
     def _start(self) -> None:
         try:
             for member in self.members:
                 member.start()
-        except (AttributeError, TypeError, multiprocessing.ProcessError) as error:
+        except OSError:
+            raise
+        except Exception as error:  # of pickling, of many kinds
             raise ValueError(
                 f"World.procs: model, loss, data and optimizer go to other processes by pickle, "
                 f"and this cannot ({error}): define it in a module, not in a function or lambda"
@@ -141,8 +150,9 @@ def spawn(world: "World", task: Callable[..., Iterator[Any]], args: tuple) -> It
         crew.stop()
 
 
-def _member(rank: int, world: "World", port: int, pipe: Connection, task, args: tuple) -> None:
-    """One process: run the task, tell the parent."""
+def _member(rank: int, world: "World", port: int, pipe, line, task, args: tuple) -> None:
+    """One process: run the task, tell the parent; end when the parent does, however it does."""
+    threading.Thread(target=_watch, args=(line,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(world.threads or max(1, (cores or 1) // world.workers))
@@ -160,6 +170,13 @@ def _member(rank: int, world: "World", port: int, pipe: Connection, task, args: 
     except Exception as error:
         _tell(pipe, "error", type(error).__name__, _text(error))
         raise SystemExit(1) from None
+
+
+def _watch(line: Connection) -> None:
+    try:
+        line.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
 
 
 def _tell(pipe: Connection, *words: Any) -> None:

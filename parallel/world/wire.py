@@ -212,13 +212,13 @@ class Wire(Comm):
 
     def everyone(self, value: float) -> list[float]:
         """A number of each rank that lives."""
-        own = torch.full((self.workers,), float("nan"), dtype=torch.float64)
+        own = torch.zeros(self.workers, dtype=torch.float64)
         own[self.rank] = value
         if self.elastic:
-            add = lambda parts: [torch.stack(parts[0]).nan_to_num().sum(0)]  # noqa: E731
+            add = lambda parts: [torch.stack(parts[0]).sum(0)]  # noqa: E731
             known = self._star({"": own}, add)[0].tolist()
             return [v for r, v in enumerate(known) if r not in self.dead]
-        own = own.nan_to_num().to(self.device)
+        own = own.to(self.device)
         self._all(lambda: dist.all_reduce(own, group=self.aside))
         return own.tolist()
 
