@@ -188,7 +188,7 @@ THESIS_CIFAR = {
 PLANS = {
     "smoke": Plan(
         question="Every strategy on Iris and digits, four workers.",
-        arms=both(Config("local", data="iris", model="iris", batch_size=16))
+        arms=both(Config("local", data="iris", model="iris", batch_size=16, epochs=8))
         | both(Config("local", batch_size=32, epochs=8)),
         seeds=tuple(range(3)),
         minutes=0.8,
