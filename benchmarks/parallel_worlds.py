@@ -35,6 +35,7 @@ from parallel.world.world import World
 from parallel.wrapper import DataParallel
 
 CROWD, EACH, PERIOD = 64, 32, 8
+EPOCH = 100  # steps
 NETS = {"Iris MLP 4-10-3": (4, 10, 3), "digits MLP 64-64-64-10": (64, 64, 64, 10)}
 WIDE = (784, 1024, 1024, 10)
 DEEP = (784, 1024, 1024, 1024, 10)
@@ -75,7 +76,7 @@ def simulation(options: Options) -> list[dict[str, Any]]:
     """One object per net; processes and the others in turn."""
     lines = []
     for name, widths in NETS.items():
-        data = numbers(widths, CROWD * EACH * 20)
+        data = numbers(widths, CROWD * EACH * EPOCH)
         parts = mlp(widths), data, F.cross_entropy, sgd, make("local_sgd", period=PERIOD)
         session = Session(*parts, comm=Comm(CROWD), batch_size=CROWD * EACH, seed=0)
         sides = {"sim": session.step, "loop": by_loop(widths, data)}
@@ -97,10 +98,10 @@ def by_loop(widths: tuple[int, ...], data: Data) -> Callable[[], None]:
     """What one writes without a simulator: modules and optimizers one by one."""
     nets = [mlp(widths) for _ in range(CROWD)]
     optimizers = [sgd(net.parameters()) for net in nets]
-    order, step = torch.randperm(len(data.train_y)).view(20, CROWD, EACH), [0]
+    order, step = torch.randperm(len(data.train_y)).view(EPOCH, CROWD, EACH), [0]
 
     def once() -> None:
-        index = order[step[0] % 20]
+        index = order[step[0] % EPOCH]
         step[0] += 1
         for net, optimizer, own in zip(nets, optimizers, index, strict=True):
             optimizer.zero_grad()

@@ -229,7 +229,7 @@ PLANS = {
         question="Independent subnets: width against accuracy, bytes and time.",
         arms=ist_arms(WIDE),
         seeds=tuple(range(3)),
-        minutes=8,
+        minutes=3,
         expect="The wider the net, the less accuracy the subnets lose.",
         compare=tuple((f"ist-{w}", f"local-sgd-{w}") for w in WIDTHS)
         + tuple((f"ist-{w}", f"ist-unscaled-{w}") for w in WIDTHS),

@@ -48,7 +48,7 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
         yield "processes = simulation", "rounding", lambda: by_processes(maker)
     yield "saved and loaded = uninterrupted", "bitwise", lambda: resumed(maker)
     yield "bytes sent = bytes planned", "exact", lambda: counted(maker)
-    if type(sample).theory is not Strategy.theory and not isinstance(sample, Gossip):
+    if not isinstance(sample, Gossip):
         yield "bytes planned = formula", "exact", lambda: by_formula(maker)
     if isinstance(sample, ElasticGossip | EASGD) or type(sample) is LocalSGD:
         yield "the sum is kept where nothing is learned", "rounding", lambda: conserved(maker)

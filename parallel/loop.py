@@ -54,8 +54,14 @@ def train(
     the script's own calls under `if __name__ == "__main__":`.
     """
     world = world or World.sim(4)
+    if not isinstance(world, World):
+        raise ValueError(f"world is World.sim(n), World.procs(n) or World.env(), got {world!r}")
     strategy = make(strategy) if isinstance(strategy, str) else strategy
     data = load(data).flatten() if isinstance(data, str) else data
+    if not isinstance(data, Data):
+        raise ValueError(
+            f"data is a name of a data set or a harness.data.Data, got a {type(data).__name__}"
+        )
     if steps < 1 or (every is not None and every < 1):
         raise ValueError(f"steps and every are 1 or more, got {steps} and {every}")
     optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)

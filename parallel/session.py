@@ -90,9 +90,7 @@ class Session:
 
     def _digest(self, *more: Any) -> int:
         """A number that differs where runs would."""
-        sizes = [(k, tuple(v.shape[1:])) for k, v in self.members.get("params").items()]
-        if not self.team.strategy.alike:
-            sizes = [(k, tuple(v.shape)) for k, v in self.judge.state_dict().items()]
+        sizes = [(k, tuple(p.shape)) for k, p in self.judge.named_parameters()]
         what = self.seed, self.shards.samples, repr(self.team.strategy), sizes, more
         return zlib.crc32(repr(what).encode())
 

@@ -51,20 +51,23 @@ class Shards:
 
     @lru_cache(maxsize=2)  # noqa: B019 (lives as long as its run)
     def _epoch(self, epoch: int) -> list[torch.Tensor | list[torch.Tensor]]:
-        parts, found = self._parts(epoch), []
+        orders, found = self._orders(epoch), []
+        if len({len(own) for own in orders}) == len(set(self.each)) == 1:
+            return list(torch.stack(orders).split(self.each[0], dim=1))
+        parts = [own.split(size) for own, size in zip(orders, self.each, strict=True)]
         for k in range(self.steps):
             each = [part[k] if k < len(part) else part[0][:0] for part in parts]
             even = len({len(one) for one in each}) == 1
             found.append(torch.stack(each) if even else each)
         return found
 
-    def _parts(self, epoch: int) -> list[tuple[torch.Tensor, ...]]:
-        shards = self._shards(epoch if self.reshuffle else 0)
-        parts = []
-        for i, (shard, b) in enumerate(zip(shards, self.each, strict=True)):
+    def _orders(self, epoch: int) -> list[torch.Tensor]:
+        """Each worker's samples in the order of this epoch."""
+        orders = []
+        for i, shard in enumerate(self._shards(epoch if self.reshuffle else 0)):
             own = torch.randperm(len(shard), generator=generator(self.seed, "order", epoch, i))
-            parts.append(shard[own].split(b))
-        return parts
+            orders.append(shard[own])
+        return orders
 
     def _shards(self, epoch: int) -> tuple[torch.Tensor, ...]:
         whole = order(self.seed, epoch, self.samples)

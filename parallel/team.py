@@ -16,7 +16,7 @@ import torch
 
 from parallel.strategy.base import Strategy
 from parallel.world.comm import Comm, State, size
-from parallel.world.plan import CENTRE, NOTHING, Op, Plan, check, traffic
+from parallel.world.plan import CENTRE, NOTHING, Op, Plan, check, messages, traffic
 from parallel.world.replicas import Looped, Stacked, float_buffers
 
 
@@ -94,6 +94,13 @@ class Team:
 
     def combine(self, ops: Sequence[Op], table: dict[int, dict[int, float]]) -> State:
         """Rows of table times the states."""
+        sent = set(messages(ops))
+        for i, row in table.items():
+            for k in row:
+                if k != i and (k, i) not in sent:
+                    raise ValueError(
+                        f"rows: {i} mixes in {k}, but the plan has no message from {k}"
+                    )
         state = self.state()
         self.planned += traffic(ops, self.comm.workers, size(state))
         if self.centre is not None:

@@ -141,7 +141,8 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(Options, prog="python -m parallel gossip", args=list(argv))
+    config = (tyro.conf.FlagCreatePairsOff,)
+    options = tyro.cli(Options, prog="python -m parallel gossip", args=list(argv), config=config)
     if options.version:
         from importlib.metadata import version
 
@@ -152,6 +153,11 @@ def main(argv: Sequence[str]) -> int:
         say("--comm-backend tcp: torch no longer has it; gloo is used")
     if options.momentum_correction:
         say("--momentum-correction: has no effect, as in the thesis' code")
+    gossips = options.agg_method in ("elasticGossip", "gossipingSgd")
+    if not gossips and (options.agg_prob < 1 or options.agg_period > 1):
+        say(f"--agg-prob and --agg-period have no effect on {options.agg_method}")
+    if (options.folder / "rank_0.log").exists() and not options.from_checkpoint:
+        say(f"the logs in {options.folder} are replaced (--exp-id names another folder)")
     if options.num_workers == 1 and options.agg_method != "local":
         say("one worker: --agg-method local")
     from parallel import thesis_run

@@ -43,6 +43,23 @@ class Finding:
         return self.deviation > limit if self.kind == "negative" else self.deviation <= limit
 
 
+class Findings(list):
+    """What verify returns: a list that prints as a table; `ok` where all of it holds."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every identity holds."""
+        return all(f.ok for f in self)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{'ok    ' if f.ok else 'FAILED'} {f.strategy}: {f.identity} ({f.kind}, "
+            f"{f.error or f'{f.deviation:.1e}'})"
+            for f in self
+        ]
+        return "\n".join([*lines, f"{sum(f.ok for f in self)} of {len(self)} identities hold"])
+
+
 @dataclass(frozen=True)
 class Options:
     """Checks the identities of strategies; exit status 1 if one does not hold."""
@@ -55,8 +72,8 @@ class Options:
     """Print a list of objects, one per identity."""
 
 
-def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim") -> list[Finding]:
-    """All identities that apply to a strategy.
+def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim") -> Findings:
+    """All identities that apply to a strategy: `print(verify(Yours()))`.
 
     Args:
         strategy: A name, an object, or what makes one.
@@ -72,7 +89,7 @@ def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim"
         maker = lambda: copy.deepcopy(sample)  # noqa: E731
     else:
         name, maker = getattr(strategy, "__name__", "strategy"), strategy
-    found = []
+    found = Findings()
     for identity, kind, check_it in identities.applying(name, maker, world):
         try:
             found.append(Finding(name, identity, kind, float(check_it())))
@@ -96,7 +113,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(Options, prog="python -m parallel verify", args=list(argv))
+    config = (tyro.conf.FlagCreatePairsOff,)
+    options = tyro.cli(Options, prog="python -m parallel verify", args=list(argv), config=config)
     for name in options.names:
         check("strategy", name, STRATEGIES)
     found = [f for name in options.names or STRATEGIES for f in verify(name, options.world)]

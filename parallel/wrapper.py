@@ -37,8 +37,8 @@ from parallel.world.comm import Comm
 from parallel.world.plan import AllReduce, Gather
 from parallel.world.replicas import Looped
 
-STYLES = {"torch": "all_reduce", "localSGD": "local_sgd", "ist": "ist"}
-STYLES |= {name: name for name in STRATEGIES}
+STYLES = {"torch": "all_reduce", "localSGD": "local_sgd"}  # and all of STRATEGIES
+ITERATIONS = 40
 SYNCHRONISED = ("local_sgd", "post_local_sgd", "ist")  # `iterations` is their period
 
 
@@ -46,7 +46,7 @@ def DataParallel(
     style: str = "torch",
     *,
     model: nn.Module,
-    iterations: int = 40,
+    iterations: int = ITERATIONS,
     initializer: Callable[[nn.Module], Any] | None = None,
     workers: int | None = None,
     device_ids: Sequence[int | str] | None = None,
@@ -75,7 +75,8 @@ def DataParallel(
     Raises:
         ValueError: unknown style or keyword, with the nearest name.
     """
-    name = STYLES[check("style", style, STYLES)]
+    name = STYLES.get(style, style)
+    check("style", style, {**STYLES, **STRATEGIES})
     check("loss_reduction", loss_reduction, ("mean", "sum"))
     if not isinstance(model, nn.Module):
         raise ValueError(f"model must be an nn.Module, got {type(model).__name__}")
@@ -84,6 +85,11 @@ def DataParallel(
     for key in options:
         if key not in theirs:
             raise unknown(f"keyword of DataParallel(style={style!r})", key, own + theirs)
+    if iterations != ITERATIONS and (name not in SYNCHRONISED or "period" in options):
+        raise ValueError(
+            f"iterations={iterations} is the period of localSGD, post_local_sgd and ist, and has "
+            f"no effect here; options of style={style!r}: {', '.join(theirs)}"
+        )
     if name in SYNCHRONISED:
         options.setdefault("period", iterations)
     strategy, comm = make(name, **options), _comm(style, workers, device_ids)
@@ -163,6 +169,7 @@ class Replicated(nn.Module):
             for layer in layers:
                 layer.seed, layer.workers = seed, (rank,)
         self.team = Team(Looped(models), None, strategy, comm)
+        self._bare: Any = weakref.ref(model)
         self.train(model.training)
         self._listen()
 
@@ -267,7 +274,9 @@ class Replicated(nn.Module):
         me = weakref.ref(self)
 
         def before(optimizer, args, kwargs):
-            if (net := me()) is not None and net._holds(optimizer):
+            if (net := me()) is not None:
+                net._refuse_bare(optimizer)
+            if net is not None and net._holds(optimizer):
                 net.depth += 1  # (a step may call another: only the outermost counts)
                 if net.depth == 1:
                     _no_closure(optimizer, args, kwargs)
@@ -283,9 +292,25 @@ class Replicated(nn.Module):
         for hook in hooks:
             weakref.finalize(self, hook.remove)
 
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_bare": None}  # (weak references cannot be copied)
+
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)  # a copy listens for itself
+        self._bare = None
         self._listen()
+
+    def _refuse_bare(self, optimizer: torch.optim.Optimizer) -> None:
+        """After a forward of ours, the bare model's parameters have nothing to step by."""
+        bare = self._bare() if self._bare else None
+        if bare is None or not any(self.counts):
+            return
+        ids = {id(p) for p in bare.parameters()}
+        if any(id(p) in ids for group in optimizer.param_groups for p in group["params"]):
+            raise ValueError(
+                "the optimizer has the parameters of the bare model, which does not train: make it "
+                "from the wrapper's, net.parameters()"
+            )
 
     def _holds(self, optimizer: torch.optim.Optimizer) -> bool:
         """Whether this optimizer steps our replicas.

@@ -270,3 +270,114 @@ def test_nobody_trains_on_when_the_parent_is_terminated(tmp_path):
     size = log.stat().st_size
     time.sleep(2)
     assert log.stat().st_size == size > 2000
+
+
+# What a newcomer met
+
+
+@pytest.mark.parametrize("world", ["sim", "procs"])
+def test_subnets_of_a_width_that_does_not_divide(world):
+    """10 neurons for four workers; the same as masked full nets in plain Python."""
+    from parallel.models.mlp import mlp
+
+    words = mlp((4, 10, 3)), identities.task(), F.cross_entropy
+    model = words[0].double()
+    crew = World.sim(4) if world == "sim" else World.procs(4, timeout=20)
+    options = dict(steps=9, batch_size=8, every=9)
+    (row,) = train(model, *words[1:], strategy=make("ist", period=4), world=crew, **options)
+    (same,) = train(
+        model, *words[1:], strategy=make("ist", period=4), world=World.sim(4), **options
+    )
+    assert row["test_loss"] == pytest.approx(same["test_loss"], abs=1e-12)
+    assert row["consensus_distance"] is None
+
+
+def test_uneven_subnets_are_masked_nets():
+    from parallel import oracle
+    from parallel.strategy.base import random
+    from parallel.strategy.subnets import partition
+
+    torch.manual_seed(4)
+    model = nn.Sequential(nn.Linear(4, 7), nn.ReLU(), nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 3))
+    sgd = dict(lr=0.05, momentum=0.8, weight_decay=0.01)
+    data = identities.task()
+    found = Session(
+        *(model.double(), data, F.cross_entropy, partial(torch.optim.SGD, **sgd)),
+        *(make("ist", period=3), Comm(3)),
+        batch_size=7,
+        seed=5,
+    )
+    for _ in range(8):
+        found.step()
+    batches = [[i.tolist() for i in found.shards.at(k)] for k in range(1, 9)]
+    parts = lambda k: [[p.tolist() for p in own] for own in partition([7, 5], 3, random(5, k))]  # noqa: E731
+    words = batches, partial(oracle.SGD, **sgd), 3, parts, True
+    xs, ys = data.train_x.tolist(), data.train_y.tolist()
+    expected = oracle.subnets(identities._lists(model), xs, ys, *words)
+    assert identities._apart([expected], [identities._flat(found)]) <= 1e-12
+
+
+def test_rows_may_only_mix_what_was_sent():
+    from dataclasses import dataclass
+
+    from parallel import Strategy, verify
+    from parallel.world.plan import Plan, Push
+
+    @dataclass
+    class Thief(Strategy):
+        def plan(self, seed, step):
+            return Plan(after=(Push(0, 1),) if self.workers > 1 else ())
+
+        def rows(self, ops):
+            return {0: {0: 0.5, 1: 0.5}}
+
+    found = verify(Thief())
+    assert not found.ok
+    assert "0 mixes in 1, but the plan has no message from 1 to 0" in repr(found)
+    assert "identities hold" in repr(found)
+    assert verify("local_sgd").ok
+
+
+def test_an_optimizer_of_the_bare_model_is_refused():
+    bare = net()
+    optimizer = torch.optim.SGD(bare.parameters(), lr=0.1)
+    wrapped = DataParallel(style="localSGD", model=bare, workers=2)
+    optimizer.zero_grad()
+    optimizer.step()  # nothing of ours is waiting for a step
+    with pytest.raises(ValueError, match="make it from the wrapper's"):
+        step(wrapped, optimizer)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (dict(style="elastic_gossip", iterations=5), "iterations=5 is the period of localSGD"),
+        (dict(style="localSGD", iterations=3, period=5), "has no effect here"),
+        (dict(style="torch", iterations=3), "has no effect here"),
+    ],
+)
+def test_iterations_that_would_do_nothing(words, text):
+    with pytest.raises(ValueError, match=text):
+        DataParallel(model=net(), **words)
+
+
+def test_a_registered_strategy_is_a_style(monkeypatch):
+    from parallel import STRATEGIES
+    from parallel.strategy.averaging import LocalSGD
+
+    monkeypatch.setitem(STRATEGIES, "mine", LocalSGD)
+    DataParallel(style="mine", model=net(), workers=2, period=3)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (dict(world=4), "world is World.sim"),
+        (dict(data=(torch.ones(3, 4), torch.ones(3))), "got a tuple"),
+        (dict(steps=0), "1 or more"),
+        (dict(strategy="localsgd"), "did you mean 'local_sgd'"),
+    ],
+)
+def test_wrong_words_for_train(words, text):
+    with pytest.raises(ValueError, match=text):
+        list(train(identities.net(), **{"data": identities.task(), **words}))

@@ -82,7 +82,9 @@ class IST(Strategy):
 
     def plan(self, seed: int, step: int) -> Plan:
         """Collect at the end of a round, and deal for the next."""
-        return NOTHING if step % self.period else Plan(after=(Gather(), Scatter()))
+        if step % self.period or self.workers == 1:
+            return NOTHING
+        return Plan(after=(Gather(), Scatter()))
 
     def mix(self, team: "Team", ops: Sequence[Op], when: str) -> None:
         """Deal or collect."""

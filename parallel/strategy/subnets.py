@@ -87,7 +87,8 @@ def _row(model: nn.Module) -> tuple[str, nn.Sequential]:
             return name, inner
     raise ValueError(
         f"ist: {type(model).__name__} is no Sequential and has none as `classifier` or `stages`: "
-        "it is not known in which order its layers come"
+        "it is not known in which order its layers come. Put the fully connected layers into an "
+        "nn.Sequential called `classifier`"
     )
 
 
