@@ -187,7 +187,7 @@ def wrapper(options: Options) -> list[dict[str, Any]]:
     sides = {"by hand": training(mlp(DEEP), data)}
     for style in styles:
         sides[style] = training(DataParallel(style=style, model=mlp(DEEP), workers=1), data)
-    times = {k: median(v) for k, v in race(sides, options.rounds, 0.6).items()}
+    times = {k: median(v) for k, v in race(sides, 4 * options.rounds, 0.25).items()}
     hand = times["by hand"]
     return [
         {"name": style, "us": times[style], "by_hand_us": hand, "overhead": times[style] / hand - 1}
