@@ -69,6 +69,9 @@ def test_a_subnet_is_the_masked_net(workers, norm, rescale):
     x = torch.randn(7, 5, dtype=torch.float64)
     for parts in partition(how.widths, workers, random(1)):
         small = subnet(model, how, parts, rescale)
+        scaled = [m for m in small if isinstance(m, ScaledLinear)]
+        wanted = 1 if norm else 2  # a layer that no norm follows, and the last
+        assert len(scaled) == (wanted if rescale and workers > 1 else 0)
         twin = copy.deepcopy(model)
         a, b = small(x), masked(twin, how, parts, x, rescale)
         assert torch.allclose(a, b, atol=1e-12)

@@ -205,6 +205,7 @@ def _resize(small: nn.Module, name: str, layer: int, how: Chain, parts: Parts, r
     linear = small.get_submodule(name)
     assert isinstance(linear, nn.Linear)
     linear.out_features, linear.in_features = linear.weight.shape
-    if layer and rescale and not how.normed[layer]:
+    scale = how.widths[layer - 1] / len(parts[layer - 1]) if layer else 1.0
+    if scale != 1 and rescale and not how.normed[layer]:
         linear.__class__ = ScaledLinear
-        linear.scale = how.widths[layer - 1] / len(parts[layer - 1])  # pyright: ignore
+        linear.scale = scale  # pyright: ignore
