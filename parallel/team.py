@@ -98,9 +98,8 @@ class Team:
         for i, row in table.items():
             for k in row:
                 if k != i and (k, i) not in sent:
-                    raise ValueError(
-                        f"rows: {i} mixes in {k}, but the plan has no message from {k}"
-                    )
+                    what = f"rows: {i} mixes in {k}, but the plan has no message from {k} to {i}"
+                    raise ValueError(what)
         state = self.state()
         self.planned += traffic(ops, self.comm.workers, size(state))
         if self.centre is not None:
