@@ -140,7 +140,7 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
             ax.minorticks_off()
             ax.set(xlabel="MB sent per worker in the whole run")
             ax.set_title(data if len(series) > 1 else "")
-        fig.axes[0].set_ylabel("test accuracy of the workers' mean")
+        fig.axes[0].set_ylabel("test accuracy of the consensus")
         handles = {
             text: handle
             for ax in fig.axes
