@@ -127,7 +127,7 @@ class Team:
 
     def average_gradients(self) -> None:
         """The mean over all samples of this step."""
-        self.members.fill_gradients(everywhere=not self.comm.alone)
+        self.members.fill_gradients(everywhere=True)
         rows = self.members.get("gradients")
         self.planned += 2 * (self.comm.workers - 1) * size(rows)
         counts = self.counts if self.strategy.weighted else [1.0] * self.comm.workers

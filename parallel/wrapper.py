@@ -206,6 +206,7 @@ class Replicated(nn.Module):
         """The consensus model (under torchrun all ranks have to ask together)."""
         version = self._version()
         if self.version != version:
+            self.comm.at = f"eval() or state_dict() after step {self.steps}"
             self._consensus.load_state_dict(self._agreed())
             self.version = version
         return self._consensus.train(self.training)
@@ -336,6 +337,7 @@ class Replicated(nn.Module):
                 "in eval() mode the consensus answers, and nobody trains: call train()"
             )
         self.steps += 1
+        self.comm.at = f"step {self.steps}"
         # A replica without samples takes a step with gradient zero.
         self.team.members.fill_gradients(everywhere=False)
         plan = self.team.strategy.plan(self.seed, self.steps)

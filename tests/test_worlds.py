@@ -22,8 +22,8 @@ from parallel import World, identities, train
 from parallel.loop import rows
 from parallel.session import Session
 from parallel.strategy import make
+from parallel.world.meeting import from_environment
 from parallel.world.spawn import WorkerError
-from parallel.world.wire import from_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST = dict(timeout=6)
@@ -127,7 +127,7 @@ def run(what, strategy, steps=12, world=None, **options):
     ("what", "strategy", "texts"),
     [
         ("die", "all_reduce", ["rank 2: was killed by SIGKILL", "rank 2 did not answer"]),
-        ("die", "ist", ["rank 2: was killed by SIGKILL", "rank 0: rank 2 did not answer"]),
+        ("die", "ist", ["rank 2: was killed by SIGKILL", ": rank 2 did not answer"]),
         ("die", "elastic_gossip", ["rank 2: was killed by SIGKILL", "rank 2 did not answer"]),
         ("stop", "all_reduce", ["rank 2 did not answer (waited up to 4 s"]),
         ("nan", "all_reduce", ["rank 2: NotFinite: worker 2 has NaN or infinity"]),
@@ -157,7 +157,12 @@ def test_gossip_goes_on_without_a_dead_peer():
 
 
 def test_ranks_that_start_from_different_steps_are_refused():
-    with limit(60), pytest.raises(WorkerError, match="rank 0 at step 4, rank 1 at step 2"):
+    with (
+        limit(60),
+        pytest.raises(
+            WorkerError, match="rank 0 at the end of step 4, rank 1 at the end of step 2"
+        ),
+    ):
         list(World.procs(2, **FAST).run(resume_apart, parts("all_reduce"), OPTIONS))
 
 
@@ -183,6 +188,56 @@ def other_seeds(comm, parts, options):
 def test_what_cannot_travel_is_said():
     with limit(60), pytest.raises(ValueError, match="define it in a module"):
         list(train(identities.net(), identities.task(), lambda a, b: a.sum(), world=World.procs(2)))
+
+
+def test_rank_0_does_not_wait_for_whoever_takes_the_rows(tmp_path):
+    """More than a pipe holds, while the taker is at the first row."""
+    found = World.procs(2, **FAST).run(large_rows, tmp_path / "through")
+    with limit(60):
+        assert next(found) == "0" * 100_000
+        while not (tmp_path / "through").exists():
+            time.sleep(0.05)
+        assert list(found) == [str(i) * 100_000 for i in range(1, 5)]
+
+
+def large_rows(comm, place):
+    for i in range(5):
+        yield str(i) * 100_000
+    if comm.rank == 0:
+        place.touch()
+
+
+class Spare(nn.Module):
+    """A layer that no loss reaches."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.used, self.spare = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.used(x)
+
+
+@pytest.mark.parametrize("net", [Spare, lambda: nn.Sequential(Spare())])
+@pytest.mark.parametrize("strategy", ["all_reduce", "local_sgd"])
+def test_what_no_loss_reaches_is_the_same_in_all_worlds(net, strategy):
+    """Weight decay moves a parameter with gradient zero, and leaves one without a gradient."""
+    sgd = partial(torch.optim.SGD, lr=0.1, weight_decay=0.1)
+    data = identities.task()
+    parts = net().double(), data, F.cross_entropy, sgd, make(strategy)
+    with limit(60):
+        here, there = (
+            list(world.run(spare_weights, parts)) for world in (World.sim(2), World.procs(2))
+        )
+    assert here == there
+
+
+def spare_weights(comm, parts):
+    session = Session(*parts, comm, **OPTIONS)
+    for _ in range(3):
+        session.step()
+    yield [v.sum().item() for k, v in session.team.consensus().items() if "spare" in k]
 
 
 def test_wrong_worlds(monkeypatch):
@@ -318,6 +373,48 @@ def test_more_workers_than_samples():
         list(train(identities.net, few, world=World.sim(3), steps=1))
     with pytest.raises(ValueError, match="a batch of 2 for 3 workers"):
         list(train(identities.net, data, world=World.sim(3), steps=1, batch_size=2))
+
+
+ALONE = """
+    import sys
+    import torch
+    import torch.nn.functional as F
+    from parallel import DataParallel, identities
+    from parallel.world import wire
+
+    attach = wire.attach
+    wire.attach = lambda: attach(timeout=10)
+    net = DataParallel(style=sys.argv[1], model=identities.net())
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    data = identities.task()
+    for step in range(4):
+        if step == 2 and net.comm.rank == 0:
+            net.state_dict()
+        optimizer.zero_grad()
+        F.cross_entropy(net(data.train_x[:4]), data.train_y[:4]).backward()
+        optimizer.step()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("style", "said"),
+    [
+        ("torch", "rank 0 at eval() or state_dict() after step 2, rank 1 at step 3"),
+        ("elastic_gossip", "rank 0 did not answer"),  # (nobody asks where others are)
+    ],
+)
+def test_a_rank_that_asks_alone_for_the_consensus_is_told(tmp_path, style, said):
+    """The habit of `if rank == 0: save(net.state_dict())`."""
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(ALONE))
+    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    argv += [str(script), style]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, env=env, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "state_dict() and .module are to be called by all ranks together" in done.stderr
 
 
 WRAPPED = """

@@ -30,7 +30,10 @@ class NoComm(Strategy):
 
 @dataclass
 class GradientAllReduce(Strategy):
-    """Synchronous data parallelism; nothing but gradients is averaged."""
+    """Synchronous data parallelism; nothing but gradients is averaged.
+
+    A parameter that no loss reaches counts as one with gradient zero: weight decay moves it.
+    """
 
     def init(self, workers: int) -> None:
         """There is nothing to choose."""

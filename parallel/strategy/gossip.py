@@ -16,13 +16,16 @@ the largest eigenvalue of L is below 2; rounds where it is not are counted, and 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.names import check
 from parallel.strategy.base import Rows, Strategy, every, random, share
 from parallel.world.plan import Exchange, Op, Plan, Push, messages
+
+if TYPE_CHECKING:
+    from parallel.world.comm import Comm
 
 
 @dataclass
@@ -113,6 +116,7 @@ class ElasticGossip(Gossip):
     alpha: float = 0.5
     weights: str = "metropolis"
     matching: bool = False
+    seed: int = field(default=0, init=False, repr=False)
     rounds: int = field(default=0, init=False)
     unstable: int = field(default=0, init=False)
 
@@ -122,6 +126,11 @@ class ElasticGossip(Gossip):
         share("alpha", self.alpha)
         check("rule of weights", self.weights, ("metropolis", "thesis"))
         self.rounds = self.unstable = 0
+
+    def cut(self, models: list, comm: "Comm", seed: int) -> list:
+        """Nothing is cut, but where workers stand is known from here on."""
+        self.seed = seed
+        return models
 
     def plan(self, seed: int, step: int) -> Plan:
         """Each couple exchanges once, whoever picked whom."""
@@ -167,7 +176,9 @@ class ElasticGossip(Gossip):
         p, n, size = self.probability, self.workers, size * steps / self.period
         if self.matching:
             return p * (n // 2 * 2) / n * size
-        return (2 * p - p * p / (n - 1)) * size
+        pick = np.diff(_shares(self.seed, n, self.penalty).clip(max=1), prepend=0)
+        mutual = (pick * pick.T).sum() / 2
+        return (2 * p - 2 * p * p * mutual / n) * size
 
     def state_dict(self) -> dict[str, Any]:
         """The counts."""

@@ -31,6 +31,7 @@ class Comm:
         self.workers, self.ranks = workers, list(range(workers))
         self.sent = 0.0
         self.dead: set[int] = set()
+        self.at = "the start"  # where this process is, for messages
 
     def combine(self, ops: Sequence[Op], rows: State, table: Table) -> State:
         """One matrix product per tensor, of the rows that change with those that they need."""

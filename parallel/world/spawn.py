@@ -7,6 +7,7 @@ first. The parent holds the store, which outlives any of them.
 import io
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 import time
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 # (torch._dynamo: the first optimizer of a process would load it, for seconds)
 PRELOADED = ["torch", "torch.distributed", "torch._dynamo", "parallel.session", "parallel.strategy"]
+
+
+END = object()  # of the rows
 
 
 class WorkerError(RuntimeError):
@@ -55,6 +59,8 @@ class Crew:
             self.members.append(context.Process(target=_member, args=words, daemon=True))
         self.failed: dict[int, tuple[str, str]] = {}
         self.done: set[int] = set()
+        self.told: Any = queue.SimpleQueue()
+        self.listener = threading.Thread(target=self._listen, daemon=True)
 
     def rows(self) -> Iterator[Any]:
         """What rank 0 yields, until all are done.
@@ -63,18 +69,30 @@ class Crew:
             WorkerError: one of them failed, and the others cannot go on.
         """
         self._start()
-        deadline = None
-        while self.pipes:
-            for pipe in wait(list(self.pipes), timeout=0.5):
-                yield from self._read(pipe)  # pyright: ignore
-            if (self._stuck() or 0 in self.done) and deadline is None:
-                deadline = time.monotonic() + self.world.timeout + 2 * self.grace
-            if deadline and time.monotonic() > deadline:
-                break
+        self.listener.start()
+        while (row := self.told.get()) is not END:
+            if isinstance(row, Exception):
+                raise row
+            yield row
         if self._stuck():
             raise WorkerError(self._story())
         if self.failed:  # elastic: the others have gone on
             warnings.warn(self._story(), stacklevel=3)
+
+    def _listen(self) -> None:
+        """Read all that comes, at once: rank 0 never waits for whoever takes the rows."""
+        deadline = None
+        try:
+            while self.pipes:
+                for pipe in wait(list(self.pipes), timeout=0.5):
+                    self._read(pipe)  # pyright: ignore
+                if (self._stuck() or 0 in self.done) and deadline is None:
+                    deadline = time.monotonic() + self.world.timeout + 2 * self.grace
+                if deadline and time.monotonic() > deadline:
+                    break
+        except Exception as error:
+            self.told.put(error)
+        self.told.put(END)
 
     def _start(self) -> None:
         try:
@@ -88,7 +106,7 @@ class Crew:
                 f"and this cannot ({error}): define it in a module, not in a function or lambda"
             ) from None
 
-    def _read(self, pipe: Connection) -> Iterator[Any]:
+    def _read(self, pipe: Connection) -> None:
         rank = self.pipes[pipe]
         try:
             kind, *content = torch.load(io.BytesIO(pipe.recv_bytes()), weights_only=True)
@@ -97,7 +115,7 @@ class Crew:
             self._ended(rank)
             return
         if kind == "row" and rank == 0:
-            yield content[0]
+            self.told.put(content[0])
         elif kind == "error":
             self.failed[rank] = content[0], content[1]
         elif kind == "done":
@@ -139,6 +157,8 @@ class Crew:
             for member in self.members:
                 if member.pid:
                     member.join(self.grace)
+        if self.listener.is_alive():
+            self.listener.join(self.grace)
 
 
 def spawn(world: "World", task: Callable[..., Iterator[Any]], args: tuple) -> Iterator[Any]:

@@ -8,8 +8,8 @@ all then go through rank 0, which has to live.
 
 import atexit
 import contextlib
-import itertools
 import os
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ import torch.distributed as dist
 
 from parallel.world import packing
 from parallel.world.comm import Comm, State, Table, nbytes, normal, refuse, size
+from parallel.world.meeting import from_environment, short, store_of
 from parallel.world.plan import CENTRE, Message, Op, host, messages
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 CHECK_EVERY = 100  # rounds between two comparisons of where all ranks are
 LOST = "lost touch at "
 WEIGHT = "weight of this worker"
-STORES: dict[str, Any] = {}  # one per meeting place: it lives as long as this process
-MEETINGS = itertools.count()
-VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+TOGETHER = "; eval(), state_dict() and .module are to be called by all ranks together"
+WORDS = "dq64s"  # what ranks tell each other aside: a number, a digest, where they are
 
 
 class PeerLost(RuntimeError):
@@ -46,11 +46,12 @@ class Wire(Comm):
     """One rank of several processes."""
 
     alone = False
+    advice = ""  # at the end of messages
 
     def __init__(self, rank: int, workers: int, store: Any, timeout: float, elastic: bool):
         super().__init__(workers)
         self.rank, self.ranks, self.store = rank, [rank], store
-        self.timeout, self.elastic, self.rounds, self.at = timeout, elastic, 0, "the start"
+        self.timeout, self.elastic, self.rounds = timeout, elastic, 0
         self.device, self.own_group = torch.device("cpu"), True
         # A second group for telemetry and checks: a rank that is elsewhere is then waited for and
         # named; in one group gloo ends the process when sizes do not match.
@@ -65,7 +66,7 @@ class Wire(Comm):
         """
         found = from_environment()
         rank, workers = found["RANK"], found["WORLD_SIZE"]
-        store = _store(found, world.timeout)
+        store = store_of(found, world.timeout)
         comm = cls(rank, workers, store, world.timeout, world.elastic)
         comm.open(world.backend, local=int(os.environ.get("LOCAL_RANK") or rank))
         return comm
@@ -90,7 +91,7 @@ class Wire(Comm):
         except RuntimeError as error:
             raise PeerLost(
                 f"rank {self.rank}: not all of {self.workers} ranks came within {self.timeout:g} s "
-                f"({_short(error)})"
+                f"({short(error)})"
             ) from None
 
     def place(self, worker: int) -> int:
@@ -126,6 +127,8 @@ class Wire(Comm):
         self, messages: Mapping[Message, State], expect: Mapping[Message, State], counted=True
     ) -> dict[Message, State]:
         """Post all sends and receives, then wait for each."""
+        if not counted:
+            self._together()
         got = {m: messages[m] for m in expect if host(m[0]) == self.rank}
         works, buffers = [], {}
         for m in sorted({*messages, *expect}):
@@ -170,6 +173,8 @@ class Wire(Comm):
         """A weighted sum over all ranks."""
         if counted:
             refuse(rows, self.ranks)
+        else:
+            self._together()
         one = _row(rows, 0)
         weight = normal(counts)[self.rank]
         if self.elastic:
@@ -212,15 +217,13 @@ class Wire(Comm):
 
     def everyone(self, value: float) -> list[float]:
         """A number of each rank that lives."""
-        own = torch.zeros(self.workers, dtype=torch.float64)
-        own[self.rank] = value
         if self.elastic:
+            own = torch.zeros(self.workers, dtype=torch.float64)
+            own[self.rank] = value
             add = lambda parts: [torch.stack(parts[0]).sum(0)]  # noqa: E731
             known = self._star({"": own}, add)[0].tolist()
             return [v for r, v in enumerate(known) if r not in self.dead]
-        own = own.to(self.device)
-        self._all(lambda: dist.all_reduce(own, group=self.aside))
-        return own.tolist()
+        return [number for number, _ in self._together(value)]
 
     def agree(self, step: int, digest: int, now: bool = False) -> None:
         """Whether all are at the same place; asked in every hundredth round.
@@ -231,17 +234,30 @@ class Wire(Comm):
         self.rounds, self.at = self.rounds + 1, f"{'the end of ' * now}step {step}"
         if self.elastic or not (now or self.rounds % CHECK_EVERY == 1):
             return
-        mine = torch.tensor([step, digest], device=self.device)
-        each = [torch.empty_like(mine) for _ in range(self.workers)]
-        self._all(lambda: dist.all_gather(each, mine, group=self.aside))
-        steps = [int(one[0]) for one in each]
-        if len(set(steps)) > 1:
-            raise _different({r: f"step {k}" for r, k in enumerate(steps)})
-        if len({int(one[1]) for one in each}) > 1:
+        digests = [theirs for _, theirs in self._together(digest=digest)]
+        if len(set(digests)) > 1:
             raise Mismatch(
                 "ranks do not run the same thing: model, strategy, seed, data and batch_size have "
-                f"to agree (digests {', '.join(f'{int(one[1]):x}' for one in each)})"
+                f"to agree (digests {', '.join(f'{one:x}' for one in digests)})"
             )
+
+    def _together(self, value: float = 0.0, digest: int = 0) -> list[tuple[float, int]]:
+        """A number and a digest of each rank; begins all that is not part of a plan.
+
+        Raises:
+            Mismatch: not all are at the same place.
+        """
+        if self.elastic:
+            return []
+        words = bytearray(struct.pack(WORDS, value, digest, self.at.encode()))
+        mine = torch.frombuffer(words, dtype=torch.uint8).to(self.device)
+        each = [torch.empty_like(mine) for _ in range(self.workers)]
+        self._all(lambda: dist.all_gather(each, mine, group=self.aside))
+        told = [struct.unpack(WORDS, bytes(one.tolist())) for one in each]
+        places = {r: at.rstrip(b"\0").decode() for r, (_, _, at) in enumerate(told)}
+        if len(set(places.values())) > 1:
+            raise _different(places, self.advice)
+        return [(number, theirs) for number, theirs, _ in told]
 
     def _all(self, collective: Callable[[], Any]) -> None:
         try:
@@ -254,7 +270,7 @@ class Wire(Comm):
         notes = self._notes(f"{LOST}{self.at}", peers)
         places = {r: t.removeprefix(LOST) for r, t in notes.items() if t.startswith(LOST)}
         if len(places) == self.workers and len(set(places.values())) > 1:
-            raise _different(places) from None
+            raise _different(places, self.advice) from None
         if peers is None:
             peers = [r for r in range(self.workers) if r not in notes]
         # Who only lost touch as well is not who is missing.
@@ -263,8 +279,8 @@ class Wire(Comm):
         parts = [f"{who} did not answer"] * bool(who)
         parts += [f"rank {r} stopped: {text}" for r, text in told.items()]
         raise PeerLost(
-            f"rank {self.rank}: {'; '.join(parts) or 'a peer was lost'} (waited up to "
-            f"{self.timeout:g} s; {_short(error)})"
+            f"rank {self.rank}, at {self.at}: {'; '.join(parts) or 'a peer was lost'} (waited up "
+            f"to {self.timeout:g} s; {short(error)}){self.advice}"
         ) from None
 
     def note(self, text: str) -> None:
@@ -300,10 +316,11 @@ def attach(timeout: float = 60.0) -> Wire:
 
         comm = Wire.join(World.env(timeout=timeout))
         atexit.register(comm.close)
+        comm.advice = TOGETHER
         return comm
     store = dist.distributed_c10d._get_default_store()
     comm = Wire(dist.get_rank(), dist.get_world_size(), store, timeout, False)
-    comm.own_group, comm.aside = False, dist.new_group()
+    comm.own_group, comm.aside, comm.advice = False, dist.new_group(), TOGETHER
     return comm
 
 
@@ -320,71 +337,17 @@ def closing(comm: Wire) -> Iterator[Wire]:
         comm.close()
 
 
-def from_environment() -> dict[str, Any]:
-    """RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
-
-    Raises:
-        ValueError: names those that are missing or no numbers.
-    """
-    absent = [name for name in VARIABLES if name not in os.environ]
-    if absent:
-        raise ValueError(
-            f"World.env(): {', '.join(absent)} not set in the environment: start this script with "
-            "`torchrun --nproc-per-node=2 script.py`, or use World.procs(2) or World.sim(2)"
-        )
-    found: dict[str, Any] = {name: os.environ[name] for name in VARIABLES}
-    for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"):
-        if not str(found[name]).isdigit():
-            raise ValueError(f"World.env(): {name} is {found[name]!r}, expected a number")
-        found[name] = int(found[name])
-    if found["RANK"] >= found["WORLD_SIZE"]:
-        raise ValueError(f"World.env(): RANK {found['RANK']} of WORLD_SIZE {found['WORLD_SIZE']}")
-    return found
-
-
-def _store(found: dict[str, Any], timeout: float) -> Any:
-    """The store of torchrun's agent, with keys of this restart only; else rank 0 opens one."""
-    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    place = f"{found['MASTER_ADDR']}:{found['MASTER_PORT']}"
-    key = f"{place} start {restart} world {next(MEETINGS)}"  # each meeting has its own names
-    if place in STORES:
-        return dist.PrefixStore(key, STORES[place])  # pyright: ignore
-    try:
-        STORES[place] = dist.TCPStore(  # pyright: ignore
-            found["MASTER_ADDR"],
-            found["MASTER_PORT"],
-            found["WORLD_SIZE"],
-            is_master=found["RANK"] == 0 and not agent,
-            timeout=timedelta(seconds=timeout),
-            wait_for_workers=False,
-        )
-    except RuntimeError as error:
-        raise ValueError(
-            f"cannot open or reach the meeting place {place} within {timeout:g} s "
-            f"({_short(error)}): is the port taken, or rank 0 not started? choose another "
-            "MASTER_PORT (torchrun: --master-port, or --standalone)"
-        ) from None
-    return dist.PrefixStore(key, STORES[place])  # pyright: ignore
-
-
 def grace(timeout: float) -> float:
     """Seconds in which who is alive has left a note."""
     return min(5.0, timeout / 4)
 
 
-def _different(steps: dict[int, str]) -> Mismatch:
+def _different(steps: dict[int, str], advice: str) -> Mismatch:
     places = ", ".join(f"rank {r} at {k}" for r, k in sorted(steps.items()))
     return Mismatch(
-        f"ranks are at different places ({places}): start all from checkpoints of one step"
+        f"ranks are at different places ({places}): all have to start from the same step{advice}"
     )
 
 
 def _row(rows: State, i: int) -> State:
     return {k: v[i] for k, v in rows.items()}
-
-
-def _short(error: BaseException) -> str:
-    """The first sentence of torch's long ones."""
-    text = str(error).split("\n")[0]
-    return text.split("] ")[-1][:160]

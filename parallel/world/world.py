@@ -54,7 +54,7 @@ class World:
         Raises:
             ValueError: it gives none.
         """
-        from parallel.world.wire import from_environment
+        from parallel.world.meeting import from_environment
 
         return cls("env", from_environment()["WORLD_SIZE"], **options)
 
