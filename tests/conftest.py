@@ -1,6 +1,7 @@
 """Shared by all tests: where the checkout is, and how to run its commands as a user would."""
 
 import atexit
+import json
 import os
 import pickle
 import shutil
@@ -43,6 +44,32 @@ def command(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def committed():
+    """Compares figures that a plot script makes with the files of a plan; gives their data."""
+
+    def compare(plan, figures):
+        kept = []
+        for stem, _, data in figures:
+            for suffix in ("png", "eps"):
+                assert (ROOT / "figure" / f"{stem}_{plan}.{suffix}").exists()
+            kept.append(json.loads((ROOT / "figure" / f"{stem}_{plan}.json").read_text()))
+            assert rounded(kept[-1]) == rounded(json.loads(json.dumps(data)))
+        assert kept
+        return kept
+
+    return compare
+
+
+def rounded(value):
+    """Nested data with floats to nine digits: other releases of scipy differ in the last one."""
+    if isinstance(value, dict):
+        return {key: rounded(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [rounded(v) for v in value]
+    return round(value, 9) if isinstance(value, float) else value
 
 
 @pytest.fixture

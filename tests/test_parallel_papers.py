@@ -125,27 +125,14 @@ def test_the_tables_of_the_readme_are_the_records(table):
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_committed_figures_are_of_the_committed_records(plan):
+def test_committed_figures_are_of_the_committed_records(plan, committed):
     whole = record(plan)
     assert len({run.seed for run in whole.done()}) >= 3
     assert all(
         run.rows[-1]["bytes_planned"] == run.rows[-1]["bytes_payload"] for run in whole.done()
     )
-    for stem, _, data in plot.figures(whole):
-        for suffix in ("png", "eps"):
-            assert (ROOT / "figure" / f"{stem}_{plan}.{suffix}").exists()
-        kept = json.loads((ROOT / "figure" / f"{stem}_{plan}.json").read_text())
-        assert rounded(kept) == rounded(json.loads(json.dumps(data)))
+    for kept in committed(plan, plot.figures(whole)):
         assert whole.plan != "gossip_cifar10" or "holdout" in kept["note"]
-
-
-def rounded(value):
-    """Nested data with floats to nine digits: other releases of scipy differ in the last one."""
-    if isinstance(value, dict):
-        return {key: rounded(v) for key, v in value.items()}
-    if isinstance(value, list):
-        return [rounded(v) for v in value]
-    return round(value, 9) if isinstance(value, float) else value
 
 
 def test_the_figures_that_were_to_be_reached():

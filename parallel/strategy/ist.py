@@ -69,8 +69,9 @@ class IST(Strategy):
         return small
 
     def _account(self) -> None:
-        """Bytes of the pieces that leave rank 0."""
-        self.due = sum(nbytes(pieces(self.master, self.chain, p)) for p in self.parts[1:])
+        """Bytes of the pieces that leave rank 0; by their shapes alone."""
+        shapes = {k: v.to("meta") for k, v in self.master.items()}
+        self.due = sum(nbytes(pieces(shapes, self.chain, p)) for p in self.parts[1:])
 
     def _draw(self, seed: int, step: int) -> list[Parts]:
         return partition(self.chain.widths, self.workers, random(seed, step))
