@@ -11,6 +11,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -198,6 +199,15 @@ def test_rank_0_does_not_wait_for_whoever_takes_the_rows(tmp_path):
         while not (tmp_path / "through").exists():
             time.sleep(0.05)
         assert list(found) == [str(i) * 100_000 for i in range(1, 5)]
+
+
+def test_a_row_of_other_things_is_refused():
+    with limit(60), pytest.raises(ValueError, match=r"a row holds numpy\S*scalar: rows are dicts"):
+        list(World.procs(2, **FAST).run(numpy_rows))
+
+
+def numpy_rows(comm):
+    yield np.float64(1)
 
 
 def large_rows(comm, place):

@@ -177,7 +177,7 @@ class ElasticGossip(Gossip):
         if self.matching:
             return p * (n // 2 * 2) / n * size
         pick = np.diff(_shares(self.seed, n, self.penalty).clip(max=1), prepend=0)
-        mutual = (pick * pick.T).sum() / 2
+        mutual = float((pick * pick.T).sum()) / 2
         return (2 * p - 2 * p * p * mutual / n) * size
 
     def state_dict(self) -> dict[str, Any]:

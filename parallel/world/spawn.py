@@ -7,7 +7,9 @@ first. The parent holds the store, which outlives any of them.
 import io
 import multiprocessing
 import os
+import pickle
 import queue
+import re
 import signal
 import threading
 import time
@@ -114,7 +116,13 @@ class Crew:
             del self.pipes[pipe]
             self._ended(rank)
             return
-        if kind == "row" and rank == 0:
+        except pickle.UnpicklingError as error:
+            thing = re.search(r"GLOBAL (\S+)", str(error))
+            raise ValueError(
+                f"World.procs: a row holds {thing[1] if thing else 'an object'}: "
+                "rows are dicts, lists, strings, numbers and tensors (float(x) of a numpy number)"
+            ) from None
+        if kind == "row":
             self.told.put(content[0])
         elif kind == "error":
             self.failed[rank] = content[0], content[1]
@@ -185,7 +193,8 @@ def _member(rank: int, world: "World", port: int, pipe, line, task, args: tuple)
         with closing(comm):
             comm.open(world.backend, local=rank)
             for row in task(comm, *args):
-                _tell(pipe, "row", row)
+                if rank == 0:
+                    _tell(pipe, "row", row)
         _tell(pipe, "done")
     except Exception as error:
         _tell(pipe, "error", type(error).__name__, _text(error))
