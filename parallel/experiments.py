@@ -198,8 +198,8 @@ PLANS = {
     "gossip_mnist": Plan(
         question="How little talk does gossip need? The MNIST net of the thesis, W = 4.",
         arms=gossip_arms(MNIST),
-        seeds=tuple(range(3)),
-        minutes=50,
+        seeds=tuple(range(5)),
+        minutes=85,
         expect="Thesis, 100 epochs, one run each: all-reduce 0.9861, elastic 1/512 0.9844.",
         compare=tuple(
             pair
@@ -215,8 +215,8 @@ PLANS = {
     "gossip_cifar10": Plan(
         question="The same question for a pre-activation ResNet on CIFAR-10.",
         arms=gossip_arms(CIFAR, (32,)),
-        seeds=tuple(range(3)),
-        minutes=12,
+        seeds=tuple(range(6)),
+        minutes=24,
         expect="Thesis, ResNet-18, 50 epochs: all-reduce 0.919, elastic 1/32 0.914, pull 0.907.",
         compare=(
             ("elastic-1/32", "pull-1/32"),
