@@ -7,6 +7,7 @@ product; modules without parameters are used as they are where they act element 
 rest goes through vmap, and what vmap refuses through a loop.
 """
 
+import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +27,7 @@ def stack(modules: Sequence[nn.Module]) -> nn.Module:
         names = ", ".join(sorted({type(m).__name__ for m in modules}))
         raise ValueError(f"only modules of one class can be stacked, got {names}")
     own = getattr(kind, "stack", None)
-    if own is not None:
+    if inspect.ismethod(own):  # (a class method; something else may be called so too)
         return own(modules)
     if kind is nn.Sequential:
         return nn.Sequential(*[stack(layers) for layers in zip(*modules, strict=True)])

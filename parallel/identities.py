@@ -6,7 +6,8 @@ do not divide, so that every mean has to be weighted.
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -100,7 +101,12 @@ def trained(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, s
 def apart(a: Any, b: Any) -> float:
     """The largest difference between two dicts of tensors."""
     assert a.keys() == b.keys(), (a.keys(), b.keys())
-    return max(float((a[k] - b[k]).abs().max()) for k in a)
+    return furthest(float((a[k] - b[k]).abs().max()) for k in a)
+
+
+def furthest(values: Iterable[float]) -> float:
+    """The largest; infinite where one is NaN (which `max` may pass over)."""
+    return max(math.inf if math.isnan(v) else v for v in values)
 
 
 def plans(maker: Maker) -> float:
@@ -223,7 +229,7 @@ def _flat(found: Session) -> list[float]:
 
 def _apart(a: oracle.Vectors, b: oracle.Vectors) -> float:
     pairs = itertools.chain.from_iterable(zip(x, y, strict=True) for x, y in zip(a, b, strict=True))
-    return max(abs(x - y) for x, y in pairs)
+    return furthest(abs(x - y) for x, y in pairs)
 
 
 def by_processes(maker: Maker) -> float:

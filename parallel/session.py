@@ -7,20 +7,23 @@ session.state_dict()             to go on bitwise
 """
 
 import copy
+import re
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from harness.data import Data
 from harness.dropout import KeyedDropout, set_key
 from harness.seeding import derive
 from parallel.shards import Shards
+from parallel.stepper import by_element, by_parameter, spread
 from parallel.strategy.base import Strategy
-from parallel.strategy.slices import by_element
 from parallel.team import Team, share
 from parallel.world.comm import Comm
 from parallel.world.network import traffic_out
@@ -49,6 +52,7 @@ class Session:
         each: bool = False,
     ):
         self.data, self.loss, self.comm, self.seed = data, loss, comm, seed
+        self.batches, self.schedule = batches, schedule
         self.shards = Shards(len(data.train_y), comm.workers, batch_size, seed, reshuffle)
         strategy.init(comm.workers)
         if comm.elastic and not strategy.elastic:
@@ -60,14 +64,20 @@ class Session:
             share(models[0], comm)
         models = strategy.cut(models, comm, seed)
         self.members = replicas(models)
-        stepper = optimizer(self.members.leaves())
-        if isinstance(self.members, Stacked) and not by_element(stepper):
+        stepper = spread(optimizer, self.members)
+        if isinstance(self.members, Stacked) and not (by_element(stepper) and self._runs()):
             self.members = Looped(models)  # such an optimizer would mix the workers of a stack
-            stepper = optimizer(self.members.leaves())
+            stepper = spread(optimizer, self.members)
+        if len(models) > 1 and not by_element(stepper) and not by_parameter(stepper):
+            raise ValueError(
+                f"{type(stepper).__name__}: its step looks at several parameters at once and would "
+                "mix the workers of one process: use World.procs, where each has its own"
+            )
         self.team = Team(self.members, stepper, strategy, comm)
         strategy.accept(stepper)
         self.judge = strategy.whole or copy.deepcopy(self.members.template)
-        self.batches, self.schedule, self.each = batches, schedule, each
+        self.each = each or not plain_mean(loss, data.train_y)  # one call of the loss per worker
+        self.reached: list[str] = []
         self.latest: list[Any] = []  # losses of the last step, by worker, if asked for by `each`
         self.rates = [group["lr"] for group in self.team.optimizer.param_groups]
         self.done, self.samples, self.seconds = 0, 0, 0.0
@@ -91,7 +101,8 @@ class Session:
     def _digest(self, *more: Any) -> int:
         """A number that differs where runs would."""
         sizes = [(k, tuple(p.shape)) for k, p in self.judge.named_parameters()]
-        what = self.seed, self.shards.samples, repr(self.team.strategy), sizes, more
+        strategy = re.sub(r" at 0x[0-9a-f]+", "", repr(self.team.strategy))  # (differs by process)
+        what = self.seed, self.shards.samples, strategy, sizes, more
         return zlib.crc32(repr(what).encode())
 
     def step(self) -> None:
@@ -129,12 +140,35 @@ class Session:
         even = isinstance(index, torch.Tensor) and not self.each
         losses = self._even(index) if even else self._uneven(list(index))  # pyright: ignore
         if losses is None:
-            for leaf in self.members.leaves():
-                leaf.grad = torch.zeros_like(leaf) if leaf.requires_grad else None
+            self._nothing()
         else:
             losses.backward()
             self.members.fill_gradients(everywhere=False)
+            self.reached = self.reached if self.comm.alone else list(self.members.get("gradients"))
         torch.default_generator.set_state(callers)
+
+    def _runs(self) -> bool:
+        """Whether the stack takes samples at all (vmap refuses some code)."""
+        if self.batches:
+            return True
+        x = self.data.train_x[:1].expand(2, *self.data.train_x.shape[1:])
+        with torch.random.fork_rng(), torch.no_grad():
+            try:
+                copy.deepcopy(self.members).forward([x] * self.members.size, self.comm.ranks)
+            except Exception:
+                return False
+        return True
+
+    def _nothing(self) -> None:
+        """A rank without samples: gradient zero, where a loss reaches."""
+        model = self.members.template
+        if not self.reached:
+            model.eval()
+            self.loss(model(self.data.train_x[:1]), self.data.train_y[:1]).backward()
+            model.train()
+            self.reached = list(self.members.get("gradients"))
+        for name, p in model.named_parameters():
+            p.grad = torch.zeros_like(p) if name in self.reached else None
 
     def _even(self, index: torch.Tensor) -> torch.Tensor | None:
         """The sum of the workers' means; one call of the loss over all of them."""
@@ -145,7 +179,7 @@ class Session:
         outputs = self.members.forward(x, self.comm.ranks)
         flat = outputs.flatten(0, 1) if isinstance(outputs, torch.Tensor) else torch.cat(outputs)
         mean = self.loss(flat, y.flatten(0, 1))
-        self.losses.append(mean.detach())
+        self._note(mean * (n * b), n * b)
         return mean * n
 
     def _uneven(self, index: Sequence[torch.Tensor]) -> torch.Tensor | None:
@@ -157,9 +191,14 @@ class Session:
         each = [loss for loss in found if loss is not None]
         if not each:
             return None
-        total = torch.stack(each).sum()
-        self.losses.append(total.detach() / len(each))
-        return total
+        samples = [len(y) for _, y in pairs if len(y)]
+        here = torch.stack(each)
+        self._note(here @ here.new_tensor(samples), sum(samples))
+        return here.sum()
+
+    def _note(self, total: torch.Tensor, samples: int) -> None:
+        """The sum of the losses of so many samples, for the next row."""
+        self.losses.append(torch.stack([total.detach().double(), total.new_tensor(samples)]))
 
     def _take(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Samples by index (any shape)."""
@@ -175,12 +214,13 @@ class Session:
         self.comm.agree(self.done, self.digest, now=True)
         begin = time.perf_counter()
         loss, accuracy = self.test()
-        trained = torch.stack(self.losses).double() if self.losses else torch.zeros(1)
+        trained = torch.stack(self.losses).sum(0).tolist() if self.losses else [0.0, 0.0]
+        total, samples = (sum(self.comm.everyone(v)) for v in trained)
         found = {
             "step": self.done,
             "epoch": -(-self.done // self.shards.steps),
             "samples": self.samples,
-            "train_loss": _mean(self.comm.everyone(float(trained.mean()))),
+            "train_loss": total / max(samples, 1),
             "test_loss": loss,
             "test_accuracy": accuracy,
             "bytes_theory": self.comm.workers * self.theory(),
@@ -253,5 +293,20 @@ def tested(net: nn.Module, data: Data, loss: Callable) -> tuple[float, float]:
     return total / len(data.test_y), right / len(data.test_y)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+MEANS = (F.cross_entropy, F.nll_loss, F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
+MODULES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+
+
+def plain_mean(loss: Any, targets: torch.Tensor) -> bool:
+    """Whether it is known to be a mean in which every sample counts alike.
+
+    Then one call over all workers says what one call for each would.
+    """
+    if isinstance(loss, partial) and loss.keywords.keys() <= {"label_smoothing"} and not loss.args:
+        loss = loss.func
+    if type(loss) in MODULES:
+        alike = getattr(loss, "reduction", "") == "mean" and getattr(loss, "weight", None) is None
+    else:
+        alike = loss in MEANS
+    left_out = getattr(loss, "ignore_index", -100)
+    return alike and (targets.is_floating_point() or not bool((targets == left_out).any()))

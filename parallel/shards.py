@@ -1,8 +1,9 @@
 """Who sees which sample when: a function of (seed, epoch, step), the same in every world.
 
 One permutation of the training set is cut into a shard per worker (sizes differ by one at most).
-Each epoch a worker goes through its own shard in a new order, a share of the batch at a time; the
-last step of an epoch may be smaller, or empty for some.
+Each epoch a worker goes through its own shard in a new order, a share of the batch at a time. Where
+workers do not divide the batch they take turns in having one more, so that every step has `batch`
+samples; only the last of an epoch may be smaller, or empty for some.
 """
 
 import math
@@ -19,7 +20,7 @@ class Shards:
     Args:
         samples: Size of the training set.
         workers: How many.
-        batch: Samples of all workers per step; where it does not divide, some get one more.
+        batch: Samples of all workers per step.
         seed: Of the orders.
         reshuffle: Cut new shards in each epoch.
 
@@ -37,9 +38,7 @@ class Shards:
             )
         self.samples, self.workers, self.batch = samples, workers, batch
         self.seed, self.reshuffle = seed, reshuffle
-        self.each = _split(batch, workers)
-        sizes = _split(samples, workers)
-        self.steps = max(math.ceil(n / b) for n, b in zip(sizes, self.each, strict=True))
+        self.steps = math.ceil(samples / batch)
 
     def at(self, step: int) -> torch.Tensor | list[torch.Tensor]:
         """Samples of each worker in this step (from 1 on, over all epochs).
@@ -51,15 +50,18 @@ class Shards:
 
     @lru_cache(maxsize=2)  # noqa: B019 (lives as long as its run)
     def _epoch(self, epoch: int) -> list[torch.Tensor | list[torch.Tensor]]:
-        orders, found = self._orders(epoch), []
-        if len({len(own) for own in orders}) == len(set(self.each)) == 1:
-            return list(torch.stack(orders).split(self.each[0], dim=1))
-        parts = [own.split(size) for own, size in zip(orders, self.each, strict=True)]
+        orders = self._orders(epoch)
+        found: list[torch.Tensor | list[torch.Tensor]] = []
         for k in range(self.steps):
-            each = [part[k] if k < len(part) else part[0][:0] for part in parts]
+            begins, ends = self._seen(k), self._seen(k + 1)
+            each = [own[a:b] for own, a, b in zip(orders, begins, ends, strict=True)]
             even = len({len(one) for one in each}) == 1
             found.append(torch.stack(each) if even else each)
         return found
+
+    def _seen(self, steps: int) -> list[int]:
+        """How many samples of its shard each worker has had after so many steps of an epoch."""
+        return _split(min(steps * self.batch, self.samples), self.workers)
 
     def _orders(self, epoch: int) -> list[torch.Tensor]:
         """Each worker's samples in the order of this epoch."""
@@ -75,4 +77,5 @@ class Shards:
 
 
 def _split(n: int, parts: int) -> list[int]:
+    """Shares of n that differ by one at most; they grow with n, one at a time, in turn."""
     return [n // parts + (i < n % parts) for i in range(parts)]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from parallel.strategy.base import Strategy
-from parallel.world.comm import Comm, State, size
+from parallel.world.comm import HEADER, Comm, State, size
 from parallel.world.plan import CENTRE, NOTHING, Op, Plan, check, messages, traffic
 from parallel.world.replicas import Looped, Stacked, float_buffers
 
@@ -32,6 +32,8 @@ class Team:
         self.planned = 0.0  # bytes of all workers together, by the plans
         self.seen = [0.0] * comm.workers  # samples since the last mean of states
         self.counts: list[float] = [1.0] * comm.workers
+        self.tolerant = False  # let gradients that are not finite through, and say whose they are
+        self.broken: list[int] = []
         if strategy.centre and comm.rank == 0:
             self.centre = {k: v[0].clone() for k, v in self.state().items()}
 
@@ -68,6 +70,9 @@ class Team:
 
     def state_size(self) -> float:
         """Bytes of what one worker would send."""
+        if self.strategy.sends == "gradients":
+            named = self.members.template.named_parameters()
+            return sum(p.numel() * p.element_size() for _, p in named if p.requires_grad)
         return size(self.state()) if self.strategy.alike else 0.0
 
     def here(self) -> range:
@@ -126,12 +131,28 @@ class Team:
         self.seen = [0.0] * self.comm.workers
 
     def average_gradients(self) -> None:
-        """The mean over all samples of this step."""
-        self.members.fill_gradients(everywhere=True)
+        """The mean over all samples of this step; none where nobody has any."""
+        counts = self.counts if self.strategy.weighted else [1.0] * self.comm.workers
+        reached = self.members.get("gradients")
+        self.members.fill_gradients(everywhere=not self.comm.alone)
         rows = self.members.get("gradients")
         self.planned += 2 * (self.comm.workers - 1) * size(rows)
-        counts = self.counts if self.strategy.weighted else [1.0] * self.comm.workers
-        self.members.put("gradients", _over(rows, self.comm.mean(rows, counts)))
+        bad = [r for i, r in enumerate(self.comm.ranks) if self.tolerant and _broken(rows, i)]
+        if not self.comm.alone and rows:  # (others may have what is missing here)
+            every = [float(k in reached) for k in rows]
+            every += [float(r in bad) for r in range(self.comm.workers)]
+            rows[HEADER] = next(iter(rows.values())).new_tensor([every])
+        mean = self.comm.mean(rows, counts, finite=not self.tolerant)
+        if HEADER in rows:
+            del rows[HEADER]
+            told = mean.pop(HEADER)[0].tolist()
+            nobody = [k for k, share in zip(rows, told, strict=False) if not share]
+            bad = [r for r, share in enumerate(told[len(rows) :]) if share]
+            self.members.put("gradients", _over(rows, mean))
+            self.members.drop_gradients(nobody)  # pyright: ignore
+        else:
+            self.members.put("gradients", _over(rows, mean))
+        self.broken = bad
         self.seen = [0.0] * self.comm.workers
 
     @torch.no_grad()
@@ -142,15 +163,14 @@ class Team:
     @torch.no_grad()
     def mean(self) -> dict[str, torch.Tensor]:
         """Mean parameters and running statistics, worker 0's counters; or the centre."""
-        found = dict(self.members.template.state_dict())
+        found = dict(self.members.template.state_dict()) | self.members.counters()
         rows = self.members.get("params") | self.members.get("float_buffers")
         mean = self.comm.mean(rows, [1.0] * self.comm.workers, counted=False)
         found |= {k: v[0].clone() for k, v in mean.items() if k in found}
-        found |= {k: found[first] for k, first in self._aliases().items() if k in found}
-        if not self.strategy.centre:
-            return found
-        centre = {k.split(":", 1)[1]: v for k, v in (self.centre or {}).items()}
-        return found | {k: v.clone() for k, v in self._from_0(centre, rows).items() if k in found}
+        if self.strategy.centre:
+            centre = {k.split(":", 1)[1]: v for k, v in (self.centre or {}).items()}
+            found |= {k: v.clone() for k, v in self._from_0(centre, rows).items() if k in found}
+        return found | {k: found[first] for k, first in self._aliases().items() if k in found}
 
     def _aliases(self) -> dict[str, str]:
         """Further names of shared weights, and the first name of each."""
@@ -173,7 +193,8 @@ class Team:
         rows = self.members.get("params")
         mean = self.comm.mean(rows, [1.0] * self.comm.workers, counted=False)
         own = sum(float((rows[k] - mean[k]).double().square().sum()) for k in rows)
-        return math.sqrt(sum(self.comm.everyone(own)) / self.comm.workers)
+        each = self.comm.everyone(own)
+        return math.sqrt(sum(each) / (self.comm.workers if self.comm.alone else len(each)))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, to go on bitwise."""
@@ -207,6 +228,11 @@ def share(model: torch.nn.Module, comm: Comm) -> None:
     got = comm.deliver(out, {(0, comm.rank): own}, counted=False)
     for name, value in got[0, comm.rank].items():
         own[name].copy_(value)
+
+
+def _broken(rows: State, i: int) -> bool:
+    """Whether a row has NaN or infinity."""
+    return not all(bool(torch.isfinite(v[i].sum())) for v in rows.values())
 
 
 def _over(rows: State, mean: State) -> State:

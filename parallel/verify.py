@@ -101,7 +101,7 @@ def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim"
 
 # What the built-in ones are verified with: small periods, so that much happens in few steps.
 SETTINGS: dict[str, dict[str, Any]] = {
-    "local_sgd": dict(period=4),
+    "local_sgd": dict(period=3),
     "post_local_sgd": dict(period=4, switch=5),
     "easgd": dict(alpha=0.2, period=2),
     "gossip_pull": dict(probability=0.6),

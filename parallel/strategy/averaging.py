@@ -32,8 +32,10 @@ class NoComm(Strategy):
 class GradientAllReduce(Strategy):
     """Synchronous data parallelism; nothing but gradients is averaged.
 
-    A parameter that no loss reaches counts as one with gradient zero: weight decay moves it.
+    A parameter that no loss reaches, on any worker, has no gradient and stays as it is.
     """
+
+    sends = "gradients"
 
     def init(self, workers: int) -> None:
         """There is nothing to choose."""

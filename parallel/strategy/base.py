@@ -50,6 +50,7 @@ class Strategy:
     same_start = True  # all begin with the weights of worker 0
     elastic = True  # can go on without a worker that died
     alike = True  # workers hold tensors of the same sizes
+    sends = "state"  # or "gradients": whose size counts in theory
     centre = False  # whether there is an extra worker, CENTRE
 
     def init(self, workers: int) -> None:
@@ -102,9 +103,7 @@ class Strategy:
         elif AllReduce("state") in ops:
             team.average_state()
         elif ops:
-            rows = self.rows(ops)
-            for i, row in rows.items():
-                row[i] = row.get(i, 0.0) - 1
+            rows = {i: {**row, i: row.get(i, 0.0) - 1} for i, row in self.rows(ops).items()}
             shift = team.combine(ops, rows)
             if when == "before":
                 team.shift = shift

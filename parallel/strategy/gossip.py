@@ -61,8 +61,8 @@ class Gossip(Strategy):
 
     @property
     def rate(self) -> float:
-        """Talks that a worker starts per step."""
-        return self.probability / self.period if self.workers > 1 else 0.0
+        """Talks that a worker starts in an eligible step."""
+        return self.probability if self.workers > 1 else 0.0
 
 
 @dataclass
@@ -80,7 +80,7 @@ class GossipPull(Gossip):
 
     def theory(self, size: float, steps: int = 1) -> float:
         """One message per talk."""
-        return self.rate * size * steps
+        return self.rate * size * (steps // self.period)
 
 
 @dataclass
@@ -100,7 +100,7 @@ class GossipPush(Gossip):
 
     def theory(self, size: float, steps: int = 1) -> float:
         """One message per talk."""
-        return self.rate * size * steps
+        return self.rate * size * (steps // self.period)
 
 
 @dataclass
@@ -173,7 +173,7 @@ class ElasticGossip(Gossip):
         """Both directions; a mutual pick is one talk."""
         if self.workers < 2:
             return 0.0
-        p, n, size = self.probability, self.workers, size * steps / self.period
+        p, n, size = self.probability, self.workers, size * (steps // self.period)
         if self.matching:
             return p * (n // 2 * 2) / n * size
         pick = np.diff(_shares(self.seed, n, self.penalty).clip(max=1), prepend=0)

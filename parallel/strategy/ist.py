@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from parallel.strategy.base import Strategy, every, random
-from parallel.strategy.slices import Tensors, check_optimizer, merge, pieces
+from parallel.strategy.slices import Tensors, check_optimizer, merge, pieces, untouched
 from parallel.strategy.subnets import Chain, Parts, chain, partition, subnet
-from parallel.world.comm import Comm, nbytes
+from parallel.world.comm import Comm, nbytes, refuse
 from parallel.world.plan import NOTHING, Gather, Op, Plan, Scatter
 from parallel.world.replicas import float_buffers
 
@@ -53,6 +53,7 @@ class IST(Strategy):
         self.parts: list[Parts] = []
         self.due = 0.0  # bytes of one deal or collection
         self.chain = Chain([], {}, [], [], {})
+        self.begin: dict[str, float] = {}
 
     def cut(self, models: list[nn.Module], comm: Comm, seed: int) -> list[nn.Module]:
         """The subnets of the first round; later ones have the same shapes."""
@@ -80,6 +81,7 @@ class IST(Strategy):
         """Only one whose state can follow the neurons."""
         super().accept(optimizer)
         check_optimizer(optimizer)
+        self.begin = untouched(optimizer)
 
     def plan(self, seed: int, step: int) -> Plan:
         """Collect at the end of a round, and deal for the next."""
@@ -118,6 +120,8 @@ class IST(Strategy):
         """The master with the pieces of all workers; on rank 0."""
         comm, mine = team.comm, [team.members.own(i, team.optimizer) for i in team.here()]
         out = {(r, 0): own for r, own in zip(comm.ranks, mine, strict=True)}
+        for r, own in zip(comm.ranks, mine, strict=True) if counted else ():
+            refuse({k: v.unsqueeze(0) for k, v in own.items()}, [r])
         expect = {}
         if comm.rank == 0:
             expect = {(r, 0): self._like(r, mine[0]) for r in range(self.workers)}
@@ -126,7 +130,7 @@ class IST(Strategy):
         if comm.rank:
             return self.master
         all_of = [got[r, 0] for r in range(self.workers)]
-        return merge(self.master, self.chain, self.parts, all_of, team.seen)
+        return merge(self.master, self.chain, self.parts, all_of, team.seen, self.begin)
 
     def _like(self, worker: int, like: Tensors) -> Tensors:
         """Tensors of the sizes that a worker sends."""
@@ -141,7 +145,7 @@ class IST(Strategy):
         out = {(0, r): found for r in ranks} if team.comm.rank == 0 else {}
         here = {(0, r): found for r in team.comm.ranks}
         found = team.comm.deliver(out, here, counted=False)[0, team.comm.rank]
-        return self.whole.state_dict() | found
+        return self.whole.state_dict() | team.members.counters() | found
 
     def load(self, team: "Team", state: dict[str, Any]) -> None:
         """Begin anew from a full model's state."""

@@ -6,12 +6,12 @@ A master and a worker's own tensors are dicts of the same names:
     "0.weight/momentum_buffer"     the optimizer's state of a parameter
 """
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from parallel.stepper import fresh
 from parallel.strategy.subnets import Chain, Cut, Parts, give, take
 from parallel.world.comm import normal
 
@@ -29,9 +29,17 @@ def pieces(master: Tensors, how: Chain, parts: Parts) -> Tensors:
 
 
 def merge(
-    master: Tensors, how: Chain, parts: Sequence[Parts], got: Sequence[Tensors], counts
+    master: Tensors,
+    how: Chain,
+    parts: Sequence[Parts],
+    got: Sequence[Tensors],
+    counts: Sequence[float],
+    begin: dict[str, float] | None = None,
 ) -> Tensors:
-    """A new master: owned slices in their places, shared tensors averaged by samples."""
+    """A new master: owned slices in their places, shared tensors averaged by samples.
+
+    `begin`: what an optimizer's state is where nobody has had a number yet, if not 0.
+    """
     new = {k: v.clone() for k, v in master.items()}
     shares = normal(counts)
     for name in got[0]:
@@ -42,7 +50,8 @@ def merge(
             new[name] = got[0][name].clone() if same else mixed.to(got[0][name])  # pyright: ignore
             continue
         if name not in new:  # a state that the first steps have made
-            new[name] = torch.zeros_like(master[name.split("/")[0]])
+            parameter, _, key = name.partition("/")
+            new[name] = torch.full_like(master[parameter], (begin or {}).get(key, 0.0))
         for own, one in zip(parts, got, strict=True):
             give(new[name], one[name], cut, own)
     return new
@@ -62,25 +71,25 @@ def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
                 raise ValueError(f"ist: {name} keeps {key!r}, which cannot be cut; {advice}")
 
 
-def by_element(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether it treats each number for itself, as far as its state tells."""
-    return not any(_misfit(v, p) for p, state in _probe(optimizer) for v in state.values())
-
-
 def _misfit(value: Any, p: torch.Tensor) -> bool:
     if not isinstance(value, torch.Tensor):
         return not (value is None or isinstance(value, bool | int | float | str))
     return value.shape != p.shape and value.numel() != 1
 
 
-def _probe(optimizer: Any) -> list[tuple[torch.Tensor, dict]]:
+def untouched(optimizer: Any) -> dict[str, float]:
+    """What it keeps of a number that it has stepped without a gradient, from zero."""
+    ((_, state),) = _probe(optimizer, 0.0) or [(None, {})]
+    found = {k: v for k, v in state.items() if isinstance(v, torch.Tensor) and v.numel() > 1}
+    return {k: float(v.flatten()[0]) for k, v in found.items()}
+
+
+def _probe(optimizer: Any, value: float = 1.0) -> list[tuple[torch.Tensor, dict]]:
     """The state after a step on a small matrix: known before anything has been trained."""
-    p = torch.nn.Parameter(torch.ones(2, 3))
-    p.grad = torch.ones_like(p)
-    known = inspect.signature(type(optimizer)).parameters
-    options = {k: v for k, v in optimizer.defaults.items() if k in known}
+    p = torch.nn.Parameter(torch.full((2, 3), value))
+    p.grad = torch.full_like(p, value)
     try:
-        small = type(optimizer)([p], **options)
+        small = fresh(optimizer, [p])
         small.step()
     except Exception:  # somebody's own: judged after its first step
         return []

@@ -16,6 +16,7 @@ import torch
 from parallel.world.plan import CENTRE, Message, Op, host, traffic
 
 State = dict[str, torch.Tensor]
+HEADER = "header"  # travels with gradients and says whose they are: not counted
 Table = dict[int, dict[int, float]]
 
 
@@ -54,10 +55,13 @@ class Comm:
         """Which row a worker is; the centre is the last."""
         return len(self.ranks) if worker == CENTRE else self.ranks.index(worker)
 
-    def mean(self, rows: State, counts: Sequence[float], counted: bool = True) -> State:
-        """The same mean for all."""
+    def mean(
+        self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
+    ) -> State:
+        """The same mean for all; `finite`: refuse others."""
         if counted:
             self.sent += 2 * (self.workers - 1) * size(rows)
+        if counted and finite:
             refuse(rows, self.ranks)
         weights = normal(counts)
         return {k: _mean(v, weights) for k, v in rows.items()}
@@ -115,7 +119,7 @@ def normal(counts: Sequence[float]) -> list[float]:
 
 def size(rows: State) -> float:
     """Bytes of one worker's row."""
-    return sum(v[0].numel() * v.element_size() for v in rows.values())
+    return sum(v[0].numel() * v.element_size() for k, v in rows.items() if k != HEADER)
 
 
 def nbytes(value: Any) -> int:

@@ -23,7 +23,7 @@ Rows = dict[str, torch.Tensor]
 
 def replicas(models: Sequence[nn.Module]) -> "Stacked | Looped":
     """The faster of the two that can hold these models (one per worker; values are copied)."""
-    if len(models) == 1 or len({_sizes(m) for m in models}) > 1:
+    if len(models) == 1 or len({_sizes(m) for m in models}) > 1 or _hooked(models[0]):
         return Looped(models)
     net = stack(models)
     if any(isinstance(m, Loop) or _unreachable(m) for m in net.modules()):
@@ -31,9 +31,21 @@ def replicas(models: Sequence[nn.Module]) -> "Stacked | Looped":
     params = _pair(list(net.parameters()), [dict(m.named_parameters()) for m in models])
     floats = [b for b in net.buffers() if b.is_floating_point()]
     buffers = _pair(floats, [float_buffers(m) for m in models])
-    if params is None or buffers is None:
+    rest = [b for b in net.buffers() if not b.is_floating_point()]
+    counters = _pair(rest, [_counters(m) for m in models])
+    if params is None or buffers is None or counters is None:
         return Looped(models)
-    return Stacked(net, models[0], params, buffers)
+    return Stacked(net, models[0], params, buffers, counters)
+
+
+def _hooked(model: nn.Module) -> bool:
+    """Whether somebody listens to its layers, who would not hear those of a stack."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(m, kind) for m in model.modules() for kind in kinds)
+
+
+def _counters(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {k: b for k, b in model.named_buffers() if not b.is_floating_point()}
 
 
 def _unreachable(module: nn.Module) -> bool:
@@ -68,18 +80,26 @@ def _pair(stacked: list, alone: list[dict[str, torch.Tensor]]) -> dict[str, Any]
 class Stacked:
     """All workers in one module with a leading axis."""
 
-    def __init__(self, net: nn.Module, template: nn.Module, params: dict, buffers: dict):
+    def __init__(self, net: nn.Module, template: nn.Module, params: dict, buffers: dict, counts):
         self.net, self.template = net, copy.deepcopy(template)
-        self.params, self.buffers = params, buffers
+        self.params, self.buffers, self.counts = params, buffers, counts
         for name, p in template.named_parameters():
             params[name].requires_grad_(p.requires_grad)  # what is frozen stays frozen
         self.size = len(next(iter(params.values())))
-        alone = dict(template.named_parameters()) | float_buffers(template)
-        self.shapes = {k: (self.size, *alone[k].shape) for k in (*params, *buffers)}
+        alone = dict(template.named_parameters()) | dict(template.named_buffers())
+        self.shapes = {k: (self.size, *alone[k].shape) for k in (*params, *buffers, *counts)}
 
     def leaves(self) -> list[nn.Parameter]:
         """What an optimizer steps."""
         return list(self.params.values())
+
+    def leaves_of(self, name: str) -> list[nn.Parameter]:
+        """Those that hold one parameter of the workers."""
+        return [self.params[name]]
+
+    def counters(self) -> Rows:
+        """Worker 0's."""
+        return {k: b.view(self.shapes[k])[0].clone() for k, b in self.counts.items()}
 
     def forward(self, xs: Any, ranks: Sequence[int]) -> Any:
         """The output of each worker for its own inputs; no call where there are none."""
@@ -92,7 +112,8 @@ class Stacked:
     def _alone(self, i: int, x: torch.Tensor, rank: int) -> torch.Tensor:
         self.template.train(self.net.training)
         set_key(self.template, workers=[rank])
-        rows = {k: p.view(self.shapes[k])[i] for k, p in (self.params | self.buffers).items()}
+        held = self.params | self.buffers | self.counts
+        rows = {k: p.view(self.shapes[k])[i] for k, p in held.items()}
         return torch.func.functional_call(self.template, rows, (x,))
 
     def modules(self) -> list[nn.Module]:
@@ -157,6 +178,14 @@ class Looped:
         """What an optimizer steps."""
         return [p for model in self.models for p in model.parameters()]
 
+    def leaves_of(self, name: str) -> list[nn.Parameter]:
+        """Those that hold one parameter of the workers."""
+        return [named[name] for named in self.named]
+
+    def counters(self) -> Rows:
+        """Worker 0's."""
+        return {k: b.clone() for k, b in _counters(self.models[0]).items()}
+
     def forward(self, xs: Any, ranks: Sequence[int]) -> Any:
         """The output of each worker for its own inputs; no call where there are none."""
         return [m(x) if len(x) else x for m, x in zip(self.models, xs, strict=True)]
@@ -202,6 +231,12 @@ class Looped:
             for p in some if wanted else ():
                 if p.grad is None and p.requires_grad:
                     p.grad = torch.zeros_like(p)
+
+    def drop_gradients(self, names: Sequence[str]) -> None:
+        """None for these."""
+        for named in self.named:
+            for name in names:
+                named[name].grad = None
 
     def own(self, i: int, optimizer: Any) -> Rows:
         """One worker's tensors, live: parameters, running statistics, states ("name/key")."""

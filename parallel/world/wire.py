@@ -169,12 +169,14 @@ class Wire(Comm):
         self.dead.add(peer)
         return {m}
 
-    def mean(self, rows: State, counts: Sequence[float], counted: bool = True) -> State:
+    def mean(
+        self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
+    ) -> State:
         """A weighted sum over all ranks."""
-        if counted:
-            refuse(rows, self.ranks)
-        else:
+        if not counted:
             self._together()
+        elif finite:
+            refuse(rows, self.ranks)
         one = _row(rows, 0)
         weight = normal(counts)[self.rank]
         if self.elastic:
@@ -190,14 +192,17 @@ class Wire(Comm):
         return {k: v.unsqueeze(0) for k, v in found.items()}
 
     def _living_mean(self, own: State, weight: float) -> list[torch.Tensor]:
-        """The same over those who live: the sums of weighted states and of weights, by rank 0."""
-        scaled = {k: v * weight for k, v in own.items()} | {
-            WEIGHT: torch.tensor(weight, dtype=torch.float64)
-        }
-        found = self._star(scaled, lambda all_of: [torch.stack(p).sum(0) for p in all_of])
-        total = packing.unpack(found, scaled)
-        whole = total.pop(WEIGHT)
-        return packing.pack({k: (v / whole).to(own[k].dtype) for k, v in total.items()})
+        """The same over those who live: rank 0 weighs what came."""
+        sent = own | {WEIGHT: torch.tensor(weight, dtype=torch.float64)}
+
+        def reduce(parts: list[tuple[torch.Tensor, ...]]) -> list[torch.Tensor]:
+            came = [packing.unpack(one, sent) for one in zip(*parts, strict=True)]
+            shares = normal([float(one[WEIGHT]) for one in came])
+            pairs = list(zip(shares, came, strict=True))
+            return packing.pack({k: sum(s * one[k] for s, one in pairs) for k in sent})  # pyright: ignore
+
+        found = packing.unpack(self._star(sent, reduce), sent)
+        return packing.pack({k: found[k] for k in own})
 
     def _star(self, own: State, reduce: Callable[[list], list[torch.Tensor]]) -> list:
         """Through rank 0: what `reduce` makes of the buffers of those who live."""
