@@ -26,13 +26,13 @@ from benchmarks.sparse.rounds import race
 from harness import cost, store, table
 from harness.data import Data
 from harness.provenance import collect
+from parallel.data_parallel import DataParallel
 from parallel.loop import rows
 from parallel.models.mlp import mlp
 from parallel.session import Session
 from parallel.strategy import make
 from parallel.world.comm import Comm
 from parallel.world.world import World
-from parallel.wrapper import DataParallel
 
 CROWD, EACH, PERIOD = 64, 32, 8
 EPOCH = 100  # steps

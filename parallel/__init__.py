@@ -16,7 +16,7 @@ _HOME = {
     "STRATEGIES": "parallel.strategy",
     "Strategy": "parallel.strategy",
     "train": "parallel.loop",
-    "DataParallel": "parallel.wrapper",
+    "DataParallel": "parallel.data_parallel",
     "ModelParallel": "parallel.layers",
     "benchmarks": "parallel.benchmarks",
     "verify": "parallel.verify",

@@ -38,6 +38,8 @@ def ModelParallel(
         ValueError: unknown names, split points out of order or range, too few devices.
     """
     check("style", style, ("basic",))
+    if isinstance(layer_split, int | str):
+        raise ValueError(f"layer_split is a list of numbers, such as [10, 20], got {layer_split!r}")
     for key in options:
         raise unknown("keyword of ModelParallel", key, ("style", "model", "layer_split", "devices"))
     return Split(model, list(layer_split), devices)
@@ -79,6 +81,12 @@ class Split(nn.Module):
         """The model's own."""
         return self.model.load_state_dict(state_dict, strict, assign)
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        """As a part of a larger module, whose state has the model's own names."""
+        for name in self.model.state_dict():
+            if prefix + name in state_dict:
+                state_dict[f"{prefix}model.{name}"] = state_dict.pop(prefix + name)
+
 
 def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     if isinstance(model, nn.Sequential):
@@ -94,7 +102,7 @@ def _layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 
 def _check(split: list[int], layers: int) -> None:
-    known = all(isinstance(k, int) for k in split)
+    known = all(isinstance(k, int) and not isinstance(k, bool) for k in split)
     if (
         not known
         or sorted(set(split)) != split

@@ -19,13 +19,17 @@ def length(inputs: Any, dim: int = 0) -> int:
     tensors = _tensors(inputs)
     if not tensors:
         raise ValueError("no tensor among the inputs: nothing tells how large the batch is")
+    if tensors[0].dim() <= dim:
+        raise ValueError(f"dim={dim}, but the batch has shape {tuple(tensors[0].shape)}")
     return tensors[0].shape[dim]
 
 
-def scatter(inputs: Any, parts: int, dim: int = 0) -> list[tuple[int, Any]]:
-    """Tensors of the batch's length are cut; all else goes to everybody."""
-    whole = length(inputs, dim)
-    sizes = [whole // parts + (i < whole % parts) for i in range(parts)]
+def scatter(
+    inputs: Any, parts: int, dim: int = 0, most: int | None = None
+) -> list[tuple[int, Any]]:
+    """Tensors of the batch's length are cut, for `most` of the parts; all else goes to all."""
+    whole, some = length(inputs, dim), min(parts, most or parts)
+    sizes = [(whole // some + (i < whole % some)) * (i < some) for i in range(parts)]
     starts = [sum(sizes[:i]) for i in range(parts)]
     return [
         (n, _map(inputs, lambda t, s=start, n=n: _cut(t, dim, whole, s, n)))

@@ -34,6 +34,7 @@ class Team:
         self.counts: list[float] = [1.0] * comm.workers
         self.tolerant = False  # let gradients that are not finite through, and say whose they are
         self.broken: list[int] = []
+        self.early = False  # the gradients of the coming step are averaged already
         if strategy.centre and comm.rank == 0:
             self.centre = {k: v[0].clone() for k, v in self.state().items()}
 
@@ -131,7 +132,20 @@ class Team:
         self.seen = [0.0] * self.comm.workers
 
     def average_gradients(self) -> None:
-        """The mean over all samples of this step; none where nobody has any."""
+        """The mean over all samples of this step."""
+        if not self.early:
+            self._average_gradients()
+        self.early, self.seen = False, [0.0] * self.comm.workers
+
+    @torch.no_grad()
+    def average_early(self, counts: Sequence[float]) -> None:
+        """Before the step; it is then not done again."""
+        self.counts = list(counts)
+        self._average_gradients()
+        self.early = True
+
+    def _average_gradients(self) -> None:
+        """None where nobody has any."""
         counts = self.counts if self.strategy.weighted else [1.0] * self.comm.workers
         reached = self.members.get("gradients")
         self.members.fill_gradients(everywhere=not self.comm.alone)
@@ -153,7 +167,6 @@ class Team:
         else:
             self.members.put("gradients", _over(rows, mean))
         self.broken = bad
-        self.seen = [0.0] * self.comm.workers
 
     @torch.no_grad()
     def consensus(self) -> dict[str, torch.Tensor]:

@@ -1,23 +1,14 @@
-"""`DataParallel`: one line makes a model train under any strategy, in an ordinary loop.
+"""The module that `parallel.DataParallel` returns: replicas, and the consensus that they show.
 
-    net = DataParallel(style="localSGD", model=net, iterations=40)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)            # the replicas' parameters
-    for x, y in batches:
-        optimizer.zero_grad()
-        loss(net(x), y).backward()                                   # each replica gets its share
-        optimizer.step()                                             # and here they talk
-    net.eval()(x); torch.save(net.state_dict(), file)                # the consensus model's
-
-The optimizer's own hooks tell when a step has been taken, so nothing has to be called. The loss is
-assumed to be a mean over the batch; the gather's backward gives each replica the gradient of the
-mean over its own samples, so the learning rate means what it does without the wrapper.
+The optimizer's own hooks tell when a step has been taken, so nothing has to be called; gradients
+that are averaged are so at the end of each backward, as torch's DistributedDataParallel does it.
+The loss is assumed to be a mean over the batch; the gather's backward gives each replica the
+gradient of the mean over its own samples, so the learning rate means what it does without.
 """
 
 import copy
-import inspect
-import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,105 +19,14 @@ from torch.optim.optimizer import (
 )
 
 from harness.dropout import KeyedDropout
-from harness.names import check, unknown
+from parallel.backward import at_end_of_backward
 from parallel.scatter import gather, length, rescale, scatter
-from parallel.strategy import STRATEGIES, Strategy, make
+from parallel.strategy import Strategy
 from parallel.strategy.averaging import GradientAllReduce, PostLocalSGD
 from parallel.team import Team, share
-from parallel.world.comm import Comm
+from parallel.world.comm import Comm, NotFinite
 from parallel.world.plan import AllReduce, Gather
 from parallel.world.replicas import Looped
-
-STYLES = {"torch": "all_reduce", "localSGD": "local_sgd"}  # and all of STRATEGIES
-ITERATIONS = 40
-SYNCHRONISED = ("local_sgd", "post_local_sgd", "ist")  # `iterations` is their period
-
-
-def DataParallel(
-    style: str = "torch",
-    *,
-    model: nn.Module,
-    iterations: int = ITERATIONS,
-    initializer: Callable[[nn.Module], Any] | None = None,
-    workers: int | None = None,
-    device_ids: Sequence[int | str] | None = None,
-    output_device: int | str | None = None,
-    dim: int = 0,
-    loss_reduction: str = "mean",
-    seed: int = 0,
-    **options: Any,
-) -> "Replicated":
-    """A module that behaves like `model` and trains as several.
-
-    Args:
-        style: "torch", "localSGD", "ist", or any of parallel.STRATEGIES.
-        model: Any module; replicas are copies, it is left as it is.
-        iterations: Steps between two synchronisations of localSGD and ist.
-        initializer: Called with each replica, to start it elsewhere.
-        workers: Replicas in this process; default: the GPUs, or 2 without. Under torchrun there is
-            one per rank.
-        device_ids: GPUs; default: all of them.
-        output_device: Where outputs go; default: the first.
-        dim: Axis of the batch.
-        loss_reduction: Of the user's loss: "mean" or "sum".
-        seed: Of partitions and peers.
-        **options: Of the strategy, such as probability=1/32.
-
-    Raises:
-        ValueError: unknown style or keyword, with the nearest name.
-    """
-    name = STYLES.get(style, style)
-    check("style", style, {**STYLES, **STRATEGIES})
-    check("loss_reduction", loss_reduction, ("mean", "sum"))
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model must be an nn.Module, got {type(model).__name__}")
-    own = [k for k in inspect.signature(DataParallel).parameters if k != "options"]
-    theirs = list(inspect.signature(STRATEGIES[name]).parameters)
-    for key in options:
-        if key not in theirs:
-            raise unknown(f"keyword of DataParallel(style={style!r})", key, own + theirs)
-    if iterations != ITERATIONS and (name not in SYNCHRONISED or "period" in options):
-        raise ValueError(
-            f"iterations={iterations} is the period of localSGD, post_local_sgd and ist, and has "
-            f"no effect here; options of style={style!r}: {', '.join(theirs)}"
-        )
-    if name in SYNCHRONISED:
-        options.setdefault("period", iterations)
-    strategy, comm = make(name, **options), _comm(style, workers, device_ids)
-    devices = _devices(device_ids, output_device)
-    return Replicated(model, strategy, comm, devices, dim, loss_reduction, seed, initializer)
-
-
-def _comm(style: str, workers: int | None, device_ids: Sequence | None) -> Comm:
-    """Alone, or the rank that torchrun gives."""
-    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        from parallel.world.wire import attach
-
-        comm = attach()
-        if workers not in (None, comm.workers):
-            raise ValueError(f"workers={workers}, but there are {comm.workers} ranks: leave it out")
-        return comm
-    if style == "torch":
-        if workers not in (None, 1):
-            raise ValueError(
-                f'style="torch" has one set of weights, so workers={workers} has no effect: use '
-                'style="all_reduce" for replicas'
-            )
-        return Comm(1)  # one set of weights; several GPUs share the batch
-    if workers is None:
-        workers = len(device_ids or ()) or torch.cuda.device_count() or 2
-    if not isinstance(workers, int) or workers < 1:
-        raise ValueError(f"workers must be a number, 1 or more, got {workers!r}")
-    return Comm(workers)
-
-
-def _devices(device_ids: Sequence | None, output: Any) -> tuple[list[torch.device], Any]:
-    if device_ids is None:
-        device_ids = range(torch.cuda.device_count())
-    found = [torch.device("cuda", d) if isinstance(d, int) else torch.device(d) for d in device_ids]
-    if isinstance(output, int):
-        output = torch.device("cuda", output)
-    return found, output or (found[0] if found else None)
 
 
 class Replicated(nn.Module):
@@ -169,6 +69,10 @@ class Replicated(nn.Module):
             for layer in layers:
                 layer.seed, layer.workers = seed, (rank,)
         self.team = Team(Looped(models), None, strategy, comm)
+        self.team.tolerant = True  # (a GradScaler skips such steps; who steps is told)
+        self.normed = any(isinstance(m, nn.BatchNorm1d) for m in model.modules())
+        self.shares = [1.0] * comm.workers
+        self.shown: Any = None
         self._bare: Any = weakref.ref(model)
         self.train(model.training)
         self._listen()
@@ -191,7 +95,9 @@ class Replicated(nn.Module):
                 spread = self.replicas[0], args, self.devices, self.output_device, self.dim, kwargs
                 return nn.parallel.data_parallel(*spread)  # pyright: ignore
             return self.replicas[0](*args, **kwargs)
-        parts = scatter((args, kwargs), len(self.replicas), self.dim)
+        # (a batch norm of features refuses a single sample: some replicas then sit out)
+        most = max(1, n // 2) if self.normed else len(self.replicas)
+        parts = scatter((args, kwargs), len(self.replicas), self.dim, most)
         whole, outputs = sum(n for n, _ in parts), []
         for i, (replica, (n, (own, named))) in enumerate(zip(self.replicas, parts, strict=True)):
             self.counts[i] += n * torch.is_grad_enabled()
@@ -203,13 +109,28 @@ class Replicated(nn.Module):
 
     @property
     def module(self) -> nn.Module:
-        """The consensus model (under torchrun all ranks have to ask together)."""
+        """The consensus model, to look at (under torchrun all ranks have to ask together)."""
+        if self.comm.workers == 1 and not self.team.strategy.centre:
+            return self.replicas[0].train(self.training)
+        self._refuse_changed()
         version = self._version()
         if self.version != version:
             self.comm.at = f"eval() or state_dict() after step {self.steps}"
             self._consensus.load_state_dict(self._agreed())
             self.version = version
+        self.shown = self._look()
         return self._consensus.train(self.training)
+
+    def _look(self) -> list[tuple[int, bool]]:
+        return [(p._version, p.requires_grad) for p in self._consensus.parameters()]
+
+    def _refuse_changed(self) -> None:
+        """What is written into the consensus reaches no replica."""
+        if self.shown is not None and self.shown != self._look():
+            raise ValueError(
+                "the model that .module gives was changed, and no replica learned of it: load with "
+                "net.load_state_dict(state), freeze net.parameters()"
+            )
 
     def _version(self) -> int:
         """A number that grows with every change of the replicas, by whomever."""
@@ -236,6 +157,7 @@ class Replicated(nn.Module):
         found = self._consensus.load_state_dict(state_dict, strict, assign)
         held = self._consensus.state_dict()
         state = {k: v.detach().clone() for k, v in held.items() if isinstance(v, torch.Tensor)}
+        self.shown = None
         self.team.strategy.load(self.team, state)
         for replica in self.replicas:
             for name, buffer in replica.named_buffers():
@@ -262,11 +184,31 @@ class Replicated(nn.Module):
         """`.to()`, `.double()`, ... also for the consensus model and what the strategy keeps."""
         super()._apply(fn, recurse)
         self._consensus._apply(fn)
-        self.version = -1
+        self.version, self.shown = -1, None
         self.team.strategy.move(fn)
         if self.team.centre is not None:
             self.team.centre = {k: fn(v) for k, v in self.team.centre.items()}
         return self
+
+    def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> torch.Tensor:
+        """As torch's function, for each replica by itself, as for the bare model.
+
+        torch.nn.utils.clip_grad_norm_(net.parameters(), ...) takes one norm over all replicas.
+        """
+        clip = torch.nn.utils.clip_grad_norm_
+        norms = [clip(replica.parameters(), max_norm, norm_type) for replica in self.replicas]
+        return torch.stack([norm.to(norms[0].device) for norm in norms]).max()
+
+    def training_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """All that it takes to go on to the bit: replicas, optimizer, strategy (of each rank)."""
+        self.team.optimizer = optimizer
+        return {"steps": self.steps, "team": self.team.state_dict()}
+
+    def load_training_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+        """The inverse, for a wrapper and an optimizer that were made alike."""
+        self.team.optimizer = optimizer
+        self.team.load_state_dict(state["team"])
+        self.steps, self.version, self.shown = state["steps"], -1, None
 
     # Steps
 
@@ -292,9 +234,20 @@ class Replicated(nn.Module):
         hooks = register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)
         for hook in hooks:
             weakref.finalize(self, hook.remove)
+        if self.comm.workers > 1 and self.reduction == "mean":
+            at_end_of_backward(self.replicas.parameters(), self, Replicated._arrived)
+
+    def _arrived(self) -> None:
+        """All gradients of a backward are there: average them, if that is what the step will do."""
+        if AllReduce("gradients") in self.team.strategy.plan(self.seed, self.steps + 1).before:
+            self.comm.at = f"step {self.steps + 1}"
+            if any(self.counts) or not self.comm.alone:
+                found = self._samples(True)
+                self.shares = found if any(found) else self.shares  # (again, of the same forward)
+            self.team.average_early(self.shares)
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_bare": None}  # (weak references cannot be copied)
+        return {**self.__dict__, "_bare": None, "shown": None}  # (weak references cannot be copied)
 
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)  # a copy listens for itself
@@ -336,13 +289,21 @@ class Replicated(nn.Module):
             raise ValueError(
                 "in eval() mode the consensus answers, and nobody trains: call train()"
             )
+        self._refuse_changed()
         self.steps += 1
         self.comm.at = f"step {self.steps}"
         # A replica without samples takes a step with gradient zero.
         self.team.members.fill_gradients(everywhere=False)
         plan = self.team.strategy.plan(self.seed, self.steps)
         means = [op for op in (*plan.before, *plan.after) if isinstance(op, AllReduce | Gather)]
-        self.team.before(self.seed, self.steps, self._samples(bool(means)))
+        shares = self.shares if self.team.early else self._samples(bool(means))
+        self.team.before(self.seed, self.steps, shares)
+        if self.team.broken:
+            who = ", ".join(f"worker {r}" for r in self.team.broken)
+            raise NotFinite(
+                f"{who}: NaN or infinity among the gradients of step {self.steps}, which was not "
+                "taken. Lower the learning rate, or look at that worker's data"
+            )
         if self.reduction == "sum" and AllReduce("gradients") in means:
             for p in self.parameters():
                 if p.grad is not None:

@@ -390,11 +390,8 @@ ALONE = """
     import torch
     import torch.nn.functional as F
     from parallel import DataParallel, identities
-    from parallel.world import wire
 
-    attach = wire.attach
-    wire.attach = lambda: attach(timeout=10)
-    net = DataParallel(style=sys.argv[1], model=identities.net())
+    net = DataParallel(style=sys.argv[1], model=identities.net(), timeout=10)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     data = identities.task()
     for step in range(4):

@@ -91,6 +91,8 @@ class Crew:
                 if (self._stuck() or 0 in self.done) and deadline is None:
                     deadline = time.monotonic() + self.world.timeout + 2 * self.grace
                 if deadline and time.monotonic() > deadline:
+                    for rank in self.pipes.values():
+                        self.failed.setdefault(rank, ("Stuck", "did not end, and was killed"))
                     break
         except Exception as error:
             self.told.put(error)

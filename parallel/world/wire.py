@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CHECK_EVERY = 100  # rounds between two comparisons of where all ranks are
 LOST = "lost touch at "
+ENDED = "its script ended after "
 WEIGHT = "weight of this worker"
 TOGETHER = "; eval(), state_dict() and .module are to be called by all ranks together"
 WORDS = "dq64s"  # what ranks tell each other aside: a number, a digest, where they are
@@ -87,7 +88,7 @@ class Wire(Comm):
                 world_size=self.workers,
                 timeout=timedelta(seconds=self.timeout),
             )
-            self.aside = dist.new_group()
+            self.aside = dist.new_group(timeout=timedelta(seconds=self.timeout))
         except RuntimeError as error:
             raise PeerLost(
                 f"rank {self.rank}: not all of {self.workers} ranks came within {self.timeout:g} s "
@@ -124,7 +125,11 @@ class Wire(Comm):
             found[name][to] = total
 
     def deliver(
-        self, messages: Mapping[Message, State], expect: Mapping[Message, State], counted=True
+        self,
+        messages: Mapping[Message, State],
+        expect: Mapping[Message, State],
+        counted: bool = True,
+        patience: float | None = None,
     ) -> dict[Message, State]:
         """Post all sends and receives, then wait for each."""
         if not counted:
@@ -142,13 +147,15 @@ class Wire(Comm):
             elif target == self.rank:
                 buffers[m] = packing.empty(expect[m])
                 works += [(source, m, lambda b, r=source: dist.irecv(b, r), b) for b in buffers[m]]
-        lost = self._wait(works)
+        lost = self._wait(works, patience or self.timeout)
         for m, packed in buffers.items():
             if m not in lost:
                 got[m] = packing.unpack(packed, expect[m])
         return got
 
-    def _wait(self, works: list[tuple[int, Message, Callable, torch.Tensor]]) -> set[Message]:
+    def _wait(
+        self, works: list[tuple[int, Message, Callable, torch.Tensor]], seconds: float
+    ) -> set[Message]:
         """All of these; the messages that did not come, where that may be."""
         lost, posted = set(), []
         for peer, m, post, buffer in works:
@@ -158,7 +165,7 @@ class Wire(Comm):
                 lost |= self._gone(peer, m, error)
         for peer, m, work in posted:
             try:
-                work.wait(timedelta(seconds=self.timeout))
+                work.wait(timedelta(seconds=seconds))
             except RuntimeError as error:
                 lost |= self._gone(peer, m, error)
         return lost
@@ -208,7 +215,9 @@ class Wire(Comm):
         """Through rank 0: what `reduce` makes of the buffers of those who live."""
         if self.rank:
             got = self.deliver({(self.rank, 0): own}, {}, counted=False)
-            got = self.deliver({}, {(0, self.rank): own}, counted=False)
+            # (rank 0 may itself be waiting for those who are stuck, one after the other)
+            patience = self.timeout * self.workers
+            got = self.deliver({}, {(0, self.rank): own}, counted=False, patience=patience)
             if 0 in self.dead:
                 self._fail(RuntimeError("rank 0 is gone"), [0])
             return packing.pack(got[0, self.rank])
@@ -306,6 +315,19 @@ class Wire(Comm):
                 time.sleep(0.05)
         return found
 
+    def leave(self) -> None:
+        """At the end of a script: those who wait for this rank learn why in vain."""
+        self.note(f"{ENDED}{self.at}: all ranks need the same number of batches")
+
+    def __deepcopy__(self, memo: dict) -> "Wire":
+        return self  # the same place in the same group
+
+    def __reduce__(self):
+        raise TypeError(
+            "a process' place in its group cannot be saved: save net.state_dict() (or "
+            "net.training_state(optimizer)), not the wrapper itself"
+        )
+
     def close(self) -> None:
         """Leave the group; never longer than a moment."""
         if self.own_group and dist.is_initialized():
@@ -321,11 +343,14 @@ def attach(timeout: float = 60.0) -> Wire:
 
         comm = Wire.join(World.env(timeout=timeout))
         atexit.register(comm.close)
+        atexit.register(comm.leave)  # (called before close)
         comm.advice = TOGETHER
         return comm
     store = dist.distributed_c10d._get_default_store()
     comm = Wire(dist.get_rank(), dist.get_world_size(), store, timeout, False)
-    comm.own_group, comm.aside, comm.advice = False, dist.new_group(), TOGETHER
+    comm.own_group, comm.advice = False, TOGETHER
+    comm.aside = dist.new_group(timeout=timedelta(seconds=timeout))
+    atexit.register(comm.leave)
     return comm
 
 

@@ -1,0 +1,252 @@
+"""The wrapper in the loops that people write: clipping, scaling, accumulating, loading, saving."""
+
+import copy
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from parallel import DataParallel, ModelParallel, identities
+from parallel.scatter import scatter
+from parallel.world.comm import NotFinite
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = identities.task()
+
+
+def adam(net):
+    return torch.optim.Adam(net.parameters(), lr=0.02)
+
+
+def backward(net, index, share=1.0):
+    (share * F.cross_entropy(net(DATA.train_x[index]), DATA.train_y[index])).backward()
+
+
+def state(net):
+    return {k: v.detach() for k, v in net.state_dict().items()}
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_clipping_is_that_of_the_bare_model(workers):
+    bare, net = (
+        identities.net(),
+        DataParallel("all_reduce", model=identities.net(), workers=workers),
+    )
+    own, other = adam(bare), adam(net)
+    for step in range(6):
+        index = torch.arange(7) + step
+        for model, optimizer in ((bare, own), (net, other)):
+            optimizer.zero_grad()
+            backward(model, index)
+        norm = torch.nn.utils.clip_grad_norm_(bare.parameters(), 0.1)
+        assert norm > 0.1
+        assert float(net.clip_grad_norm_(0.1)) == pytest.approx(float(norm), abs=1e-12)
+        own.step()
+        other.step()
+    assert identities.apart(state(net), state(bare)) < 1e-9
+
+
+def test_replicas_that_differ_are_clipped_each_by_its_own_norm():
+    net = DataParallel("localSGD", model=identities.net(), workers=2)
+    backward(net, torch.arange(8))
+    net.clip_grad_norm_(0.01)
+    for replica in net.replicas:
+        norm = torch.nn.utils.get_total_norm([p.grad for p in replica.parameters()])
+        assert float(norm) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_micro_batches_of_any_size_add_up():
+    bare, net = identities.net(), DataParallel("all_reduce", model=identities.net(), workers=3)
+    own, other = adam(bare), adam(net)
+    for _ in range(5):
+        for model, optimizer in ((bare, own), (net, other)):
+            optimizer.zero_grad()
+            for part in torch.arange(16).split([11, 1, 4]):
+                backward(model, part, 1 / 3)
+            optimizer.step()
+    assert identities.apart(state(net), state(bare)) < 1e-9
+
+
+def test_two_losses_of_one_forward():
+    bare, net = identities.net(), DataParallel("all_reduce", model=identities.net(), workers=3)
+    for model in (bare, net):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            outputs = model(DATA.train_x[:7])
+            F.cross_entropy(outputs, DATA.train_y[:7]).backward(retain_graph=True)
+            outputs.square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    assert identities.apart(state(net), state(bare)) < 1e-12
+
+
+def test_a_scaler_skips_the_step_of_all():
+    """As DistributedDataParallel: infinity spreads, and nobody steps."""
+    net = DataParallel("all_reduce", model=identities.net().float(), workers=2)
+    optimizer, x = adam(net), DATA.train_x[:6].float()
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    before = copy.deepcopy(state(net))
+    for k in range(3):
+        optimizer.zero_grad()
+        outputs = net(x * (float("inf") if k == 1 else 1.0))
+        scaler.scale(F.cross_entropy(outputs, DATA.train_y[:6])).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        assert net.steps == (1, 1, 2)[k]
+    assert scaler.get_scale() == 2.0
+    assert all(bool(torch.isfinite(v).all()) for v in state(net).values())
+    assert identities.apart(before, state(net)) > 0
+
+
+def test_without_a_scaler_nan_is_refused_and_named():
+    net = DataParallel("all_reduce", model=identities.net(), workers=2)
+    optimizer, x = adam(net), DATA.train_x[:6].clone()
+    x[5] = float("nan")
+    F.cross_entropy(net(x), DATA.train_y[:6]).backward()
+    with pytest.raises(NotFinite, match=r"worker 1: NaN or infinity among the gradients of step 1"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("style", ["torch", "localSGD", "easgd"])
+def test_what_is_written_into_the_shown_model_is_not_lost(style):
+    options = dict(alpha=0.2) if style == "easgd" else {}
+    net = DataParallel(style, model=identities.net(), **options)
+    optimizer, other = adam(net), identities.net(1).state_dict()
+    net.module.load_state_dict(other)
+    if style == "torch":
+        assert torch.equal(net.state_dict()["0.weight"], other["0.weight"])
+        assert torch.equal(net.replicas[0][0].weight, other["0.weight"])
+        return
+    backward(net, torch.arange(6))
+    with pytest.raises(ValueError, match=r"load with net.load_state_dict"):
+        optimizer.step()
+
+
+def test_a_frozen_layer_of_the_shown_model_is_told():
+    net = DataParallel("localSGD", model=identities.net())
+    net.module[0].requires_grad_(False)
+    with pytest.raises(ValueError, match=r"freeze net.parameters"):
+        net.eval()(DATA.train_x)
+
+
+@pytest.mark.parametrize("n", [29, 7, 3, 2])
+def test_batch_norms_have_two_samples_wherever_they_can(n):
+    layers = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3)
+    net = DataParallel("localSGD", model=nn.Sequential(*layers).double(), workers=16, iterations=2)
+    optimizer = adam(net)
+    for _ in range(2):
+        index = torch.arange(n) % 22
+        optimizer.zero_grad()
+        backward(net, index)
+        optimizer.step()
+    sizes = [count for count, _ in scatter(DATA.train_x.repeat(2, 1)[:n], 16, 0, max(1, n // 2))]
+    assert sum(sizes) == n
+    assert 1 not in sizes
+
+
+@pytest.mark.parametrize("style", ["localSGD", "elastic_gossip", "easgd", "ist", "all_reduce"])
+def test_training_goes_on_to_the_bit(style):
+    options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
+
+    def make():
+        net = DataParallel(style, model=identities.net(), workers=3, **options.get(style, {}))
+        return net, adam(net)
+
+    def run(net, optimizer, steps):
+        for step in steps:
+            optimizer.zero_grad()
+            backward(net, torch.arange(7) + step)
+            optimizer.step()
+
+    whole, first, second = make(), make(), make()
+    run(*whole, range(9))
+    run(*first, range(5))
+    second[0].load_training_state(copy.deepcopy(first[0].training_state(first[1])), second[1])
+    run(*second, range(5, 9))
+    assert identities.apart(state(whole[0]), state(second[0])) == 0
+
+
+def test_split_models_load_their_state_as_parts_of_others():
+    inner = ModelParallel(model=identities.net(), layer_split=[2])
+    whole = nn.Sequential(inner, nn.Linear(3, 2).double())
+    saved = copy.deepcopy(whole.state_dict())
+    assert "0.0.weight" in saved
+    with torch.no_grad():
+        for p in whole.parameters():
+            p.zero_()
+    whole.load_state_dict(saved)
+    assert identities.apart(state(whole), saved) == 0
+    with pytest.raises(RuntimeError, match="Missing key"):
+        whole.load_state_dict({k: v for k, v in saved.items() if k != "0.0.weight"})
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (dict(style=identities.net()), r"the style is a name and the model a keyword"),
+        (dict(style="torch"), "got str and NoneType"),
+        (dict(model=identities.net(), initializer=3), "initializer is called with each replica"),
+        (dict(style="ist", model=identities.net(), workers=True), "got True"),
+        (dict(style="localSGD", model=identities.net(), dim=2), r"dim=2, but the batch has shape"),
+    ],
+)
+def test_wrong_words(words, text):
+    with pytest.raises(ValueError, match=text):
+        DataParallel(**words)(DATA.train_x)
+
+
+@pytest.mark.parametrize("split", [2, "2", [True]])
+def test_wrong_splits(split):
+    with pytest.raises(ValueError, match="layer_split"):
+        ModelParallel(model=identities.net(), layer_split=split)
+
+
+RANKS = """
+    import copy, pickle
+    import torch
+    import torch.nn.functional as F
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+    from parallel import DataParallel, identities
+
+    net = DataParallel("torch", model=identities.net(), timeout=20)
+    rank, data = net.comm.rank, identities.task()
+    other = DistributedDataParallel(identities.net())
+    copy.deepcopy(net)
+    try:
+        pickle.dumps(net)
+    except TypeError as error:
+        assert "save net.state_dict()" in str(error)
+    for model in (net, other):
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+        for step in range(6):
+            index = torch.arange(8)[4 * rank : 4 * rank + 4] + step
+            optimizer.zero_grad()
+            for part in index.split(2):
+                F.cross_entropy(model(data.train_x[part]), data.train_y[part]).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            optimizer.step()
+    assert identities.apart(net.state_dict(), other.module.state_dict()) < 1e-9
+    open(f"rank_{rank}", "w").close()
+    if rank == 0:
+        F.cross_entropy(net.train()(data.train_x), data.train_y).backward()
+"""
+
+
+@pytest.mark.slow
+def test_under_torchrun_clipping_and_accumulating_are_those_of_ddp(tmp_path):
+    """And one batch more on rank 0 is told as that."""
+    (tmp_path / "script.py").write_text(textwrap.dedent(RANKS))
+    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    argv += [str(tmp_path / "script.py")]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=150, env=env, cwd=tmp_path)
+    assert {p.name for p in tmp_path.glob("rank_*")} == {"rank_0", "rank_1"}, done.stderr
+    assert done.returncode == 1
+    assert "all ranks need the same number of batches" in done.stderr
