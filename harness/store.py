@@ -46,7 +46,7 @@ def write(path: Path, content: bytes | str) -> Path:
         raise OSError(
             error.errno,
             f"could not write {path}: {error.strerror}. What was there before is intact; make room "
-            "or choose another folder with --results, then run the same command again",
+            "or choose another folder (of a study: --results DIR), then run the same command again",
         ) from None
     except BaseException:
         if temporary:

@@ -9,8 +9,9 @@ Leaves logs/<exp-id>/rank_<r>.log (Bunyan's JSON lines), metadata.json, and chec
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,21 @@ METHODS = {
     "gradAllReduce": "all_reduce",
     "elasticGossip": "elastic_gossip",
     "gossipingSgd": "gossip_pull",
+}
+
+# What numbers may be, by the names of the options.
+RULES = {
+    "num_workers num_threads log_interval agg_period checkpoint_interval": (
+        "1 or more",
+        lambda v: v >= 1,
+    ),
+    "batch_size val_batch_size test_batch_size width": ("1 or more", lambda v: v >= 1),
+    "epochs seed anneal_milestones": ("0 or more", lambda v: v >= 0),
+    "learning_rate weight_decay anneal_factor": ("a number, 0 or more", lambda v: 0 <= v < inf),
+    "momentum": ("in [0, 1)", lambda v: 0 <= v < 1),
+    "agg_prob elastic_alpha": ("in (0, 1]", lambda v: 0 < v <= 1),
+    "penalty": ("in (0, 100]", lambda v: 0 < v <= 100),
+    "timeout": ("a number of seconds above 0", lambda v: 0 < v < inf),
 }
 
 
@@ -119,17 +135,19 @@ class Options:
         check("experiment", self.experiment, ("iris", "mnist", "cifar10"))
         check("agg-method", self.agg_method, METHODS)
         check("comm-backend", self.comm_backend, ("tcp", "gloo", "nccl"))
-        for name in ("num_workers", "num_threads", "log_interval", "agg_period"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"--{name.replace('_', '-')}: 1 or more, got {getattr(self, name)}"
-                )
-        for name in ("agg_prob", "elastic_alpha"):
-            if not 0 < getattr(self, name) <= 1:
-                text = f"must be in (0, 1], got {getattr(self, name)}"
-                raise ValueError(f"--{name.replace('_', '-')} {text}")
-        if (self.epochs or 0) < 0 or (self.checkpoint_interval or 1) < 1:
-            raise ValueError("--epochs is 0 or more, --checkpoint-interval 1 or more")
+        for names, (rule, fits) in RULES.items():
+            for name in names.split():
+                value = getattr(self, name)
+                for one in value if isinstance(value, tuple) else (value,):
+                    if one is not None and not fits(one):
+                        raise ValueError(f"--{name.replace('_', '-')} must be {rule}, got {one}")
+        if not self.exp_id or Path(self.exp_id).name != self.exp_id:
+            raise ValueError(
+                f"--exp-id is the name of a folder in logs/, got {self.exp_id!r} (--log-path DIR "
+                "takes any place)"
+            )
+        if self.rank is not None and self.world == "sim":
+            raise ValueError("--rank is of --world procs; sim has all workers in one process")
         if self.rank is not None and not 0 <= self.rank < self.num_workers:
             raise ValueError(f"--rank {self.rank} of --num-workers {self.num_workers}")
 
@@ -151,23 +169,43 @@ def main(argv: Sequence[str]) -> int:
     say = lambda text: print(text, file=sys.stderr)  # noqa: E731
     if options.comm_backend == "tcp" and options.world == "procs":
         say("--comm-backend tcp: torch no longer has it; gloo is used")
-    if options.momentum_correction:
-        say("--momentum-correction: has no effect, as in the thesis' code")
-    gossips = options.agg_method in ("elasticGossip", "gossipingSgd")
-    if not gossips and (options.agg_prob < 1 or options.agg_period > 1):
-        say(f"--agg-prob and --agg-period have no effect on {options.agg_method}")
-    if (options.folder / "rank_0.log").exists() and not options.from_checkpoint:
-        say(f"the logs in {options.folder} are replaced (--exp-id names another folder)")
+    for names, why in _unused(options):
+        say(f"{' and '.join(names)}: no effect ({why})")
     if options.num_workers == 1 and options.agg_method != "local":
         say("one worker: --agg-method local")
     from parallel import thesis_run
+    from parallel.world.comm import NotFinite
+    from parallel.world.spawn import WorkerError
+    from parallel.world.wire import PeerLost
 
-    rows = list(thesis_run.run(options))
+    try:
+        rows = list(thesis_run.run(options))
+    except (WorkerError, PeerLost, NotFinite) as error:
+        say(f"error: {error}")
+        return 1
     if options.json:
         print(json.dumps(plain(rows[-1]) if rows else {}))
     elif rows:
         _show(options, rows[-1])
     return 0
+
+
+def _unused(options: Options) -> Iterator[tuple[list[str], str]]:
+    """Options that were given and change nothing, with the reason."""
+    gossips = options.agg_method in ("elasticGossip", "gossipingSgd")
+    elastic = options.agg_method == "elasticGossip"
+    groups = [
+        (gossips, "agg_prob agg_period weighted_gossip", f"--agg-method {options.agg_method}"),
+        (elastic, "elastic_alpha elastic_weights", f"--agg-method {options.agg_method}"),
+        (options.weighted_gossip, "penalty", "without --weighted-gossip"),
+        (options.experiment == "cifar10", "width", f"--experiment {options.experiment}"),
+        (options.experiment != "iris", "test_split", "Iris is split by the seed"),
+        (False, "momentum_correction", "as in the thesis' code"),
+    ]
+    for used, names, why in groups:
+        given = [n for n in names.split() if getattr(options, n) != getattr(Options, n)]
+        if given and not used:
+            yield [f"--{name.replace('_', '-')}" for name in given], why
 
 
 def _show(options: Options, row: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 model, rate, momentum, epochs, batch, decay         iris, mnist, cifar10: see SETTINGS
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -58,7 +59,6 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     setting = _filled(options)
     data, _ = read(options)  # so that what is missing is said before anything starts
     Shards(len(data.train_y), options.num_workers, setting.batch_size, options.seed)  # (checks)
-    _metadata(options, setting, data)
     world = _world(options)
     before = torch.get_num_threads()
     if options.world == "sim":
@@ -81,7 +81,7 @@ def _filled(options: Options) -> Setting:
 def _world(options: Options) -> World:
     if options.rank is not None:
         place, _, port = options.master_loc.rpartition(":")
-        if not place or not port.isdigit():
+        if not place or not port.isdigit() or not 0 < int(port) < 65536:
             raise ValueError(f"--master-loc {options.master_loc!r}: expected address:port")
         ranks = {"RANK": str(options.rank), "WORLD_SIZE": str(options.num_workers)}
         os.environ.update(ranks, MASTER_ADDR=place, MASTER_PORT=port)
@@ -93,15 +93,19 @@ def _world(options: Options) -> World:
 
 
 def _backend(options: Options) -> str | None:
-    return "nccl" if options.comm_backend == "nccl" and not options.no_gpu else "gloo"
+    if options.comm_backend != "nccl" or options.no_gpu:
+        return "gloo"
+    if not torch.cuda.is_available():
+        raise ValueError("--comm-backend nccl needs a GPU for each worker here: take gloo")
+    return "nccl"
 
 
 def read(options: Options) -> tuple[Data, Any]:
     """Training, validation and test set, and what draws batches of images."""
     setting = SETTINGS[options.experiment]
-    data = load(options.experiment, options.data_root, options.test_split)
     if options.experiment == "iris":
-        return _iris(data, options.seed), None
+        return _iris(load("iris", options.data_root), options.seed), None
+    data = load(options.experiment, options.data_root, options.test_split)
     data = data.validate(setting.validation)
     if options.experiment == "mnist":
         norm = lambda x: (x.flatten(1) - 0.1307) / 0.3081  # noqa: E731
@@ -176,17 +180,20 @@ def work(comm: Comm, options: Options, setting: Setting) -> Iterator[dict[str, A
         each=True,
     )
     logs = Logs(comm, options, session)
-    go_on = options.from_checkpoint and _restore(options, session)
-    logs.open(go_on)
-    last = setting.epochs * session.shards.steps
-    while session.done < last:
-        session.step()
-        if session.done % options.log_interval == 0:
-            logs.progress()
-        epoch, rest = divmod(session.done, session.shards.steps)
-        if not rest and options.checkpoint_interval and epoch % options.checkpoint_interval == 0:
-            save_checkpoint(_place(options, comm), _saved(options, session))
-    yield logs.end()
+    go_on = options.from_checkpoint and _restore(options, setting, session)
+    if 0 in comm.ranks:
+        _metadata(options, setting, data)
+    with logs.open(go_on):
+        last = setting.epochs * session.shards.steps
+        while session.done < last:
+            session.step()
+            if session.done % options.log_interval == 0:
+                logs.progress()
+            epoch, rest = divmod(session.done, session.shards.steps)
+            often = options.checkpoint_interval
+            if not rest and often and epoch % often == 0:
+                save_checkpoint(_place(options, comm), _saved(options, setting, session))
+        yield logs.end()
 
 
 class Logs:
@@ -196,10 +203,30 @@ class Logs:
         self.comm, self.options, self.session = comm, options, session
         self.files: list[Log] = []
 
-    def open(self, go_on: bool) -> None:
+    @contextlib.contextmanager
+    def open(self, go_on: bool) -> Iterator[None]:
         """A file per worker."""
         folder, level = self.options.folder, self.options.log_level
+        if not go_on:
+            self._clear(folder)
         self.files = [Log(folder / f"rank_{r}.log", r, level, go_on) for r in self.comm.ranks]
+        try:
+            yield
+        finally:
+            for file in self.files:
+                file.close()
+
+    def _clear(self, folder: Path) -> None:
+        """What an earlier run of this name has left, by each rank its own, by rank 0 the rest."""
+        here = 0 in self.comm.ranks
+        if here and (folder / "rank_0.log").exists():
+            text = f"the logs in {folder} are replaced (--exp-id names another folder)"
+            print(text, file=sys.stderr)
+        for path in [*folder.glob("rank_*.log"), *folder.glob("rank_*.cp.pt")]:
+            number = path.name.removeprefix("rank_").split(".")[0]
+            rank = int(number) if number.isdigit() else -1
+            if rank in self.comm.ranks or (here and rank >= self.options.num_workers):
+                path.unlink(missing_ok=True)
 
     def progress(self) -> None:
         """Training loss and validation of each worker."""
@@ -229,8 +256,6 @@ class Logs:
             self.files[0].write(row, "telemetry", "DEBUG")
             for note in notes:
                 self.files[0].write({}, note, "WARNING")
-        for file in self.files:
-            file.close()
         return row | {"worker_accuracy": everyone, "notes": notes, "split": s.data.split}
 
     def _everyone(self, accuracies: list[float]) -> list[float]:
@@ -241,13 +266,15 @@ def _place(options: Options, comm: Comm) -> Path:
     return options.folder / f"rank_{comm.rank}.cp.pt"
 
 
-def _saved(options: Options, session: Session) -> dict[str, Any]:
+def _saved(options: Options, setting: Setting, session: Session) -> dict[str, Any]:
     where = {"world": options.world if options.rank is None else "procs"}
     what = {"workers": options.num_workers, "digest": session.digest}
-    return {**where, **what, "session": session.state_dict()}
+    rates = {k: v for k, v in plain(asdict(setting)).items() if k != "epochs"}
+    rates |= {"weight_decay": options.weight_decay}
+    return {**where, **what, "rates": rates, "session": session.state_dict()}
 
 
-def _restore(options: Options, session: Session) -> bool:
+def _restore(options: Options, setting: Setting, session: Session) -> bool:
     """Go on from the files of all ranks; a warning where one is not there.
 
     Raises:
@@ -262,7 +289,7 @@ def _restore(options: Options, session: Session) -> bool:
             print(text, file=sys.stderr)
         return False
     saved: Any = load_checkpoint(_place(options, session.comm))
-    mine = _saved(options, session)
+    mine = _saved(options, setting, session)
     for key in ("world", "workers"):
         if saved[key] != mine[key]:
             raise ValueError(
@@ -274,14 +301,22 @@ def _restore(options: Options, session: Session) -> bool:
             f"--from-checkpoint: {options.folder} holds another run (experiment, method and its "
             "options, batch size, seed): take the same options, or another --exp-id"
         )
+    for key, before in saved["rates"].items():
+        if (now := mine["rates"][key]) != before:
+            raise ValueError(
+                f"--from-checkpoint: {options.folder} was trained with {key} {before}, this call "
+                f"has {now}: take the same, or another --exp-id"
+            )
     session.load_state_dict(saved["session"])
+    if session.done >= setting.epochs * session.shards.steps and session.comm.rank == 0:
+        epochs = session.done // session.shards.steps
+        text = f"--from-checkpoint: {epochs} epochs are done already: nothing is left to train"
+        print(text, file=sys.stderr)
     return True
 
 
 def _metadata(options: Options, setting: Setting, data: Data) -> None:
     """Everything that was asked for, with defaults."""
-    if options.rank not in (None, 0):
-        return
     place, _, port = options.master_loc.rpartition(":")
     content = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
     content |= {

@@ -11,7 +11,7 @@ from torch import nn
 from harness.data import load
 from harness.job import load_checkpoint
 from parallel import DataParallel, benchmarks
-from parallel.thesis import Options
+from parallel.thesis import Options, _unused
 from parallel.thesis_run import SETTINGS, _filled, model, read, run, strategy
 
 VOLATILE = ("time", "pid", "hostname")
@@ -117,6 +117,59 @@ def test_from_checkpoint_goes_on_to_the_bit(world, tmp_path, capsys):
         assert "rank_0.cp.pt not in" in capsys.readouterr().err
 
 
+def test_a_refused_run_leaves_what_was_there(tmp_path):
+    """The description of the run that is there, and its logs."""
+    words = dict(world="sim", checkpoint_interval=1, epochs=1)
+    once(tmp_path, "x", **words)
+    before = {p.name: p.read_bytes() for p in (tmp_path / "x").iterdir()}
+    with pytest.raises(ValueError, match=r"was trained with learning_rate 0.01, this call has 0.5"):
+        once(tmp_path, "x", from_checkpoint=True, learning_rate=0.5, **words)
+    with pytest.raises(ValueError, match="200 workers"):
+        once(tmp_path, "x", num_workers=200, **words)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "x").iterdir()} == before
+
+
+def test_a_new_run_of_the_same_name_leaves_nothing_of_the_old(tmp_path, capsys):
+    once(tmp_path, "x", world="sim", checkpoint_interval=1, epochs=1)
+    assert (tmp_path / "x" / "rank_0.cp.pt").exists()
+    once(tmp_path, "x", world="sim", num_workers=2, epochs=1)
+    assert "are replaced" in capsys.readouterr().err
+    names = sorted(p.name for p in (tmp_path / "x").iterdir())
+    assert names == ["metadata.json", "rank_0.log", "rank_1.log"]
+    once(tmp_path, "x", world="sim", num_workers=2, epochs=1, checkpoint_interval=1)
+    once(tmp_path, "x", world="sim", num_workers=2, epochs=1, from_checkpoint=True)
+    assert "1 epochs are done already: nothing is left to train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (dict(width=4), "--width: no effect (--experiment iris)"),
+        (dict(test_split="holdout"), "--test-split: no effect (Iris is split by the seed)"),
+        (dict(penalty=2.0), "--penalty: no effect (without --weighted-gossip)"),
+        (dict(elastic_alpha=0.1), "--elastic-alpha: no effect (--agg-method gradAllReduce)"),
+        (dict(agg_prob=0.1, agg_period=2), "--agg-prob and --agg-period: no effect"),
+        (dict(agg_prob=0.1, agg_method="gossipingSgd"), None),
+    ],
+)
+def test_options_without_effect_are_told(words, said):
+    told = [f"{' and '.join(names)}: no effect ({why})" for names, why in _unused(Options(**words))]
+    assert [text for text in told if said and said in text] == told
+    assert bool(told) == bool(said)
+
+
+def test_iris_has_no_holdout(tmp_path):
+    assert once(tmp_path, test_split="holdout", epochs=1)["step"] == 25
+
+
+def test_numbers_that_are_none_end_in_a_sentence(tmp_path, capsys):
+    from parallel.thesis import main
+
+    words = ["--world", "sim", "--learning-rate", "1e30", "--log-path", str(tmp_path / "x")]
+    assert main(words) == 1
+    assert "error: worker" in capsys.readouterr().err
+
+
 def test_batches_need_not_divide(tmp_path):
     row = once(tmp_path, batch_size=10, num_workers=3, epochs=2)
     assert row["samples"] == 200
@@ -147,8 +200,20 @@ def test_the_default_run_in_processes(tmp_path, command):
         (["--agg-method", "elasticGosip"], "did you mean 'elasticGossip'"),
         (["--experiment", "mnits"], "did you mean 'mnist'"),
         (["--elastic-alpha", "0"], "--elastic-alpha must be in (0, 1]"),
-        (["--agg-period", "0"], "--agg-period: 1 or more"),
+        (["--agg-period", "0"], "--agg-period must be 1 or more"),
         (["--rank", "7"], "--rank 7 of --num-workers 4"),
+        (["--rank", "0", "--world", "sim"], "--rank is of --world procs"),
+        (["--checkpoint-interval", "0"], "--checkpoint-interval must be 1 or more, got 0"),
+        (["--penalty", "nan"], "--penalty must be in (0, 100]"),
+        (["--learning-rate", "nan"], "--learning-rate must be a number, 0 or more"),
+        (["--anneal-milestones", "-1"], "--anneal-milestones must be 0 or more, got -1"),
+        (["--anneal-factor", "-1"], "--anneal-factor must be a number, 0 or more"),
+        (["--seed", "-5"], "--seed must be 0 or more, got -5"),
+        (["--timeout", "nan"], "--timeout must be a number of seconds above 0"),
+        (["--width", "0"], "--width must be 1 or more"),
+        (["--exp-id", "../evil"], "--exp-id is the name of a folder in logs/"),
+        (["--exp-id", ""], "--exp-id is the name of a folder in logs/"),
+        (["--rank", "1", "--master-loc", "127.0.0.1:99999"], "expected address:port"),
         (["--comm-backend", "mpi"], "unknown comm-backend"),
         (["--num-workers", "200", "--world", "sim"], "200 workers for 100 samples"),
         (["--num-workers", "8", "--world", "sim"], "a batch of 4 for 8 workers"),
