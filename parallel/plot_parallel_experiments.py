@@ -44,6 +44,12 @@ WIDTH_PANELS = {
     "multiply-adds per sample (M)": lambda run: run.facts["worker_macs"] / 1e6,
     "training time (s)": lambda run: run.rows[-1]["train_time"],
 }
+POINTS = {  # what tells the points of a line apart, by plan
+    "gossip_mnist": "probability",
+    "gossip_cifar10": "probability",
+    "ist": "width",
+    "workers": "number of workers",
+}
 NUMBER_PANELS = {
     "test accuracy of the mean": lambda run: run.rows[-1]["test_accuracy"],
     "distance to the mean": lambda run: run.rows[-1]["consensus_distance"],
@@ -90,9 +96,10 @@ def points(runs: Sequence[Run], x: Value, y: Value) -> dict[str, list]:
     for same in by_arm.values():
         i = interval(y(run) for run in same)
         low, high = (i.mean if end is None else end for end in (i.low, i.high))
-        found.append((sum(map(x, same)) / len(same), i.mean, low, high))
+        tail = same[0].arm.removeprefix(family(same[0].arm)).lstrip("-")  # 1/32, 128, ...
+        found.append((sum(map(x, same)) / len(same), i.mean, low, high, tail))
     columns = map(list, zip(*sorted(found), strict=True))
-    return dict(zip(("x", "mean", "low", "high"), columns, strict=True))
+    return dict(zip(("x", "mean", "low", "high", "point"), columns, strict=True))
 
 
 def grouped(whole: Experiment) -> dict[str, dict[str, list[Run]]]:
@@ -133,12 +140,19 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
                     ax.axhline(found["mean"][-1], **words)
                 else:
                     some = [k for k, x in enumerate(found["x"]) if x > 0]
-                    figure.bars(ax, {k: [v[j] for j in some] for k, v in found.items()}, i, label)
+                    shown = {k: [v[j] for j in some] for k, v in found.items()}
+                    twin = any(shown["x"] == kinds[other]["x"] for other in names[:i])
+                    shown["x"] = [v * (1.06 if twin else 1) for v in shown["x"]]  # (side by side)
+                    figure.bars(ax, shown, i, label)
+                    if whole.plan in POINTS and not twin:
+                        _name_points(ax, shown, figure.COLORS[i % 8], below=i > 1)
             ax.set_xscale("log")
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.10g}"))
             ax.minorticks_off()
-            ax.set(xlabel="MB sent per worker in the whole run")
+            ax.margins(x=0.1)
+            named = f" (at the points: {POINTS[whole.plan]})" if whole.plan in POINTS else ""
+            ax.set(xlabel=f"MB sent per worker in the whole run{named}")
             ax.set_title(data if len(series) > 1 else "")
         fig.axes[0].set_ylabel("test accuracy of the consensus")
         handles = {
@@ -149,6 +163,12 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
         fig.legend(handles.values(), handles, loc="outside right center")
         fig.suptitle(textwrap.fill(note, 105), fontsize=9, x=0.01, ha="left")
     return fig, {"note": note, "series": series}
+
+
+def _name_points(ax: Any, found: dict[str, list], color: str, below: bool) -> None:
+    for x, y, text in zip(found["x"], found["mean"], found["point"], strict=True):
+        place: Any = dict(xytext=(6, -11), ha="left") if below else dict(xytext=(-5, 5), ha="right")
+        ax.annotate(text, (x, y), color=color, textcoords="offset points", fontsize=8, **place)
 
 
 def panels(
