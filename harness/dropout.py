@@ -60,6 +60,20 @@ class KeyedDropout(nn.Module):
         return both
 
 
+def distinct(net: nn.Module) -> None:
+    """Show that no two layers draw the same masks.
+
+    Raises:
+        ValueError: two KeyedDropout layers have one number.
+    """
+    numbers = [m.layer for m in net.modules() if isinstance(m, KeyedDropout)]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(
+            f"KeyedDropout layers have the numbers {numbers} and would draw the same masks: give "
+            "each its own, KeyedDropout(p, layer=1)"
+        )
+
+
 def set_key(net: nn.Module, **key: Any) -> None:
     """Set seed, step or workers of every KeyedDropout in a net."""
     for module in net.modules():

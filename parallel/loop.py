@@ -62,8 +62,13 @@ def train(
         raise ValueError(
             f"data is a name of a data set or a harness.data.Data, got a {type(data).__name__}"
         )
-    if steps < 1 or (every is not None and every < 1):
-        raise ValueError(f"steps and every are 1 or more, got {steps} and {every}")
+    if not isinstance(strategy, Strategy):
+        raise ValueError(f"strategy is a name or a Strategy (make it first), got {strategy!r}")
+    numbers = {"steps": (steps, 1), "every": (every, 1), "seed": (seed, 0)}
+    numbers |= {"batch_size": (batch_size, 1)}
+    for name, (value, least) in numbers.items():
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise ValueError(f"{name} is a whole number, {least} or more, got {value!r}")
     optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
     options = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
     yield from world.run(rows, (model, data, loss, optimizer, strategy), options, steps, every)

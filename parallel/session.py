@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.data import Data
-from harness.dropout import KeyedDropout, set_key
+from harness.dropout import KeyedDropout, distinct, set_key
 from harness.seeding import derive
 from parallel.shards import Shards
 from parallel.stepper import by_element, by_parameter, spread
@@ -60,6 +60,7 @@ class Session:
                 f"{type(strategy).__name__} cannot go on without a worker: elastic=False"
             )
         models = starts(model, comm.ranks, strategy.same_start)
+        distinct(models[0])
         if strategy.same_start:
             share(models[0], comm)
         models = strategy.cut(models, comm, seed)

@@ -46,7 +46,7 @@ class Team:
         if self.strategy.weighted:
             self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
         if self.current:
-            check(self.current, self.comm.workers)
+            check(self.current, self.comm.workers, self.strategy.centre)
             self.comm.agree(step, self.current.digest())
         if self.current.before:
             self._mix(self.current.before, "before")

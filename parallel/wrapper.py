@@ -18,7 +18,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from harness.dropout import KeyedDropout
+from harness.dropout import KeyedDropout, distinct
 from parallel.backward import at_end_of_backward
 from parallel.scatter import gather, length, rescale, scatter
 from parallel.strategy import Strategy
@@ -49,6 +49,7 @@ class Replicated(nn.Module):
         super().__init__()
         self.comm, self.dim, self.reduction, self.seed = comm, dim, reduction, seed
         self.devices, self.output_device = devices
+        distinct(model)
         strategy.init(comm.workers)
         models = [copy.deepcopy(model) for _ in comm.ranks]
         if initializer:

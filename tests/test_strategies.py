@@ -172,7 +172,7 @@ class Ring(Strategy):
         (lambda: Lopsided(weights="thesis"), "simulation = plain-Python oracle"),
         (lambda: Late(period=4), "simulation = plain-Python oracle"),
         (lambda: Forgetful(probability=0.5), "plans are matched and the same when asked again"),
-        (lambda: Cheap(period=4), "bytes planned = formula"),
+        (lambda: Cheap(period=4), "bytes planned = formula, in the long run"),
         (Unanswered, "plans are matched and the same when asked again"),
     ],
 )
@@ -345,7 +345,7 @@ def test_traffic_counts_what_leaves_a_place():
         ("gossip_pull", dict(probability=0), r"probability must be in \(0, 1\]"),
         ("gossip_push", dict(period=0), "period is a number of steps"),
         ("local_sgd", dict(period=0), "period is a number of steps"),
-        ("post_local_sgd", dict(switch=-1), "switch is a step"),
+        ("post_local_sgd", dict(switch=-1), "switch is the number of a step"),
         ("easgd", dict(alpha=0.5), "take alpha <= 0.25"),
         ("ist", dict(period=0), "period is a number of steps"),
         ("ist", dict(rescale="no"), 'rescale is "auto" or False'),

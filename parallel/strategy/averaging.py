@@ -95,8 +95,8 @@ class PostLocalSGD(LocalSGD):
     def init(self, workers: int) -> None:
         """Check the switch."""
         super().init(workers)
-        if self.switch < 0:
-            raise ValueError(f"switch is a step, 0 or later, got {self.switch}")
+        if not isinstance(self.switch, int) or self.switch < 0:
+            raise ValueError(f"switch is the number of a step, 0 or later, got {self.switch}")
 
     def plan(self, seed: int, step: int) -> Plan:
         """By the side of the switch."""

@@ -48,6 +48,8 @@ class Gossip(Strategy):
         super().init(workers)
         every("period", self.period)
         share("probability", self.probability)
+        if self.penalty is not None and not 0 < self.penalty <= 100:
+            raise ValueError(f"penalty must be in (0, 100], got {self.penalty}")
 
     def picks(self, seed: int, step: int) -> dict[int, int]:
         """Initiators and their peers."""
@@ -125,6 +127,15 @@ class ElasticGossip(Gossip):
         super().init(workers)
         share("alpha", self.alpha)
         check("rule of weights", self.weights, ("metropolis", "thesis"))
+        if self.matching and self.penalty is not None:
+            raise ValueError("matching=True draws pairs by chance: a penalty has no effect on it")
+        safe = self.matching or (self.weights == "metropolis" and self.alpha <= 0.5)
+        if "optimizer_state" in self.average and not safe:
+            raise ValueError(
+                "average=optimizer_state: here a worker's own weight may fall below 0, and with it "
+                'squares of gradients (Adam): take weights="metropolis" with alpha <= 0.5, or '
+                "matching=True"
+            )
         self.rounds = self.unstable = 0
 
     def cut(self, models: list, comm: "Comm", seed: int) -> list:

@@ -47,6 +47,8 @@ class IST(Strategy):
         """Check the period."""
         super().init(workers)
         every("period", self.period)
+        if self.average != ("params",):
+            raise ValueError("ist: slices move with their state, nothing is averaged by `average`")
         if self.rescale not in ("auto", True, False):
             raise ValueError(f'rescale is "auto" or False, got {self.rescale!r}')
         self.master: Tensors = {}  # current on rank 0 only

@@ -108,14 +108,16 @@ def host(worker: int) -> int:
     return 0 if worker == CENTRE else worker
 
 
-def check(plan: Plan, workers: int) -> Plan:
+def check(plan: Plan, workers: int, centre: bool = True) -> Plan:
     """Show that nobody can wait for ever: every message has both its ends, and they exist.
 
     Raises:
         ValueError: names the operation that nobody answers.
     """
+    if AllReduce("gradients") in plan.after:
+        raise ValueError("plan: gradients are averaged before the step, not after it")
     for ops in (plan.before, plan.after):
-        _check_ranks(ops, workers)
+        _check_ranks(ops, workers, CENTRE if centre else 0)
         means = [op for op in ops if isinstance(op, AllReduce)]
         if means and (len(ops) > 1 or means[0].what not in ("gradients", "state")):
             raise ValueError(
@@ -134,12 +136,14 @@ def check(plan: Plan, workers: int) -> Plan:
     return plan
 
 
-def _check_ranks(ops: Iterable[Op], workers: int) -> None:
+def _check_ranks(ops: Iterable[Op], workers: int, least: int) -> None:
     for op in ops:
         if not isinstance(op, Op):
             raise ValueError(f"plan: {op!r} is no operation (Push, Exchange, AllReduce, ...)")
-        ends = [v for v in vars(op).values() if isinstance(v, int)]
-        if any(not (CENTRE <= end < workers) for end in ends):
+        ends = [v for v in vars(op).values() if not isinstance(v, str)]
+        if any(type(end) is not int for end in ends):
+            raise ValueError(f"plan: {op} names workers by something else than int")
+        if any(not (least <= end < workers) for end in ends):
             raise ValueError(f"plan: {op} names a worker that is not there; there are {workers}")
         if len(ends) == 2 and ends[0] == ends[1]:
             raise ValueError(f"plan: {op} sends to itself")
