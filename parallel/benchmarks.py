@@ -11,6 +11,7 @@
 shuffled by (seed, epoch), and live on the model's device; what comes back is builtin values.
 """
 
+import inspect
 import sys
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.data import Data, load
+from harness.names import unknown
 from harness.seeding import order, seeded
 
 CHUNK = 500  # samples of the test set at a time
@@ -38,6 +40,10 @@ def cifar100(
 ) -> dict[str, Any]:
     """Train on CIFAR-100 until both targets are met, or for 30 epochs; see `run`."""
     words = dict(target_acc=target_acc, target_top10=target_top10, verbose=verbose)
+    known = list(inspect.signature(run).parameters)
+    for option in options:
+        if option not in known:
+            raise unknown("option of cifar100", option, known)
     return run(model, "cifar100", wrapper, batch_size, evaluate=evaluate, **words, **options)
 
 
@@ -91,8 +97,14 @@ def run(
     """
     if not 0 < target_acc <= 1 or not 0 < target_top10 <= 1:
         raise ValueError(f"targets are shares in (0, 1], got {target_acc} and {target_top10}")
-    if epochs < 1:
-        raise ValueError(f"epochs is 1 or more, got {epochs}")
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is a whole number, 1 or more, got {value!r}")
+    if wrapper is not None and not callable(wrapper):
+        raise ValueError(
+            f"wrapper is called with the model, such as lambda m: DataParallel({wrapper!r}, "
+            f"model=m); got {wrapper!r}"
+        )
     found = load(data, data_root, test_split) if isinstance(data, str) else data
     found = normalised(found.flatten() if flatten else found)
     net = wrapper(model) if wrapper else model

@@ -340,12 +340,13 @@ def _no_closure(optimizer: Any, args: Any, kwargs: Any) -> None:
 def _initialize(models: list[nn.Module], initializer: Callable, strategy: Strategy) -> None:
     """Each replica for itself; one for all where gradients are averaged."""
     alike = isinstance(strategy, GradientAllReduce | PostLocalSGD)
-    initializer(models[0])
-    for replica in models[1:]:
-        if alike:
+    for i, replica in enumerate(models):
+        if i and alike:
             replica.load_state_dict(models[0].state_dict())
-        else:
-            initializer(replica)
+            continue
+        made = initializer(replica)
+        if isinstance(made, nn.Module) and made is not replica:
+            raise ValueError("initializer returned another model: change the given one in place")
 
 
 def _to(values: Any, replica: nn.Module) -> Any:

@@ -201,6 +201,26 @@ def test_wrong_words(words, text):
         DataParallel(**words)(DATA.train_x)
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (dict(batch_size=0), "batch_size is a whole number, 1 or more"),
+        (dict(wrapper="localSGD"), r"such as lambda m: DataParallel\('localSGD', model=m\)"),
+        (dict(learning_rate=3), "unknown option of cifar100 'learning_rate'"),
+    ],
+)
+def test_wrong_words_of_benchmarks(words, text):
+    from parallel.benchmarks import cifar100
+
+    with pytest.raises(ValueError, match=text):
+        cifar100(identities.net(), **words)
+
+
+def test_an_initializer_changes_the_given_model():
+    with pytest.raises(ValueError, match="change the given one in place"):
+        DataParallel("localSGD", model=identities.net(), initializer=lambda _: identities.net(1))
+
+
 @pytest.mark.parametrize("split", [2, "2", [True]])
 def test_wrong_splits(split):
     with pytest.raises(ValueError, match="layer_split"):
