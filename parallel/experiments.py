@@ -216,7 +216,7 @@ PLANS = {
         question="The same question for a pre-activation ResNet on CIFAR-10.",
         arms=gossip_arms(CIFAR, (32,)),
         seeds=tuple(range(6)),
-        minutes=24,
+        minutes=22,
         expect="Thesis, ResNet-18, 50 epochs: all-reduce 0.919, elastic 1/32 0.914, pull 0.907.",
         compare=(
             ("elastic-1/32", "pull-1/32"),

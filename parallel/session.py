@@ -82,7 +82,7 @@ class Session:
         self.latest: list[Any] = []  # losses of the last step, by worker, if asked for by `each`
         self.rates = [group["lr"] for group in self.team.optimizer.param_groups]
         self.done, self.samples, self.seconds = 0, 0, 0.0
-        self.losses: list[torch.Tensor] = []
+        self.losses: list[tuple[torch.Tensor, int]] = []  # means, and of how many samples
         self.digest = self._digest(batch_size, reshuffle)
         comm.agree(0, self.digest, now=True)
         self.os_start = None if comm.alone else traffic_out()
@@ -180,7 +180,7 @@ class Session:
         outputs = self.members.forward(x, self.comm.ranks)
         flat = outputs.flatten(0, 1) if isinstance(outputs, torch.Tensor) else torch.cat(outputs)
         mean = self.loss(flat, y.flatten(0, 1))
-        self._note(mean * (n * b), n * b)
+        self.losses.append((mean.detach(), n * b))
         return mean * n
 
     def _uneven(self, index: Sequence[torch.Tensor]) -> torch.Tensor | None:
@@ -192,14 +192,12 @@ class Session:
         each = [loss for loss in found if loss is not None]
         if not each:
             return None
-        samples = [len(y) for _, y in pairs if len(y)]
-        here = torch.stack(each)
-        self._note(here @ here.new_tensor(samples), sum(samples))
-        return here.sum()
-
-    def _note(self, total: torch.Tensor, samples: int) -> None:
-        """The sum of the losses of so many samples, for the next row."""
-        self.losses.append(torch.stack([total.detach().double(), total.new_tensor(samples)]))
+        self.losses += [
+            (loss.detach(), len(y))
+            for loss, (_, y) in zip(found, pairs, strict=True)
+            if loss is not None
+        ]
+        return torch.stack(each).sum()
 
     def _take(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Samples by index (any shape)."""
@@ -215,8 +213,8 @@ class Session:
         self.comm.agree(self.done, self.digest, now=True)
         begin = time.perf_counter()
         loss, accuracy = self.test()
-        trained = torch.stack(self.losses).sum(0).tolist() if self.losses else [0.0, 0.0]
-        total, samples = (sum(self.comm.everyone(v)) for v in trained)
+        own = sum(float(loss) * n for loss, n in self.losses), sum(n for _, n in self.losses)
+        total, samples = (sum(self.comm.everyone(float(v))) for v in own)
         found = {
             "step": self.done,
             "epoch": -(-self.done // self.shards.steps),

@@ -51,6 +51,8 @@ class Shards:
     @lru_cache(maxsize=2)  # noqa: B019 (lives as long as its run)
     def _epoch(self, epoch: int) -> list[torch.Tensor | list[torch.Tensor]]:
         orders = self._orders(epoch)
+        if self.batch % self.workers == self.samples % self.workers == 0:
+            return list(torch.stack(orders).split(self.batch // self.workers, dim=1))
         found: list[torch.Tensor | list[torch.Tensor]] = []
         for k in range(self.steps):
             begins, ends = self._seen(k), self._seen(k + 1)
