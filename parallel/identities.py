@@ -7,7 +7,7 @@ do not divide, so that every mean has to be weighted.
 import copy
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -19,55 +19,20 @@ from harness.data import Data
 from parallel import oracle
 from parallel.loop import rows
 from parallel.session import Session
-from parallel.strategy import STRATEGIES, Strategy, make
+from parallel.strategy import Strategy, make
 from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
 from parallel.strategy.base import random
 from parallel.strategy.easgd import EASGD
-from parallel.strategy.gossip import ElasticGossip, Gossip, GossipPull, GossipPush
+from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.ist import IST
-from parallel.strategy.slices import merge, pieces
 from parallel.strategy.subnets import partition
 from parallel.world.comm import Comm
-from parallel.world.plan import CENTRE, AllReduce, Exchange, Push, check, messages, traffic
+from parallel.world.plan import AllReduce, Exchange, Push, check, messages, traffic
 from parallel.world.world import World
 
 Maker = Callable[[], Strategy]
-Identity = tuple[str, str, Callable[[], float]]
 WORKERS, BATCH, SEED, STEPS = 3, 7, 5, 18
 MOMENTUM = dict(lr=0.1, momentum=0.8, nesterov=True, weight_decay=0.01)
-
-
-def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
-    """Those that a strategy has to fulfil."""
-    sample = maker()
-    sample.init(WORKERS)  # (puts options into their final form)
-    yield "plans are matched and the same when asked again", "exact", lambda: plans(maker)
-    if not sample.centre:
-        yield "one worker is plain SGD", "bitwise", lambda: one_worker(maker)
-    if sample.average == ("params",):  # (the oracle moves weights only)
-        yield "simulation = plain-Python oracle", "rounding", lambda: by_oracle(maker)
-    if world == "procs":
-        yield "processes = simulation", "rounding", lambda: by_processes(maker)
-    yield "saved and loaded = uninterrupted", "bitwise", lambda: resumed(maker)
-    yield "bytes sent = bytes planned", "exact", lambda: counted(maker)
-    if type(sample) not in STRATEGIES.values():
-        yield "bytes planned = formula, in the long run", "exact", lambda: on_average(maker)
-    elif not isinstance(sample, Gossip):
-        yield "bytes planned = formula", "exact", lambda: by_formula(maker)
-    if isinstance(sample, ElasticGossip | EASGD) or type(sample) is LocalSGD:
-        yield "the sum is kept where nothing is learned", "rounding", lambda: conserved(maker)
-    if type(sample) is LocalSGD:
-        yield "H = 1, unweighted, is all-reduce (momentum, Nesterov, decay)", "rounding", h_one
-        yield "H = 1 is not all-reduce for Adam", "negative", h_one_adam
-    if type(sample) is PostLocalSGD:
-        yield "never switched, it is all-reduce", "bitwise", never_switched
-    if isinstance(sample, Gossip):
-        yield "scalar test vectors", "rounding", lambda: vectors(type(sample))
-        yield "nobody picks himself", "exact", lambda: selfish(maker)
-    if isinstance(sample, IST):
-        yield "deal and collect are the identity", "bitwise", lambda: dealt(maker)
-        yield "neurons are disjoint and cover", "exact", disjoint
-        yield "a middle matrix trains its W diagonal blocks only", "exact", lambda: blocks(maker)
 
 
 def task() -> Data:
@@ -358,45 +323,3 @@ def selfish(maker: Maker) -> float:
     strategy.init(5)
     picks = [strategy.picks(SEED, step) for step in range(1, 500)]
     return sum(i == k or not 0 <= k < 5 for picked in picks for i, k in picked.items())
-
-
-def dealt(maker: Maker) -> float:
-    """Slices out and back, nothing learned in between."""
-    strategy: Any = maker()
-    strategy.init(WORKERS)
-    strategy.cut([net() for _ in range(WORKERS)], Comm(WORKERS), SEED)
-    master = strategy.master
-    out = [pieces(master, strategy.chain, own) for own in strategy.parts]
-    return apart(master, merge(master, strategy.chain, strategy.parts, out, [1.0] * WORKERS))
-
-
-def disjoint() -> float:
-    """Neurons that have not exactly one owner, for many widths and numbers of workers."""
-    wrong = 0
-    for width, workers in itertools.product((5, 6, 17, 64), (1, 2, 3, 5)):
-        parts = partition([width, width + 1], workers, random(SEED, width))
-        for layer, n in enumerate((width, width + 1)):
-            owned = torch.cat([own[layer] for own in parts])
-            wrong += len(owned) != n or owned.unique().numel() != n
-    return wrong
-
-
-def blocks(maker: Maker) -> float:
-    """Numbers of the middle matrix that moved though they are nobody's, or stayed though they are.
-
-    With weight decay, everything that is trained moves.
-    """
-    strategy: Any = maker()
-    found = session(strategy)
-    before = strategy.master["2.weight"].clone()
-    for _ in range(strategy.period):
-        found.step()
-    parts = partition([6, 6], WORKERS, random(SEED, 1))
-    mask = torch.zeros(6, 6, dtype=torch.bool)
-    for own in parts:
-        mask[own[1].unsqueeze(1), own[0]] = True
-    moved = strategy.master["2.weight"] != before
-    return float((moved != mask).sum())
-
-
-__all__ = ["CENTRE", "applying"]

@@ -79,7 +79,7 @@ def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim"
         strategy: A name, an object, or what makes one.
         world: "sim", or "procs": also in processes.
     """
-    from parallel import identities
+    from parallel.applying import applying
 
     if isinstance(strategy, str):
         name, first = strategy, SETTINGS.get(check("strategy", strategy, STRATEGIES), {})
@@ -90,7 +90,7 @@ def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim"
     else:
         name, maker = getattr(strategy, "__name__", "strategy"), strategy
     found = Findings()
-    for identity, kind, check_it in identities.applying(name, maker, world):
+    for identity, kind, check_it in applying(name, maker, world):
         try:
             found.append(Finding(name, identity, kind, float(check_it())))
         except Exception as error:

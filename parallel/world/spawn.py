@@ -7,7 +7,6 @@ first. The parent holds the store, which outlives any of them.
 import io
 import multiprocessing
 import os
-import pickle
 import queue
 import re
 import signal
@@ -17,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -118,7 +118,7 @@ class Crew:
             del self.pipes[pipe]
             self._ended(rank)
             return
-        except pickle.UnpicklingError as error:
+        except UnpicklingError as error:
             thing = re.search(r"GLOBAL (\S+)", str(error))
             raise ValueError(
                 f"World.procs: a row holds {thing[1] if thing else 'an object'}: "
