@@ -202,12 +202,12 @@ class Replicated(nn.Module):
 
     def training_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         """All that it takes to go on to the bit: replicas, optimizer, strategy (of each rank)."""
-        self.team.optimizer = optimizer
+        self._accept(optimizer)
         return {"steps": self.steps, "team": self.team.state_dict()}
 
     def load_training_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
         """The inverse, for a wrapper and an optimizer that were made alike."""
-        self.team.optimizer = optimizer
+        self._accept(optimizer)
         self.team.load_state_dict(state["team"])
         self.steps, self.version, self.shown = state["steps"], -1, None
 
@@ -283,9 +283,7 @@ class Replicated(nn.Module):
         return bool(mine & held)
 
     def _before(self, optimizer: torch.optim.Optimizer) -> None:
-        if optimizer is not self.team.optimizer:
-            self.team.strategy.accept(optimizer)
-            self.team.optimizer = optimizer
+        self._accept(optimizer)
         if self.judged and all(p.grad is None for p in self.parameters()):
             raise ValueError(
                 "in eval() mode the consensus answers, and nobody trains: call train()"
@@ -309,6 +307,11 @@ class Replicated(nn.Module):
             for p in self.parameters():
                 if p.grad is not None:
                     p.grad.mul_(self.comm.workers)
+
+    def _accept(self, optimizer: torch.optim.Optimizer) -> None:
+        if optimizer is not self.team.optimizer:
+            self.team.strategy.accept(optimizer)
+            self.team.optimizer = optimizer
 
     def _samples(self, wanted: bool) -> list[float]:
         """Of every worker; ranks tell each other only where a mean is due."""
