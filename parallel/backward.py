@@ -8,22 +8,27 @@ import torch
 from torch import nn
 
 
-def at_end_of_backward(
-    parameters: Iterable[nn.Parameter], owner: Any, call: Callable[[Any], None]
-) -> None:
-    """Call `call(owner)` after each backward that reached one of these, while owner lives."""
-    me, heard = weakref.ref(owner), [-1]
+class Backwards:
+    """Calls `call(owner)` after each backward that reached a watched parameter."""
 
-    def over() -> None:
-        if (found := me()) is not None:
-            call(found)
+    def __init__(self, owner: Any, call: Callable[[Any], None]):
+        self.owner, self.call = weakref.ref(owner), call
+        self.last = -1  # the backward that was heard
+        self.known: set[int] = set()  # (by identity; the owner keeps them alive)
 
-    def reached(_: torch.Tensor) -> None:
-        now = torch._C._current_graph_task_id()  # (of this backward)
-        if heard[0] != now and me() is not None:
-            heard[0] = now
-            torch.autograd.Variable._execution_engine.queue_callback(over)  # pyright: ignore
+    def watch(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Those that have a gradient to come, from now on."""
+        for p in parameters:
+            if p.requires_grad and id(p) not in self.known:
+                self.known.add(id(p))
+                p.register_post_accumulate_grad_hook(self._reached)
 
-    for p in parameters:
-        if p.requires_grad:
-            p.register_post_accumulate_grad_hook(reached)
+    def _reached(self, _: torch.Tensor) -> None:
+        now = torch._C._current_graph_task_id()
+        if self.last != now and self.owner() is not None:
+            self.last = now
+            torch.autograd.Variable._execution_engine.queue_callback(self._over)  # pyright: ignore
+
+    def _over(self) -> None:
+        if (found := self.owner()) is not None:
+            self.call(found)

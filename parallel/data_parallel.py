@@ -92,7 +92,7 @@ def DataParallel(
 def _comm(style: str, workers: int | None, device_ids: Sequence | None, timeout: float) -> Comm:
     """Alone, or the rank that torchrun gives."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        from parallel.world.wire import attach
+        from parallel.world.attach import attach
 
         if workers is not None and str(workers) != os.environ["WORLD_SIZE"]:
             ranks = os.environ["WORLD_SIZE"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 
 def length(inputs: Any, dim: int = 0) -> int:
@@ -103,3 +104,12 @@ def _tensors(value: Any) -> list[torch.Tensor]:
     found: list[torch.Tensor] = []
     _map(value, lambda t: (found.append(t), t)[1])
     return [t for t in found if t.dim()]
+
+
+def to_its_place(values: Any, replica: nn.Module) -> Any:
+    """Inputs to where a replica lives."""
+    place = next((p.device for p in replica.parameters()), torch.device("cpu"))
+    move = lambda v: v.to(place) if isinstance(v, torch.Tensor) else v  # noqa: E731
+    if isinstance(values, dict):
+        return {k: move(v) for k, v in values.items()}
+    return tuple(move(v) for v in values)

@@ -40,17 +40,19 @@ def spread(maker: Callable[..., Optimizer], members: Stacked | Looped) -> Optimi
     for p, state in list(made.state.items()):  # (some have one from the start)
         del made.state[p]
         for leaf in leaves[id(p)]:
-            made.state[leaf] = {k: _for(leaf, p, v) for k, v in state.items()}
+            made.state[leaf] = {k: _for(leaf, p, k, v) for k, v in state.items()}
     return made
 
 
-def _for(leaf: torch.Tensor, p: torch.Tensor, value: Any) -> Any:
-    """A state of one model's parameter, for one worker or a stack of them."""
+def _for(leaf: torch.Tensor, p: torch.Tensor, key: str, value: Any) -> Any:
+    """A state of one model's parameter, for one worker (or its part of it) or a stack of them."""
     if not isinstance(value, torch.Tensor):
         return value
-    if value.shape != p.shape or leaf.shape == p.shape:
+    if key == "step" or value.shape != p.shape or leaf.shape == p.shape:
         return value.clone()
-    return value.expand(len(leaf), *p.shape).reshape(leaf.shape).clone()
+    if leaf.numel() == len(leaf) * p.numel():
+        return value.expand(len(leaf), *p.shape).reshape(leaf.shape).clone()
+    return torch.full_like(leaf, float(value.flatten()[0]))
 
 
 def by_element(optimizer: Optimizer) -> bool:
@@ -71,25 +73,52 @@ def _numbers() -> torch.Tensor:
 
 def _alike(optimizer: Optimizer, *ways: Sequence[Sequence[torch.Tensor]]) -> bool | None:
     """Whether a few steps give the same numbers, whichever way they are given; None: not known."""
-    try:
-        found = [torch.cat([_stepped(optimizer, part) for part in way]) for way in ways]
-    except Exception:  # somebody's own, that needs more than its defaults
-        return None
-    return torch.allclose(found[0], found[1], rtol=1e-12, atol=1e-12)
+    begin = torch.cat([value.flatten() for part in ways[0] for value in part])
+    for scale in (1e-3, 1.0, 1e3):
+        with torch.random.fork_rng():
+            try:
+                one, again, other = (
+                    torch.cat([_stepped(optimizer, part, scale) for part in way])
+                    for way in (ways[0], ways[0], ways[1])
+                )
+            except Exception:  # somebody's own, that needs more than its defaults
+                return None
+        if torch.equal(one, begin) or not torch.equal(one, again):
+            return None  # (nothing moves, or something is drawn)
+        if not torch.allclose(one, other, rtol=1e-12, atol=1e-12):
+            return False
+    return True
 
 
-def _stepped(optimizer: Optimizer, values: Sequence[torch.Tensor]) -> torch.Tensor:
+def _stepped(optimizer: Optimizer, values: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
     parameters = [torch.nn.Parameter(v.clone()) for v in values]
     own = fresh(optimizer, parameters)
     for k in range(3):
         for p in parameters:
-            p.grad = (p.detach() * (3 + k)).sin() + 0.1 * k
+            p.grad = scale * ((p.detach() * (3 + k)).sin() + 0.1 * k)
         own.step()
     return torch.cat([p.detach().flatten() for p in parameters])
 
 
 def fresh(optimizer: Optimizer, parameters: Sequence[torch.nn.Parameter]) -> Optimizer:
-    """Another of its kind, with its defaults."""
+    """Another of its kind, with the options of its first group."""
     known = inspect.signature(type(optimizer)).parameters
-    options = {k: v for k, v in optimizer.defaults.items() if k in known}
+    chosen = {**optimizer.defaults, **optimizer.param_groups[0]}
+    options = {k: v for k, v in chosen.items() if k in known and k != "params"}
     return type(optimizer)(list(parameters), **options)
+
+
+def skips(optimizer: Any) -> bool:
+    """Whether a GradScaler has found infinity, and a fused optimizer will leave out this step."""
+    found = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found)
+
+
+def no_closure(optimizer: Any, args: Any, kwargs: Any) -> None:
+    """Refuse a step that would compute gradients by itself."""
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    if closure is not None:
+        raise ValueError(
+            f"{type(optimizer).__name__}.step(closure): gradients have to be there before the "
+            "step; call backward() first, then step()"
+        )

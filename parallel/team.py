@@ -34,20 +34,27 @@ class Team:
         self.counts: list[float] = [1.0] * comm.workers
         self.tolerant = False  # let gradients that are not finite through, and say whose they are
         self.broken: list[int] = []
-        self.early = False  # the gradients of the coming step are averaged already
+        self.early: list[int | None] | None = None  # the gradients that are averaged already
+        self.begun = 0  # the last step that all ranks were asked about
         if strategy.centre and comm.rank == 0:
             self.centre = {k: v[0].clone() for k, v in self.state().items()}
 
-    def before(self, seed: int, step: int, counts: Sequence[float]) -> None:
-        """What the plan has before the local step."""
-        self.seed, self.step = seed, step
+    def begin(self, seed: int, step: int) -> None:
+        """The plan of a step; the same for all ranks."""
+        if self.begun == step:
+            return
+        self.seed, self.step, self.begun = seed, step, step
         self.current = self.strategy.plan(seed, step)
-        self.counts = list(counts)
-        if self.strategy.weighted:
-            self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
         if self.current:
             check(self.current, self.comm.workers, self.strategy.centre)
             self.comm.agree(step, self.current.digest())
+
+    def before(self, seed: int, step: int, counts: Sequence[float]) -> None:
+        """What the plan has before the local step."""
+        self.begin(seed, step)
+        self.counts = list(counts)
+        if self.strategy.weighted:
+            self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
         if self.current.before:
             self._mix(self.current.before, "before")
 
@@ -132,17 +139,21 @@ class Team:
         self.seen = [0.0] * self.comm.workers
 
     def average_gradients(self) -> None:
-        """The mean over all samples of this step."""
-        if not self.early:
+        """The mean over all samples of this step; not again where a backward has done it."""
+        if self.early is None or self.early != self._which():
             self._average_gradients()
-        self.early, self.seen = False, [0.0] * self.comm.workers
+        self.early, self.seen = None, [0.0] * self.comm.workers
 
     @torch.no_grad()
     def average_early(self, counts: Sequence[float]) -> None:
-        """Before the step; it is then not done again."""
+        """Before the step."""
         self.counts = list(counts)
         self._average_gradients()
-        self.early = True
+        self.early = self._which()
+
+    def _which(self) -> list[int | None]:
+        """Which tensors the gradients are; what changes them in place leaves them the same."""
+        return [None if p.grad is None else p.grad.data_ptr() for p in self.members.leaves()]
 
     def _average_gradients(self) -> None:
         """None where nobody has any."""
@@ -151,22 +162,33 @@ class Team:
         self.members.fill_gradients(everywhere=not self.comm.alone)
         rows = self.members.get("gradients")
         self.planned += 2 * (self.comm.workers - 1) * size(rows)
+        for i, rank in enumerate(self.comm.ranks):
+            if any(counts) and not counts[rank]:  # (0 times NaN is NaN)
+                for value in rows.values():
+                    value[i].zero_()
         bad = [r for i, r in enumerate(self.comm.ranks) if self.tolerant and _broken(rows, i)]
-        if not self.comm.alone and rows:  # (others may have what is missing here)
-            every = [float(k in reached) for k in rows]
-            every += [float(r in bad) for r in range(self.comm.workers)]
-            rows[HEADER] = next(iter(rows.values())).new_tensor([every])
-        mean = self.comm.mean(rows, counts, finite=not self.tolerant)
-        if HEADER in rows:
-            del rows[HEADER]
-            told = mean.pop(HEADER)[0].tolist()
-            nobody = [k for k, share in zip(rows, told, strict=False) if not share]
-            bad = [r for r, share in enumerate(told[len(rows) :]) if share]
-            self.members.put("gradients", _over(rows, mean))
-            self.members.drop_gradients(nobody)  # pyright: ignore
+        if self.comm.alone:
+            mean, nobody = self.comm.mean(rows, counts, finite=not self.tolerant), []
         else:
-            self.members.put("gradients", _over(rows, mean))
-        self.broken = bad
+            mean, nobody, bad = self._with_header(rows, counts, set(reached), bad)
+        self.members.put("gradients", _over(rows, mean))
+        if nobody:
+            self.members.drop_gradients(nobody)  # pyright: ignore
+        self.broken = self.broken or bad
+
+    def _with_header(
+        self, rows: State, counts: Sequence[float], reached: set[str], bad: list[int]
+    ) -> tuple[State, list[str], list[int]]:
+        """The mean; which names no rank has; whose gradients are not finite."""
+        names = list(rows)
+        if names:  # (others may have what is missing here)
+            told = [float(k in reached) for k in names]
+            told += [float(r in bad) for r in range(self.comm.workers)]
+            rows = rows | {HEADER: rows[names[0]].new_tensor([told])}
+        mean = self.comm.mean(rows, counts, finite=not self.tolerant)
+        shares = mean.pop(HEADER)[0].tolist() if names else []
+        nobody = [k for k, share in zip(names, shares, strict=False) if not share]
+        return mean, nobody, [r for r, share in enumerate(shares[len(names) :]) if share]
 
     @torch.no_grad()
     def consensus(self) -> dict[str, torch.Tensor]:
@@ -225,7 +247,7 @@ class Team:
         self.members.load_state_dict(state["members"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.strategy.load_state_dict(state["strategy"])
-        self.seen = list(state["seen"])
+        self.seen, self.begun, self.early = list(state["seen"]), 0, None
         centre = state["centre"]
         self.centre = None if centre is None else {k: v.clone() for k, v in centre.items()}
         self.planned, self.comm.sent = state["bytes"]
@@ -245,7 +267,7 @@ def share(model: torch.nn.Module, comm: Comm) -> None:
 
 def _broken(rows: State, i: int) -> bool:
     """Whether a row has NaN or infinity."""
-    return not all(bool(torch.isfinite(v[i].sum())) for v in rows.values())
+    return not all(bool(torch.isfinite(v[i]).all()) for v in rows.values())
 
 
 def _over(rows: State, mean: State) -> State:

@@ -250,7 +250,9 @@ class Logs:
         row = s.row()
         everyone = self._everyone(accuracies)
         here = 'weights="metropolis" or matching=True', "--elastic-weights metropolis"
-        notes = [note.replace(*here) for note in s.team.strategy.notes()]
+        notes = [
+            note.replace(*here).replace(" or matching=True", "") for note in s.team.strategy.notes()
+        ]
         if 0 in self.comm.ranks:
             self.files[0].accuracy({"Rank": 0}, "AggTestAcc", row["test_accuracy"])
             self.files[0].write(row, "telemetry", "DEBUG")

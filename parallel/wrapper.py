@@ -19,8 +19,9 @@ from torch.optim.optimizer import (
 )
 
 from harness.dropout import KeyedDropout, distinct
-from parallel.backward import at_end_of_backward
-from parallel.scatter import gather, length, rescale, scatter
+from parallel.backward import Backwards
+from parallel.scatter import gather, length, rescale, scatter, to_its_place
+from parallel.stepper import no_closure, skips
 from parallel.strategy import Strategy
 from parallel.strategy.averaging import GradientAllReduce, PostLocalSGD
 from parallel.team import Team, share
@@ -74,6 +75,7 @@ class Replicated(nn.Module):
         self.normed = any(isinstance(m, nn.BatchNorm1d) for m in model.modules())
         self.shares = [1.0] * comm.workers
         self.shown: Any = None
+        self.skipped = False
         self._bare: Any = weakref.ref(model)
         self.train(model.training)
         self._listen()
@@ -86,6 +88,8 @@ class Replicated(nn.Module):
             self.judged = torch.is_grad_enabled()
             return self.module(*args, **kwargs)
         self.depth, self.judged = 0, False
+        if self.comm.workers > 1 and self.reduction == "mean":
+            self.backwards.watch(self.parameters())  # (some may have been frozen before)
         for layers in self.keyed:
             for layer in layers:
                 layer.step = self.steps + 1
@@ -105,7 +109,9 @@ class Replicated(nn.Module):
             if n:
                 factor = whole / n if self.reduction == "mean" else 1.0
                 own, named = rescale((own, named), 1 / factor)  # what lies before has its own mean
-                outputs.append((factor, replica(*_to(own, replica), **_to(named, replica))))
+                outputs.append(
+                    (factor, replica(*to_its_place(own, replica), **to_its_place(named, replica)))
+                )
         return gather(outputs, self.dim, self.output_device)
 
     @property
@@ -196,6 +202,11 @@ class Replicated(nn.Module):
 
         torch.nn.utils.clip_grad_norm_(net.parameters(), ...) takes one norm over all replicas.
         """
+        if self.reduction == "sum" and self.comm.workers > 1:
+            raise ValueError(
+                'clip_grad_norm_ with loss_reduction="sum": gradients are summed at the step, '
+                "after the clipping; take a mean as the loss"
+            )
         clip = torch.nn.utils.clip_grad_norm_
         norms = [clip(replica.parameters(), max_norm, norm_type) for replica in self.replicas]
         return torch.stack([norm.to(norms[0].device) for norm in norms]).max()
@@ -223,32 +234,43 @@ class Replicated(nn.Module):
             if net is not None and net._holds(optimizer):
                 net.depth += 1  # (a step may call another: only the outermost counts)
                 if net.depth == 1:
-                    _no_closure(optimizer, args, kwargs)
-                    net._before(optimizer)
+                    no_closure(optimizer, args, kwargs)
+                    net.skipped = skips(optimizer)
+                    if not net.skipped:
+                        net._before(optimizer)
 
         def after(optimizer, args, kwargs):
             if (net := me()) is not None and net._holds(optimizer):
                 net.depth -= 1
-                if net.depth == 0:
+                if net.depth == 0 and not net.skipped:
                     net._after()
 
         hooks = register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)
         for hook in hooks:
             weakref.finalize(self, hook.remove)
-        if self.comm.workers > 1 and self.reduction == "mean":
-            at_end_of_backward(self.replicas.parameters(), self, Replicated._arrived)
+        self.backwards = Backwards(self, Replicated._arrived)
 
     def _arrived(self) -> None:
         """All gradients of a backward are there: average them, if that is what the step will do."""
         if AllReduce("gradients") in self.team.strategy.plan(self.seed, self.steps + 1).before:
             self.comm.at = f"step {self.steps + 1}"
-            if any(self.counts) or not self.comm.alone:
-                found = self._samples(True)
-                self.shares = found if any(found) else self.shares  # (again, of the same forward)
-            self.team.average_early(self.shares)
+            self.team.begin(self.seed, self.steps + 1)
+            self.team.average_early(self._shares())
+
+    def _shares(self) -> list[float]:
+        """Samples since the last mean of gradients; or those of the last, if there were none."""
+        if any(self.counts) or not self.comm.alone:
+            found = self._samples(True)
+            self.shares = found if any(found) else self.shares
+        return self.shares
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_bare": None, "shown": None}  # (weak references cannot be copied)
+        return {
+            **self.__dict__,
+            "_bare": None,
+            "shown": None,
+            "backwards": None,
+        }  # (weak references cannot be copied)
 
     def __setstate__(self, state: dict) -> None:
         super().__setstate__(state)  # a copy listens for itself
@@ -293,20 +315,29 @@ class Replicated(nn.Module):
         self.comm.at = f"step {self.steps}"
         # A replica without samples takes a step with gradient zero.
         self.team.members.fill_gradients(everywhere=False)
-        plan = self.team.strategy.plan(self.seed, self.steps)
-        means = [op for op in (*plan.before, *plan.after) if isinstance(op, AllReduce | Gather)]
-        shares = self.shares if self.team.early else self._samples(bool(means))
+        self.team.begin(self.seed, self.steps)
+        ops = (*self.team.current.before, *self.team.current.after)
+        if AllReduce("gradients") in ops and self.reduction == "mean":
+            shares = self._shares() if self.team.early is None else self.shares
+        else:
+            shares = self._samples(any(isinstance(op, AllReduce | Gather) for op in ops))
         self.team.before(self.seed, self.steps, shares)
-        if self.team.broken:
-            who = ", ".join(f"worker {r}" for r in self.team.broken)
+        broken, self.team.broken = self.team.broken, []
+        if broken and self._infinite():
+            who = ", ".join(f"worker {r}" for r in broken)
             raise NotFinite(
                 f"{who}: NaN or infinity among the gradients of step {self.steps}, which was not "
                 "taken. Lower the learning rate, or look at that worker's data"
             )
-        if self.reduction == "sum" and AllReduce("gradients") in means:
+        if self.reduction == "sum" and AllReduce("gradients") in ops:
             for p in self.parameters():
                 if p.grad is not None:
                     p.grad.mul_(self.comm.workers)
+
+    def _infinite(self) -> bool:
+        """Whether a gradient is so now (somebody may have mended it)."""
+        found = [p.grad for p in self.parameters() if p.grad is not None]
+        return not all(bool(torch.isfinite(g).all()) for g in found)
 
     def _accept(self, optimizer: torch.optim.Optimizer) -> None:
         if optimizer is not self.team.optimizer:
@@ -331,15 +362,6 @@ class Replicated(nn.Module):
         self.version = -1
 
 
-def _no_closure(optimizer: Any, args: Any, kwargs: Any) -> None:
-    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
-    if closure is not None:
-        raise ValueError(
-            f"{type(optimizer).__name__}.step(closure): gradients have to be there before the "
-            "step; call backward() first, then step()"
-        )
-
-
 def _initialize(models: list[nn.Module], initializer: Callable, strategy: Strategy) -> None:
     """Each replica for itself; one for all where gradients are averaged."""
     alike = isinstance(strategy, GradientAllReduce | PostLocalSGD)
@@ -350,12 +372,3 @@ def _initialize(models: list[nn.Module], initializer: Callable, strategy: Strate
         made = initializer(replica)
         if isinstance(made, nn.Module) and made is not replica:
             raise ValueError("initializer returned another model: change the given one in place")
-
-
-def _to(values: Any, replica: nn.Module) -> Any:
-    """Inputs to where a replica lives."""
-    place = next((p.device for p in replica.parameters()), torch.device("cpu"))
-    move = lambda v: v.to(place) if isinstance(v, torch.Tensor) else v  # noqa: E731
-    if isinstance(values, dict):
-        return {k: move(v) for k, v in values.items()}
-    return tuple(move(v) for v in values)

@@ -480,3 +480,55 @@ def test_near_peers_are_picked_more_often():
 def test_plans_that_cannot_be_followed(plan, text):
     with pytest.raises(ValueError, match=text):
         check(plan, 2, centre=False)
+
+
+class Noisy(torch.optim.SGD):
+    """Draws its own numbers (as Langevin's)."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        super().step(closure)
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(torch.randn_like(p), alpha=1e-4)
+
+
+class Clipping(torch.optim.SGD):
+    """Clips large gradients by the norm of all."""
+
+    def step(self, closure=None):
+        every = [p for group in self.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(every, 3.0)
+        return super().step(closure)
+
+
+def test_optimizers_that_draw_are_not_taken_for_those_that_mix():
+    session = simulated(identities.net(), optimizer=partial(Noisy, lr=0.1), steps=1)
+    assert isinstance(session.members, Looped)
+    with pytest.raises(ValueError, match="several parameters at once"):
+        simulated(identities.net(), optimizer=partial(Clipping, lr=0.1))
+    with pytest.raises(ValueError, match="several parameters at once"):
+        simulated(identities.net(), optimizer=lambda p: Clipping([{"params": p, "lr": 0.1}], lr=0))
+
+
+class Scaled(nn.Module):
+    """With a number without axes."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.layer, self.scale = nn.Linear(4, 3), nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x):
+        return self.layer(x) * self.scale
+
+
+def test_states_from_the_start_fit_subnets_and_numbers():
+    adagrad = partial(torch.optim.Adagrad, lr=0.1)
+    model = Scaled().double()
+    same(simulated(model, optimizer=adagrad), model, optimizer=adagrad)
+    layers = nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3)
+    session = simulated(
+        nn.Sequential(*layers).double(), optimizer=adagrad, name="ist", period=2, n=3
+    )
+    assert session.row()["test_loss"] < 2

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from parallel import DataParallel, ModelParallel, identities
+from parallel import DataParallel, ModelParallel, World, identities, train
 from parallel.scatter import scatter
 from parallel.world.comm import NotFinite
 
@@ -270,3 +270,183 @@ def test_under_torchrun_clipping_and_accumulating_are_those_of_ddp(tmp_path):
     assert {p.name for p in tmp_path.glob("rank_*")} == {"rank_0", "rank_1"}, done.stderr
     assert done.returncode == 1
     assert "all ranks need the same number of batches" in done.stderr
+
+
+class Headed(nn.Module):
+    """A parameter of the name that the flags of gradients might have had."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.l, self.header = nn.Linear(4, 3), nn.Parameter(torch.zeros(3))
+
+    def forward(self, x):
+        return self.l(x) + self.header
+
+
+def test_any_name_of_a_parameter_will_do():
+    found = [
+        list(train(Headed().double(), DATA, world=world, steps=4, batch_size=8))[-1]
+        for world in (World.sim(2), World.procs(2, timeout=20))
+    ]
+    assert found[0]["test_loss"] == pytest.approx(found[1]["test_loss"], abs=1e-12)
+    assert found[1]["consensus_distance"] == 0
+    assert found[1]["bytes_payload"] == found[1]["bytes_theory"]
+    bare, net = Headed().double(), DataParallel("all_reduce", model=Headed().double(), workers=2)
+    for model in (bare, net):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        backward(model, torch.arange(7))
+        optimizer.step()
+    assert identities.apart(state(net), state(bare)) < 1e-12
+
+
+class TwoHeads(nn.Module):
+    """The first layer learns from its own outputs only."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        hidden = self.a(x)
+        return self.b(hidden.detach()), hidden
+
+
+def test_what_is_unfrozen_later_is_averaged_too():
+    bare = TwoHeads().double()
+    bare.a.requires_grad_(False)
+    net = DataParallel("all_reduce", model=bare, workers=2).requires_grad_(True)
+    bare.requires_grad_(True)
+    for model in (bare, net):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            outputs, hidden = model(DATA.train_x[:7])
+            F.cross_entropy(outputs, DATA.train_y[:7]).backward(retain_graph=True)
+            hidden.square().mean().backward()
+            optimizer.step()
+    assert identities.apart(state(net), state(bare)) < 1e-12
+
+
+def test_gradients_from_elsewhere_are_averaged_at_the_step():
+    bare, net = identities.net(), DataParallel("all_reduce", model=identities.net(), workers=2)
+    for model in (bare, net):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for step in range(3):
+            backward(model, torch.arange(7))  # (a batch that is thrown away)
+            optimizer.zero_grad()
+            index = torch.arange(7) + step
+            loss = F.cross_entropy(model(DATA.train_x[index]), DATA.train_y[index])
+            parameters = list(model.parameters())
+            for p, g in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                p.grad = g
+            optimizer.step()
+    assert identities.apart(state(net), state(bare)) < 1e-12
+
+
+def test_large_gradients_in_half_precision_are_finite():
+    net = DataParallel("all_reduce", model=nn.Linear(400, 400).half(), workers=2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)
+    net(torch.ones(4, 400).half()).float().mean(0).sum().backward()
+    optimizer.step()
+    assert net.steps == 1
+
+
+def test_nan_that_was_mended_or_is_over_is_forgotten():
+    x = DATA.train_x[:6].clone()
+    x[5] = float("nan")
+    net = DataParallel("post_local_sgd", model=identities.net(), workers=2, switch=2, period=2)
+    optimizer = adam(net)
+    backward(net, torch.arange(6))
+    optimizer.step()
+    optimizer.zero_grad()
+    for part in (x, DATA.train_x[:6]):  # (found in the first of two backwards: still worker 1's)
+        F.cross_entropy(net(part), DATA.train_y[:6]).backward()
+    with pytest.raises(NotFinite, match=r"^worker 1: NaN"):
+        optimizer.step()
+    for step in range(3):
+        optimizer.zero_grad()
+        backward(net, torch.arange(6) + step)
+        optimizer.step()
+    net = DataParallel("all_reduce", model=identities.net(), workers=2)
+    optimizer = adam(net)
+    F.cross_entropy(net(x), DATA.train_y[:6]).backward()
+    for p in net.parameters():
+        p.grad.nan_to_num_(0, 0, 0)
+    optimizer.step()
+
+
+def test_fused_optimizers_that_skip_for_a_scaler():
+    net = DataParallel("all_reduce", model=nn.Linear(4, 3), workers=2)
+    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    before = copy.deepcopy(state(net))
+    for _ in range(2):
+        optimizer.zero_grad()
+        outputs = net(DATA.train_x[:8].float() * 100)
+        scaler.scale(F.cross_entropy(outputs, DATA.train_y[:8])).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert net.steps == 0
+    assert identities.apart(before, state(net)) == 0
+
+
+def test_clipping_a_sum_is_refused():
+    net = DataParallel("all_reduce", model=identities.net(), workers=2, loss_reduction="sum")
+    with pytest.raises(ValueError, match="take a mean as the loss"):
+        net.clip_grad_norm_(1.0)
+
+
+FEWER = """
+    import sys
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+    from parallel import DataParallel, identities
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.l, self.t = nn.Linear(4, 3), nn.Parameter(torch.tensor(0.0))
+
+        def forward(self, x):
+            return self.l(x), self.t.expand(len(x) or 1)
+
+    data = identities.task()
+    net = DataParallel("all_reduce", model=Net().double(), timeout=10)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    rank, what = net.comm.rank, sys.argv[1]
+    for step in range(3):
+        n = 0 if rank == 1 and what == "nan" else 4
+        optimizer.zero_grad()
+        outputs, t = net(data.train_x[:n])
+        loss = F.cross_entropy(outputs, data.train_y[:n]) * torch.exp(-t.mean()) + t.mean()
+        if what != "skip" or rank == 0 or step:
+            loss.backward()
+        if what == "die" and rank == 1 and step == 1:
+            raise KeyError("boom")
+        optimizer.step()
+    total = sum(v.sum() for v in net.state_dict().values())
+    assert torch.isfinite(total)
+    open(f"rank_{rank}", "w").write(total.item().hex())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["nan", "skip", "die"])
+def test_ranks_that_have_less_to_do(what, tmp_path):
+    """No samples (and NaN for it), no backward in the first step, an end in between."""
+    (tmp_path / "script.py").write_text(textwrap.dedent(FEWER))
+    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    argv += [str(tmp_path / "script.py"), what]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=150, env=env, cwd=tmp_path)
+    if what == "die":
+        assert "KeyError: 'boom'" in done.stderr
+        assert "script ended" not in done.stderr
+        assert "are to be called by all ranks" not in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "rank_0").read_text() == (tmp_path / "rank_1").read_text()

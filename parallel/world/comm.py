@@ -16,7 +16,7 @@ import torch
 from parallel.world.plan import CENTRE, Message, Op, host, traffic
 
 State = dict[str, torch.Tensor]
-HEADER = "header"  # travels with gradients and says whose they are: not counted
+HEADER = ".header"  # travels with gradients and says whose they are: not counted
 Table = dict[int, dict[int, float]]
 
 

@@ -6,7 +6,6 @@ one flat buffer per dtype. With `elastic`, a peer that is gone is left out from 
 all then go through rank 0, which has to live.
 """
 
-import atexit
 import contextlib
 import os
 import struct
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
 
 CHECK_EVERY = 100  # rounds between two comparisons of where all ranks are
 LOST = "lost touch at "
-ENDED = "its script ended after "
 WEIGHT = "weight of this worker"
-TOGETHER = "; eval(), state_dict() and .module are to be called by all ranks together"
 WORDS = "dq64s"  # what ranks tell each other aside: a number, a digest, where they are
 
 
@@ -48,6 +45,7 @@ class Wire(Comm):
 
     alone = False
     advice = ""  # at the end of messages
+    noted = False  # whether this rank has left word
 
     def __init__(self, rank: int, workers: int, store: Any, timeout: float, elastic: bool):
         super().__init__(workers)
@@ -294,11 +292,12 @@ class Wire(Comm):
         parts += [f"rank {r} stopped: {text}" for r, text in told.items()]
         raise PeerLost(
             f"rank {self.rank}, at {self.at}: {'; '.join(parts) or 'a peer was lost'} (waited up "
-            f"to {self.timeout:g} s; {short(error)}){self.advice}"
+            f"to {self.timeout:g} s; {short(error)}){'' if told else self.advice}"
         ) from None
 
     def note(self, text: str) -> None:
         """Leave word for the others before going."""
+        self.noted = True
         with contextlib.suppress(RuntimeError, ValueError):
             self.store.set(f"note/{self.rank}", text[:500])
 
@@ -315,10 +314,6 @@ class Wire(Comm):
                 time.sleep(0.05)
         return found
 
-    def leave(self) -> None:
-        """At the end of a script: those who wait for this rank learn why in vain."""
-        self.note(f"{ENDED}{self.at}: all ranks need the same number of batches")
-
     def __deepcopy__(self, memo: dict) -> "Wire":
         return self  # the same place in the same group
 
@@ -334,24 +329,6 @@ class Wire(Comm):
             leaving = threading.Thread(target=dist.destroy_process_group, daemon=True)
             leaving.start()
             leaving.join(grace(self.timeout))
-
-
-def attach(timeout: float = 60.0) -> Wire:
-    """The rank of this process, in the group that there is or in a new one."""
-    if not dist.is_initialized():
-        from parallel.world.world import World
-
-        comm = Wire.join(World.env(timeout=timeout))
-        atexit.register(comm.close)
-        atexit.register(comm.leave)  # (called before close)
-        comm.advice = TOGETHER
-        return comm
-    store = dist.distributed_c10d._get_default_store()
-    comm = Wire(dist.get_rank(), dist.get_world_size(), store, timeout, False)
-    comm.own_group, comm.advice = False, TOGETHER
-    comm.aside = dist.new_group(timeout=timedelta(seconds=timeout))
-    atexit.register(comm.leave)
-    return comm
 
 
 @contextlib.contextmanager
@@ -374,8 +351,9 @@ def grace(timeout: float) -> float:
 
 def _different(steps: dict[int, str], advice: str) -> Mismatch:
     places = ", ".join(f"rank {r} at {k}" for r, k in sorted(steps.items()))
+    hint = advice if "eval()" in places else ""
     return Mismatch(
-        f"ranks are at different places ({places}): all have to start from the same step{advice}"
+        f"ranks are at different places ({places}): all have to start from the same step{hint}"
     )
 
 

@@ -1,0 +1,45 @@
+"""The rank of this process, for what lives as long as its script: the one-line wrapper."""
+
+import atexit
+import sys
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from parallel.world.wire import Wire
+from parallel.world.world import World
+
+TOGETHER = "; eval(), state_dict() and .module are to be called by all ranks together"
+
+
+def attach(timeout: float = 60.0) -> Wire:
+    """In the group that there is, or in a new one."""
+    if dist.is_initialized():
+        store = dist.distributed_c10d._get_default_store()
+        comm = Wire(dist.get_rank(), dist.get_world_size(), store, timeout, False)
+        comm.own_group, comm.aside = False, dist.new_group(timeout=timedelta(seconds=timeout))
+    else:
+        comm = Wire.join(World.env(timeout=timeout))
+        atexit.register(comm.close)
+    comm.advice = TOGETHER
+    _leave_word(comm)
+    return comm
+
+
+def _leave_word(comm: Wire) -> None:
+    """If this script ends, or fails anywhere, the others can learn of it."""
+    before = sys.excepthook
+
+    def failed(kind, error, trace):
+        if not comm.noted:
+            comm.note(f"{kind.__name__}: {error}")
+        before(kind, error, trace)
+
+    def ended():
+        if not comm.noted:
+            comm.note(
+                f"its script ended after {comm.at}: all ranks need the same number of batches"
+            )
+
+    sys.excepthook = failed
+    atexit.register(ended)  # (called before what was registered earlier)
