@@ -127,7 +127,6 @@ class Wire(Comm):
         messages: Mapping[Message, State],
         expect: Mapping[Message, State],
         counted: bool = True,
-        patience: float | None = None,
     ) -> dict[Message, State]:
         """Post all sends and receives, then wait for each."""
         if not counted:
@@ -145,15 +144,13 @@ class Wire(Comm):
             elif target == self.rank:
                 buffers[m] = packing.empty(expect[m])
                 works += [(source, m, lambda b, r=source: dist.irecv(b, r), b) for b in buffers[m]]
-        lost = self._wait(works, patience or self.timeout)
+        lost = self._wait(works)
         for m, packed in buffers.items():
             if m not in lost:
                 got[m] = packing.unpack(packed, expect[m])
         return got
 
-    def _wait(
-        self, works: list[tuple[int, Message, Callable, torch.Tensor]], seconds: float
-    ) -> set[Message]:
+    def _wait(self, works: list[tuple[int, Message, Callable, torch.Tensor]]) -> set[Message]:
         """All of these; the messages that did not come, where that may be."""
         lost, posted = set(), []
         for peer, m, post, buffer in works:
@@ -163,13 +160,15 @@ class Wire(Comm):
                 lost |= self._gone(peer, m, error)
         for peer, m, work in posted:
             try:
-                work.wait(timedelta(seconds=seconds))
+                work.wait(timedelta(seconds=self.timeout))
             except RuntimeError as error:
                 lost |= self._gone(peer, m, error)
         return lost
 
     def _gone(self, peer: int, m: Message, error: RuntimeError) -> set[Message]:
-        if not self.elastic:
+        # (after a wait that was too long gloo ends all of its connections: only the dead, whose
+        # connection is closed, can be done without)
+        if not self.elastic or "timed out" in str(error).lower():
             self._fail(error, [peer])
         self.dead.add(peer)
         return {m}
@@ -212,10 +211,8 @@ class Wire(Comm):
     def _star(self, own: State, reduce: Callable[[list], list[torch.Tensor]]) -> list:
         """Through rank 0: what `reduce` makes of the buffers of those who live."""
         if self.rank:
-            got = self.deliver({(self.rank, 0): own}, {}, counted=False)
-            # (rank 0 may itself be waiting for those who are stuck, one after the other)
-            patience = self.timeout * self.workers
-            got = self.deliver({}, {(0, self.rank): own}, counted=False, patience=patience)
+            self.deliver({(self.rank, 0): own}, {}, counted=False)
+            got = self.deliver({}, {(0, self.rank): own}, counted=False)
             if 0 in self.dead:
                 self._fail(RuntimeError("rank 0 is gone"), [0])
             return packing.pack(got[0, self.rank])
