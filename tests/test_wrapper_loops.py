@@ -1,10 +1,6 @@
 """The wrapper in the loops that people write: clipping, scaling, accumulating, loading, saving."""
 
 import copy
-import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -227,51 +223,6 @@ def test_wrong_splits(split):
         ModelParallel(model=identities.net(), layer_split=split)
 
 
-RANKS = """
-    import copy, pickle
-    import torch
-    import torch.nn.functional as F
-    import torch.distributed as dist
-    from torch.nn.parallel import DistributedDataParallel
-    from parallel import DataParallel, identities
-
-    net = DataParallel("torch", model=identities.net(), timeout=20)
-    rank, data = net.comm.rank, identities.task()
-    other = DistributedDataParallel(identities.net())
-    copy.deepcopy(net)
-    try:
-        pickle.dumps(net)
-    except TypeError as error:
-        assert "save net.state_dict()" in str(error)
-    for model in (net, other):
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
-        for step in range(6):
-            index = torch.arange(8)[4 * rank : 4 * rank + 4] + step
-            optimizer.zero_grad()
-            for part in index.split(2):
-                F.cross_entropy(model(data.train_x[part]), data.train_y[part]).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
-            optimizer.step()
-    assert identities.apart(net.state_dict(), other.module.state_dict()) < 1e-9
-    open(f"rank_{rank}", "w").close()
-    if rank == 0:
-        F.cross_entropy(net.train()(data.train_x), data.train_y).backward()
-"""
-
-
-@pytest.mark.slow
-def test_under_torchrun_clipping_and_accumulating_are_those_of_ddp(tmp_path):
-    """And one batch more on rank 0 is told as that."""
-    (tmp_path / "script.py").write_text(textwrap.dedent(RANKS))
-    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    argv += [str(tmp_path / "script.py")]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=150, env=env, cwd=tmp_path)
-    assert {p.name for p in tmp_path.glob("rank_*")} == {"rank_0", "rank_1"}, done.stderr
-    assert done.returncode == 1
-    assert "all ranks need the same number of batches" in done.stderr
-
-
 class Headed(nn.Module):
     """A parameter of the name that the flags of gradients might have had."""
 
@@ -396,57 +347,3 @@ def test_clipping_a_sum_is_refused():
     net = DataParallel("all_reduce", model=identities.net(), workers=2, loss_reduction="sum")
     with pytest.raises(ValueError, match="take a mean as the loss"):
         net.clip_grad_norm_(1.0)
-
-
-FEWER = """
-    import sys
-    import torch
-    import torch.nn as nn
-    import torch.nn.functional as F
-    from parallel import DataParallel, identities
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            torch.manual_seed(0)
-            self.l, self.t = nn.Linear(4, 3), nn.Parameter(torch.tensor(0.0))
-
-        def forward(self, x):
-            return self.l(x), self.t.expand(len(x) or 1)
-
-    data = identities.task()
-    net = DataParallel("all_reduce", model=Net().double(), timeout=10)
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
-    rank, what = net.comm.rank, sys.argv[1]
-    for step in range(3):
-        n = 0 if rank == 1 and what == "nan" else 4
-        optimizer.zero_grad()
-        outputs, t = net(data.train_x[:n])
-        loss = F.cross_entropy(outputs, data.train_y[:n]) * torch.exp(-t.mean()) + t.mean()
-        if what != "skip" or rank == 0 or step:
-            loss.backward()
-        if what == "die" and rank == 1 and step == 1:
-            raise KeyError("boom")
-        optimizer.step()
-    total = sum(v.sum() for v in net.state_dict().values())
-    assert torch.isfinite(total)
-    open(f"rank_{rank}", "w").write(total.item().hex())
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ["nan", "skip", "die"])
-def test_ranks_that_have_less_to_do(what, tmp_path):
-    """No samples (and NaN for it), no backward in the first step, an end in between."""
-    (tmp_path / "script.py").write_text(textwrap.dedent(FEWER))
-    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    argv += [str(tmp_path / "script.py"), what]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=150, env=env, cwd=tmp_path)
-    if what == "die":
-        assert "KeyError: 'boom'" in done.stderr
-        assert "script ended" not in done.stderr
-        assert "are to be called by all ranks" not in done.stderr
-        return
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "rank_0").read_text() == (tmp_path / "rank_1").read_text()
