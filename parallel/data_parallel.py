@@ -1,12 +1,14 @@
 """`DataParallel`: one line makes a model train under any strategy, in an ordinary loop.
 
-net = DataParallel(style="localSGD", model=net, iterations=40)
-optimizer = torch.optim.SGD(net.parameters(), lr=0.1)            # the replicas' parameters
-for x, y in batches:
-optimizer.zero_grad()
-loss(net(x), y).backward()                                   # each replica gets its share
-optimizer.step()                                             # and here they talk
-net.eval()(x); torch.save(net.state_dict(), file)                # the consensus model's
+    net = DataParallel(style="localSGD", model=net, iterations=40)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)            # the replicas' parameters
+    for x, y in batches:
+        optimizer.zero_grad()
+        loss(net(x), y).backward()                                   # each replica gets its share
+        optimizer.step()                                             # and here they talk
+    net.eval()(x); torch.save(net.state_dict(), file)                # the consensus model's
+
+Alone, all replicas live in this process; under torchrun each rank is one.
 """
 
 import inspect

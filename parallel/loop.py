@@ -1,8 +1,10 @@
 """`parallel.train`: one model, any strategy, any world.
 
-for row in train(net, data, F.cross_entropy, partial(SGD, lr=0.1), "local_sgd", World.sim(8),
-steps=1000, seed=0):
-print(row["step"], row["test_accuracy"], row["bytes_payload"])
+    for row in train(net, data, F.cross_entropy, partial(SGD, lr=0.1), "local_sgd", World.sim(8),
+                     steps=1000, seed=0):
+        print(row["step"], row["test_accuracy"], row["bytes_payload"])
+
+The rows are the same in every world, but for rounding and times.
 """
 
 import warnings

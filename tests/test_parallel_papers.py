@@ -135,6 +135,20 @@ def test_committed_figures_are_of_the_committed_records(plan, committed):
         assert whole.plan != "gossip_cifar10" or "holdout" in kept["note"]
 
 
+def test_the_sentences_of_the_readme_are_the_records():
+    """Numbers that stand outside of the tables."""
+    text = " ".join(README.split())
+    whole = record("gossip_mnist")
+    for first, second in (("1/32", "1/8"), ("1/128", "1/32"), ("1/512", "1/128")):
+        found = points(whole, f"elastic-{first}", f"pull-{second}").replace("-", "\N{MINUS SIGN}")
+        assert found in text, found
+    whole = record("workers")
+    runs = [r for r in whole.done() if r.arm == "elastic-64"]
+    alone = interval(r.rows[-1]["worker_accuracy"][0] for r in runs).mean
+    both = interval(whole.final("elastic-64", "test_accuracy").values()).mean
+    assert f"has {alone:.3f}, where the mean has {both:.3f}" in text
+
+
 def test_the_figures_that_were_to_be_reached():
     """What the record says of them; a figure that is not reached is said to be so in README."""
     found = bench()
