@@ -2,7 +2,7 @@
 
     loader   the plain loop: DataLoader over MNIST with ToTensor, one model (as the original study)
     tensors  the plain loop over a DataLoader of ready tensors, one model
-    ours     harness.fit's step: resident data; one seed alone, and ten seeds stacked
+    ours     harness.train.fit's step: resident data; one seed alone, and ten seeds stacked
 
 One model-run is 10 epochs of 1875 steps of 32 samples. Each way is timed for some steps in turn,
 round by round; the median over rounds is scaled to a model-run. Random images take the place of
@@ -22,12 +22,13 @@ import torch.nn.functional as F
 import tyro
 from torch.utils.data import DataLoader, TensorDataset
 
-from harness import store, table
 from harness.data import DataError, data_root, load
-from harness.fit import gradient_step, take
-from harness.provenance import collect
+from harness.record import store
+from harness.record.provenance import collect
+from harness.result import table
 from harness.seeding import order
 from harness.stack import stack
+from harness.train.fit import gradient_step, take
 from mlp.experiments import PLANS
 from mlp.model import build
 
@@ -78,7 +79,7 @@ def plain_step(arm: str, batches: Iterator) -> Callable[[], None]:
 
 
 def our_step(arm: str, x: torch.Tensor, y: torch.Tensor, members: int) -> Callable[[], None]:
-    """One step of harness.fit for a stack of so many seeds."""
+    """One step of harness.train.fit for a stack of so many seeds."""
     config = PLANS["paper"].arms[arm]
     net = stack([build(config, 784, 10, seed) for seed in range(members)])
     options = {"lr": config.lr, "momentum": config.momentum, "fused": True}

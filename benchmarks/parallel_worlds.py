@@ -23,16 +23,18 @@ import torch.nn.functional as F
 import tyro
 
 from benchmarks.sparse.rounds import race
-from harness import cost, store, table
+from harness import cost
 from harness.data import Data
-from harness.provenance import collect
-from parallel.data_parallel import DataParallel
-from parallel.loop import rows
-from parallel.models.mlp import mlp
-from parallel.session import Session
+from harness.nets.perceptron import mlp
+from harness.record import store
+from harness.record.provenance import collect
+from harness.result import table
 from parallel.strategy import make
+from parallel.training.loop import rows
+from parallel.training.training import Session
 from parallel.world.comm import Comm
 from parallel.world.world import World
+from parallel.wrap.data_parallel import DataParallel
 
 CROWD, EACH, PERIOD = 64, 32, 8
 EPOCH = 100  # steps

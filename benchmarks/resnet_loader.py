@@ -1,8 +1,8 @@
 """`python -m benchmarks.resnet_loader`: which share of a training step the pictures take.
 
-A batch of 128 CIFAR-like images, cropped and flipped, by resnet.batches (resident tensors, one
-gather) and by torchvision's transforms in a DataLoader without workers, beside one training step of
-nets of the study; in turn, round by round, and the medians.
+A batch of 128 CIFAR-like images, cropped and flipped, by harness.data.pictures (resident tensors,
+one gather) and by torchvision's transforms in a DataLoader without workers, beside one
+training step of nets of the study; in turn, round by round, and the medians.
 """
 
 import json
@@ -17,14 +17,15 @@ import tyro
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.sparse.rounds import race
-from harness import store, table
 from harness.cost import synchronize
 from harness.data import Data
-from harness.launch import keep_pages, pick_device
-from harness.provenance import collect
-from resnet.batches import NORMS, Batches
+from harness.data.pictures import NORMS, Batches
+from harness.record import store
+from harness.record.provenance import collect
+from harness.result import table
+from harness.sweep.launch import keep_pages, pick_device
 from resnet.experiments import PLANS, Config
-from resnet.train import build, layout, make_optimizer, step
+from resnet.trainer import build, layout, make_optimizer, step
 
 NETS = {
     "ResNet-18, width 16": PLANS["cpu"].arms["ResNet-18"],

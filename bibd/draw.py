@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from bibd.certificate import certify
 from bibd.options import LayerOptions
 from bibd.pattern import Pattern, make_pattern, without_dead
-from harness import figure
+from harness.result import figure
 
 MOST = 5000  # connections that one can still see as lines
 CROWD = 150  # and tell apart

@@ -1,6 +1,6 @@
 """The command line of every study folder: `python -m <folder> <plan> [overrides]`.
 
-`main(PLANS, "mlp")` knows the plans, and finds `mlp.train` (and `mlp.plot_mlp_experiments`) only
+`main(PLANS, "mlp")` knows the plans, and finds `mlp.trainer` (and `mlp.plot_mlp_experiments`) only
 when something is to be trained: --help never pays for torch.
 
 Exit status: 0 done, 1 some run failed, 2 a wrong input, 130 interrupted.
@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.names import unknown
-from harness.options import parse
 from harness.plan import Plan, duration, parse_seeds
-from harness.study import Study
+from harness.record.study import Study
+from harness.sweep.options import parse
 
 RESERVED = ("costs", "certify", "draw", "explain", "bench", "verify", "gossip")
 
@@ -102,7 +102,7 @@ def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) 
 
 
 def _list(plans: Mapping[str, Plan], as_json: bool) -> int:
-    from harness import table
+    from harness.result import table
 
     lines = [
         {
@@ -137,7 +137,7 @@ def _plan(name: str, plan: Plan, folder: str, argv: list[str]) -> int:
     for arm in options.arms:
         if arm not in plan.arms:
             raise unknown("arm", arm, plan.arms)
-    from harness import launch
+    from harness.sweep import launch
 
     study = Study(folder, name, plan.override(overrides), options.results, overrides)
     seeds = plan.seeds if options.seeds == "plan" else parse_seeds(options.seeds)

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 import tyro
 
-from harness import cost, table
+from harness import cost
 from harness.names import unknown
+from harness.result import table
 from mlp.experiments import PLANS
 from mlp.model import build
 

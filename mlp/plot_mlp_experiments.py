@@ -21,9 +21,9 @@ HERE = Path(__file__).resolve().parent
 if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
-from harness import plotting  # noqa: E402
 from harness.experiment import Experiment  # noqa: E402
-from harness.stats import interval  # noqa: E402
+from harness.result import plotting  # noqa: E402
+from harness.result.stats import interval  # noqa: E402
 from mlp.experiments import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
 
 LABELS = {
@@ -41,10 +41,10 @@ def main(argv: Sequence[str]) -> int:
 
 def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
     """Name, figure and data of each picture."""
-    from harness import figure
+    from harness.result import figure
 
     if whole.plan in ("balance", "density"):
-        from mlp import plot_balance
+        from mlp.plots import balance as plot_balance
 
         return plot_balance.figures(whole)
     everything, sparse = list(FAMILIES), ["B-MLP", "R-MLP"]
@@ -103,7 +103,7 @@ def connections(whole: Experiment, arm: str) -> int:
 def stands_on(whole: Experiment) -> str:
     """Data, split, epochs and seeds, to stand in every figure."""
     if whole.plan in ("balance", "density"):
-        from mlp import plot_balance
+        from mlp.plots import balance as plot_balance
 
         return plot_balance.note(whole)
     run = next(iter(whole.done()))
@@ -116,7 +116,7 @@ def stands_on(whole: Experiment) -> str:
 def _against_connections(data: dict[str, dict], note: str):
     from matplotlib.figure import Figure
 
-    from harness import figure
+    from harness.result import figure
 
     with figure.style():
         fig = Figure(figsize=(7, 4.4))
@@ -152,7 +152,7 @@ def _per_epoch(arms: dict[str, dict], label: str, note: str):
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness import figure
+    from harness.result import figure
 
     panels: dict[str, list[str]] = {}
     for arm in arms:
@@ -195,7 +195,7 @@ def table(whole: Experiment) -> Iterator[str]:
             old = f"{PUBLISHED[arm]:.4f}" if mnist and arm in PUBLISHED else "-"
             yield f"{arm:<{width}} {connections(whole, arm):>11,}  {ours:<28} {old}"
     if whole.plan in ("balance", "density"):
-        from mlp import balance
+        from mlp.plots import contrasts as balance
 
         yield from balance.text(whole)
 

@@ -15,11 +15,11 @@ _HOME = {
     "World": "parallel.world.world",
     "STRATEGIES": "parallel.strategy",
     "Strategy": "parallel.strategy",
-    "train": "parallel.loop",
-    "DataParallel": "parallel.data_parallel",
-    "ModelParallel": "parallel.layers",
-    "benchmarks": "parallel.benchmarks",
-    "verify": "parallel.verify",
+    "train": "parallel.training.loop",
+    "DataParallel": "parallel.wrap.data_parallel",
+    "ModelParallel": "parallel.wrap.model_parallel",
+    "benchmarks": "parallel.wrap.benchmarks",
+    "verify": "parallel.identities.findings",
 }
 __all__ = sorted(_HOME)  # pyright: ignore
 

@@ -249,6 +249,8 @@ PLANS = {
 }
 
 VERBS = {
-    "verify": Verb("Checks the identities that strategies must fulfil.", "parallel.verify:main"),
-    "gossip": Verb("The experiments of the elastic-gossip thesis.", "parallel.thesis:main"),
+    "verify": Verb(
+        "Checks the identities that strategies must fulfil.", "parallel.identities.findings:main"
+    ),
+    "gossip": Verb("The experiments of the elastic-gossip thesis.", "parallel.thesis.main:main"),
 }

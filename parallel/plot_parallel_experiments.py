@@ -20,9 +20,9 @@ HERE = Path(__file__).resolve().parent
 if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
-from harness import plotting  # noqa: E402
 from harness.experiment import Experiment, Run  # noqa: E402
-from harness.stats import interval  # noqa: E402
+from harness.result import plotting  # noqa: E402
+from harness.result.stats import interval  # noqa: E402
 from parallel.experiments import THESIS, THESIS_CIFAR  # noqa: E402
 
 LABELS = {
@@ -116,7 +116,7 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    from harness import figure
+    from harness.result import figure
 
     groups = grouped(whole)
     accuracy = lambda run: run.rows[-1]["test_accuracy"]  # noqa: E731
@@ -177,7 +177,7 @@ def panels(
     """A panel per quantity over x, one line per strategy."""
     from matplotlib.figure import Figure
 
-    from harness import figure
+    from harness.result import figure
 
     kinds: dict[str, list[Run]] = {}
     for run in whole.done():

@@ -13,10 +13,10 @@ from bibd.kernels import paths as paths  # for the runner: into the provenance o
 from harness import cost
 from harness.data import Data, load
 from harness.job import Job
+from harness.nets.perceptron import mlp
 from parallel.experiments import Config
-from parallel.models import mlp
-from parallel.session import Session
 from parallel.strategy import Strategy, make
+from parallel.training.training import Session
 from parallel.world.comm import Comm, NotFinite
 
 NORM = {"mnist": (0.1307, 0.3081)}  # as the thesis normalised
@@ -80,7 +80,7 @@ def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:
     data = load(config.data, job.data_root, config.test_split, job.device)
     data = data.first(config.first).validate(config.validation)
     if config.model == "resnet":
-        from resnet.batches import Batches, images
+        from harness.data.pictures import Batches, images
 
         data, layout = data.images(), torch.channels_last
         batches = Batches(data, "flip", seed, layout)
@@ -99,7 +99,7 @@ def build(config: Config, data: Data, seed: int) -> nn.Module:
         options = dict(width=config.width, classes=data.classes, shape=shape, preact=True)
         return resnet(config.depth, **options, seed=seed).to(memory_format=torch.channels_last)  # pyright: ignore
     if config.model == "mlp":
-        return mlp.mlp((data.shape[0], *config.hidden, data.classes), seed)
+        return mlp((data.shape[0], *config.hidden, data.classes), seed)
     return {"iris": mlp.iris, "mnist": mlp.mnist}[config.model](seed)
 
 

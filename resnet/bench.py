@@ -14,18 +14,19 @@ from typing import Annotated, Any
 import torch
 import tyro
 
-from harness import figure, table, weights
+from harness.data.pictures import images
+from harness.exits.exits import EarlyExit
+from harness.exits.thresholds import Outcome, record, sweep
+from harness.exits.timing import measure
 from harness.job import Job
-from harness.launch import pick_device
 from harness.names import check
-from harness.provenance import collect
-from harness.study import Study
-from resnet.batches import images
-from resnet.exits import EarlyExit
+from harness.record import weights
+from harness.record.provenance import collect
+from harness.record.study import Study
+from harness.result import figure, table
+from harness.sweep.launch import pick_device
 from resnet.experiments import PLANS
-from resnet.thresholds import Outcome, record, sweep
-from resnet.timing import measure
-from resnet.train import build, layout, read
+from resnet.trainer import build, layout, read
 
 CALLS = {1: 500, 128: 40}  # batch size: calls of each side
 
@@ -89,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
 
 def save(document: dict[str, Any], stem: Path) -> None:
     """The record and its picture."""
-    from resnet import plot_exits
+    from resnet.plots import exits as plot_exits
 
     p = document["provenance"]
     note = f"{p['cpu']}, {p['threads']} threads; {document['split']}"

@@ -12,10 +12,11 @@ import tyro
 from torch import nn
 
 from bibd import SparseConv2d
-from harness import cost, table
-from resnet.exits import EarlyExit
+from harness import cost
+from harness.exits.exits import EarlyExit
+from harness.result import table
 from resnet.model import resnet
-from resnet.names import name
+from resnet.words import name
 
 SHAPE = (3, 32, 32)
 

@@ -17,20 +17,10 @@ from math import inf
 from bibd.pattern import check_family
 from harness.cli import Verb
 from harness.data import DATASETS, SPLITS
+from harness.exits.words import CRITERIA, HEADS, check_exits
 from harness.names import check
 from harness.plan import Plan
-from resnet.names import (
-    CLASSIFIERS,
-    CRITERIA,
-    DEPTHS,
-    HEADS,
-    INITS,
-    LOSSES,
-    STAGES,
-    check_exits,
-    check_match,
-    name,
-)
+from resnet.words import CLASSIFIERS, DEPTHS, INITS, LOSSES, STAGES, check_match, name
 
 AUGMENTS = ("none", "crop", "flip")
 SCHEDULES = ("constant", "cosine")

@@ -6,7 +6,7 @@
 
     net = resnet(18, pattern="bibd", groups=4, exits=(2, 3))        sparse, vertical, horizontal
 
-`resnet.exits` puts heads after stages; the net itself ends at the last.
+`harness.exits` puts heads after stages; the net itself ends at the last.
 """
 
 from itertools import pairwise
@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 from bibd.pattern import check_family, check_whole
+from harness.exits.exits import EarlyExit, attach
+from harness.exits.words import CRITERIA, HEADS
 from harness.names import check, unknown
 from harness.seeding import seeded
 from harness.stack import Loop
 from resnet.blocks import Convolutions, basic, bottleneck
-from resnet.exits import EarlyExit, attach
-from resnet.names import CLASSIFIERS, CRITERIA, DEPTHS, HEADS, INITS, check_match
+from resnet.words import CLASSIFIERS, DEPTHS, INITS, check_match
 
 
 class ResNet(nn.Module):
@@ -114,7 +115,7 @@ def resnet(
         preact: Norm and ReLU before the convolutions.
         sparse_shortcuts: The pattern also for the 1 x 1 shortcuts.
         classifier: "linear" or "split".
-        head: Kind of the early heads (resnet.exits).
+        head: Kind of the early heads (harness.exits).
         criterion: When a sample is sure enough to leave.
         match: Take as many connections as this family, for families that let one choose.
         relabel: Permute inputs and outputs of each design by the seed.

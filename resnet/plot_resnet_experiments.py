@@ -25,9 +25,10 @@ HERE = Path(__file__).resolve().parent
 if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
-from harness import plotting, store  # noqa: E402
 from harness.experiment import Experiment, Run  # noqa: E402
-from harness.stats import interval  # noqa: E402
+from harness.record import store  # noqa: E402
+from harness.result import plotting  # noqa: E402
+from harness.result.stats import interval  # noqa: E402
 
 LABELS = {
     "ResNet": "dense (ResNet)",
@@ -45,7 +46,9 @@ def main(argv: Sequence[str]) -> int:
 
 def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
     """Name, figure and data of each picture."""
-    from resnet import plot_exits, plot_factors, plot_groups
+    from resnet.plots import exits as plot_exits
+    from resnet.plots import factors as plot_factors
+    from resnet.plots import groups as plot_groups
 
     own = {"factors": plot_factors, "exits": plot_exits, "groups": plot_groups}
     if whole.plan in own:
@@ -108,7 +111,7 @@ def stands_on(whole: Experiment) -> str:
 def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness import figure
+    from harness.result import figure
 
     values = [f for s in data.values() for f in s["flops"]]
     log = max(values) > 4 * min(values)
@@ -151,7 +154,7 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness import figure
+    from harness.result import figure
 
     data = {m: {arm: figure.by_epoch(whole, m, arm) for arm in whole.arms()} for m in METRICS}
     data = {m: {arm: d for arm, d in arms.items() if d} for m, arms in data.items()}
@@ -188,7 +191,7 @@ def table(whole: Experiment) -> Iterator[str]:
             shown = f"{old:.4f}" if whole.plan in ("paper", "original") and old else "-"
             yield f"{arm:<{width}} {flops(whole, arm) / 1e6:>10.2f}  {ours:<26} {shown}"
     if whole.plan == "factors":
-        from resnet import plot_factors
+        from resnet.plots import factors as plot_factors
 
         yield from plot_factors.text(whole)
 

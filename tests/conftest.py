@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.tree import ROOT
 
 if "IDDL_CACHE" not in os.environ:  # the tests build and measure for themselves
     os.environ["IDDL_CACHE"] = tempfile.mkdtemp(prefix="iddl-tests-")

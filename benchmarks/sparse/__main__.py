@@ -30,8 +30,8 @@ from benchmarks.sparse import cases
 from benchmarks.sparse.goals import judge
 from benchmarks.sparse.rounds import race, together
 from bibd.kernels import build
-from harness import store
-from harness.provenance import collect
+from harness.record import store
+from harness.record.provenance import collect
 
 ALLOCATOR = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1", "MALLOC_TOP_PAD_": "67108864"}
 ROUNDS = 3  # in each pass

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from benchmarks.sparse.goals import DENSE, PEERS
-from harness import figure, store
+from harness.record import store
+from harness.result import figure
 
 RECORD = Path(__file__).parent.parent / "sparse_speed.json"
 README = Path(__file__).parent.parent.parent / "README.md"

@@ -10,7 +10,7 @@ post_local_sgd   as all_reduce up to step `switch`, then as local_sgd   (arXiv:1
 from dataclasses import dataclass
 
 from parallel.strategy.base import Strategy, every
-from parallel.world.plan import NOTHING, AllReduce, Plan
+from parallel.world.ops import NOTHING, AllReduce, Plan
 
 GRADIENTS = Plan(before=(AllReduce("gradients"),))
 STATE = Plan(after=(AllReduce("state"),))

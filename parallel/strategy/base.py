@@ -1,7 +1,7 @@
 """What a strategy is: a small object that says who sends what in a step, and how it is mixed.
 
     init(workers)          check, and build what it keeps
-    plan(seed, step)       what is sent in this step (parallel.world.plan), the same on every rank
+    plan(seed, step)       what is sent in this step (parallel.world.ops), the same on every rank
     rows(ops)              row i: how worker i mixes the states, {worker: weight}
     local(optimizer)       the local step
     mix(team, ops, when)   "before" or "after" the local step; by default from `rows`
@@ -21,12 +21,12 @@ import numpy as np
 
 from harness.names import check
 from harness.seeding import derive
-from parallel.world.plan import CENTRE, NOTHING, AllReduce, Op, Plan
+from parallel.world.ops import CENTRE, NOTHING, AllReduce, Op, Plan
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from parallel.team import Team
+    from parallel.replicas.executor import Team
     from parallel.world.comm import Comm
 
 AVERAGED = ("params", "float_buffers", "optimizer_state")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parallel.strategy.base import Rows, Strategy, every, share
-from parallel.world.plan import CENTRE, NOTHING, Exchange, Op, Plan
+from parallel.world.ops import CENTRE, NOTHING, Exchange, Op, Plan
 
 
 @dataclass

@@ -22,7 +22,7 @@ import numpy as np
 
 from harness.names import check
 from parallel.strategy.base import Rows, Strategy, every, random, share
-from parallel.world.plan import Exchange, Op, Plan, Push, messages
+from parallel.world.ops import Exchange, Op, Plan, Push, messages
 
 if TYPE_CHECKING:
     from parallel.world.comm import Comm

@@ -2,7 +2,7 @@
 
     H local steps            on a net that is smaller in each layer: fewer bytes and multiply-adds
     after step H, 2H, ...    the slices come back to rank 0 and take their places; nothing is
-                             averaged but what belongs to no neuron (parallel.strategy.subnets);
+                             averaged but what belongs to no neuron (parallel.subnets.cutting);
                              then rank 0 deals anew: a new random partition, each gets its slices
 
 The optimizer's state follows the neurons. Sums over a part of a layer are about W times smaller
@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from parallel.replicas.replicas import float_buffers
 from parallel.strategy.base import Strategy, every, random
-from parallel.strategy.slices import Tensors, check_optimizer, merge, pieces, untouched
-from parallel.strategy.subnets import Chain, Parts, chain, partition, subnet
+from parallel.subnets.cutting import Chain, Parts, chain, partition, subnet
+from parallel.subnets.slices import Tensors, check_optimizer, merge, pieces, untouched
 from parallel.world.comm import Comm, nbytes, refuse
-from parallel.world.plan import NOTHING, Gather, Op, Plan, Scatter
-from parallel.world.replicas import float_buffers
+from parallel.world.ops import NOTHING, Gather, Op, Plan, Scatter
 
 if TYPE_CHECKING:
-    from parallel.team import Team
+    from parallel.replicas.executor import Team
 
 
 @dataclass

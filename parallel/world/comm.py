@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from parallel.world.plan import CENTRE, Message, Op, host, traffic
+from parallel.world.ops import CENTRE, Message, Op, host, traffic
 
 State = dict[str, torch.Tensor]
 HEADER = ".header"  # travels with gradients and says whose they are: not counted

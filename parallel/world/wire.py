@@ -20,8 +20,8 @@ import torch.distributed as dist
 
 from parallel.world import packing
 from parallel.world.comm import Comm, State, Table, nbytes, normal, refuse, size
-from parallel.world.meeting import from_environment, short, store_of
-from parallel.world.plan import CENTRE, Message, Op, host, messages
+from parallel.world.ops import CENTRE, Message, Op, host, messages
+from parallel.world.rendezvous import from_environment, short, store_of
 
 if TYPE_CHECKING:
     from parallel.world.world import World

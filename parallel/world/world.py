@@ -54,7 +54,7 @@ class World:
         Raises:
             ValueError: it gives none.
         """
-        from parallel.world.meeting import from_environment
+        from parallel.world.rendezvous import from_environment
 
         return cls("env", from_environment()["WORLD_SIZE"], **options)
 
@@ -67,7 +67,7 @@ class World:
             yield from task(Comm(self.workers), *args)
             return
         if self.kind == "procs":
-            from parallel.world.spawn import spawn
+            from parallel.world.procs import spawn
 
             yield from spawn(self, task, args)
             return

@@ -1,0 +1,30 @@
+"""Data sets as tensors: `load("mnist")`, or a `Data` of your own.
+
+Public names are loaded on first use: plans ask for DATASETS, and --help must not pay for torch.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "DATASETS": "names",
+    "SPLITS": "names",
+    "data_root": "names",
+    "Data": "tensors",
+    "DataError": "tensors",
+    "load": "registry",
+}
+__all__ = sorted(_HOME)  # pyright: ignore
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(
+            f"module 'harness.data' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    value = getattr(import_module(f"harness.data.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,1 @@
+"""Early exits for any net with stages; imports no model."""

@@ -1,0 +1,62 @@
+"""How long early exits really take: p50 and p99 of calls, all thresholds and the full net in turn.
+
+Every side sees the same samples in the same order, round by round, so that a busy minute of the
+machine falls on all of them.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.cost import synchronize
+from harness.exits.exits import EarlyExit
+
+Sides = Mapping[str, Callable[[torch.Tensor], Any]]
+
+
+@torch.inference_mode()
+def race(sides: Sides, x: torch.Tensor, batch: int, calls: int) -> dict[str, dict[str, float]]:
+    """Milliseconds a call of each side, over so many batches of x."""
+    parts = [part for part in x.split(batch) if len(part) == batch][:calls]
+    if not parts:
+        raise ValueError(f"{len(x)} samples make no batch of {batch} to be timed")
+    for call in sides.values():  # builds tables, wakes threads
+        for part in parts[:2]:
+            call(part)
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    for part in parts:
+        for name, call in sides.items():
+            synchronize(x.device)
+            begin = time.perf_counter()
+            call(part)
+            synchronize(x.device)
+            times[name].append(1e3 * (time.perf_counter() - begin))
+    return {name: percentiles(found) for name, found in times.items()}
+
+
+def percentiles(times: Sequence[float]) -> dict[str, float]:
+    """Half of the calls take no longer than p50, 99 of 100 no longer than p99."""
+    p50, p99 = np.percentile(times, (50, 99))
+    return {"p50": float(p50), "p99": float(p99), "mean": float(np.mean(times))}
+
+
+def measure(
+    model: EarlyExit, x: torch.Tensor, batch: int, calls: int, thresholds: Sequence[Any]
+) -> list[dict[str, Any]]:
+    """One object per setting: the full net, all exits without leaving, and each of `thresholds`."""
+    model.eval()
+    sides: dict[str, Callable[[torch.Tensor], Any]] = {
+        "full net": model,
+        "all exits, nobody leaves": model.forward_exits,
+    }
+    for bound in thresholds:
+        sides[str(bound)] = _early(model, bound)
+    found = race(sides, x, batch, calls)
+    return [{"name": name, "batch": batch, **found[name]} for name in sides]
+
+
+def _early(model: EarlyExit, bound: Any) -> Callable[[torch.Tensor], Any]:
+    return lambda part: model.early(part, bound)

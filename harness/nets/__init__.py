@@ -1,0 +1,1 @@
+"""Nets and layers that several studies train; each net has `stages`."""

@@ -1,0 +1,52 @@
+"""The fully connected nets of the gossip experiments, and plain ones of any width.
+
+    iris     4 - 10 - 3
+    mnist    784 - 1024 - 1024 - 1024 - 10, dropout 0.2 on the input and 0.5 on hidden layers,
+             He-normal start, biases 0
+
+Dropout is keyed (harness.nets.dropout): the same masks in every world.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from harness.nets.dropout import KeyedDropout
+from harness.seeding import seeded
+
+
+def mlp(
+    widths: Sequence[int], seed: int = 0, dropout: tuple[float, float] = (0.0, 0.0), he=False
+) -> nn.Sequential:
+    """Linear and ReLU in turn; dropout of (the input, hidden layers); torch's start, or He's."""
+    layers: list[nn.Module] = []
+    last = len(widths) - 2
+    with seeded(seed, "init"):
+        for i, (a, b) in enumerate(pairwise(widths)):
+            share = dropout[min(i, 1)]
+            if share:
+                layers.append(KeyedDropout(share, layer=i))
+            layers.append(linear(a, b, he))
+            if i < last:
+                layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+def linear(inputs: int, outputs: int, he: bool) -> nn.Linear:
+    """One layer."""
+    layer = nn.Linear(inputs, outputs)
+    if he:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def iris(seed: int = 0) -> nn.Sequential:
+    """Of the experiment iris."""
+    return mlp((4, 10, 3), seed)
+
+
+def mnist(seed: int = 0) -> nn.Sequential:
+    """Of the experiment mnist."""
+    return mlp((784, 1024, 1024, 1024, 10), seed, (0.2, 0.5), he=True)

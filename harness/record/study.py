@@ -1,0 +1,157 @@
+"""Where a study's files are, and which of its runs are done.
+
+A run is done if the aggregate has it (the tracked experiment.json: so a fresh clone skips what
+somebody has already run) or its own folder does. An override makes another folder of arms and an
+aggregate of its own, so that it cannot touch the record of the plan as written.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.experiment import DONE, Experiment, Run
+from harness.plan import Plan, arm_key, as_dict, digest
+from harness.record import store
+from harness.record.checkpoint import load_checkpoint
+
+
+@dataclass(frozen=True)
+class Study:
+    """One plan of one folder, with this call's overrides, under a results root."""
+
+    folder: str
+    name: str
+    plan: Plan
+    root: Path
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        """results/<folder>/<plan>."""
+        return self.root / self.folder / self.name
+
+    @property
+    def out(self) -> Path:
+        """Where aggregate, report and figures of this call go."""
+        if not self.overrides:
+            return self.home
+        words = "_".join(f"{k}-{v}" for k, v in self.overrides.items())
+        slug = re.sub(r"[^A-Za-z0-9_.+-]+", "-", words)
+        return self.home / (slug if len(slug) <= 60 else digest(dict(self.overrides)))
+
+    def arm_dir(self, arm: str) -> Path:
+        """Folder of one arm."""
+        return self.home / arm_key(arm, self.plan.arms[arm])
+
+    def seed_dir(self, arm: str, seed: int) -> Path:
+        """Folder of one run."""
+        return self.arm_dir(arm) / f"seed-{seed}"
+
+    def checkpoint(self, arm: str, seeds: list[int]) -> Path:
+        """Checkpoint of seeds that train side by side."""
+        return self.arm_dir(arm) / f"group-{digest({'seeds': seeds})}.pt"
+
+    def new_run(self, arm: str, seed: int) -> Run:
+        """An empty run of this arm."""
+        config = self.plan.arms[arm]
+        return Run(arm, seed, arm_key(arm, config), as_dict(config))
+
+    def aggregate(self) -> Experiment:
+        """The stored aggregate, or an empty one.
+
+        Raises:
+            ValueError: it was made with another config under the same hash; names the field.
+        """
+        path = self.out / "experiment.json"
+        if not path.exists():
+            return Experiment(self.folder, self.name, self.plan.question)
+        stored = store.load(path)
+        stored.question = self.plan.question
+        keys = {arm_key(k, v): as_dict(v) for k, v in self.plan.arms.items()}
+        stored.runs = [run for run in stored.runs if run.key in keys]
+        for run in stored.runs:
+            store.compare_config(run.config, keys[run.key], f"{path} ({run.arm}, seed {run.seed})")
+        return stored
+
+    def collect(self) -> Experiment:
+        """Aggregate and run folders together, in the order of the plan; folders win."""
+        whole = self.aggregate()
+        runs = {(run.arm, run.seed): run for run in whole.runs}
+        for run, provenance in self._folders():
+            runs[run.arm, run.seed] = run
+            if run.provenance:
+                whole.provenance[run.provenance] = provenance
+        rank = {arm: i for i, arm in enumerate(self.plan.arms)}
+        whole.runs = sorted(runs.values(), key=lambda run: (rank[run.arm], run.seed))
+        used = {run.provenance for run in whole.runs}
+        whole.provenance = {k: v for k, v in whole.provenance.items() if k in used}
+        return whole
+
+    def save(self) -> Experiment:
+        """Write the aggregate anew from all there is; safe beside other processes."""
+        with store.locked(self.home / ".lock"):
+            whole = self.collect()
+            if whole.runs:
+                self._keep_what_the_plan_dropped()
+                store.save(whole, self.out)
+        return whole
+
+    def _keep_what_the_plan_dropped(self) -> None:
+        """Put a record aside that holds runs of arms which the plan has no more."""
+        path = self.out / "experiment.json"
+        keys = {arm_key(k, v) for k, v in self.plan.arms.items()}
+        if path.exists() and any(run.key not in keys for run in store.load(path).runs):
+            content = path.read_bytes()
+            name = f"experiment-before-{hashlib.sha256(content).hexdigest()[:8]}.json"
+            store.write(self.out / name, content)
+
+    def check_configs(self) -> None:
+        """Refuse, before anything runs, a folder that was made with another config.
+
+        Raises:
+            ValueError: names the folder and the field.
+        """
+        for arm, config in self.plan.arms.items():
+            for path in sorted(self.arm_dir(arm).glob("seed-*/config.json")):
+                store.check_config(path.parent, as_dict(config))
+
+    def abandoned(self, arm: str, seed: int) -> bool:
+        """Whether this run is neither done nor in the hands of a process."""
+        folder = self.seed_dir(arm, seed)
+        with store.claim(folder) as mine:
+            return mine and store.load_run(folder) is None
+
+    def _folders(self) -> Iterator[tuple[Run, dict[str, Any]]]:
+        for arm in self.plan.arms:
+            for folder in sorted(self.arm_dir(arm).glob("seed-*")):
+                run = store.load_run(folder)
+                if run is None:
+                    continue
+                store.compare_config(run.config, as_dict(self.plan.arms[arm]), str(folder))
+                path = self.home / "provenance" / f"{run.provenance}.json"
+                yield run, store.read_json(path) if path.exists() else {}
+
+    def save_provenance(self, facts: dict[str, Any]) -> str:
+        """Keep where and with what this call ran; returns the key that its runs carry."""
+        key = digest(facts)
+        store.write(self.home / "provenance" / f"{key}.json", store.to_json(facts))
+        return key
+
+    def state(self, arm: str, seed: int, whole: Experiment) -> str:
+        """done, failed, partial (with the epoch) or to do."""
+        for run in whole.runs:
+            if (run.arm, run.seed) == (arm, seed):
+                return run.status
+        for path in self.arm_dir(arm).glob("group-*.pt"):
+            saved = load_checkpoint(path)
+            if saved and seed in saved["seeds"]:
+                return f"partial (epoch {saved['epochs']})"
+        return "to do"
+
+    def to_do(self, arm: str, seeds: tuple[int, ...], whole: Experiment) -> list[int]:
+        """The seeds of this arm that are not done."""
+        done = {run.seed for run in whole.runs if run.arm == arm and run.status == DONE}
+        return [seed for seed in seeds if seed not in done]

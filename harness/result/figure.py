@@ -1,0 +1,179 @@
+"""Figures for papers: each saved as PNG + EPS + the JSON of its data.
+
+Colours are Okabe and Ito's (safe for colour-blind readers); every series also has its own marker
+and line, so that grey prints stay readable. EPS knows no transparency: intervals are opaque tints.
+Figures are matplotlib.figure.Figure objects, made without pyplot: no global state.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from harness.experiment import Experiment
+from harness.record import store
+from harness.result.stats import interval
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+
+STYLE: Any = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.handlelength": 2.8,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 6,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 200,
+    "ps.fonttype": 42,  # text stays text: editable, and accepted by publishers
+    "svg.hashsalt": "iddl",
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of the house, for the figures made inside."""
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def tint(color: str, share: float = 0.22) -> tuple[float, float, float]:
+    """The colour as it would look at this opacity on white, but opaque."""
+    r, g, b = (1 - share * (1 - c) for c in to_rgb(color))
+    return r, g, b
+
+
+def save(fig: Figure, stem: Path, data: Any) -> list[Path]:
+    """Write stem.png, stem.eps and stem.json; the same picture gives the same bytes."""
+    paths = []
+    with _fixed_date(), style():
+        for suffix, metadata in ((".png", {"Software": None}), (".eps", {"Creator": "iddl"})):
+            path = stem.with_name(stem.name + suffix)
+            paths.append(store.write(path, _render(fig, suffix[1:], metadata)))
+    text = json.dumps(data, indent=1, allow_nan=False) + "\n"
+    return [*paths, store.write(stem.with_name(f"{stem.name}.json"), text)]
+
+
+def brief(paths: Sequence[Path]) -> str:
+    """Where triples are, in one line for people."""
+    if not paths:
+        return "none"
+    stems = list(dict.fromkeys(path.stem for path in paths))
+    return f"{relative(paths[0].parent)}/: {', '.join(stems)} (.png .eps .json)"
+
+
+def relative(path: Path) -> Path:
+    """The path as seen from here, where it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def svg(fig: Figure) -> str:
+    """The figure as an <svg> element, to put into a page."""
+    with style():
+        text = _render(fig, "svg", {"Date": None, "Creator": None}).decode()
+    return text[text.index("<svg") :]
+
+
+def _render(fig: Figure, kind: str, metadata: Mapping[str, Any]) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format=kind, metadata=dict(metadata))
+    return buffer.getvalue()
+
+
+@contextmanager
+def _fixed_date() -> Iterator[None]:
+    before = os.environ.get("SOURCE_DATE_EPOCH")
+    os.environ["SOURCE_DATE_EPOCH"] = before or "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SOURCE_DATE_EPOCH"]
+
+
+def curves(experiment: Experiment, metric: str, arms: Sequence[str], label: str = "") -> Figure:
+    """Mean per epoch with its interval, one line per arm."""
+    with style():
+        fig = Figure(figsize=(7, 4.2))
+        ax = fig.add_subplot()
+        for i, arm in enumerate(arms):
+            data = by_epoch(experiment, metric, arm)
+            if data:
+                band(ax, data, i, arm)
+        ax.set(xlabel="epoch", ylabel=label or metric.replace("_", " "))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if ax.has_data():
+            ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return fig
+
+
+def by_epoch(experiment: Experiment, metric: str, arm: str) -> dict[str, list]:
+    """Epochs with mean, low and high over the seeds; empty where there is nothing."""
+    values: dict[int, list[float]] = {}
+    for run in experiment.done():
+        for row in run.rows if run.arm == arm else ():
+            if row.get(metric) is not None:
+                values.setdefault(row["epoch"], []).append(row[metric])
+    epochs = sorted(values)
+    if not epochs:
+        return {}
+    parts = [interval(values[e]) for e in epochs]
+    return {
+        "x": epochs,
+        "mean": [p.mean for p in parts],
+        "low": [p.mean if p.low is None else p.low for p in parts],
+        "high": [p.mean if p.high is None else p.high for p in parts],
+    }
+
+
+def log_axis(axis) -> None:
+    """A logarithmic axis with plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_formatter(ScalarFormatter())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def bars(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
+    """Points with their intervals, joined by a line."""
+    ends = [
+        [abs(m - v) for m, v in zip(data["mean"], data[k], strict=True)] for k in ("low", "high")
+    ]
+    color, marker = COLORS[i % 8], MARKERS[(i + i // 8) % 8]
+    style: Any = dict(color=color, marker=marker, linestyle=LINES[(i + i // 8) % 8])
+    ax.errorbar(data["x"], data["mean"], yerr=ends, capsize=3, label=label, **style)
+
+
+def band(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
+    """A line over an opaque tint from low to high; bands lie under all lines."""
+    color = COLORS[i % 8]
+    ax.fill_between(
+        data["x"], data["low"], data["high"], color=tint(color), linewidth=0, zorder=1.5
+    )
+    ax.plot(
+        data["x"],
+        data["mean"],
+        color=color,
+        linestyle=LINES[(i + i // 8) % 8],
+        marker=MARKERS[(i + i // 8) % 8],
+        markersize=4,
+        label=label,
+        zorder=2 + 0.01 * i,
+    )

@@ -1,0 +1,100 @@
+"""What the plot scripts of all studies do: find a dump, print its table, draw and publish it.
+
+`run(argv, HERE, figures, lines)` is the whole of such a script but for the pictures.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from harness.experiment import Experiment
+from harness.record import store
+
+Figures = Callable[[Experiment], list[tuple[str, Any, Any]]]  # name, figure, data of each
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw a dump of a study, or its record."""
+
+    dump: tyro.conf.Positional[Path | None] = None
+    """A dump (.p, .pkl) or a record (.json); default: the newest beside this script."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Where the figures go; default: beside this script."""
+    publish: bool = False
+    """Also write them into figure/, named after the plan."""
+
+
+def run(
+    argv: Sequence[str],
+    here: Path,
+    figures: Figures,
+    lines: Callable[[Experiment], Iterable[str]],
+    read: Callable[[Path], Experiment] = store.load,
+    more: Callable[[Experiment, Path, str], None] | None = None,
+) -> int:
+    """Run a plot script; 2 where the dump cannot be read.
+
+    Args:
+        argv: The command line.
+        here: Folder of the script, which has the name of the study.
+        figures: Draws them.
+        lines: The table as text.
+        read: Reads a dump.
+        more: Writes other files; gets the experiment, the folder and the time of the run.
+    """
+    options = tyro.cli(Options, args=list(argv), config=(tyro.conf.FlagCreatePairsOff,))
+    name = f"{here.name}_experiments"
+    try:
+        dump, out = options.dump or newest(here, name), options.out or here
+        whole = read(dump)
+        if not whole.done():
+            raise ValueError(f"{dump} holds no run that is done; there is nothing to draw")
+        text = "\n".join(lines(whole))
+        print(text)
+        begin = begin_time(dump)
+        store.write(out / "log" / f"{name}_plot_{begin}.log", text + "\n")
+        _draw(whole, figures(whole), out, here.parent / "figure" if options.publish else None)
+        if more:
+            more(whole, out, begin)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def newest(folder: Path, name: str) -> Path:
+    """The latest dump, by the time in its name."""
+    dumps = sorted(folder.glob(f"{name}_*.p"))
+    if not dumps:
+        study = name.removesuffix("_experiments")
+        raise FileNotFoundError(
+            f"no dump {name}_*.p in {folder}: run `bash {study}/run_{name}.sh` "
+            f"first, or name a dump or a record (results/{study}/<plan>/experiment.json)"
+        )
+    return dumps[-1]
+
+
+def begin_time(dump: Path) -> str:
+    """When the run that is shown began: from the name of its dump, else from the environment."""
+    found = re.search(r"\d{8}_\d{6}", dump.name)
+    return found[0] if found else os.environ.get("BEGIN_TIME", f"{datetime.now():%Y%m%d_%H%M%S}")
+
+
+def _draw(whole: Experiment, found: list[tuple[str, Any, Any]], out: Path, public: Path | None):
+    """Save all figures and say where."""
+    from harness.result import figure
+
+    paths = [p for stem, fig, data in found for p in figure.save(fig, out / stem, data)]
+    print(f"figures: {figure.brief(paths)}")
+    if public:
+        names = [(public / f"{stem}_{whole.plan}", fig, data) for stem, fig, data in found]
+        paths = [p for stem, fig, data in names for p in figure.save(fig, stem, data)]
+        print(f"published: {figure.brief(paths)}")

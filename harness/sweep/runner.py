@@ -1,0 +1,196 @@
+"""Runs a study: every arm, its seeds side by side, resuming what an earlier call left.
+
+A folder's train module offers
+
+    train_stack(config, seeds, job) -> rows of all seeds, a list per epoch       or
+                                       (None for a seed that has ended before the others)
+    train(config, seed, job)        -> rows of one seed, a dict per epoch
+    describe(config, job)           -> facts that do not change with the epoch   (optional)
+    check(config, job)              -> raises ValueError for what cannot train   (optional)
+    paths()                         -> which ways to compute were taken since    (optional)
+
+For each group of seeds:  claim -> restore -> { row, checkpoint } per epoch -> run.json -> release.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.data import DataError
+from harness.experiment import FAILED, Experiment, Run
+from harness.job import Job
+from harness.plan import as_dict
+from harness.record import store, weights
+from harness.record.checkpoint import load_checkpoint, save_checkpoint
+from harness.record.provenance import collect as collect_provenance
+from harness.record.study import Study
+from harness.sweep.show import Quiet
+
+
+@dataclass
+class Sweep:
+    """One call: which seeds and arms of a study, where, and who watches."""
+
+    study: Study
+    trainer: Any
+    seeds: tuple[int, ...]
+    arms: tuple[str, ...]
+    show: Quiet
+    device: str = "cpu"
+    data_root: str | None = None
+    checkpoint_every: float = 5.0
+    keep: bool = False  # the trained weights, beside each run
+    live: Any = None  # called with the experiment so far, after each epoch
+    provenance: dict[str, Any] = field(default_factory=dict)
+    since: float = field(default_factory=lambda: float(os.environ.get("IDDL_SINCE", time.time())))
+
+    def run(self) -> Experiment:
+        """Everything that is not done yet; the aggregate is written whatever happens."""
+        whole = self.study.collect()
+        self._check(whole)
+        try:
+            for arm in self.arms:
+                self._arm(arm, whole)
+        finally:
+            whole = self.study.save()
+        return whole
+
+    def _check(self, whole: Experiment) -> None:
+        """Ask the trainer, if it can tell, whether the arms that are to train can."""
+        check = getattr(self.trainer, "check", None)
+        for arm in self.arms:
+            if check and self.study.to_do(arm, self.seeds, whole):
+                try:
+                    check(self.study.plan.arms[arm], Job(self.device, self.data_root))
+                except DataError:
+                    raise
+                except ValueError as error:
+                    raise ValueError(f"{arm}: {error}") from None
+
+    def _arm(self, arm: str, whole: Experiment) -> None:
+        """All open seeds at once where they train as one stack, else one by one."""
+        together = hasattr(self.trainer, "train_stack")
+        for share in [self.seeds] if together else [(seed,) for seed in self.seeds]:
+            with ExitStack() as holds:
+                mine = self._claim(arm, share, holds, whole)
+                for seeds, saved in self._groups(arm, mine):
+                    self._group(arm, seeds, saved)
+
+    def _claim(
+        self, arm: str, share: tuple[int, ...], holds: ExitStack, whole: Experiment
+    ) -> list[int]:
+        """Those of these seeds that are open and that no other process has."""
+        mine = []
+        with store.locked(self.study.arm_dir(arm) / ".lock"):
+            for seed in self.study.to_do(arm, share, whole):
+                folder = self.study.seed_dir(arm, seed)
+                if holds.enter_context(store.claim(folder)) and not self._tried(folder):
+                    mine.append(seed)
+        return mine
+
+    def _tried(self, folder: Path) -> bool:
+        """Whether another process has done this run, or has failed at it since this sweep began."""
+        run = store.load_run(folder)
+        if run is None:
+            return False
+        return run.status != FAILED or (folder / "run.json").stat().st_mtime >= self.since
+
+    def _groups(self, arm: str, mine: list[int]) -> Iterator[tuple[list[int], dict | None]]:
+        """Groups with a checkpoint first, as they were; the remaining seeds as one new group."""
+        for path in sorted(self.study.arm_dir(arm).glob("group-*.pt")):
+            saved = load_checkpoint(path)
+            if saved and set(saved["seeds"]) <= set(mine):
+                mine = [seed for seed in mine if seed not in saved["seeds"]]
+                yield saved["seeds"], saved
+        if mine:
+            yield mine, None
+
+    def _group(self, arm: str, seeds: list[int], saved: dict | None) -> None:
+        config = self.study.plan.arms[arm]
+        job = Job(self.device, self.data_root, saved)
+        runs = [self._open(arm, seed, (saved or {}).get("rows", {})) for seed in seeds]
+        self.show.begin(arm, seeds, config.epochs, job)
+        keep = False
+        try:
+            self._train(arm, config, runs, job)
+        except (DataError, OSError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            keep = True  # the checkpoint: what failed may not fail next time
+            for run in runs:
+                run.error = run.error or f"{type(error).__name__}: {error}"
+        for run in runs:
+            run.status = FAILED if run.error else run.status
+            store.save_run(run, self.study.seed_dir(arm, run.seed))
+        if not keep:
+            self.study.checkpoint(arm, seeds).unlink(missing_ok=True)
+        errors = sorted({run.error for run in runs if run.error})
+        self.show.end(arm, seeds, f"FAILED: {'; '.join(errors)}" if errors else "")
+
+    def _open(self, arm: str, seed: int, rows: dict[int, list]) -> Run:
+        folder = self.study.seed_dir(arm, seed)
+        store.check_config(folder, as_dict(self.study.plan.arms[arm]))
+        run = self.study.new_run(arm, seed)
+        run.rows = list(rows.get(seed, []))
+        run.error = run.rows[-1].get("failed") if run.rows else None
+        store.write(folder / "metrics.jsonl", "".join(map(store.to_json, run.rows)))
+        return run
+
+    def _train(self, arm: str, config: Any, runs: list[Run], job: Job) -> None:
+        paths = getattr(self.trainer, "paths", dict)
+        paths()  # (those of an arm before)
+        self._sign(runs)
+        describe = getattr(self.trainer, "describe", None)
+        facts = describe(config, job) if describe else {}
+        for run in runs:
+            run.facts = facts
+        path = self.study.checkpoint(arm, [run.seed for run in runs])
+        last = time.monotonic()
+        for rows in _rows(self.trainer, config, [run.seed for run in runs], job):
+            for run, row in zip(runs, rows, strict=True):
+                self._record(run, row)
+            self.show.rows(arm, [run.seed for run in runs], rows)
+            if all(run.error for run in runs):
+                break
+            if time.monotonic() - last >= self.checkpoint_every:
+                save_checkpoint(path, _checkpoint(runs, job))
+                last = time.monotonic()
+            if self.live:
+                self.live(runs)
+        if (self.keep or self.study.plan.keep) and len(runs) == 1 and not runs[0].error:
+            weights.save(self.study.seed_dir(arm, runs[0].seed), job.parts["net"])
+        if taken := paths():
+            self._sign(runs, kernels=taken)
+
+    def _sign(self, runs: list[Run], **more: Any) -> None:
+        if not self.provenance:
+            self.provenance = collect_provenance(self.device)
+        key = self.study.save_provenance(self.provenance | more)
+        for run in runs:
+            run.provenance = key
+
+    def _record(self, run: Run, row: dict[str, Any] | None) -> None:
+        if run.error or row is None:
+            return
+        run.rows.append(row)
+        run.error = row.get("failed")
+        store.append_row(self.study.seed_dir(run.arm, run.seed), row)
+
+
+def _rows(trainer: Any, config: Any, seeds: list[int], job: Job) -> Iterator[list[dict | None]]:
+    """Lists of rows from either kind of trainer (without train_stack, groups are of one)."""
+    if hasattr(trainer, "train_stack"):
+        yield from trainer.train_stack(config, seeds, job)
+        return
+    assert len(seeds) == 1, seeds
+    yield from ([row] for row in trainer.train(config, seeds[0], job))
+
+
+def _checkpoint(runs: list[Run], job: Job) -> dict[str, Any]:
+    epochs = max(len(run.rows) for run in runs)  # of those that train longest
+    seeds = [run.seed for run in runs]
+    return job.state(epochs, seeds=seeds, rows={run.seed: run.rows for run in runs})

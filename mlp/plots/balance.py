@@ -1,0 +1,214 @@
+"""The figures of plans `balance` and `density`; plot_mlp_experiments.py calls it.
+
+effects      each pattern against random_biregular, paired by seed, with intervals
+predictors   accuracy of each pattern against the three numbers of mlp.plots.contrasts
+density      accuracy against connections, one line per pattern
+"""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from harness.experiment import Experiment
+from harness.result import figure
+from harness.result.stats import Interval, interval
+from mlp.experiments import IMAGES, NARROW, PATTERNS
+from mlp.plots import contrasts as balance
+
+REFERENCE = "biregular"
+COMPARED = [*(p for p in PATTERNS if p != REFERENCE), "bibd-canonical", "iddl-canonical"]
+NAMES = {
+    "bibd": "BIBD",
+    "iddl": "modular (iddl)",
+    "biregular": "random, both degrees equal",
+    "fan-in": "random, equal fan-in",
+    "random": "random",
+    "grouped": "grouped",
+    "narrow": "dense, narrow",
+    "bibd-canonical": "BIBD, lines of the image",
+    "iddl-canonical": "modular, lines of the image",
+}
+IMAGE_NAMES = {"mnist": "MNIST", "fashion": "Fashion-MNIST"}
+LENGTH_NAMES = {"short": "10 epochs", "flat": "until flat"}
+MEANINGS = {
+    "sigma2": "second singular value / least",
+    "coverage": "share of pairs read together",
+    "imbalance": "variance of pair coverage",
+}
+
+Picture = tuple[str, Figure, dict]
+
+
+def figures(whole: Experiment) -> list[Picture]:
+    """Name, figure and data of each picture that the finished runs allow."""
+    drawers = {"balance": (effects, predictors), "density": (density,)}[whole.plan]
+    return [picture for drawer in drawers for picture in drawer(whole)]
+
+
+def note(whole: Experiment, names: Sequence[str] | None = None) -> str:
+    """What the numbers stand on; of the arms that start with these names, or of all."""
+    arms = [a for a in whole.arms() if names is None or a.rsplit("-", 2)[0] in names]
+    seeds = sorted({len(whole.final(arm, "test_accuracy")) for arm in arms})
+    span = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    return f"official test sets, trained on 55,000, {span} seeds"
+
+
+def effects(whole: Experiment) -> Iterator[Picture]:
+    """One panel per setting; the line at 0 is the reference."""
+    data = {
+        f"{images} {length}": {
+            name: vars(found[images, length].interval)
+            for name in COMPARED
+            if (images, length) in (found := balance.effects(whole, name, REFERENCE))
+        }
+        for images, length in balance.SETTINGS
+    }
+    if not any(data.values()):
+        return
+    with figure.style():
+        fig = Figure(figsize=(11, 4.2))
+        axes = fig.subplots(1, len(data), sharey=True, sharex=True)
+        for ax, (images, length) in zip(axes, balance.SETTINGS, strict=True):
+            _forest(ax, data[f"{images} {length}"])
+            ax.set_title(f"{IMAGE_NAMES[images]}, {LENGTH_NAMES[length]}", fontsize=10)
+        axes[0].set_yticks(range(len(COMPARED)), [NAMES[name] for name in COMPARED])
+        axes[0].set_ylim(len(COMPARED) - 0.5, -0.5)
+        words = f"test accuracy minus that of “{NAMES[REFERENCE]}”, points"
+        fig.supxlabel(words, fontsize=11)
+        on = note(whole, [REFERENCE, *COMPARED])
+        words = "95 % intervals, paired by seed; diamonds: the interval excludes 0"
+        fig.suptitle(f"{on}, {words}", fontsize=9, x=0.01, ha="left")
+    yield "mlp_experiments_effects", fig, {"note": on, "reference": REFERENCE, **data}
+
+
+def _forest(ax: Any, found: dict[str, dict]) -> None:
+    ax.axvline(0, color="black", linewidth=1)
+    for row, name in enumerate(COMPARED):
+        if name in found:
+            i = found[name]
+            low, high = (i["mean"] if v is None else v for v in (i["low"], i["high"]))
+            sure = low > 0 or high < 0
+            ax.errorbar(
+                100 * i["mean"],
+                row,
+                xerr=[[100 * (i["mean"] - low)], [100 * (high - i["mean"])]],
+                color=figure.COLORS[1 if sure else 0],
+                marker="D" if sure else "o",
+                capsize=3,
+            )
+    ax.tick_params(axis="y", length=0)
+
+
+def predictors(whole: Experiment) -> Iterator[Picture]:
+    """Accuracy above the mean of the setting, so that four settings fit one panel."""
+    points: dict[str, dict[str, float]] = {}
+    found: list[Interval] = []
+    for images, length in balance.SETTINGS:
+        means = {name: balance.accuracy(whole, name, images, length) for name in PATTERNS}
+        known = {name: i.mean for name, i in means.items() if i}
+        if len(known) == len(PATTERNS):
+            found += [i for i in means.values() if i]
+            middle = fmean(known.values())
+            points[f"{images} {length}"] = {k: 100 * (v - middle) for k, v in known.items()}
+    if not points:
+        return
+    numbers = {name: balance.measures(balance.arm(name, "mnist", "short")) for name in PATTERNS}
+    with figure.style():
+        fig = Figure(figsize=(11, 4.2))
+        axes = fig.subplots(1, len(balance.PREDICTORS), sharey=True)
+        for ax, predictor in zip(axes, balance.PREDICTORS, strict=True):
+            for i, known in enumerate(points.values()):
+                for j, (name, value) in enumerate(known.items()):
+                    mark = dict(color=figure.COLORS[i], marker=figure.MARKERS[j])
+                    ax.scatter(numbers[name][predictor], value, s=45, **mark)
+            ax.axhline(0, color="black", linewidth=1)
+            ax.set_xlabel(MEANINGS[predictor])
+            if predictor == "imbalance":
+                ax.set_xscale("log")
+        axes[0].set_ylabel("accuracy minus mean of the\nsix patterns, points")
+        fig.legend(handles=_keys(list(points)), loc="outside lower center", ncols=5, fontsize=9)
+        on = note(whole, list(PATTERNS))
+        halves = [100 * i.half for i in found if i.half is not None]
+        size = f"± {min(halves):.2f} to {max(halves):.2f} points" if halves else "from one seed"
+        words = f"means, 95 % intervals {size}"
+        fig.suptitle(f"{on}; {words}", fontsize=9, x=0.01, ha="left")
+    data = {"note": on, "points": points, "numbers": numbers}
+    yield "mlp_experiments_predictors", fig, data
+
+
+def _keys(settings: list[str]) -> list[Line2D]:
+    """A shape for each pattern, a colour for each setting."""
+    shapes = [
+        Line2D([], [], color="#777777", marker=figure.MARKERS[j], linestyle="", label=NAMES[name])
+        for j, name in enumerate(PATTERNS)
+    ]
+    colors = []
+    for i, setting in enumerate(settings):
+        images, length = setting.split()
+        text = f"{IMAGE_NAMES[images]}, {LENGTH_NAMES[length]}"
+        colors.append(Line2D([], [], color=figure.COLORS[i], linewidth=5, label=text))
+    return shapes + colors
+
+
+def density(whole: Experiment) -> Iterator[Picture]:
+    """One panel per set of images."""
+    data = {
+        images: {
+            name: line for name in (*PATTERNS, "narrow") if (line := _line(whole, name, images))
+        }
+        for images in IMAGES
+    }
+    if not any(data.values()):
+        return
+    with figure.style():
+        fig = Figure(figsize=(10, 4.6))
+        for ax, (images, lines) in zip(fig.subplots(1, len(data)), data.items(), strict=True):
+            for i, (name, line) in enumerate(lines.items()):
+                errors = [100 * (1 - m) for m in line["mean"]]
+                bars = [
+                    [100 * (v - m) for m, v in zip(line["mean"], line["high"], strict=True)],
+                    [100 * (m - v) for m, v in zip(line["mean"], line["low"], strict=True)],
+                ]
+                shift = 1 + 0.02 * (i - 3)  # side by side, or they hide each other
+                ax.errorbar(
+                    [n * shift for n in line["connections"]],
+                    errors,
+                    yerr=bars,
+                    color=figure.COLORS[i],
+                    marker=figure.MARKERS[i],
+                    linestyle=figure.LINES[i],
+                    capsize=2,
+                    label=NAMES[name],
+                )
+            ax.set(xscale="log", yscale="log", xlabel="connections", ylabel="test error, %")
+            low, high = ax.get_ylim()
+            shown = [n for n in (1, 2, 3, 5, 7, 10, 12, 15, 20, 30, 50) if low <= n <= high]
+            ax.set_yticks(shown, list(map(str, shown)))
+            ax.yaxis.set_minor_locator(NullLocator())
+            ticks = max((line["connections"] for line in lines.values()), key=len, default=[])
+            ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.set_title(IMAGE_NAMES[images], fontsize=10)
+        handles, labels = fig.axes[0].get_legend_handles_labels()
+        fig.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
+        words = f"1024 → q² → q²+q → 10 for q = 8, 16, 32; 10 epochs; {note(whole)}, 95 % intervals"
+        fig.suptitle(words, fontsize=9, x=0.01, ha="left")
+    yield "mlp_experiments_density", fig, {"note": note(whole), **data}
+
+
+def _line(whole: Experiment, name: str, images: str) -> dict[str, list]:
+    arms = [f"{name}-{q}-{images}" for q in NARROW]
+    runs = {run.arm: run.facts["connections"] for run in whole.done() if run.arm in arms}
+    found = [interval(whole.final(arm, "test_accuracy").values()) for arm in arms if arm in runs]
+    if not found:
+        return {}
+    return {
+        "connections": [runs[arm] for arm in arms if arm in runs],
+        "mean": [i.mean for i in found],
+        "low": [i.mean if i.low is None else i.low for i in found],
+        "high": [i.mean if i.high is None else i.high for i in found],
+    }

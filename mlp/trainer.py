@@ -1,0 +1,60 @@
+"""Trains one config: all its seeds as one stacked net."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+
+from bibd.kernels import paths as paths  # for the runner: into the provenance of an arm
+from harness import cost
+from harness.data import Data, load
+from harness.job import Job
+from harness.stack import stack
+from harness.train.clock import Clock
+from harness.train.fit import fit
+from harness.train.plateau import Plateau
+from mlp.experiments import Config
+from mlp.model import build
+
+
+def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[dict | None]]:
+    """One row per seed and epoch."""
+    data = read(config, job)
+    sizes = data.shape[0], data.classes
+    optimizer = partial(torch.optim.SGD, lr=config.lr, momentum=config.momentum, fused=True)
+    net = stack([build(config, *sizes, seed) for seed in seeds]).to(job.device)
+    clock = None
+    if config.timed:
+        alone = build(config, *sizes, seeds[0]).to(job.device)
+        clock = Clock(alone, optimizer, data, config.batch_size)
+    yield from fit(
+        net,
+        optimizer(net.parameters()),
+        data,
+        seeds=seeds,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        job=job,
+        plateau=Plateau(len(seeds), config.epochs, config.patience, config.cooldown),
+        clock=clock,
+    )
+
+
+def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict]:
+    """One row per epoch of a single seed."""
+    for (row,) in train_stack(config, [seed], job or Job()):
+        assert row is not None  # alone, it ends with its group
+        yield row
+
+
+def describe(config: Config, job: Job) -> dict:
+    """Costs of the model, and what its test numbers stand on."""
+    data = read(config, job)
+    model = build(config, data.shape[0], data.classes, seed=0)
+    return {**cost.facts(model, data.shape), "split": data.split}
+
+
+def read(config: Config, job: Job) -> Data:
+    """The data of a config, one axis per input."""
+    data = load(config.data, job.data_root, config.test_split, job.device)
+    return data.validate(config.validation).pad(config.pad).flatten()

@@ -1,0 +1,1 @@
+"""The identities that strategies must fulfil, and the plain-Python oracle."""

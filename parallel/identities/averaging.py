@@ -1,0 +1,325 @@
+"""The identities themselves. Each returns how far off it is; parallel.verify knows the limits.
+
+All in float64 on a small task: 22 samples of 4 numbers, a net 4-6-6-3, 3 workers, batches of 7 that
+do not divide, so that every mean has to be weighted.
+"""
+
+import copy
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from harness.data import Data
+from parallel.identities import oracle
+from parallel.strategy import Strategy, make
+from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
+from parallel.strategy.base import random
+from parallel.strategy.easgd import EASGD
+from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
+from parallel.strategy.ist import IST
+from parallel.subnets.cutting import partition
+from parallel.training.loop import rows
+from parallel.training.training import Session
+from parallel.world.comm import Comm
+from parallel.world.ops import AllReduce, Exchange, Push, check, messages, traffic
+from parallel.world.world import World
+
+Maker = Callable[[], Strategy]
+WORKERS, BATCH, SEED, STEPS = 3, 7, 5, 18
+MOMENTUM = dict(lr=0.1, momentum=0.8, nesterov=True, weight_decay=0.01)
+
+
+def task() -> Data:
+    """22 samples, three classes."""
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(22, 4, generator=g, dtype=torch.float64)
+    y = (x[:, 0] + x[:, 1] * x[:, 2] > 0).long() + (x[:, 3] > 0.4).long()
+    return Data("task", "none", x, y, x, y)
+
+
+def net(rank: int = 0) -> nn.Sequential:
+    """4-6-6-3."""
+    with torch.random.fork_rng():
+        torch.manual_seed(100 + rank)
+        layers = nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3)
+        return nn.Sequential(*layers).double()
+
+
+def session(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, batch=BATCH):
+    """Ready to train."""
+    optimizer = optimizer or partial(torch.optim.SGD, **MOMENTUM)
+    parts = net, task(), F.cross_entropy, optimizer, strategy
+    return Session(*parts, Comm(workers), batch_size=batch, seed=SEED)
+
+
+def trained(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, steps=STEPS):
+    """After so many steps."""
+    found = session(strategy, workers, optimizer)
+    for _ in range(steps):
+        found.step()
+    return found
+
+
+def apart(a: Any, b: Any) -> float:
+    """The largest difference between two dicts of tensors."""
+    assert a.keys() == b.keys(), (a.keys(), b.keys())
+    return furthest(float((a[k] - b[k]).abs().max()) for k in a)
+
+
+def furthest(values: Iterable[float]) -> float:
+    """The largest; infinite where one is NaN (which `max` may pass over)."""
+    return max(math.inf if math.isnan(v) else v for v in values)
+
+
+def plans(maker: Maker) -> float:
+    """How many plans are not."""
+    first, second = maker(), maker()
+    for one in (first, second):
+        one.init(WORKERS)
+    wrong = 0
+    for step in range(1, 200):
+        check(first.plan(SEED, step), WORKERS)
+        wrong += first.plan(SEED, step) != second.plan(SEED, step)
+    return wrong
+
+
+def one_worker(maker: Maker) -> float:
+    """Against an ordinary loop."""
+    found = trained(maker(), workers=1)
+    model, data = net(), task()
+    optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)  # pyright: ignore
+    for step in range(1, STEPS + 1):
+        (index,) = found.shards.at(step)
+        optimizer.zero_grad()
+        F.cross_entropy(model(data.train_x[index]), data.train_y[index]).backward()
+        optimizer.step()
+    return apart(found.team.consensus(), model.state_dict())
+
+
+def by_oracle(maker: Maker) -> float:
+    """Every tensor of every worker."""
+    strategy = maker()
+    found = trained(strategy)
+    data = task()
+    xs, ys = data.train_x.tolist(), data.train_y.tolist()
+    batches = [[i.tolist() for i in found.shards.at(k)] for k in range(1, STEPS + 1)]
+    sgd = partial(oracle.SGD, **MOMENTUM)
+    start = [_lists(net(0 if strategy.same_start else r)) for r in range(WORKERS)]
+    if isinstance(strategy, IST):
+        widths = [6, 6]
+
+        def parts(step: int):
+            draw = random(SEED, step)
+            return [[p.tolist() for p in own] for own in partition(widths, WORKERS, draw)]
+
+        words = sgd, strategy.period, parts, bool(strategy.rescale)
+        return _apart([oracle.subnets(start[0], xs, ys, batches, *words)], [_flat(found)])
+    talk = _talk(strategy, oracle.flat(start[0]))
+    expected = oracle.run(start, xs, ys, batches, sgd, talk)
+    rows = found.members.get("params")
+    mine = [torch.cat([v[r].flatten() for v in rows.values()]).tolist() for r in range(WORKERS)]
+    worst = _apart(expected, mine)
+    if isinstance(talk, oracle.Centre):
+        worst = max(worst, _apart([talk.centre], [_flat(found)]))
+    return worst
+
+
+def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
+    """The rule of a strategy in the oracle's words; of an unknown one by its own plan and rows."""
+    talks = lambda step: messages(s.plan(SEED, step).before)  # noqa: E731
+    if isinstance(s, PostLocalSGD):
+        period, switch = s.period, s.switch
+        late = lambda k: k > switch and (k - switch - s.phase) % period == 0  # noqa: E731
+        return oracle.Averages(lambda k: k <= switch, late, s.weighted)
+    if isinstance(s, LocalSGD):
+        late = lambda k: (k - s.phase) % s.period == 0  # noqa: E731
+        return oracle.Averages(lambda k: False, late, s.weighted)
+    if isinstance(s, GradientAllReduce):
+        return oracle.Averages(lambda k: True, lambda k: False, s.weighted)
+    if isinstance(s, EASGD):
+        return oracle.Centre(start, s.strength, s.period)
+    if isinstance(s, ElasticGossip):
+        return oracle.Springs("elastic", talks, s.alpha, s.weights)
+    if isinstance(s, GossipPull | GossipPush):
+        return oracle.Springs("pull" if isinstance(s, GossipPull) else "push", talks)
+    if isinstance(s, Local | NoComm):
+        return oracle.Talk()
+    return Declared(s)
+
+
+class Declared(oracle.Averages):
+    """A strategy of somebody else: what its plan and its rows say, number by number."""
+
+    def __init__(self, strategy: Strategy):
+        plan = lambda step: strategy.plan(SEED, step)  # noqa: E731
+        early = lambda step: AllReduce("gradients") in plan(step).before  # noqa: E731
+        late = lambda step: AllReduce("state") in plan(step).after  # noqa: E731
+        super().__init__(early, late, strategy.weighted)
+        self.strategy = strategy
+
+    def _mixed(self, ops: Any, w: oracle.Vectors) -> oracle.Vectors:
+        if not messages(ops):
+            return [[0.0] * len(w[0]) for _ in w]
+        table = copy.deepcopy(self.strategy).rows(ops)
+        return [
+            [
+                sum(a * w[k][j] for k, a in table.get(i, {i: 1.0}).items()) - w[i][j]
+                for j in range(len(w[0]))
+            ]
+            for i in range(len(w))
+        ]
+
+    def displacements(self, step: int, w: oracle.Vectors) -> oracle.Vectors:
+        """Of the messages before the step."""
+        return self._mixed(self.strategy.plan(SEED, step).before, w)
+
+    def after(self, step: int, w: oracle.Vectors) -> oracle.Vectors:
+        """Of those after it."""
+        w = super().after(step, w)
+        moved = self._mixed(self.strategy.plan(SEED, step).after, w)
+        return [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(w, moved, strict=True)]
+
+
+def _lists(model: nn.Sequential) -> oracle.Net:
+    linears = [m for m in model if isinstance(m, nn.Linear)]
+    return [(m.weight.tolist(), m.bias.tolist()) for m in linears]
+
+
+def _flat(found: Session) -> list[float]:
+    return torch.cat([v.flatten() for v in found.team.consensus().values()]).tolist()
+
+
+def _apart(a: oracle.Vectors, b: oracle.Vectors) -> float:
+    pairs = itertools.chain.from_iterable(zip(x, y, strict=True) for x, y in zip(a, b, strict=True))
+    return furthest(abs(x - y) for x, y in pairs)
+
+
+def by_processes(maker: Maker) -> float:
+    """The consensus of real processes against that of the simulation."""
+    parts = net, task(), F.cross_entropy, partial(torch.optim.SGD, **MOMENTUM), maker()
+    options = dict(batch_size=BATCH, seed=SEED)
+    world = World.procs(WORKERS, timeout=30)
+    *_, row = world.run(states, parts, options, STEPS)
+    here = trained(maker())
+    worst = apart(here.team.consensus(), row)
+    *_, last = world.run(rows, parts, options, STEPS, STEPS)
+    sent = abs(last["bytes_payload"] - here.comm.sent)
+    return max(worst, float(sent))
+
+
+def states(comm: Comm, parts: tuple, options: dict[str, Any], steps: int):
+    """What a process of by_processes does."""
+    found = Session(*parts, comm=comm, **options)
+    for _ in range(steps):
+        found.step()
+    yield found.team.consensus()
+
+
+def resumed(maker: Maker, at: int = STEPS // 2 + 1) -> float:
+    """Against the run that was not interrupted."""
+    whole, first, second = trained(maker()), trained(maker(), steps=at), session(maker())
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for _ in range(STEPS - at):
+        second.step()
+    a, b = (s.members.get("params") for s in (whole, second))
+    worst = max(apart(a, b), apart(whole.team.consensus(), second.team.consensus()))
+    return max(worst, abs(whole.comm.sent - second.comm.sent))
+
+
+def counted(maker: Maker) -> float:
+    """Bytes."""
+    found = trained(maker())
+    return abs(found.comm.sent - found.team.planned)
+
+
+def by_formula(maker: Maker) -> float:
+    """Bytes."""
+    found = trained(maker())
+    return round(abs(WORKERS * found.theory() - found.team.planned), 6)
+
+
+def on_average(maker: Maker, steps: int = 2000) -> float:
+    """How many per cent off a plan that may be random is, beyond 5."""
+    strategy = maker()
+    strategy.init(WORKERS)
+    strategy.cut([net() for _ in range(WORKERS)], Comm(WORKERS), SEED)
+    plans = [strategy.plan(SEED, step) for step in range(1, steps + 1)]
+    sent = sum(traffic(p.before, WORKERS, 1.0) + traffic(p.after, WORKERS, 1.0) for p in plans)
+    found = WORKERS * strategy.theory(1.0, steps)
+    return max(0.0, 100 * abs(found - sent) / max(found, sent, 1e-9) - 5)
+
+
+def conserved(maker: Maker) -> float:
+    """From different starts, at rate 0: the sum of all workers (and the centre)."""
+    strategy = maker()
+    strategy.same_start = strategy.weighted = False
+    found = session(strategy, optimizer=partial(torch.optim.SGD, lr=0.0), batch=WORKERS * 2)
+    before = _sum(found)
+    for _ in range(STEPS):
+        found.step()
+    return apart(before, _sum(found))
+
+
+def _sum(found: Session) -> dict[str, torch.Tensor]:
+    total = {k: v.sum(0) for k, v in found.team.state().items()}
+    return {k: v + (found.team.centre or {}).get(k, 0) for k, v in total.items()}
+
+
+def h_one() -> float:
+    """Two strategies, one optimizer; with constant weights, so that all of it is linear."""
+    a = trained(make("all_reduce", weighted=False))
+    b = trained(make("local_sgd", period=1, weighted=False))
+    return apart(a.team.consensus(), b.team.consensus())
+
+
+def h_one_adam() -> float:
+    """The same with Adam."""
+    adam = partial(torch.optim.Adam, lr=0.05)
+    a = trained(make("all_reduce", weighted=False), optimizer=adam)
+    b = trained(make("local_sgd", period=1, weighted=False), optimizer=adam)
+    return apart(a.team.consensus(), b.team.consensus())
+
+
+def never_switched() -> float:
+    """Post-local SGD with a switch that never comes."""
+    a, b = trained(make("all_reduce")), trained(make("post_local_sgd", switch=STEPS + 1))
+    return apart(a.team.consensus(), b.team.consensus())
+
+
+def vectors(kind: type) -> float:
+    """Scalars 0, 1, 4, 9; picks 0 -> 1, 1 -> 0, 2 -> 1, 3 -> nobody."""
+    couples = Exchange(0, 1), Exchange(1, 2)
+    cases: dict[type, list[tuple[dict, tuple, list[float]]]] = {
+        GossipPull: [({}, (Push(1, 0), Push(0, 1), Push(1, 2)), [0.5, 0.5, 2.5, 9])],
+        GossipPush: [({}, (Push(0, 1), Push(1, 0), Push(2, 1)), [0.5, 5 / 3, 4, 9])],
+        ElasticGossip: [
+            ({"alpha": 0.25, "weights": "thesis"}, couples, [0.25, 1.5, 3.25, 9]),
+            ({"alpha": 0.5, "weights": "thesis"}, couples, [0.5, 2, 2.5, 9]),
+        ],
+    }
+    worst = 0.0
+    known = next(base for base in cases if issubclass(kind, base))
+    for options, ops, expected in cases[known]:
+        strategy = kind(**options)
+        strategy.init(4)
+        table = strategy.rows(ops)
+        for i in range(4):
+            table.setdefault(i, {i: 1.0})
+        start = {"w": torch.tensor([0.0, 1, 4, 9], dtype=torch.float64).view(4, 1)}
+        got = Comm(4).combine(ops, start, table)["w"].flatten()
+        worst = max(worst, float((got - torch.tensor(expected, dtype=torch.float64)).abs().max()))
+    return worst
+
+
+def selfish(maker: Maker) -> float:
+    """How many do."""
+    strategy: Any = maker()
+    strategy.init(5)
+    picks = [strategy.picks(SEED, step) for step in range(1, 500)]
+    return sum(i == k or not 0 <= k < 5 for picked in picks for i, k in picked.items())

@@ -1,0 +1,136 @@
+"""`python -m parallel verify`: the identities that strategies must fulfil, shown to anyone.
+
+    bitwise      the same operations in the same order: not one bit differs
+    rounding     the same mathematics in another order: float64, at most 1e-12 apart
+    exact        integers
+    negative     must differ: shows that the test can tell
+
+`verify(strategy)` does the same for a strategy of yours: an object, or what makes one.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import tyro
+
+from harness.names import check
+from harness.result import table
+from parallel.strategy import STRATEGIES, Strategy, make
+
+CLASSES = ("bitwise", "rounding", "exact", "negative")
+LIMITS = {"bitwise": 0.0, "rounding": 1e-12, "exact": 0.0, "negative": 1e-3}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One identity of one strategy; a negative one is fulfilled by a deviation above its limit."""
+
+    strategy: str
+    identity: str
+    kind: str
+    deviation: float
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it holds."""
+        if self.error:
+            return False
+        limit = LIMITS[self.kind]
+        return self.deviation > limit if self.kind == "negative" else self.deviation <= limit
+
+
+class Findings(list):
+    """What verify returns: a list that prints as a table; `ok` where all of it holds."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether every identity holds."""
+        return all(f.ok for f in self)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{'ok    ' if f.ok else 'FAILED'} {f.strategy}: {f.identity} ({f.kind}, "
+            f"{f.error or f'{f.deviation:.1e}'})"
+            for f in self
+        ]
+        return "\n".join([*lines, f"{sum(f.ok for f in self)} of {len(self)} identities hold"])
+
+
+@dataclass(frozen=True)
+class Options:
+    """Checks the identities of strategies; exit status 1 if one does not hold."""
+
+    names: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Which strategies; default: all."""
+    world: Literal["sim", "procs"] = "sim"
+    """procs also compares processes with the simulation."""
+    json: bool = False
+    """Print a list of objects, one per identity."""
+
+
+def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim") -> Findings:
+    """All identities that apply to a strategy: `print(verify(Yours()))`.
+
+    Args:
+        strategy: A name, an object, or what makes one.
+        world: "sim", or "procs": also in processes.
+    """
+    from parallel.identities.which import applying
+
+    if isinstance(strategy, str):
+        name, first = strategy, SETTINGS.get(check("strategy", strategy, STRATEGIES), {})
+        maker: Callable[[], Strategy] = lambda: make(name, **first)  # noqa: E731
+    elif isinstance(strategy, Strategy):
+        name, sample = type(strategy).__name__, strategy
+        maker = lambda: copy.deepcopy(sample)  # noqa: E731
+    else:
+        name, maker = getattr(strategy, "__name__", "strategy"), strategy
+    found = Findings()
+    for identity, kind, check_it in applying(name, maker, world):
+        try:
+            found.append(Finding(name, identity, kind, float(check_it())))
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            found.append(Finding(name, identity, kind, float("nan"), text))
+    return found
+
+
+# What the built-in ones are verified with: small periods, so that much happens in few steps.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "local_sgd": dict(period=3),
+    "post_local_sgd": dict(period=4, switch=5),
+    "easgd": dict(alpha=0.2, period=2),
+    "gossip_pull": dict(probability=0.6),
+    "gossip_push": dict(probability=0.6),
+    "elastic_gossip": dict(probability=0.6, period=2, alpha=0.3),
+    "ist": dict(period=4),
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb."""
+    config = (tyro.conf.FlagCreatePairsOff,)
+    options = tyro.cli(Options, prog="python -m parallel verify", args=list(argv), config=config)
+    for name in options.names:
+        check("strategy", name, STRATEGIES)
+    found = [f for name in options.names or STRATEGIES for f in verify(name, options.world)]
+    if options.json:
+        lines = [{"name": f"{f.strategy}: {f.identity}", **asdict(f), "ok": f.ok} for f in found]
+        for line in lines:
+            line["deviation"] = None if line["error"] else line["deviation"]
+        print(json.dumps(lines))
+    else:
+        rows = [
+            [f.strategy, f.identity, f.kind, f"{f.deviation:.1e}", "ok" if f.ok else "FAILED"]
+            for f in found
+        ]
+        heads = ["strategy", "identity", "class", "worst deviation", ""]
+        table.show(f"{sum(f.ok for f in found)} of {len(found)} identities hold", heads, rows)
+        for f in found:
+            if f.error:
+                print(f"{f.strategy}, {f.identity}: {f.error}")
+    return 0 if all(f.ok for f in found) else 1

@@ -1,0 +1,51 @@
+"""Identities of independent subnets alone."""
+
+import itertools
+from typing import Any
+
+import torch
+
+from parallel.identities.averaging import SEED, WORKERS, Maker, apart, net, session
+from parallel.strategy.base import random
+from parallel.subnets.cutting import partition
+from parallel.subnets.slices import merge, pieces
+from parallel.world.comm import Comm
+
+
+def dealt(maker: Maker) -> float:
+    """Slices out and back, nothing learned in between."""
+    strategy: Any = maker()
+    strategy.init(WORKERS)
+    strategy.cut([net() for _ in range(WORKERS)], Comm(WORKERS), SEED)
+    master = strategy.master
+    out = [pieces(master, strategy.chain, own) for own in strategy.parts]
+    return apart(master, merge(master, strategy.chain, strategy.parts, out, [1.0] * WORKERS))
+
+
+def disjoint() -> float:
+    """Neurons that have not exactly one owner, for many widths and numbers of workers."""
+    wrong = 0
+    for width, workers in itertools.product((5, 6, 17, 64), (1, 2, 3, 5)):
+        parts = partition([width, width + 1], workers, random(SEED, width))
+        for layer, n in enumerate((width, width + 1)):
+            owned = torch.cat([own[layer] for own in parts])
+            wrong += len(owned) != n or owned.unique().numel() != n
+    return wrong
+
+
+def blocks(maker: Maker) -> float:
+    """Numbers of the middle matrix that moved though they are nobody's, or stayed though they are.
+
+    With weight decay, everything that is trained moves.
+    """
+    strategy: Any = maker()
+    found = session(strategy)
+    before = strategy.master["2.weight"].clone()
+    for _ in range(strategy.period):
+        found.step()
+    parts = partition([6, 6], WORKERS, random(SEED, 1))
+    mask = torch.zeros(6, 6, dtype=torch.bool)
+    for own in parts:
+        mask[own[1].unsqueeze(1), own[0]] = True
+    moved = strategy.master["2.weight"] != before
+    return float((moved != mask).sum())

@@ -1,0 +1,67 @@
+"""Which identities a strategy has to fulfil: name, class (see parallel.verify), and the check."""
+
+from collections.abc import Callable, Iterator
+
+from parallel.identities import averaging as identities
+from parallel.identities import subnets as subnet_identities
+from parallel.identities.averaging import Maker
+from parallel.strategy import STRATEGIES
+from parallel.strategy.averaging import LocalSGD, PostLocalSGD
+from parallel.strategy.easgd import EASGD
+from parallel.strategy.gossip import ElasticGossip, Gossip
+from parallel.strategy.ist import IST
+
+Identity = tuple[str, str, Callable[[], float]]
+
+
+def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
+    """Those that a strategy has to fulfil."""
+    sample = maker()
+    sample.init(identities.WORKERS)  # (puts options into their final form)
+    yield (
+        "plans are matched and the same when asked again",
+        "exact",
+        lambda: identities.plans(maker),
+    )
+    if not sample.centre:
+        yield "one worker is plain SGD", "bitwise", lambda: identities.one_worker(maker)
+    if sample.average == ("params",):  # (the oracle moves weights only)
+        yield "simulation = plain-Python oracle", "rounding", lambda: identities.by_oracle(maker)
+    if world == "procs":
+        yield "processes = simulation", "rounding", lambda: identities.by_processes(maker)
+    yield "saved and loaded = uninterrupted", "bitwise", lambda: identities.resumed(maker)
+    yield "bytes sent = bytes planned", "exact", lambda: identities.counted(maker)
+    if type(sample) not in STRATEGIES.values():
+        yield (
+            "bytes planned = formula, in the long run",
+            "exact",
+            lambda: identities.on_average(maker),
+        )
+    elif not isinstance(sample, Gossip):
+        yield "bytes planned = formula", "exact", lambda: identities.by_formula(maker)
+    if isinstance(sample, ElasticGossip | EASGD) or type(sample) is LocalSGD:
+        yield (
+            "the sum is kept where nothing is learned",
+            "rounding",
+            lambda: identities.conserved(maker),
+        )
+    if type(sample) is LocalSGD:
+        yield (
+            "H = 1, unweighted, is all-reduce (momentum, Nesterov, decay)",
+            "rounding",
+            identities.h_one,
+        )
+        yield "H = 1 is not all-reduce for Adam", "negative", identities.h_one_adam
+    if type(sample) is PostLocalSGD:
+        yield "never switched, it is all-reduce", "bitwise", identities.never_switched
+    if isinstance(sample, Gossip):
+        yield "scalar test vectors", "rounding", lambda: identities.vectors(type(sample))
+        yield "nobody picks himself", "exact", lambda: identities.selfish(maker)
+    if isinstance(sample, IST):
+        yield "deal and collect are the identity", "bitwise", lambda: subnet_identities.dealt(maker)
+        yield "neurons are disjoint and cover", "exact", subnet_identities.disjoint
+        yield (
+            "a middle matrix trains its W diagonal blocks only",
+            "exact",
+            lambda: subnet_identities.blocks(maker),
+        )

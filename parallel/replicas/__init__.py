@@ -1,0 +1,1 @@
+"""Every worker holds the whole net."""

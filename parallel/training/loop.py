@@ -1,0 +1,95 @@
+"""`parallel.train`: one model, any strategy, any world.
+
+    for row in train(net, data, F.cross_entropy, partial(SGD, lr=0.1), "local_sgd", World.sim(8),
+                     steps=1000, seed=0):
+        print(row["step"], row["test_accuracy"], row["bytes_payload"])
+
+The rows are the same in every world, but for rounding and times.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.data import Data, load
+from parallel.strategy import Strategy, make
+from parallel.training.training import Session
+from parallel.world.comm import Comm
+from parallel.world.world import World
+
+
+def train(
+    model: nn.Module | Callable[[int], nn.Module],
+    data: Data | str = "digits",
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = nn.functional.cross_entropy,
+    optimizer: Callable[..., torch.optim.Optimizer] | None = None,
+    strategy: Strategy | str = "all_reduce",
+    world: World | None = None,
+    steps: int = 100,
+    seed: int = 0,
+    *,
+    batch_size: int = 128,
+    every: int | None = None,
+    reshuffle: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Train, and yield a row after every `every` steps and at the end.
+
+    Args:
+        model: Copied to every worker; or a function from a worker's rank to its model.
+        data: The training part is cut into a shard per worker; inputs as the model takes them.
+        loss: Of outputs and targets; a mean over the samples.
+        optimizer: Makes the optimizer from parameters; default SGD, lr 0.1. One that works element
+            by element (all but LBFGS and the factored ones) steps all workers of a stack at once.
+        strategy: One of parallel.STRATEGIES, by name or made.
+        world: Default: World.sim(4).
+        steps: Of every worker.
+        seed: Of shards, noise and peers.
+        batch_size: Samples per step, of all workers together.
+        every: Steps between rows; default: an epoch.
+        reshuffle: Cut new shards in each epoch.
+
+    Models, losses and optimizers go to other processes by pickle: define them in a module, and keep
+    the script's own calls under `if __name__ == "__main__":`.
+    """
+    world = world or World.sim(4)
+    if not isinstance(world, World):
+        raise ValueError(f"world is World.sim(n), World.procs(n) or World.env(), got {world!r}")
+    strategy = make(strategy) if isinstance(strategy, str) else strategy
+    data = load(data).flatten() if isinstance(data, str) else data
+    if not isinstance(data, Data):
+        raise ValueError(
+            f"data is a name of a data set or a harness.data.Data, got a {type(data).__name__}"
+        )
+    if not isinstance(strategy, Strategy):
+        raise ValueError(f"strategy is a name or a Strategy (make it first), got {strategy!r}")
+    numbers = {"steps": (steps, 1), "every": (every, 1), "seed": (seed, 0)}
+    numbers |= {"batch_size": (batch_size, 1)}
+    for name, (value, least) in numbers.items():
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise ValueError(f"{name} is a whole number, {least} or more, got {value!r}")
+    optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
+    options = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
+    yield from world.run(rows, (model, data, loss, optimizer, strategy), options, steps, every)
+
+
+def rows(
+    comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
+) -> Iterator[dict[str, Any]]:
+    """What a rank does."""
+    session = Session(*parts, comm=comm, **options)
+    every = every or session.shards.steps
+    while session.done < steps:
+        session.step()
+        if session.done % every == 0 or session.done == steps:
+            yield session.row()
+    for note in strategy_notes(session):
+        warnings.warn(note, stacklevel=2)
+
+
+def strategy_notes(session: Session) -> list[str]:
+    """What the strategy has to say at the end, once for all ranks."""
+    return session.team.strategy.notes() if session.comm.rank == 0 else []

@@ -1,0 +1,1 @@
+"""One line around a model of yours, in an ordinary loop."""

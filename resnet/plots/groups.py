@@ -1,0 +1,51 @@
+"""Figures of plan `groups`: what vertical partitioning costs and saves."""
+
+from typing import Any
+
+from harness.experiment import Experiment
+from harness.result import figure
+from harness.result.stats import interval
+
+FAMILIES = {"dense": "dense in groups", "iddl": "modular in groups"}
+METRICS = {
+    "test_accuracy": "test accuracy",
+    "test_loss": "test loss",
+    "macs": "multiply-adds per image (M)",
+}
+
+
+def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
+    """One figure of three panels over the number of groups."""
+    from matplotlib.figure import Figure
+
+    data = {m: {f: over_groups(whole, m, f) for f in FAMILIES} for m in METRICS}
+    with figure.style():
+        fig = Figure(figsize=(10.5, 3.6))
+        for ax, metric in zip(fig.subplots(1, 3), METRICS, strict=True):
+            for i, (pattern, label) in enumerate(FAMILIES.items()):
+                if data[metric][pattern]["x"]:
+                    figure.bars(ax, data[metric][pattern], i, label)
+            ax.set_xscale("log", base=2)
+            ticks = sorted({x for d in data[metric].values() for x in d["x"]})
+            ax.set_xticks(ticks, [str(x) for x in ticks])
+            ax.minorticks_off()
+            ax.set(xlabel="groups", ylabel=METRICS[metric])
+        fig.axes[0].legend()
+        fig.suptitle(note.replace("\n", " "), fontsize=9, x=0.01, ha="left")
+    return [("fig_resnet_sweep", fig, {"note": note, "series": data})]
+
+
+def over_groups(whole: Experiment, metric: str, pattern: str) -> dict[str, list]:
+    """Mean and interval for each number of groups."""
+    values: dict[int, list[float]] = {}
+    for run in whole.done():
+        if run.config["pattern"] == pattern:
+            value = run.facts["macs"] / 1e6 if metric == "macs" else run.rows[-1][metric]
+            values.setdefault(run.config["groups"], []).append(value)
+    found = {x: interval(values[x]) for x in sorted(values)}
+    return {
+        "x": list(found),
+        "mean": [i.mean for i in found.values()],
+        "low": [i.mean if i.low is None else i.low for i in found.values()],
+        "high": [i.mean if i.high is None else i.high for i in found.values()],
+    }

@@ -1,0 +1,170 @@
+"""Figures and reports: the data behind them, their files, and that nothing is outside the page."""
+
+import itertools
+import json
+import re
+import warnings
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from harness.experiment import Experiment, Run
+from harness.plan import Plan
+from harness.record.study import Study
+from harness.result import figure, report, table
+
+
+def experiment():
+    rng = np.random.default_rng(0)
+    runs = []
+    for k, arm in enumerate(("low", "high")):
+        for seed in range(4):
+            rows = [
+                {
+                    "epoch": e + 1,
+                    "test_accuracy": 0.5 + 0.2 * k + 0.05 * e + float(rng.normal()) * 0.01,
+                }
+                for e in range(3)
+            ]
+            runs.append(
+                Run(
+                    arm, seed, arm, {"data": "digits"}, rows, {"flops": 1234567, "split": "a split"}
+                )
+            )
+    runs.append(Run("low", 9, "low", {}, [], {}, "failed", "the loss became nan <at> step 3"))
+    return Experiment("mlp", "smoke", "Which is higher?", runs, {"p": {"cpu": "a & b"}})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Of an arm."""
+
+    height: int
+
+
+ARMS = {"low": Config(1), "high": Config(2)}
+PLAN = Plan("Which is higher?", ARMS, (0, 1, 2, 3), 1, compare=(("high", "low"),))
+
+
+def study(tmp_path):
+    return Study("mlp", "smoke", PLAN, tmp_path)
+
+
+def test_curves_hold_the_data_in_legible_form():
+    fig = figure.curves(experiment(), "test_accuracy", ["low", "high"])
+    (ax,) = fig.get_axes()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "test accuracy")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["low", "high"]
+    data = figure.by_epoch(experiment(), "test_accuracy", "high")
+    assert ax.get_lines()[1].get_ydata().tolist() == data["mean"]
+    values = [run.rows[2]["test_accuracy"] for run in experiment().done() if run.arm == "high"]
+    assert data["mean"][2] == pytest.approx(np.mean(values))
+    assert data["low"][2] < data["mean"][2] < data["high"][2]
+
+
+def test_the_triple_is_stable_and_eps_keeps_no_transparency(tmp_path):
+    fig = figure.curves(experiment(), "test_accuracy", ["low", "high"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = [p.read_bytes() for p in figure.save(fig, tmp_path / "a", {"x": [1, 2]})]
+        again = [p.read_bytes() for p in figure.save(fig, tmp_path / "a", {"x": [1, 2]})]
+    assert first == again
+    png, eps, data = first
+    assert png.startswith(b"\x89PNG")
+    assert eps.startswith(b"%!PS-Adobe")
+    assert json.loads(data) == {"x": [1, 2]}
+
+
+def luminance(color):
+    r, g, b = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def test_series_differ_in_grey_too():
+    """No two of the first three colours (one per family) are one grey, and no marker repeats."""
+    greys = sorted(luminance(c) for c in figure.COLORS[:3])
+    assert min(b - a for a, b in itertools.pairwise(greys)) > 0.02
+    pairs = {(figure.MARKERS[(i + i // 8) % 8], figure.COLORS[i % 8]) for i in range(24)}
+    assert len(pairs) == 24
+    assert figure.tint("#000000", 0.25) == (0.75, 0.75, 0.75)
+
+
+class Outside(HTMLParser):
+    """Collects what a page would fetch."""
+
+    def __init__(self):
+        super().__init__()
+        self.links, self.open = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.links += [v for k, v in attrs if k in ("src", "href", "xlink:href") and v[:1] != "#"]
+
+
+def test_the_report_is_one_page_with_everything(tmp_path):
+    page = report.write(study(tmp_path), experiment()).read_text()
+    parser = Outside()
+    parser.feed(page)
+    assert parser.links == []
+    assert not re.search(r"<script|@import|url\(http", page)
+    for part in (
+        "Which is higher?",
+        "python -m mlp smoke",
+        "high is better than low",
+        "the loss became nan &lt;at&gt; step 3",
+        "cpu: a &amp; b",
+        "1,234,567",
+        "digits: a split",
+        "n=4",
+        "<svg",
+    ):
+        assert part in page, part
+    assert 'http-equiv="refresh"' not in page
+
+
+def test_a_running_report_reloads_and_shows_what_runs(tmp_path):
+    running = [Run("high", 7, "high", {}, [{"epoch": 1, "test_accuracy": 0.9}])]
+    page = report.write(study(tmp_path), experiment(), running).read_text()
+    assert 'http-equiv="refresh"' in page
+    assert "Now: high, 1 seeds, epoch 1." in page
+
+
+def test_many_arms_take_several_figures(tmp_path):
+    many = experiment()
+    for i in range(30):
+        many.runs.append(replace(many.runs[0], arm=f"a-rather-long-name-of-arm-{i}"))
+    few, more = (report._curves(study(tmp_path), x).count("<svg") for x in (experiment(), many))
+    assert more == 3 * few  # 32 arms in three figures for each metric, and no warning of matplotlib
+
+
+def test_an_empty_report(tmp_path):
+    page = report.write(study(tmp_path), Experiment("mlp", "smoke")).read_text()
+    assert "No run has finished yet." in page
+
+
+def test_the_live_report_is_thrifty(tmp_path, monkeypatch):
+    clock, written = [0.0], []
+
+    def write(*_):
+        written.append(clock[0])
+        clock[0] += 1.0  # writing takes a second here, so at most one in twenty
+
+    monkeypatch.setattr(report, "write", write)
+    live = report.Live(study(tmp_path), lambda: clock[0])
+    for _ in range(1000):
+        clock[0] += 0.1
+        live([])
+    assert 3 <= len(written) <= 6
+
+
+def test_table():
+    lines = table.summarize(experiment())
+    assert [(line["name"], line["n"], line["flops"]) for line in lines] == [
+        ("low", 4, 1234567),
+        ("high", 4, 1234567),
+    ]
+    heads, rows = table.cells(lines)
+    assert heads == ["model", "test accuracy, 95 % interval", "FLOPs"]
+    assert re.fullmatch(r"0\.\d{4} ± 0\.\d{4} \(n=4\)", rows[0][1])
+    assert table.failures(experiment()) == ["low seed 9: the loss became nan <at> step 3"]

@@ -1,0 +1,157 @@
+"""The command line as people and scripts meet it."""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.sweep.options import field_docs, parse
+from mlp.experiments import PLANS, Config
+from tests.tree import ROOT
+
+
+@pytest.mark.parametrize("words", [["--help"], ["smoke", "--help"], ["--list"]])
+def test_help_does_not_pay_for_torch(words):
+    """(That it takes under half a second is measured by benchmarks/startup.py.)."""
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['mlp', *{words!r}]\n"
+        "try:\n    runpy.run_module('mlp', run_name='__main__')\n"
+        "except SystemExit as done:\n    assert not done.code, done.code\n"
+        "heavy = {'torch', 'torchvision', 'pandas', 'sklearn', 'scipy.stats', 'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    argv = [sys.executable, "-c", code]
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip() == "[]"
+    assert "smoke" in done.stdout
+
+
+def test_overview_names_every_plan_and_verb(capsys):
+    assert main(PLANS, "mlp", {}, []) == 0
+    text = capsys.readouterr().out
+    for name, plan in PLANS.items():
+        assert name in text
+        assert plan.question.split()[0] in text
+
+
+def test_list_as_json(capsys):
+    assert main(PLANS, "mlp", {}, ["--list", "--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)
+    assert [line["name"] for line in lines] == list(PLANS)
+    assert len(lines[0]["arms"]) == 12
+
+
+def test_every_config_field_has_help():
+    assert set(field_docs(Config)) == set(Config.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["papre"], "unknown plan 'papre': did you mean 'paper'?"),
+        (["smoke", "--arms", "MLP-3-9"], "unknown arm 'MLP-3-9': did you mean 'MLP-3-"),
+        (["smoke", "--data", "digit"], "unknown data set 'digit': did you mean 'digits'"),
+        (["smoke", "--seeds", "many"], "--seeds got 'many'; expected a count such as 5"),
+        (["smoke", "--lr", "0"], "lr must be above 0"),
+        (["smoke", "--epochs", "0"], "epochs must be at least 1, got 0"),
+        (["smoke", "--batch-size", "-4"], "batch_size must be at least 1, got -4"),
+        (["smoke", "--init", "xavier"], "unknown init 'xavier'"),
+        (["smoke", "--device", "gpu7"], "--device got 'gpu7'; expected auto, cpu"),
+        (["smoke", "--device", "cuda:99"], "this machine has"),
+        (["smoke", "--device", "meta"], "--device got 'meta'; expected auto, cpu"),
+        (["smoke", "--lr", "nan"], "lr must be above 0 and finite"),
+        (["papre", "--list"], "unknown plan 'papre'"),
+    ],
+)
+def test_wrong_words_exit_2_and_say_what_to_type(argv, says, capsys, tmp_path):
+    assert main(PLANS, "mlp", {}, [*argv, "--results", str(tmp_path)]) == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.rglob("run.json"))
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"), [(["--epoch", "3"], "--epochs"), (["--hidden", "3"], "hidden")]
+)
+def test_typos_in_flags_are_tyros_to_explain(argv, says, capsys):
+    with pytest.raises(SystemExit) as done:
+        main(PLANS, "mlp", {}, ["smoke", *argv])
+    assert done.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_dry_run_touches_nothing(tmp_path, capsys):
+    argv = ["smoke", "--dry-run", "--json", "--results", str(tmp_path / "r"), "--seeds", "2"]
+    assert main(PLANS, "mlp", {}, argv) == 0
+    lines = json.loads(capsys.readouterr().out)
+    assert len(lines) == 24
+    assert {line["status"] for line in lines} == {"to do"}
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.fixture
+def call(tmp_path, capsys):
+    """The command line in this process: exit status, stdout, stderr."""
+
+    def run(*words):
+        argv = [*words, "--jobs", "1", "--results", str(tmp_path / "results")]
+        status = main(PLANS, "mlp", {}, argv)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_json_is_one_document(call):
+    words = ["smoke", "--seeds", "2", "--epochs", "2", "--arms", "MLP-3-1"]
+    status, out, err = call(*words, "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert [line["name"] for line in document["table"]] == ["MLP-3-1"]
+    assert document["table"][0]["n"] == 2
+    assert all(Path(path).exists() for path in document["paths"])
+    assert call(*words, "--dry-run")[1].count(" done ") == 2
+    assert call(*words, "--quiet") == (0, "", "")
+
+
+def test_a_run_whose_loss_explodes_is_reported(call):
+    words = ["smoke", "--arms", "MLP-3-1", "MLP-3-2", "--seeds", "2", "--epochs", "2"]
+    status, _, err = call(*words, "--lr", "1e9")
+    assert status == 1
+    assert "failed: MLP-3-1 seed 0: the loss became" in err
+    assert "try them again with:" in err
+
+
+def test_missing_data_says_what_to_do(command, tmp_path):
+    done = command("mlp", "paper", "--seeds", "1", env={"IDDL_DATA": str(tmp_path / "none")})
+    assert done.returncode == 2
+    for part in (
+        "train-images-idx3-ubyte",
+        str(tmp_path / "none" / "MLP".replace("MLP", "MNIST")),
+        "'digits'",
+    ):
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unwritable_results_folder_is_named(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(PLANS, "mlp", {}, ["smoke", "--results", str(tmp_path / "file")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_command_to_reproduce_is_one_that_parses(tmp_path):
+    from harness.record.study import Study
+    from harness.result.report import reproduce
+
+    argv = ["--epochs", "2", "--sparse-bias", "--lr", "0.5", "--results", str(tmp_path / "a b")]
+    options, overrides = parse("smoke", PLANS["smoke"], "mlp", argv)
+    study = Study("mlp", "smoke", PLANS["smoke"].override(overrides), options.results, overrides)
+    words = shlex.split(reproduce(study))
+    assert words[:4] == ["python", "-m", "mlp", "smoke"]
+    again = parse("smoke", PLANS["smoke"], "mlp", words[4:])
+    assert again == (options, overrides)

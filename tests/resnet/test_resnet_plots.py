@@ -1,0 +1,127 @@
+"""Plots of the ResNet study: from a real dump, from part of one, from the original's arrays."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from harness.cli import main
+from harness.record import store
+from resnet import plot_resnet_experiments as plot
+from resnet.experiments import PLANS, VERBS
+from resnet.plots import factors as plot_factors
+
+
+@pytest.fixture(scope="module")
+def dump(tmp_path_factory):
+    """A small real run: two seeds of a dense, a sparse and an exit net."""
+    folder = tmp_path_factory.mktemp("dump")
+    path = folder / "resnet_experiments_20260102_030405.p"
+    argv = ["smoke", "--seeds", "2", "--epochs", "1", "--first", "400", "--quiet", "--jobs", "1"]
+    argv += ["--arms", "ResNet-10", "B-ResNet-10", "ResNet-10-EE", "--dump", str(path)]
+    assert main(PLANS, "resnet", VERBS, [*argv, "--results", str(folder / "results")]) == 0
+    return path
+
+
+def test_plots_of_a_dump(dump, tmp_path, capsys):
+    assert plot.main([str(dump), "--out", str(tmp_path)]) == 0
+    for stem in (
+        "fig_resnet_experiments",
+        "fig_resnet_experiments_sparse_only",
+        "fig_resnet_curves",
+    ):
+        for suffix in ("png", "eps", "json"):
+            assert (tmp_path / f"{stem}.{suffix}").stat().st_size > 300
+    log = (tmp_path / "log" / "resnet_experiments_plot_20260102_030405.log").read_text()
+    assert log in capsys.readouterr().out
+    whole = store.load(dump)
+    data = json.loads((tmp_path / "fig_resnet_experiments.json").read_text())["series"]
+    assert list(data) == ["ResNet", "B-ResNet", "ResNet-EE"]
+    mean = sum(whole.final("B-ResNet-10", "test_accuracy").values()) / 2
+    assert data["B-ResNet"]["mean"] == [pytest.approx(mean)]
+    flops = next(r.facts["flops_iddl"] for r in whole.runs if r.arm == "B-ResNet-10")
+    assert data["B-ResNet"]["flops"] == [flops]
+    sparse = json.loads((tmp_path / "fig_resnet_experiments_sparse_only.json").read_text())
+    assert list(sparse["series"]) == ["B-ResNet"]
+
+
+def test_the_arrays_of_the_original(dump, tmp_path, capsys):
+    """Written as pickled numpy arrays, and read back through the allow-list only."""
+    assert plot.main([str(dump), "--out", str(tmp_path)]) == 0
+    accuracies = tmp_path / "accuracy_array_20260102_030405.pkl"
+    names = tmp_path / "model_name_array_20260102_030405.pkl"
+    loaded = pickle.loads(accuracies.read_bytes())  # as a user of the original would
+    assert isinstance(loaded, np.ndarray)
+    assert store.load_array(names) == ["ResNet-10", "B-ResNet-10", "ResNet-10-EE"]
+    assert store.load_array(accuracies) == loaded.tolist()
+    for evil in (pickle.dumps(print), pickle.dumps(np.array([print], dtype=object)), b"junk"):
+        accuracies.write_bytes(evil)
+        with pytest.raises(ValueError, match=r"not an array that can be trusted.*Nothing in it"):
+            store.load_array(accuracies)
+
+
+def test_the_originals_own_arrays_are_plotted(tmp_path, capsys):
+    store.dump_array([0.9067, 0.8555, 0.8641], tmp_path / "accuracy_array_20200516_072746.pkl")
+    names = ["ResNet-18", "B-ResNet-18", "R-ResNet-18"]
+    store.dump_array(names, tmp_path / "model_name_array_20200516_072746.pkl")
+    path, out = tmp_path / "accuracy_array_20200516_072746.pkl", tmp_path / "out"
+    assert plot.main([str(path), "--out", str(out)]) == 0
+    assert "B-ResNet-18       54.71  0.8555 (n=1, no interval)" in capsys.readouterr().out
+    data = json.loads((out / "fig_resnet_experiments.json").read_text())
+    assert data["series"]["R-ResNet"]["mean"] == [0.8641]
+    store.dump_array(["ResNet-19"] * 3, tmp_path / "model_name_array_20200516_072746.pkl")
+    assert plot.main([str(path), "--out", str(out)]) == 2
+    assert "has a model 'ResNet-19'; expected some of ResNet-18" in capsys.readouterr().err
+
+
+def test_odd_arrays_are_refused_in_a_sentence(tmp_path, capsys):
+    path = tmp_path / "accuracy_array_20200516_072746.pkl"
+    names = path.with_name("model_name_array_20200516_072746.pkl")
+    for accuracies, models in (
+        ([0.5], [["ResNet-18"]]),
+        (["a"], ["ResNet-18"]),
+        ([[0.5, 0.6]], ["ResNet-18"]),
+        ([float("nan")], ["ResNet-18"]),
+        ([0.5, 0.6], ["ResNet-18"]),
+        ([7.0], ["ResNet-18"]),
+    ):
+        store.dump_array(accuracies, path)
+        store.dump_array(models, names)
+        assert plot.main([str(path), "--out", str(tmp_path)]) == 2
+        assert "array_20200516_072746.pkl" in capsys.readouterr().err
+
+
+def test_cells_stand_at_their_groups_also_in_half_a_grid(root):
+    whole = store.load(committed("factors", root))
+    whole.runs = [r for r in whole.runs if r.arm in ("dense-V4-full", "iddl-V2-full")]
+    _, fig, _ = plot_factors.figures(whole, "note")[0]
+    places = [
+        round(line.get_xdata()[0]) for line in fig.axes[0].get_lines() if len(line.get_xdata())
+    ]
+    assert set(places) == {1, 2}  # of 0, 1, 2 for 1, 2, 4 groups
+
+
+def committed(plan, root):
+    return root / "results" / "resnet" / plan / "experiment.json"
+
+
+@pytest.mark.parametrize("plan", ["factors", "groups", "exits"])
+@pytest.mark.parametrize("runs", [1, 7])
+def test_half_a_study_is_drawn_as_far_as_it_is(plan, runs, root, tmp_path):
+    """One run of one seed, or a few: fewer lines, no analysis, no crash."""
+    whole = store.load(committed(plan, root))
+    whole.runs = [run for run in whole.runs if run.seed == 0][:runs]
+    store.dump(whole, tmp_path / "part.p")
+    assert plot.main([str(tmp_path / "part.p"), "--out", str(tmp_path)]) == 0
+    assert list(tmp_path.glob("fig_*.png"))
+
+
+def test_errors_are_one_sentence(tmp_path, capsys, monkeypatch):
+    assert plot.main([str(tmp_path / "none.p")]) == 2
+    assert "none.p" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "resnet", ignore_errors=True)
+    monkeypatch.setattr(plot, "HERE", tmp_path / "resnet")
+    assert plot.main([]) == 2
+    assert "run `bash resnet/run_resnet_experiments.sh`" in capsys.readouterr().err
