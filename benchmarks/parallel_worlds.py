@@ -31,7 +31,7 @@ from harness.record.provenance import collect
 from harness.result import table
 from parallel.strategy import make
 from parallel.training.loop import rows
-from parallel.training.training import Session
+from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.world import World
 from parallel.wrap.data_parallel import DataParallel
@@ -80,7 +80,7 @@ def simulation(options: Options) -> list[dict[str, Any]]:
     for name, widths in NETS.items():
         data = numbers(widths, CROWD * EACH * EPOCH)
         parts = mlp(widths), data, F.cross_entropy, sgd, make("local_sgd", period=PERIOD)
-        session = Session(*parts, comm=Comm(CROWD), batch_size=CROWD * EACH, seed=0)
+        session = Training(*parts, comm=Comm(CROWD), batch_size=CROWD * EACH, seed=0)
         sides = {"sim": session.step, "loop": by_loop(widths, data)}
         found: dict[str, list[float]] = {"sim": [], "loop": [], "processes": []}
         for _ in range(options.rounds):
@@ -129,7 +129,7 @@ def in_processes(parts: tuple, processes: int) -> float:
 
 def marks(comm: Comm, parts: tuple, options: dict[str, Any], warm: int, steps: int):
     """Clock readings before and after `steps` steps, all processes together."""
-    session = Session(*parts, comm=comm, **options)
+    session = Training(*parts, comm=comm, **options)
     for end in (warm, warm + steps):
         while session.done < end:
             session.step()
@@ -145,7 +145,7 @@ def subnets(options: Options) -> list[dict[str, Any]]:
     for name in ("local_sgd", "ist"):
         parts = mlp(WIDE), data, F.cross_entropy, sgd, make(name, period=8)
         *_, row = World.procs(4, timeout=120).run(rows, parts, dict(batch_size=128, seed=0), 24, 24)
-        session = Session(*parts, comm=Comm(4), batch_size=128, seed=0)
+        session = Training(*parts, comm=Comm(4), batch_size=128, seed=0)
         sides[name] = session.step
         found[f"{name}_bytes"] = row["bytes_payload"]
         found[f"{name}_macs"] = cost.total(session.members.template, (784,)).macs

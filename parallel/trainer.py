@@ -16,7 +16,7 @@ from harness.job import Job
 from harness.nets.perceptron import mlp
 from parallel.experiments import Config
 from parallel.strategy import Strategy, make
-from parallel.training.training import Session
+from parallel.training.training import Training
 from parallel.world.comm import Comm, NotFinite
 
 NORM = {"mnist": (0.1307, 0.3081)}  # as the thesis normalised
@@ -25,30 +25,30 @@ NORM = {"mnist": (0.1307, 0.3081)}  # as the thesis normalised
 def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
     """One row per epoch."""
     job = job or Job()
-    session = open_session(config, seed, job)
-    for epoch in range(job.attach(net=session), config.epochs):
+    training = open_session(config, seed, job)
+    for epoch in range(job.attach(net=training), config.epochs):
         try:
-            for k in range(session.shards.steps):
-                session.step()
-                job.progress = (k + 1) / session.shards.steps
-            row = session.row()
+            for k in range(training.shards.steps):
+                training.step()
+                job.progress = (k + 1) / training.shards.steps
+            row = training.row()
         except NotFinite as error:
-            yield {"epoch": epoch + 1, "failed": f"{error} (step {session.done})"}
+            yield {"epoch": epoch + 1, "failed": f"{error} (step {training.done})"}
             return
         if not math.isfinite(row["test_loss"]):
             row["failed"] = f"the loss became {row['test_loss']} in epoch {epoch + 1}"
-        if epoch + 1 == config.epochs and session.team.strategy.alike:
-            row["worker_accuracy"] = session.worker_accuracies()
-            row["notes"] = session.team.strategy.notes()
+        if epoch + 1 == config.epochs and training.executor.strategy.alike:
+            row["worker_accuracy"] = training.worker_accuracies()
+            row["notes"] = training.executor.strategy.notes()
         yield row
 
 
-def open_session(config: Config, seed: int, job: Job) -> Session:
+def open_session(config: Config, seed: int, job: Job) -> Training:
     """All that a run needs."""
     data, batches = read(config, job, seed)
     net = build(config, data, seed)
     options = dict(lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
-    return Session(
+    return Training(
         lambda rank: build(config, data, seed + 10_000 * rank) if rank else net,
         data,
         F.cross_entropy,
@@ -114,14 +114,14 @@ def check(config: Config, job: Job) -> None:
 
 def describe(config: Config, job: Job) -> dict[str, Any]:
     """Costs of one worker's model, and what the test numbers stand on."""
-    session = open_session(config, 0, job)
-    data = session.data
-    own = cost.total(session.members.template, data.shape)
+    training = open_session(config, 0, job)
+    data = training.data
+    own = cost.total(training.members.template, data.shape)
     return {
-        **cost.facts(session.judge, data.shape),
+        **cost.facts(training.judge, data.shape),
         "worker_macs": own.macs,
         "worker_parameters": own.nonzeros,
-        "steps_per_epoch": session.shards.steps,
-        "stacked": hasattr(session.members, "net"),
+        "steps_per_epoch": training.shards.steps,
+        "stacked": hasattr(training.members, "net"),
         "split": data.split,
     }

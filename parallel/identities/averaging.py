@@ -25,7 +25,7 @@ from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.ist import IST
 from parallel.subnets.cutting import partition
 from parallel.training.loop import rows
-from parallel.training.training import Session
+from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.ops import AllReduce, Exchange, Push, check, messages, traffic
 from parallel.world.world import World
@@ -51,16 +51,16 @@ def net(rank: int = 0) -> nn.Sequential:
         return nn.Sequential(*layers).double()
 
 
-def session(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, batch=BATCH):
+def training(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, batch=BATCH):
     """Ready to train."""
     optimizer = optimizer or partial(torch.optim.SGD, **MOMENTUM)
     parts = net, task(), F.cross_entropy, optimizer, strategy
-    return Session(*parts, Comm(workers), batch_size=batch, seed=SEED)
+    return Training(*parts, Comm(workers), batch_size=batch, seed=SEED)
 
 
 def trained(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, steps=STEPS):
     """After so many steps."""
-    found = session(strategy, workers, optimizer)
+    found = training(strategy, workers, optimizer)
     for _ in range(steps):
         found.step()
     return found
@@ -99,7 +99,7 @@ def one_worker(maker: Maker) -> float:
         optimizer.zero_grad()
         F.cross_entropy(model(data.train_x[index]), data.train_y[index]).backward()
         optimizer.step()
-    return apart(found.team.consensus(), model.state_dict())
+    return apart(found.executor.consensus(), model.state_dict())
 
 
 def by_oracle(maker: Maker) -> float:
@@ -191,8 +191,8 @@ def _lists(model: nn.Sequential) -> oracle.Net:
     return [(m.weight.tolist(), m.bias.tolist()) for m in linears]
 
 
-def _flat(found: Session) -> list[float]:
-    return torch.cat([v.flatten() for v in found.team.consensus().values()]).tolist()
+def _flat(found: Training) -> list[float]:
+    return torch.cat([v.flatten() for v in found.executor.consensus().values()]).tolist()
 
 
 def _apart(a: oracle.Vectors, b: oracle.Vectors) -> float:
@@ -207,7 +207,7 @@ def by_processes(maker: Maker) -> float:
     world = World.procs(WORKERS, timeout=30)
     *_, row = world.run(states, parts, options, STEPS)
     here = trained(maker())
-    worst = apart(here.team.consensus(), row)
+    worst = apart(here.executor.consensus(), row)
     *_, last = world.run(rows, parts, options, STEPS, STEPS)
     sent = abs(last["bytes_payload"] - here.comm.sent)
     return max(worst, float(sent))
@@ -215,33 +215,33 @@ def by_processes(maker: Maker) -> float:
 
 def states(comm: Comm, parts: tuple, options: dict[str, Any], steps: int):
     """What a process of by_processes does."""
-    found = Session(*parts, comm=comm, **options)
+    found = Training(*parts, comm=comm, **options)
     for _ in range(steps):
         found.step()
-    yield found.team.consensus()
+    yield found.executor.consensus()
 
 
 def resumed(maker: Maker, at: int = STEPS // 2 + 1) -> float:
     """Against the run that was not interrupted."""
-    whole, first, second = trained(maker()), trained(maker(), steps=at), session(maker())
+    whole, first, second = trained(maker()), trained(maker(), steps=at), training(maker())
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for _ in range(STEPS - at):
         second.step()
     a, b = (s.members.get("params") for s in (whole, second))
-    worst = max(apart(a, b), apart(whole.team.consensus(), second.team.consensus()))
+    worst = max(apart(a, b), apart(whole.executor.consensus(), second.executor.consensus()))
     return max(worst, abs(whole.comm.sent - second.comm.sent))
 
 
 def counted(maker: Maker) -> float:
     """Bytes."""
     found = trained(maker())
-    return abs(found.comm.sent - found.team.planned)
+    return abs(found.comm.sent - found.executor.planned)
 
 
 def by_formula(maker: Maker) -> float:
     """Bytes."""
     found = trained(maker())
-    return round(abs(WORKERS * found.theory() - found.team.planned), 6)
+    return round(abs(WORKERS * found.theory() - found.executor.planned), 6)
 
 
 def on_average(maker: Maker, steps: int = 2000) -> float:
@@ -259,23 +259,23 @@ def conserved(maker: Maker) -> float:
     """From different starts, at rate 0: the sum of all workers (and the centre)."""
     strategy = maker()
     strategy.same_start = strategy.weighted = False
-    found = session(strategy, optimizer=partial(torch.optim.SGD, lr=0.0), batch=WORKERS * 2)
+    found = training(strategy, optimizer=partial(torch.optim.SGD, lr=0.0), batch=WORKERS * 2)
     before = _sum(found)
     for _ in range(STEPS):
         found.step()
     return apart(before, _sum(found))
 
 
-def _sum(found: Session) -> dict[str, torch.Tensor]:
-    total = {k: v.sum(0) for k, v in found.team.state().items()}
-    return {k: v + (found.team.centre or {}).get(k, 0) for k, v in total.items()}
+def _sum(found: Training) -> dict[str, torch.Tensor]:
+    total = {k: v.sum(0) for k, v in found.executor.state().items()}
+    return {k: v + (found.executor.centre or {}).get(k, 0) for k, v in total.items()}
 
 
 def h_one() -> float:
     """Two strategies, one optimizer; with constant weights, so that all of it is linear."""
     a = trained(make("all_reduce", weighted=False))
     b = trained(make("local_sgd", period=1, weighted=False))
-    return apart(a.team.consensus(), b.team.consensus())
+    return apart(a.executor.consensus(), b.executor.consensus())
 
 
 def h_one_adam() -> float:
@@ -283,13 +283,13 @@ def h_one_adam() -> float:
     adam = partial(torch.optim.Adam, lr=0.05)
     a = trained(make("all_reduce", weighted=False), optimizer=adam)
     b = trained(make("local_sgd", period=1, weighted=False), optimizer=adam)
-    return apart(a.team.consensus(), b.team.consensus())
+    return apart(a.executor.consensus(), b.executor.consensus())
 
 
 def never_switched() -> float:
     """Post-local SGD with a switch that never comes."""
     a, b = trained(make("all_reduce")), trained(make("post_local_sgd", switch=STEPS + 1))
-    return apart(a.team.consensus(), b.team.consensus())
+    return apart(a.executor.consensus(), b.executor.consensus())
 
 
 def vectors(kind: type) -> float:

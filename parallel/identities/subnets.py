@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from parallel.identities.averaging import SEED, WORKERS, Maker, apart, net, session
+from parallel.identities.averaging import SEED, WORKERS, Maker, apart, net, training
 from parallel.strategy.base import random
 from parallel.subnets.cutting import partition
 from parallel.subnets.slices import merge, pieces
@@ -39,7 +39,7 @@ def blocks(maker: Maker) -> float:
     With weight decay, everything that is trained moves.
     """
     strategy: Any = maker()
-    found = session(strategy)
+    found = training(strategy)
     before = strategy.master["2.weight"].clone()
     for _ in range(strategy.period):
         found.step()

@@ -17,16 +17,16 @@ import torch
 from parallel.replicas.replicas import Looped, Stacked, float_buffers
 from parallel.strategy.base import Strategy
 from parallel.world.comm import HEADER, Comm, State, size
-from parallel.world.ops import CENTRE, NOTHING, Op, Plan, check, messages, traffic
+from parallel.world.ops import CENTRE, NOTHING, Op, Round, check, messages, traffic
 
 
-class Team:
+class Executor:
     """Drives one strategy over the workers here."""
 
     def __init__(self, members: Stacked | Looped, optimizer: Any, strategy: Strategy, comm: Comm):
         self.members, self.optimizer, self.strategy, self.comm = members, optimizer, strategy, comm
         self.seed = self.step = 0
-        self.current: Plan = NOTHING
+        self.current: Round = NOTHING
         self.shift: State | None = None
         self.centre: State | None = None
         self.planned = 0.0  # bytes of all workers together, by the plans
@@ -276,4 +276,4 @@ def _over(rows: State, mean: State) -> State:
     return rows
 
 
-__all__ = ["CENTRE", "Team"]
+__all__ = ["CENTRE", "Executor"]

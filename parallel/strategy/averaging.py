@@ -10,10 +10,10 @@ post_local_sgd   as all_reduce up to step `switch`, then as local_sgd   (arXiv:1
 from dataclasses import dataclass
 
 from parallel.strategy.base import Strategy, every
-from parallel.world.ops import NOTHING, AllReduce, Plan
+from parallel.world.ops import NOTHING, AllReduce, Round
 
-GRADIENTS = Plan(before=(AllReduce("gradients"),))
-STATE = Plan(after=(AllReduce("state"),))
+GRADIENTS = Round(before=(AllReduce("gradients"),))
+STATE = Round(after=(AllReduce("state"),))
 
 
 @dataclass
@@ -46,7 +46,7 @@ class GradientAllReduce(Strategy):
                 "local_sgd(period=1, average=...)"
             )
 
-    def plan(self, seed: int, step: int) -> Plan:
+    def plan(self, seed: int, step: int) -> Round:
         """In every step."""
         return GRADIENTS if self.workers > 1 else NOTHING
 
@@ -75,7 +75,7 @@ class LocalSGD(Strategy):
         if not isinstance(self.phase, int):
             raise ValueError(f"phase is a whole number of steps, got {self.phase}")
 
-    def plan(self, seed: int, step: int) -> Plan:
+    def plan(self, seed: int, step: int) -> Round:
         """In one step of H."""
         due = (step - self.phase) % self.period == 0
         return STATE if due and self.workers > 1 else NOTHING
@@ -98,7 +98,7 @@ class PostLocalSGD(LocalSGD):
         if not isinstance(self.switch, int) or self.switch < 0:
             raise ValueError(f"switch is the number of a step, 0 or later, got {self.switch}")
 
-    def plan(self, seed: int, step: int) -> Plan:
+    def plan(self, seed: int, step: int) -> Round:
         """By the side of the switch."""
         if step > self.switch:
             return super().plan(seed, step - self.switch)

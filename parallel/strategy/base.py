@@ -4,7 +4,7 @@
     plan(seed, step)       what is sent in this step (parallel.world.ops), the same on every rank
     rows(ops)              row i: how worker i mixes the states, {worker: weight}
     local(optimizer)       the local step
-    mix(team, ops, when)   "before" or "after" the local step; by default from `rows`
+    mix(executor, ops, when)   "before" or "after" the local step; by default from `rows`
     theory(size, steps)    bytes that a worker sends in so many steps, on average, if a state has
                            `size` bytes
 
@@ -21,12 +21,12 @@ import numpy as np
 
 from harness.names import check
 from harness.seeding import derive
-from parallel.world.ops import CENTRE, NOTHING, AllReduce, Op, Plan
+from parallel.world.ops import CENTRE, NOTHING, AllReduce, Op, Round
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from parallel.replicas.executor import Team
+    from parallel.replicas.executor import Executor
     from parallel.world.comm import Comm
 
 AVERAGED = ("params", "float_buffers", "optimizer_state")
@@ -77,7 +77,7 @@ class Strategy:
                 "could talk. Take one that steps once, such as SGD or Adam"
             )
 
-    def plan(self, seed: int, step: int) -> Plan:
+    def plan(self, seed: int, step: int) -> Round:
         """What is sent in this step."""
         return NOTHING
 
@@ -89,38 +89,38 @@ class Strategy:
         """The local step of all workers that are here."""
         optimizer.step()
 
-    def mix(self, team: "Team", ops: Sequence[Op], when: str) -> None:
+    def mix(self, executor: "Executor", ops: Sequence[Op], when: str) -> None:
         """Do what the plan says; messages before the step act on the weights after it.
 
         w_i <- w_i + u_i + sum_k (A - I)_ik w_k, with w as before the step, u_i the local step and
         A the weights: the rule of elastic gossip, and of all that read before they step.
         """
-        if when == "after" and team.shift is not None:
-            team.add(team.shift)
-            team.shift = None
+        if when == "after" and executor.shift is not None:
+            executor.add(executor.shift)
+            executor.shift = None
         if AllReduce("gradients") in ops:
-            team.average_gradients()
+            executor.average_gradients()
         elif AllReduce("state") in ops:
-            team.average_state()
+            executor.average_state()
         elif ops:
             rows = {i: {**row, i: row.get(i, 0.0) - 1} for i, row in self.rows(ops).items()}
-            shift = team.combine(ops, rows)
+            shift = executor.combine(ops, rows)
             if when == "before":
-                team.shift = shift
+                executor.shift = shift
             else:
-                team.add(shift)
+                executor.add(shift)
 
-    def consensus(self, team: "Team") -> dict[str, Any]:
+    def consensus(self, executor: "Executor") -> dict[str, Any]:
         """State dict of the full model that stands for all."""
-        return team.mean()
+        return executor.mean()
 
-    def load(self, team: "Team", state: dict[str, Any]) -> None:
+    def load(self, executor: "Executor", state: dict[str, Any]) -> None:
         """Begin anew from a full model's state, on all workers."""
-        team.load_all(state)
+        executor.load_all(state)
 
-    def distance(self, team: "Team") -> float | None:
+    def distance(self, executor: "Executor") -> float | None:
         """How far the workers are from their mean."""
-        return team.distance()
+        return executor.distance()
 
     def move(self, fn: Any) -> None:
         """Apply to the tensors that it keeps (`.to()` of the wrapper)."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parallel.strategy.base import Rows, Strategy, every, share
-from parallel.world.ops import CENTRE, NOTHING, Exchange, Op, Plan
+from parallel.world.ops import CENTRE, NOTHING, Exchange, Op, Round
 
 
 @dataclass
@@ -36,11 +36,11 @@ class EASGD(Strategy):
                 f"workers are: take alpha <= {1 / workers:.4g}"
             )
 
-    def plan(self, seed: int, step: int) -> Plan:
+    def plan(self, seed: int, step: int) -> Round:
         """All with the centre."""
         if step % self.period:
             return NOTHING
-        return Plan(before=tuple(Exchange(i, CENTRE) for i in range(self.workers)))
+        return Round(before=tuple(Exchange(i, CENTRE) for i in range(self.workers)))
 
     def rows(self, ops: Sequence[Op]) -> Rows:
         """Of workers and centre."""

@@ -22,7 +22,7 @@ import numpy as np
 
 from harness.names import check
 from parallel.strategy.base import Rows, Strategy, every, random, share
-from parallel.world.ops import Exchange, Op, Plan, Push, messages
+from parallel.world.ops import Exchange, Op, Push, Round, messages
 
 if TYPE_CHECKING:
     from parallel.world.comm import Comm
@@ -71,10 +71,10 @@ class Gossip(Strategy):
 class GossipPull(Gossip):
     """Take half of somebody."""
 
-    def plan(self, seed: int, step: int) -> Plan:
+    def plan(self, seed: int, step: int) -> Round:
         """The picked send."""
         picked = self.picks(seed, step)
-        return Plan(before=tuple(Push(peer, i) for i, peer in picked.items()))
+        return Round(before=tuple(Push(peer, i) for i, peer in picked.items()))
 
     def rows(self, ops: Sequence[Op]) -> Rows:
         """Half and half."""
@@ -89,9 +89,9 @@ class GossipPull(Gossip):
 class GossipPush(Gossip):
     """Give oneself to somebody."""
 
-    def plan(self, seed: int, step: int) -> Plan:
+    def plan(self, seed: int, step: int) -> Round:
         """The initiators send."""
-        return Plan(before=tuple(Push(i, peer) for i, peer in self.picks(seed, step).items()))
+        return Round(before=tuple(Push(i, peer) for i, peer in self.picks(seed, step).items()))
 
     def rows(self, ops: Sequence[Op]) -> Rows:
         """The mean of oneself and all that came."""
@@ -143,13 +143,13 @@ class ElasticGossip(Gossip):
         self.seed = seed
         return models
 
-    def plan(self, seed: int, step: int) -> Plan:
+    def plan(self, seed: int, step: int) -> Round:
         """Each couple exchanges once, whoever picked whom."""
         if self.matching:
             couples = self._pairs(seed, step)
         else:
             couples = {(min(i, k), max(i, k)) for i, k in self.picks(seed, step).items()}
-        return Plan(before=tuple(Exchange(i, k) for i, k in sorted(couples)))
+        return Round(before=tuple(Exchange(i, k) for i, k in sorted(couples)))
 
     def _pairs(self, seed: int, step: int) -> set[tuple[int, int]]:
         if step % self.period:

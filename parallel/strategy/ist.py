@@ -23,10 +23,10 @@ from parallel.strategy.base import Strategy, every, random
 from parallel.subnets.cutting import Chain, Parts, chain, partition, subnet
 from parallel.subnets.slices import Tensors, check_optimizer, merge, pieces, untouched
 from parallel.world.comm import Comm, nbytes, refuse
-from parallel.world.ops import NOTHING, Gather, Op, Plan, Scatter
+from parallel.world.ops import NOTHING, Gather, Op, Round, Scatter
 
 if TYPE_CHECKING:
-    from parallel.replicas.executor import Team
+    from parallel.replicas.executor import Executor
 
 
 @dataclass
@@ -85,29 +85,32 @@ class IST(Strategy):
         check_optimizer(optimizer)
         self.begin = untouched(optimizer)
 
-    def plan(self, seed: int, step: int) -> Plan:
+    def plan(self, seed: int, step: int) -> Round:
         """Collect at the end of a round, and deal for the next."""
         if step % self.period or self.workers == 1:
             return NOTHING
-        return Plan(after=(Gather(), Scatter()))
+        return Round(after=(Gather(), Scatter()))
 
-    def mix(self, team: "Team", ops: Sequence[Op], when: str) -> None:
+    def mix(self, executor: "Executor", ops: Sequence[Op], when: str) -> None:
         """Deal or collect."""
-        check_optimizer(team.optimizer)
-        self.master = self._collect(team)
-        team.seen = [0.0] * self.workers
-        self.parts = self._draw(team.seed, team.step + 1)
+        check_optimizer(executor.optimizer)
+        self.master = self._collect(executor)
+        executor.seen = [0.0] * self.workers
+        self.parts = self._draw(executor.seed, executor.step + 1)
         self._account()
-        self._deal(team)
+        self._deal(executor)
 
-    def _deal(self, team: "Team", counted: bool = True) -> None:
+    def _deal(self, executor: "Executor", counted: bool = True) -> None:
         """To every worker its pieces of the master."""
-        comm, mine = team.comm, [team.members.own(i, team.optimizer) for i in team.here()]
+        comm, mine = (
+            executor.comm,
+            [executor.members.own(i, executor.optimizer) for i in executor.here()],
+        )
         out = {}
         if comm.rank == 0:
             out = {(0, r): self._pieces(r, mine[0]) for r in range(self.workers)}
         expect = {(0, r): own for r, own in zip(comm.ranks, mine, strict=True)}
-        team.planned += counted * sum(nbytes(piece) for (_, r), piece in out.items() if r)
+        executor.planned += counted * sum(nbytes(piece) for (_, r), piece in out.items() if r)
         got = comm.deliver(out, expect, counted)
         for r, own in zip(comm.ranks, mine, strict=True):
             for name, value in got[0, r].items():
@@ -118,45 +121,48 @@ class IST(Strategy):
         held = {k: v for k, v in self.master.items() if k in like}
         return pieces(held, self.chain, self.parts[worker])
 
-    def _collect(self, team: "Team", counted: bool = True) -> Tensors:
+    def _collect(self, executor: "Executor", counted: bool = True) -> Tensors:
         """The master with the pieces of all workers; on rank 0."""
-        comm, mine = team.comm, [team.members.own(i, team.optimizer) for i in team.here()]
+        comm, mine = (
+            executor.comm,
+            [executor.members.own(i, executor.optimizer) for i in executor.here()],
+        )
         out = {(r, 0): own for r, own in zip(comm.ranks, mine, strict=True)}
         for r, own in zip(comm.ranks, mine, strict=True) if counted else ():
             refuse({k: v.unsqueeze(0) for k, v in own.items()}, [r])
         expect = {}
         if comm.rank == 0:
             expect = {(r, 0): self._like(r, mine[0]) for r in range(self.workers)}
-            team.planned += counted * sum(nbytes(v) for (r, _), v in expect.items() if r)
+            executor.planned += counted * sum(nbytes(v) for (r, _), v in expect.items() if r)
         got = comm.deliver(out, expect, counted)
         if comm.rank:
             return self.master
         all_of = [got[r, 0] for r in range(self.workers)]
-        return merge(self.master, self.chain, self.parts, all_of, team.seen, self.begin)
+        return merge(self.master, self.chain, self.parts, all_of, executor.seen, self.begin)
 
     def _like(self, worker: int, like: Tensors) -> Tensors:
         """Tensors of the sizes that a worker sends."""
         held = {k: self.master.get(k, self.master[k.split("/")[0]]) for k in like}
         return pieces(held, self.chain, self.parts[worker])
 
-    def consensus(self, team: "Team") -> dict[str, Any]:
+    def consensus(self, executor: "Executor") -> dict[str, Any]:
         """The assembled net, of what everybody has now; for every rank."""
-        found = self._collect(team, counted=False)
+        found = self._collect(executor, counted=False)
         found = {k: v for k, v in found.items() if "/" not in k}
-        ranks = range(self.workers) if team.comm.rank == 0 else team.comm.ranks
-        out = {(0, r): found for r in ranks} if team.comm.rank == 0 else {}
-        here = {(0, r): found for r in team.comm.ranks}
-        found = team.comm.deliver(out, here, counted=False)[0, team.comm.rank]
-        return self.whole.state_dict() | team.members.counters() | found
+        ranks = range(self.workers) if executor.comm.rank == 0 else executor.comm.ranks
+        out = {(0, r): found for r in ranks} if executor.comm.rank == 0 else {}
+        here = {(0, r): found for r in executor.comm.ranks}
+        found = executor.comm.deliver(out, here, counted=False)[0, executor.comm.rank]
+        return self.whole.state_dict() | executor.members.counters() | found
 
-    def load(self, team: "Team", state: dict[str, Any]) -> None:
+    def load(self, executor: "Executor", state: dict[str, Any]) -> None:
         """Begin anew from a full model's state."""
         self.whole.load_state_dict(state)
         full = dict(self.whole.named_parameters()) | float_buffers(self.whole)
         self.master |= {k: v.detach().clone() for k, v in full.items()}
-        self._deal(team, counted=False)
+        self._deal(executor, counted=False)
 
-    def distance(self, team: "Team") -> None:
+    def distance(self, executor: "Executor") -> None:
         """Workers hold different neurons: there is no mean of theirs."""
 
     def move(self, fn: Any) -> None:

@@ -28,7 +28,7 @@ from parallel.strategy import Strategy, make
 from parallel.thesis.bunyan import Log
 from parallel.thesis.main import METHODS, Options
 from parallel.training.shards import Shards
-from parallel.training.training import Session, tested
+from parallel.training.training import Training, tested
 from parallel.world.comm import Comm
 from parallel.world.world import World
 
@@ -156,7 +156,7 @@ def work(comm: Comm, options: Options, setting: Setting) -> Iterator[dict[str, A
     data, batches = read(options)
 
     def decay(step: int) -> float:
-        epoch = (step - 1) // session.shards.steps
+        epoch = (step - 1) // training.shards.steps
         return setting.anneal_factor ** sum(epoch >= m for m in setting.anneal_milestones)
 
     sgd = partial(
@@ -166,7 +166,7 @@ def work(comm: Comm, options: Options, setting: Setting) -> Iterator[dict[str, A
         nesterov=setting.nesterov,
         weight_decay=options.weight_decay,
     )
-    session = Session(
+    training = Training(
         lambda rank: model(options, data, rank),
         data,
         F.cross_entropy,
@@ -179,28 +179,28 @@ def work(comm: Comm, options: Options, setting: Setting) -> Iterator[dict[str, A
         schedule=decay,
         each=True,
     )
-    logs = Logs(comm, options, session)
-    go_on = options.from_checkpoint and _restore(options, setting, session)
+    logs = Logs(comm, options, training)
+    go_on = options.from_checkpoint and _restore(options, setting, training)
     if 0 in comm.ranks:
         _metadata(options, setting, data)
     with logs.open(go_on):
-        last = setting.epochs * session.shards.steps
-        while session.done < last:
-            session.step()
-            if session.done % options.log_interval == 0:
+        last = setting.epochs * training.shards.steps
+        while training.done < last:
+            training.step()
+            if training.done % options.log_interval == 0:
                 logs.progress()
-            epoch, rest = divmod(session.done, session.shards.steps)
+            epoch, rest = divmod(training.done, training.shards.steps)
             often = options.checkpoint_interval
             if not rest and often and epoch % often == 0:
-                save_checkpoint(_place(options, comm), _saved(options, setting, session))
+                save_checkpoint(_place(options, comm), _saved(options, setting, training))
         yield logs.end()
 
 
 class Logs:
     """The files of the workers here."""
 
-    def __init__(self, comm: Comm, options: Options, session: Session):
-        self.comm, self.options, self.session = comm, options, session
+    def __init__(self, comm: Comm, options: Options, training: Training):
+        self.comm, self.options, self.training = comm, options, training
         self.files: list[Log] = []
 
     @contextlib.contextmanager
@@ -230,7 +230,7 @@ class Logs:
 
     def progress(self) -> None:
         """Training loss and validation of each worker."""
-        s = self.session
+        s = self.training
         epoch = -(-s.done // s.shards.steps)
         held = replace(s.data, test_x=s.data.validation_x, test_y=s.data.validation_y)  # pyright: ignore
         for i, file in enumerate(self.files):
@@ -243,7 +243,7 @@ class Logs:
 
     def end(self) -> dict[str, Any]:
         """Test of each worker, and of their mean."""
-        s = self.session
+        s = self.training
         accuracies = s.worker_accuracies()
         for file, accuracy in zip(self.files, accuracies, strict=True):
             file.accuracy({"Rank": file.rank}, "TestAcc", accuracy)
@@ -251,7 +251,8 @@ class Logs:
         everyone = self._everyone(accuracies)
         here = 'weights="metropolis" or matching=True', "--elastic-weights metropolis"
         notes = [
-            note.replace(*here).replace(" or matching=True", "") for note in s.team.strategy.notes()
+            note.replace(*here).replace(" or matching=True", "")
+            for note in s.executor.strategy.notes()
         ]
         if 0 in self.comm.ranks:
             self.files[0].accuracy({"Rank": 0}, "AggTestAcc", row["test_accuracy"])
@@ -268,30 +269,30 @@ def _place(options: Options, comm: Comm) -> Path:
     return options.folder / f"rank_{comm.rank}.cp.pt"
 
 
-def _saved(options: Options, setting: Setting, session: Session) -> dict[str, Any]:
+def _saved(options: Options, setting: Setting, training: Training) -> dict[str, Any]:
     where = {"world": options.world if options.rank is None else "procs"}
-    what = {"workers": options.num_workers, "digest": session.digest}
+    what = {"workers": options.num_workers, "digest": training.digest}
     rates = {k: v for k, v in plain(asdict(setting)).items() if k != "epochs"}
     rates |= {"weight_decay": options.weight_decay}
-    return {**where, **what, "rates": rates, "session": session.state_dict()}
+    return {**where, **what, "rates": rates, "session": training.state_dict()}
 
 
-def _restore(options: Options, setting: Setting, session: Session) -> bool:
+def _restore(options: Options, setting: Setting, training: Training) -> bool:
     """Go on from the files of all ranks; a warning where one is not there.
 
     Raises:
         ValueError: they are of another world or another number of workers.
     """
-    alone = session.comm.alone
+    alone = training.comm.alone
     names = ["rank_0.cp.pt"] if alone else [f"rank_{r}.cp.pt" for r in range(options.num_workers)]
     absent = [name for name in names if not (options.folder / name).exists()]
     if absent:
-        if session.comm.rank == 0:
+        if training.comm.rank == 0:
             text = f"--from-checkpoint: {', '.join(absent)} not in {options.folder}: from the start"
             print(text, file=sys.stderr)
         return False
-    saved: Any = load_checkpoint(_place(options, session.comm))
-    mine = _saved(options, setting, session)
+    saved: Any = load_checkpoint(_place(options, training.comm))
+    mine = _saved(options, setting, training)
     for key in ("world", "workers"):
         if saved[key] != mine[key]:
             raise ValueError(
@@ -309,9 +310,9 @@ def _restore(options: Options, setting: Setting, session: Session) -> bool:
                 f"--from-checkpoint: {options.folder} was trained with {key} {before}, this call "
                 f"has {now}: take the same, or another --exp-id"
             )
-    session.load_state_dict(saved["session"])
-    if session.done >= setting.epochs * session.shards.steps and session.comm.rank == 0:
-        epochs = session.done // session.shards.steps
+    training.load_state_dict(saved["session"])
+    if training.done >= setting.epochs * training.shards.steps and training.comm.rank == 0:
+        epochs = training.done // training.shards.steps
         text = f"--from-checkpoint: {epochs} epochs are done already: nothing is left to train"
         print(text, file=sys.stderr)
     return True

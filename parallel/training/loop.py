@@ -17,7 +17,7 @@ from torch import nn
 
 from harness.data import Data, load
 from parallel.strategy import Strategy, make
-from parallel.training.training import Session
+from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.world import World
 
@@ -80,16 +80,16 @@ def rows(
     comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
 ) -> Iterator[dict[str, Any]]:
     """What a rank does."""
-    session = Session(*parts, comm=comm, **options)
-    every = every or session.shards.steps
-    while session.done < steps:
-        session.step()
-        if session.done % every == 0 or session.done == steps:
-            yield session.row()
-    for note in strategy_notes(session):
+    training = Training(*parts, comm=comm, **options)
+    every = every or training.shards.steps
+    while training.done < steps:
+        training.step()
+        if training.done % every == 0 or training.done == steps:
+            yield training.row()
+    for note in strategy_notes(training):
         warnings.warn(note, stacklevel=2)
 
 
-def strategy_notes(session: Session) -> list[str]:
+def strategy_notes(training: Training) -> list[str]:
     """What the strategy has to say at the end, once for all ranks."""
-    return session.team.strategy.notes() if session.comm.rank == 0 else []
+    return training.executor.strategy.notes() if training.comm.rank == 0 else []

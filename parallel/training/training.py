@@ -1,9 +1,9 @@
 """One training under one strategy, step by step: the loop that all worlds share.
 
-session = Session(model, data, loss, optimizer, strategy, comm, batch_size=128, seed=0)
-session.step()                   one step of all workers here
-session.row()                    what is known now: loss, accuracy of the consensus, bytes, ...
-session.state_dict()             to go on bitwise
+training = Training(model, data, loss, optimizer, strategy, comm, batch_size=128, seed=0)
+training.step()                   one step of all workers here
+training.row()                    what is known now: loss, accuracy of the consensus, bytes, ...
+training.state_dict()             to go on bitwise
 """
 
 import copy
@@ -21,7 +21,7 @@ from torch import nn
 from harness.data import Data
 from harness.nets.dropout import KeyedDropout, distinct, set_key
 from harness.seeding import derive
-from parallel.replicas.executor import Team, share
+from parallel.replicas.executor import Executor, share
 from parallel.replicas.optimizer import by_element, by_parameter, spread
 from parallel.replicas.replicas import Looped, Stacked, replicas
 from parallel.strategy.base import Strategy
@@ -32,7 +32,7 @@ from parallel.world.traffic import traffic_out
 CHUNK = 1000  # samples of the test set at a time
 
 
-class Session:
+class Training:
     """Workers that train; see parallel.training.loop.train for the arguments."""
 
     def __init__(
@@ -74,13 +74,13 @@ class Session:
                 f"{type(stepper).__name__}: its step looks at several parameters at once and would "
                 "mix the workers of one process: use World.procs, where each has its own"
             )
-        self.team = Team(self.members, stepper, strategy, comm)
+        self.executor = Executor(self.members, stepper, strategy, comm)
         strategy.accept(stepper)
         self.judge = strategy.whole or copy.deepcopy(self.members.template)
         self.each = each or not plain_mean(loss, data.train_y)  # one call of the loss per worker
         self.reached: list[str] = []
         self.latest: list[Any] = []  # losses of the last step, by worker, if asked for by `each`
-        self.rates = [group["lr"] for group in self.team.optimizer.param_groups]
+        self.rates = [group["lr"] for group in self.executor.optimizer.param_groups]
         self.done, self.samples, self.seconds = 0, 0, 0.0
         self.losses: list[tuple[torch.Tensor, int]] = []  # means, and of how many samples
         self.digest = self._digest(batch_size, reshuffle)
@@ -102,7 +102,9 @@ class Session:
     def _digest(self, *more: Any) -> int:
         """A number that differs where runs would."""
         sizes = [(k, tuple(p.shape)) for k, p in self.judge.named_parameters()]
-        strategy = re.sub(r" at 0x[0-9a-f]+", "", repr(self.team.strategy))  # (differs by process)
+        strategy = re.sub(
+            r" at 0x[0-9a-f]+", "", repr(self.executor.strategy)
+        )  # (differs by process)
         what = self.seed, self.shards.samples, strategy, sizes, more
         return zlib.crc32(repr(what).encode())
 
@@ -119,18 +121,18 @@ class Session:
             self.batches.begin((self.done - 1) // self.shards.steps)
         if self.schedule:
             factor = self.schedule(self.done)
-            for group, rate in zip(self.team.optimizer.param_groups, self.rates, strict=True):
+            for group, rate in zip(self.executor.optimizer.param_groups, self.rates, strict=True):
                 group["lr"] = rate * factor
         self._gradients(index if self.comm.alone else [index[r] for r in self.comm.ranks])
-        self.team.before(self.seed, self.done, counts)
-        self.team.strategy.local(self.team.optimizer)
-        self.team.after()
+        self.executor.before(self.seed, self.done, counts)
+        self.executor.strategy.local(self.executor.optimizer)
+        self.executor.after()
         self.samples += sum(counts)
         self.seconds += time.perf_counter() - begin
 
     def _gradients(self, index: torch.Tensor | list[torch.Tensor]) -> None:
         """Of each worker's mean loss over its own samples."""
-        optimizer, callers = self.team.optimizer, torch.default_generator.get_state()
+        optimizer, callers = self.executor.optimizer, torch.default_generator.get_state()
         # What noise a layer of torch draws (nn.Dropout) is a function of seed, step and rank.
         torch.default_generator.manual_seed(derive(self.seed, "noise", self.done, self.comm.rank))
         if torch.cuda.is_initialized():
@@ -223,10 +225,10 @@ class Session:
             "test_loss": loss,
             "test_accuracy": accuracy,
             "bytes_theory": self.comm.workers * self.theory(),
-            "bytes_planned": self.team.planned,
+            "bytes_planned": self.executor.planned,
             "bytes_payload": sum(self.comm.everyone(self.comm.sent)),
             "bytes_os": traffic_out(self.os_start),
-            "consensus_distance": self.team.strategy.distance(self.team),
+            "consensus_distance": self.executor.strategy.distance(self.executor),
             "train_time": self.seconds,
         }
         self.losses = []
@@ -234,11 +236,11 @@ class Session:
 
     def theory(self) -> float:
         """Bytes per worker so far, by the strategy's formula."""
-        return self.team.strategy.theory(self.team.state_size(), self.done)
+        return self.executor.strategy.theory(self.executor.state_size(), self.done)
 
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy of the consensus on the test set."""
-        self.judge.load_state_dict(self.team.consensus())
+        self.judge.load_state_dict(self.executor.consensus())
         return tested(self.judge, self.data, self.loss)
 
     def worker_accuracies(self) -> list[float]:
@@ -256,13 +258,13 @@ class Session:
     def state_dict(self) -> dict[str, Any]:
         """Everything, to go on bitwise."""
         held = {"done": self.done, "samples": self.samples, "seconds": self.seconds}
-        return {**held, "losses": self.losses, "team": self.team.state_dict()}
+        return {**held, "losses": self.losses, "team": self.executor.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse."""
         self.done, self.samples = state["done"], state["samples"]
         self.seconds, self.losses = state["seconds"], list(state["losses"])
-        self.team.load_state_dict(state["team"])
+        self.executor.load_state_dict(state["team"])
         self.comm.agree(self.done, self.digest, now=True)
         if self.batches:
             self.batches.begin(max(0, self.done - 1) // self.shards.steps)

@@ -6,7 +6,7 @@
     Send(i, j), Receive(j, i)    the two sides of a push, for those who plan them apart
     Scatter(), Gather()      rank 0 gives every worker its piece, or takes it back
 
-A Plan has operations before the optimizer's step (they read the weights as they were, or the
+A Round has operations before the optimizer's step (they read the weights as they were, or the
 gradients) and after it. CENTRE is an extra worker that a strategy may have; it lives with rank 0.
 """
 
@@ -72,7 +72,7 @@ Message = tuple[int, int]  # from, to
 
 
 @dataclass(frozen=True)
-class Plan:
+class Round:
     """The operations of one step."""
 
     before: tuple[Op, ...] = ()
@@ -86,7 +86,7 @@ class Plan:
         return zlib.crc32(repr(self).encode())
 
 
-NOTHING = Plan()
+NOTHING = Round()
 
 
 def messages(ops: Iterable[Op]) -> list[Message]:
@@ -108,7 +108,7 @@ def host(worker: int) -> int:
     return 0 if worker == CENTRE else worker
 
 
-def check(plan: Plan, workers: int, centre: bool = True) -> Plan:
+def check(plan: Round, workers: int, centre: bool = True) -> Round:
     """Show that nobody can wait for ever: every message has both its ends, and they exist.
 
     Raises:

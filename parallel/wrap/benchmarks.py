@@ -135,7 +135,7 @@ def run(
 
 def _strategy(net: Any) -> str | None:
     """With its settings, such as LocalSGD(period=40, ...)."""
-    return repr(net.team.strategy) if hasattr(net, "team") else None
+    return repr(net.executor.strategy) if hasattr(net, "executor") else None
 
 
 def _epoch(net, optimizer, data: Data, batch_size: int, seed: int, epoch: int, verbose: int):

@@ -19,7 +19,7 @@ from torch.optim.optimizer import (
 )
 
 from harness.nets.dropout import KeyedDropout, distinct
-from parallel.replicas.executor import Team, share
+from parallel.replicas.executor import Executor, share
 from parallel.replicas.optimizer import no_closure, skips
 from parallel.replicas.replicas import Looped
 from parallel.strategy import Strategy
@@ -34,7 +34,7 @@ class Replicated(nn.Module):
     """What DataParallel returns. In one process it holds all replicas; under torchrun one."""
 
     _consensus: nn.Module
-    team: Team
+    executor: Executor
 
     def __init__(
         self,
@@ -70,8 +70,8 @@ class Replicated(nn.Module):
         for rank, layers in zip(comm.ranks, self.keyed, strict=True):
             for layer in layers:
                 layer.seed, layer.workers = seed, (rank,)
-        self.team = Team(Looped(models), None, strategy, comm)
-        self.team.tolerant = True  # (a GradScaler skips such steps; who steps is told)
+        self.executor = Executor(Looped(models), None, strategy, comm)
+        self.executor.tolerant = True  # (a GradScaler skips such steps; who steps is told)
         self.normed = any(isinstance(m, nn.BatchNorm1d) for m in model.modules())
         self.shares = [1.0] * comm.workers
         self.shown: Any = None
@@ -117,7 +117,7 @@ class Replicated(nn.Module):
     @property
     def module(self) -> nn.Module:
         """The consensus model, to look at (under torchrun all ranks have to ask together)."""
-        if self.comm.workers == 1 and not self.team.strategy.centre:
+        if self.comm.workers == 1 and not self.executor.strategy.centre:
             return self.replicas[0].train(self.training)
         self._refuse_changed()
         version = self._version()
@@ -146,12 +146,12 @@ class Replicated(nn.Module):
     def _agreed(self) -> Any:
         """The consensus; ranks first tell their samples since the last mean: they count there."""
         if self.comm.alone:
-            return self.team.consensus()
-        before, self.team.seen = self.team.seen, self.comm.everyone(float(self.counts[0]))
+            return self.executor.consensus()
+        before, self.executor.seen = self.executor.seen, self.comm.everyone(float(self.counts[0]))
         try:
-            return self.team.consensus()
+            return self.executor.consensus()
         finally:
-            self.team.seen = before
+            self.executor.seen = before
 
     # What makes it look like the model
 
@@ -165,7 +165,7 @@ class Replicated(nn.Module):
         held = self._consensus.state_dict()
         state = {k: v.detach().clone() for k, v in held.items() if isinstance(v, torch.Tensor)}
         self.shown = None
-        self.team.strategy.load(self.team, state)
+        self.executor.strategy.load(self.executor, state)
         for replica in self.replicas:
             for name, buffer in replica.named_buffers():
                 if not buffer.is_floating_point() and name in state:
@@ -192,9 +192,9 @@ class Replicated(nn.Module):
         super()._apply(fn, recurse)
         self._consensus._apply(fn)
         self.version, self.shown = -1, None
-        self.team.strategy.move(fn)
-        if self.team.centre is not None:
-            self.team.centre = {k: fn(v) for k, v in self.team.centre.items()}
+        self.executor.strategy.move(fn)
+        if self.executor.centre is not None:
+            self.executor.centre = {k: fn(v) for k, v in self.executor.centre.items()}
         return self
 
     def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> torch.Tensor:
@@ -214,12 +214,12 @@ class Replicated(nn.Module):
     def training_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         """All that it takes to go on to the bit: replicas, optimizer, strategy (of each rank)."""
         self._accept(optimizer)
-        return {"steps": self.steps, "team": self.team.state_dict()}
+        return {"steps": self.steps, "team": self.executor.state_dict()}
 
     def load_training_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
         """The inverse, for a wrapper and an optimizer that were made alike."""
         self._accept(optimizer)
-        self.team.load_state_dict(state["team"])
+        self.executor.load_state_dict(state["team"])
         self.steps, self.version, self.shown = state["steps"], -1, None
 
     # Steps
@@ -252,10 +252,10 @@ class Replicated(nn.Module):
 
     def _arrived(self) -> None:
         """All gradients of a backward are there: average them, if that is what the step will do."""
-        if AllReduce("gradients") in self.team.strategy.plan(self.seed, self.steps + 1).before:
+        if AllReduce("gradients") in self.executor.strategy.plan(self.seed, self.steps + 1).before:
             self.comm.at = f"step {self.steps + 1}"
-            self.team.begin(self.seed, self.steps + 1)
-            self.team.average_early(self._shares())
+            self.executor.begin(self.seed, self.steps + 1)
+            self.executor.average_early(self._shares())
 
     def _shares(self) -> list[float]:
         """Samples since the last mean of gradients; or those of the last, if there were none."""
@@ -314,15 +314,15 @@ class Replicated(nn.Module):
         self.steps += 1
         self.comm.at = f"step {self.steps}"
         # A replica without samples takes a step with gradient zero.
-        self.team.members.fill_gradients(everywhere=False)
-        self.team.begin(self.seed, self.steps)
-        ops = (*self.team.current.before, *self.team.current.after)
+        self.executor.members.fill_gradients(everywhere=False)
+        self.executor.begin(self.seed, self.steps)
+        ops = (*self.executor.current.before, *self.executor.current.after)
         if AllReduce("gradients") in ops and self.reduction == "mean":
-            shares = self._shares() if self.team.early is None else self.shares
+            shares = self._shares() if self.executor.early is None else self.shares
         else:
             shares = self._samples(any(isinstance(op, AllReduce | Gather) for op in ops))
-        self.team.before(self.seed, self.steps, shares)
-        broken, self.team.broken = self.team.broken, []
+        self.executor.before(self.seed, self.steps, shares)
+        broken, self.executor.broken = self.executor.broken, []
         if broken and self._infinite():
             who = ", ".join(f"worker {r}" for r in broken)
             raise NotFinite(
@@ -340,9 +340,9 @@ class Replicated(nn.Module):
         return not all(bool(torch.isfinite(g).all()) for g in found)
 
     def _accept(self, optimizer: torch.optim.Optimizer) -> None:
-        if optimizer is not self.team.optimizer:
-            self.team.strategy.accept(optimizer)
-            self.team.optimizer = optimizer
+        if optimizer is not self.executor.optimizer:
+            self.executor.strategy.accept(optimizer)
+            self.executor.optimizer = optimizer
 
     def _samples(self, wanted: bool) -> list[float]:
         """Of every worker; ranks tell each other only where a mean is due."""
@@ -358,7 +358,7 @@ class Replicated(nn.Module):
         return counts
 
     def _after(self) -> None:
-        self.team.after()
+        self.executor.after()
         self.version = -1
 
 

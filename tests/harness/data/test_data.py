@@ -62,7 +62,7 @@ def test_holdout_never_reads_the_test_part():
     assert held.split == "holdout: last 400 of the training set"
 
 
-def idx(values: np.ndarray) -> bytes:
+def idx_bytes(values: np.ndarray) -> bytes:
     head = bytes([0, 0, 8, values.ndim]) + b"".join(int(n).to_bytes(4, "big") for n in values.shape)
     return head + values.astype(np.uint8).tobytes()
 
@@ -77,7 +77,7 @@ def tiny_mnist(tmp_path, monkeypatch):
     for part, n in (("train", 20), ("t10k", 10)):
         images, labels = rng.integers(0, 256, (n, 28, 28)), np.arange(n) % 10
         for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
-            content = idx(values)
+            content = idx_bytes(values)
             (raw / f"{part}-{kind}-ubyte").write_bytes(content)
             sums.append(hashlib.md5(content).hexdigest())
     monkeypatch.setitem(idx._MD5, "MNIST", tuple(sums))

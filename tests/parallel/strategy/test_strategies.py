@@ -23,9 +23,9 @@ from parallel.world.ops import (
     CENTRE,
     AllReduce,
     Exchange,
-    Plan,
     Push,
     Receive,
+    Round,
     Send,
     check,
     messages,
@@ -68,14 +68,14 @@ def test_options_of_elastic_gossip(options):
 
 def test_averaged_momentum_is_the_mean():
     a = identities.trained(make("local_sgd", period=3, average=("params", "optimizer_state")))
-    rows = a.members.get("optimizer_state", a.team.optimizer)
+    rows = a.members.get("optimizer_state", a.executor.optimizer)
     assert {k.split("/")[1] for k in rows} == {"momentum_buffer"}
     for value in rows.values():
         assert torch.equal(value[0], value[1])
     b = identities.trained(make("local_sgd", period=3))
     assert any(
         not torch.equal(v[0], v[1])
-        for v in b.members.get("optimizer_state", b.team.optimizer).values()
+        for v in b.members.get("optimizer_state", b.executor.optimizer).values()
     )
     assert a.comm.sent == 2 * b.comm.sent
 
@@ -87,11 +87,11 @@ def test_running_statistics_are_averaged_when_asked_and_counters_never():
 
     def fit(average):
         sgd = partial(torch.optim.SGD, lr=0.1)
-        from parallel.training.training import Session
+        from parallel.training.training import Training
 
         words = normed, identities.task(), torch.nn.functional.cross_entropy, sgd
         strategy = make("local_sgd", period=2, average=average)
-        found = Session(*words, strategy, Comm(3), batch_size=9, seed=1)
+        found = Training(*words, strategy, Comm(3), batch_size=9, seed=1)
         for _ in range(2):
             found.step()
         return found
@@ -100,7 +100,7 @@ def test_running_statistics_are_averaged_when_asked_and_counters_never():
     same = fit(("params", "float_buffers")).members.get("float_buffers")["1.running_mean"]
     assert not torch.equal(apart[0], apart[1])
     assert torch.equal(same[0], same[1])
-    state = fit(("params", "float_buffers")).team.consensus()
+    state = fit(("params", "float_buffers")).executor.consensus()
     assert state["1.num_batches_tracked"].dtype == torch.int64
 
 
@@ -147,7 +147,7 @@ class Unanswered(Strategy):
     """A send that nobody receives."""
 
     def plan(self, seed, step):
-        return Plan(after=(Send(0, 1),))
+        return Round(after=(Send(0, 1),))
 
 
 @dataclass
@@ -156,7 +156,7 @@ class Ring(Strategy):
 
     def plan(self, seed, step):
         n = self.workers
-        return Plan(after=tuple(Exchange(i, (i + 1) % n) for i in range(n)) if n > 2 else ())
+        return Round(after=tuple(Exchange(i, (i + 1) % n) for i in range(n)) if n > 2 else ())
 
     def rows(self, ops):
         n = self.workers
@@ -317,13 +317,13 @@ def test_near_peers_are_picked_more_often_and_never_oneself():
 @pytest.mark.parametrize(
     ("plan", "text"),
     [
-        (Plan((Send(0, 1),)), r"Send\(0, 1\) has no Receive\(1, 0\)"),
-        (Plan((Receive(0, 1),)), "0 would wait"),
-        (Plan((Push(0, 0),)), "sends to itself"),
-        (Plan((Push(0, 4),)), "a worker that is not there; there are 4"),
-        (Plan((Push(0, 1), Push(0, 1))), "2 messages from 0 to 1"),
-        (Plan((Exchange(0, 1), Push(1, 0))), "2 messages from 1 to 0"),
-        (Plan(("talk",)), "is no operation"),  # pyright: ignore
+        (Round((Send(0, 1),)), r"Send\(0, 1\) has no Receive\(1, 0\)"),
+        (Round((Receive(0, 1),)), "0 would wait"),
+        (Round((Push(0, 0),)), "sends to itself"),
+        (Round((Push(0, 4),)), "a worker that is not there; there are 4"),
+        (Round((Push(0, 1), Push(0, 1))), "2 messages from 0 to 1"),
+        (Round((Exchange(0, 1), Push(1, 0))), "2 messages from 1 to 0"),
+        (Round(("talk",)), "is no operation"),  # pyright: ignore
     ],
 )
 def test_plans_that_cannot_end_are_refused(plan, text):
@@ -364,15 +364,15 @@ def test_wrong_options(name, options, text):
 def test_what_is_frozen_stays_frozen():
     model = identities.net()
     model[0].requires_grad_(False)
-    from parallel.training.training import Session
+    from parallel.training.training import Training
 
     sgd = partial(torch.optim.SGD, lr=0.1, weight_decay=0.1)
     words = model, identities.task(), torch.nn.functional.cross_entropy, sgd
     for name in ("all_reduce", "local_sgd", "elastic_gossip"):
-        found = Session(*words, make(name), Comm(3), batch_size=7, seed=5)
+        found = Training(*words, make(name), Comm(3), batch_size=7, seed=5)
         for _ in range(6):
             found.step()
-        state = found.team.consensus()
+        state = found.executor.consensus()
         assert torch.allclose(state["0.weight"], model[0].weight, rtol=0, atol=1e-14)
         assert not torch.equal(state["2.weight"], model[2].weight)
 

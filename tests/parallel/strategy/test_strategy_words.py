@@ -11,7 +11,7 @@ from parallel.identities import averaging as identities
 from parallel.strategy import make
 from parallel.strategy.gossip import ElasticGossip
 from parallel.world import packing
-from parallel.world.ops import CENTRE, AllReduce, Exchange, Plan, check
+from parallel.world.ops import CENTRE, AllReduce, Exchange, Round, check
 from parallel.world.wire import WEIGHT, Wire
 
 
@@ -83,10 +83,10 @@ def test_the_mean_of_those_who_live(weights, mean):
 
 
 def test_the_distance_is_of_those_who_live():
-    team = identities.trained(make("no_comm"), workers=2, steps=6).team
-    whole = team.distance()
-    team.comm.alone, team.comm.everyone = False, lambda value: [value]
-    assert team.distance() == pytest.approx(whole * 2**0.5)
+    executor = identities.trained(make("no_comm"), workers=2, steps=6).executor
+    whole = executor.distance()
+    executor.comm.alone, executor.comm.everyone = False, lambda value: [value]
+    assert executor.distance() == pytest.approx(whole * 2**0.5)
 
 
 def test_near_peers_are_picked_more_often():
@@ -103,9 +103,9 @@ def test_near_peers_are_picked_more_often():
 @pytest.mark.parametrize(
     ("plan", "text"),
     [
-        (Plan(after=(AllReduce("gradients"),)), "averaged before the step"),
-        (Plan(before=(Exchange(0, CENTRE),)), "names a worker that is not there"),
-        (Plan(before=(Exchange(np.int64(0), 1),)), "something else than int"),
+        (Round(after=(AllReduce("gradients"),)), "averaged before the step"),
+        (Round(before=(Exchange(0, CENTRE),)), "names a worker that is not there"),
+        (Round(before=(Exchange(np.int64(0), 1),)), "something else than int"),
     ],
 )
 def test_plans_that_cannot_be_followed(plan, text):

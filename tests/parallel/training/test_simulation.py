@@ -17,9 +17,9 @@ from parallel.replicas.replicas import Looped, Stacked
 from parallel.strategy import make
 from parallel.strategy.gossip import ElasticGossip
 from parallel.training.shards import Shards
-from parallel.training.training import Session
+from parallel.training.training import Training
 from parallel.world.comm import Comm, NotFinite
-from parallel.world.ops import Exchange, Plan
+from parallel.world.ops import Exchange, Round
 
 MOMENTUM = partial(torch.optim.SGD, **identities.MOMENTUM)
 OPTIONS = dict(batch_size=7, seed=5)
@@ -37,7 +37,7 @@ def simulated(
     **options,
 ):
     parts = model, identities.task(), loss, optimizer, make(name, **options)
-    session = Session(*parts, Comm(n), **words)
+    session = Training(*parts, Comm(n), **words)
     for _ in range(steps):
         session.step()
     return session
@@ -197,9 +197,9 @@ def test_counters_count():
     """Steps that batch norms have seen, in the model that is handed out."""
     session = simulated(normed(), name="local_sgd", period=2, steps=8, words=EVEN)
     assert isinstance(session.members, Stacked)
-    assert int(session.team.consensus()["1.num_batches_tracked"]) == 8
+    assert int(session.executor.consensus()["1.num_batches_tracked"]) == 8
     session = simulated(normed(), name="ist", period=2, steps=8, words=EVEN)
-    assert int(session.team.consensus()["1.num_batches_tracked"]) == 8
+    assert int(session.executor.consensus()["1.num_batches_tracked"]) == 8
 
 
 @given(st.integers(1, 200), st.integers(1, 9), st.integers(1, 40), st.integers(0, 9))
@@ -233,7 +233,7 @@ class Spare(nn.Module):
 def test_what_no_loss_reaches_stays(name):
     """Weight decay moves a gradient of zero, and must not meet one."""
     model = Spare().double()
-    found = simulated(model, name=name).team.consensus()
+    found = simulated(model, name=name).executor.consensus()
     assert torch.equal(found["spare.weight"], model.spare.weight)
     assert not torch.equal(found["used.weight"], model.used.weight)
 
@@ -241,10 +241,10 @@ def test_what_no_loss_reaches_stays(name):
 def spare_run(comm, name, options, size):
     """As a process: with batches in which the last ranks have nothing."""
     words = Spare().double(), identities.task(), F.cross_entropy, MOMENTUM, make(name, **options)
-    session = Session(*words, comm, batch_size=size, seed=5)
+    session = Training(*words, comm, batch_size=size, seed=5)
     for _ in range(8):
         session.step()
-    yield session.team.consensus()
+    yield session.executor.consensus()
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_nan_is_no_equality():
 def test_shared_weights_have_the_centre_under_both_names():
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)).double()
     model[2].weight = model[0].weight
-    found = simulated(model, name="easgd", alpha=0.2).team.consensus()
+    found = simulated(model, name="easgd", alpha=0.2).executor.consensus()
     assert torch.equal(found["0.weight"], found["2.weight"])
 
 
@@ -300,7 +300,7 @@ def test_a_table_that_a_strategy_keeps_is_left_as_it_is():
     strategy = Kept()
     strategy.table = {0: {0: 0.5, 1: 0.5}, 1: {0: 0.5, 1: 0.5}}
     strategy.plan = lambda seed, step: make_plan()
-    session = Session(
+    session = Training(
         identities.net(), identities.task(), F.cross_entropy, MOMENTUM, strategy, Comm(2), **OPTIONS
     )
     session.step()
@@ -308,7 +308,7 @@ def test_a_table_that_a_strategy_keeps_is_left_as_it_is():
 
 
 def make_plan():
-    return Plan(before=(Exchange(0, 1),))
+    return Round(before=(Exchange(0, 1),))
 
 
 def test_bytes_in_theory_leave_out_what_is_not_sent():
@@ -321,7 +321,7 @@ def test_bytes_in_theory_leave_out_what_is_not_sent():
         session = simulated(identities.net(), name=name, period=4, steps=7)
         rounds = make(name, period=1)
         rounds.init(2)
-        assert session.theory() == rounds.theory(session.team.state_size(), 1)
+        assert session.theory() == rounds.theory(session.executor.state_size(), 1)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_bytes_in_theory_leave_out_what_is_not_sent():
 )
 def test_what_no_subnet_had_begins_as_a_new_optimizer_does(optimizer, key, value):
     session = simulated(identities.net(), optimizer=optimizer, name="ist", period=2, steps=2)
-    state = session.team.strategy.master[f"2.weight/{key}"]
+    state = session.executor.strategy.master[f"2.weight/{key}"]
     untouched = torch.full_like(state, value)
     assert 0 < int((state == untouched).sum()) < state.numel()
 
@@ -347,7 +347,7 @@ def test_the_schedule_sets_the_rate_of_each_step():
         return 1 / step
 
     parts = model, identities.task(), F.cross_entropy, partial(torch.optim.SGD, lr=0.3)
-    session = Session(*parts, make("no_comm"), Comm(2), **OPTIONS, schedule=rate)
+    session = Training(*parts, make("no_comm"), Comm(2), **OPTIONS, schedule=rate)
     net, data = copy.deepcopy(model), session.data
     own = torch.optim.SGD(net.parameters(), lr=0.3)
     for step in range(1, 6):
@@ -370,7 +370,7 @@ def test_a_strategy_with_objects_inside_is_one_thing_in_all_processes():
         strategy.average = ("params",)
         strategy.__class__ = type("Odd", (type(strategy),), {"__repr__": lambda s: repr(object())})
         words = identities.net(), identities.task(), F.cross_entropy, MOMENTUM, strategy
-        found.append(Session(*words, Comm(2), **OPTIONS).digest)
+        found.append(Training(*words, Comm(2), **OPTIONS).digest)
     assert found[0] == found[1]
 
 

@@ -34,14 +34,14 @@ SCRIPT = """
     import torch
     import torch.nn.functional as F
     from parallel import World, identities
-    from parallel.training.training import Session
+    from parallel.training.training import Training
     from parallel.strategy import make
     from harness.record.checkpoint import load_checkpoint, save_checkpoint
 
     def task(comm):
         sgd = partial(torch.optim.SGD, **identities.MOMENTUM)
         words = identities.net, identities.task(), F.cross_entropy, sgd, make("local_sgd", period=3)
-        session = Session(*words, comm, batch_size=7, seed=5)
+        session = Training(*words, comm, batch_size=7, seed=5)
         place = Path(sys.argv[1]) / f"rank_{comm.rank}.cp.pt"
         saved = load_checkpoint(place)
         if saved:

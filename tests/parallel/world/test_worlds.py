@@ -22,7 +22,7 @@ from parallel import World, train
 from parallel.identities import averaging as identities
 from parallel.strategy import make
 from parallel.training.loop import rows
-from parallel.training.training import Session
+from parallel.training.training import Training
 from parallel.world.procs import WorkerError
 from parallel.world.rendezvous import from_environment
 from tests.tree import ROOT
@@ -65,10 +65,10 @@ def test_elastic_processes_are_the_simulation_while_all_live(name):
         world = World.procs(3, timeout=20, elastic=True)
         *_, row = world.run(identities.states, (*words, strategy), OPTIONS, 10)
     here = identities.trained(make(name, alpha=0.2) if name == "easgd" else make(name), steps=0)
-    session = Session(*words, here.team.strategy, here.comm.__class__(3), **OPTIONS)
+    session = Training(*words, here.executor.strategy, here.comm.__class__(3), **OPTIONS)
     for _ in range(10):
         session.step()
-    assert identities.apart(session.team.consensus(), row) <= 1e-12
+    assert identities.apart(session.executor.consensus(), row) <= 1e-12
 
 
 def dropping(rank=0):
@@ -92,7 +92,7 @@ def test_keyed_dropout_is_the_same_in_both_worlds_and_torchs_own_can_be_repeated
 
 def misbehave(comm, what, parts, options, steps, marker=None):
     """Train, and do `what` as rank 2 at step 5."""
-    session = Session(*parts, comm, **options)
+    session = Training(*parts, comm, **options)
     while session.done < steps:
         if comm.rank == 2 and session.done == 4:
             if what == "die":
@@ -174,7 +174,7 @@ def test_ranks_that_start_from_different_steps_are_refused():
 
 
 def resume_apart(comm, parts, options):
-    session = Session(*parts, comm, **options)
+    session = Training(*parts, comm, **options)
     saved = session.state_dict()
     saved["done"] = 4 - 2 * comm.rank
     session.load_state_dict(saved)
@@ -188,7 +188,7 @@ def test_ranks_that_run_different_things_are_refused():
 
 
 def other_seeds(comm, parts, options):
-    Session(*parts, comm, **{**options, "seed": comm.rank})
+    Training(*parts, comm, **{**options, "seed": comm.rank})
     yield 1
 
 
@@ -286,7 +286,7 @@ def test_a_kill_while_saving_leaves_the_old_file(tmp_path):
     session = identities.session(make("easgd", alpha=0.2))
     session.load_state_dict(saved)
     again = identities.trained(make("easgd", alpha=0.2), steps=saved["done"])
-    assert identities.apart(session.team.consensus(), again.team.consensus()) == 0
+    assert identities.apart(session.executor.consensus(), again.executor.consensus()) == 0
 
 
 def test_more_workers_than_samples():

@@ -127,7 +127,7 @@ def test_the_wrapper_is_the_training_loop_of_the_simulation():
                     out = wrapped.replicas[i](data.train_x[index])
                     F.cross_entropy(out, data.train_y[index]).backward()
         optimizer.step()
-    assert apart(wrapped.state_dict(), found.team.consensus()) <= 1e-12
+    assert apart(wrapped.state_dict(), found.executor.consensus()) <= 1e-12
     assert wrapped.comm.sent == found.comm.sent
 
 
@@ -268,7 +268,7 @@ def test_ist_takes_the_state_along(name):
     wrapped = DataParallel(style="ist", model=net(), workers=2, iterations=2)
     optimizer = getattr(torch.optim, name)(wrapped.parameters(), lr=0.01)
     fit(wrapped, steps=4, optimizer=optimizer)
-    ist = wrapped.team.strategy
+    ist = wrapped.executor.strategy
     keys = {k.split("/")[1] for k in ist.master if "/" in k}
     assert keys
     assert keys < {"exp_avg", "exp_avg_sq", "square_avg", "sum", "momentum_buffer"}

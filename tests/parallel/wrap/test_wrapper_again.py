@@ -18,7 +18,7 @@ from parallel import DataParallel, World, train
 from parallel.identities import averaging as identities
 from parallel.replicas.replicas import Looped, Stacked, replicas
 from parallel.strategy import make
-from parallel.training.training import Session
+from parallel.training.training import Training
 from parallel.world.comm import Comm
 from tests.tree import ROOT
 
@@ -201,7 +201,7 @@ def test_modules_of_ones_own_are_stacked_unless_they_hide_masks():
 
 def test_an_optimizer_that_looks_at_whole_matrices_is_not_stacked():
     words = identities.net, identities.task(), F.cross_entropy
-    found = Session(*words, torch.optim.Adafactor, make("no_comm"), Comm(3), batch_size=9, seed=1)
+    found = Training(*words, torch.optim.Adafactor, make("no_comm"), Comm(3), batch_size=9, seed=1)
     assert isinstance(found.members, Looped)
 
 
@@ -300,7 +300,7 @@ def test_uneven_subnets_are_masked_nets():
     model = nn.Sequential(nn.Linear(4, 7), nn.ReLU(), nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 3))
     sgd = dict(lr=0.05, momentum=0.8, weight_decay=0.01)
     data = identities.task()
-    found = Session(
+    found = Training(
         *(model.double(), data, F.cross_entropy, partial(torch.optim.SGD, **sgd)),
         *(make("ist", period=3), Comm(3)),
         batch_size=7,
@@ -320,12 +320,12 @@ def test_rows_may_only_mix_what_was_sent():
     from dataclasses import dataclass
 
     from parallel import Strategy, verify
-    from parallel.world.ops import Plan, Push
+    from parallel.world.ops import Push, Round
 
     @dataclass
     class Thief(Strategy):
         def plan(self, seed, step):
-            return Plan(after=(Push(0, 1),) if self.workers > 1 else ())
+            return Round(after=(Push(0, 1),) if self.workers > 1 else ())
 
         def rows(self, ops):
             return {0: {0: 0.5, 1: 0.5}}
