@@ -13,7 +13,7 @@ from bibd.kernels import paths as paths  # for the runner: into the provenance o
 from harness import cost
 from harness.data import Data, load
 from harness.job import Job
-from harness.nets.perceptron import mlp
+from harness.nets import perceptron
 from parallel.experiments import Config
 from parallel.strategy import Strategy, make
 from parallel.training.training import Training
@@ -37,9 +37,9 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
             return
         if not math.isfinite(row["test_loss"]):
             row["failed"] = f"the loss became {row['test_loss']} in epoch {epoch + 1}"
-        if epoch + 1 == config.epochs and training.executor.strategy.alike:
+        if epoch + 1 == config.epochs and training.executor.strategy.holds == "replicas":
             row["worker_accuracy"] = training.worker_accuracies()
-            row["notes"] = training.executor.strategy.notes()
+            row["notes"] = training.notes()
         yield row
 
 
@@ -99,8 +99,8 @@ def build(config: Config, data: Data, seed: int) -> nn.Module:
         options = dict(width=config.width, classes=data.classes, shape=shape, preact=True)
         return resnet(config.depth, **options, seed=seed).to(memory_format=torch.channels_last)  # pyright: ignore
     if config.model == "mlp":
-        return mlp((data.shape[0], *config.hidden, data.classes), seed)
-    return {"iris": mlp.iris, "mnist": mlp.mnist}[config.model](seed)
+        return perceptron.mlp((data.shape[0], *config.hidden, data.classes), seed)
+    return {"iris": perceptron.iris, "mnist": perceptron.mnist}[config.model](seed)
 
 
 def check(config: Config, job: Job) -> None:

@@ -166,7 +166,7 @@ class Declared(oracle.Averages):
     def _mixed(self, ops: Any, w: oracle.Vectors) -> oracle.Vectors:
         if not messages(ops):
             return [[0.0] * len(w[0]) for _ in w]
-        table = copy.deepcopy(self.strategy).rows(ops)
+        table = self.strategy.mixing(ops)
         return [
             [
                 sum(a * w[k][j] for k, a in table.get(i, {i: 1.0}).items()) - w[i][j]
@@ -247,8 +247,8 @@ def by_formula(maker: Maker) -> float:
 def on_average(maker: Maker, steps: int = 2000) -> float:
     """How many per cent off a plan that may be random is, beyond 5."""
     strategy = maker()
+    strategy.seed = SEED
     strategy.init(WORKERS)
-    strategy.cut([net() for _ in range(WORKERS)], Comm(WORKERS), SEED)
     plans = [strategy.plan(SEED, step) for step in range(1, steps + 1)]
     sent = sum(traffic(p.before, WORKERS, 1.0) + traffic(p.after, WORKERS, 1.0) for p in plans)
     found = WORKERS * strategy.theory(1.0, steps)
@@ -267,8 +267,9 @@ def conserved(maker: Maker) -> float:
 
 
 def _sum(found: Training) -> dict[str, torch.Tensor]:
-    total = {k: v.sum(0) for k, v in found.executor.state().items()}
-    return {k: v + (found.executor.centre or {}).get(k, 0) for k, v in total.items()}
+    states: Any = found.executor.states
+    total = {k: v.sum(0) for k, v in states.rows().items()}
+    return {k: v + (states.centre or {}).get(k, 0) for k, v in total.items()}
 
 
 def h_one() -> float:
@@ -308,7 +309,7 @@ def vectors(kind: type) -> float:
     for options, ops, expected in cases[known]:
         strategy = kind(**options)
         strategy.init(4)
-        table = strategy.rows(ops)
+        table = strategy.mixing(ops)
         for i in range(4):
             table.setdefault(i, {i: 1.0})
         start = {"w": torch.tensor([0.0, 1, 4, 9], dtype=torch.float64).view(4, 1)}

@@ -5,21 +5,17 @@ from typing import Any
 
 import torch
 
-from parallel.identities.averaging import SEED, WORKERS, Maker, apart, net, training
+from parallel.identities.averaging import SEED, WORKERS, Maker, apart, training
 from parallel.strategy.base import random
 from parallel.subnets.cutting import partition
-from parallel.subnets.slices import merge, pieces
-from parallel.world.comm import Comm
+from parallel.subnets.slices import pieces
 
 
 def dealt(maker: Maker) -> float:
     """Slices out and back, nothing learned in between."""
-    strategy: Any = maker()
-    strategy.init(WORKERS)
-    strategy.cut([net() for _ in range(WORKERS)], Comm(WORKERS), SEED)
-    master = strategy.master
-    out = [pieces(master, strategy.chain, own) for own in strategy.parts]
-    return apart(master, merge(master, strategy.chain, strategy.parts, out, [1.0] * WORKERS))
+    master: Any = training(maker()).executor.states
+    out = [pieces(master.values, master.chain, own) for own in master.parts]
+    return apart(master.values, master.merge(out, [1.0] * WORKERS))
 
 
 def disjoint() -> float:
@@ -40,12 +36,13 @@ def blocks(maker: Maker) -> float:
     """
     strategy: Any = maker()
     found = training(strategy)
-    before = strategy.master["2.weight"].clone()
+    master: Any = found.executor.states
+    before = master.values["2.weight"].clone()
     for _ in range(strategy.period):
         found.step()
     parts = partition([6, 6], WORKERS, random(SEED, 1))
     mask = torch.zeros(6, 6, dtype=torch.bool)
     for own in parts:
         mask[own[1].unsqueeze(1), own[0]] = True
-    moved = strategy.master["2.weight"] != before
+    moved = master.values["2.weight"] != before
     return float((moved != mask).sum())

@@ -1,180 +1,212 @@
-"""The workers here, their optimizer, their strategy, and the way to the others.
+"""Carries out the rounds of a strategy whose workers hold the whole net.
 
-    before(seed, step, counts)      gradients are averaged, states are read
-    (the local step)
-    after(seed, step)               states are mixed
+    seed, step --> strategy.plan --> Round(before, after)                       asked once     [1]
 
-`counts`: samples of every worker in this step. Both the training loop and the one-line wrapper
-drive this; the strategy says what happens.
+      before(seed, step, counts)                  after()
+      |  AllReduce("gradients")                   |  what `before` brought is added            [4]
+      |     every worker gets the mean     [2]    |  AllReduce("state")
+      |  Exchange, Push: states are read   [3]    |     every worker gets the mean             [5]
+      v                                           |  Exchange, Push: read and added at once    [6]
+      ------- the local step w_i + u_i -------->  v
+
+Messages before the step act on the weights after it, with w as before the step and A the mixing:
+
+    w_i <- w_i + u_i + sum_k (A - I)_ik w_k
+
+This is the rule of elastic gossip, and of all that read before they step. `counts` are the samples
+of every worker in this step. A wrapper that hears the end of a backward calls `early` there: the
+gradients are then averaged before anybody clips them, and `before` does not do it again.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from parallel.replicas.replicas import Looped, Stacked, float_buffers
+from parallel.replicas import consensus
+from parallel.replicas.optimizer import steps_once
+from parallel.replicas.replicas import Looped, Stacked, filled
+from parallel.replicas.states import States
 from parallel.strategy.base import Strategy
 from parallel.world.comm import HEADER, Comm, State, size
-from parallel.world.ops import CENTRE, NOTHING, Op, Round, check, messages, traffic
+from parallel.world.ops import (
+    NOTHING,
+    AllReduce,
+    Exchange,
+    Op,
+    Push,
+    Receive,
+    Round,
+    Send,
+    check,
+    messages,
+    traffic,
+)
+
+CARRIES = (AllReduce, Exchange, Push, Send, Receive)
+GRADIENTS = (AllReduce("gradients"),)
 
 
 class Executor:
     """Drives one strategy over the workers here."""
 
-    def __init__(self, members: Stacked | Looped, optimizer: Any, strategy: Strategy, comm: Comm):
-        self.members, self.optimizer, self.strategy, self.comm = members, optimizer, strategy, comm
-        self.seed = self.step = 0
-        self.current: Round = NOTHING
-        self.shift: State | None = None
-        self.centre: State | None = None
-        self.planned = 0.0  # bytes of all workers together, by the plans
+    def __init__(self, strategy: Strategy, comm: Comm):
+        self.strategy, self.comm = strategy, comm
+        self.round, self.begun = NOTHING, 0  # what the strategy was last asked, and for which step
+        self.shift: State | None = None  # what messages before the step will add after it
+        self.planned = 0.0  # bytes of all workers together, by the rounds
         self.seen = [0.0] * comm.workers  # samples since the last mean of states
-        self.counts: list[float] = [1.0] * comm.workers
-        self.tolerant = False  # let gradients that are not finite through, and say whose they are
-        self.broken: list[int] = []
-        self.early: list[int | None] | None = None  # the gradients that are averaged already
-        self.begun = 0  # the last step that all ranks were asked about
-        if strategy.centre and comm.rank == 0:
-            self.centre = {k: v[0].clone() for k, v in self.state().items()}
+        self.tally = [0, 0]  # rounds of messages, and how many of them drove workers apart
 
-    def begin(self, seed: int, step: int) -> None:
-        """The plan of a step; the same for all ranks."""
-        if self.begun == step:
-            return
-        self.seed, self.step, self.begun = seed, step, step
-        self.current = self.strategy.plan(seed, step)
-        if self.current:
-            check(self.current, self.comm.workers, self.strategy.centre)
-            self.comm.agree(step, self.current.digest())
+    def cut(self, models: list[torch.nn.Module], seed: int) -> list[torch.nn.Module]:
+        """What the workers here train, made from full models: all of them."""
+        return models
 
-    def before(self, seed: int, step: int, counts: Sequence[float]) -> None:
-        """What the plan has before the local step."""
-        self.begin(seed, step)
-        self.counts = list(counts)
+    def attach(self, members: Stacked | Looped) -> None:
+        """Take the workers here."""
+        here = self.strategy.centre and self.comm.rank == 0
+        self.members, self.states = members, States(members, self.strategy.average, here)
+        self.gradients = Gradients(members, self.comm)
+
+    def accept(self, optimizer: Any) -> None:
+        """Take what steps the workers here.
+
+        Raises:
+            ValueError: one that looks at the loss several times in a step.
+        """
+        steps_once(optimizer)
+        self.optimizer = self.states.optimizer = optimizer
+
+    @property
+    def whole(self) -> torch.nn.Module:
+        """A full model, to look at."""
+        return self.members.template
+
+    def begin(self, seed: int, step: int) -> Round:
+        """The round of a step: [1], once for all who ask."""
+        if self.begun != step:
+            self.round = asked(self.strategy, self.comm, seed, step, self.round, CARRIES)
+            self.begun = step
+        return self.round
+
+    def early(self, seed: int, step: int, counts: Sequence[float]) -> None:
+        """Average gradients at the end of a backward, if the coming step has that in its round."""
+        if self.begin(seed, step).before == GRADIENTS:
+            self.planned += self.gradients.average(_shares(self.strategy, counts), early=True)
+
+    def before(self, seed: int, step: int, counts: Sequence[float]) -> bool:
+        """What the round has before the local step, [2] or [3]. Returns whether `after` is due."""
+        ops = self.begin(seed, step).before
         if self.strategy.weighted:
             self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
-        if self.current.before:
-            self._mix(self.current.before, "before")
-
-    def after(self) -> None:
-        """What the plan has after it."""
-        if self.current.after or self.shift is not None:
-            self._mix(self.current.after, "after")
+        if ops == GRADIENTS:
+            if not self.gradients.done():
+                self.planned += self.gradients.average(_shares(self.strategy, counts))
+            self.seen = [0.0] * self.comm.workers
+        elif ops:
+            self.shift = self._messages(ops)
+        return self.shift is not None or bool(self.round.after)
 
     @torch.no_grad()
-    def _mix(self, ops: Sequence[Op], when: str) -> None:
-        self.strategy.mix(self, ops, when)
+    def after(self) -> None:
+        """What the round has after it: [4], then [5] or [6]."""
+        if self.shift is not None:
+            self.states.add(self.shift)
+            self.shift = None
+        if self.round.after == (AllReduce("state"),):
+            self.planned += self.states.average(self.comm, self.seen)
+            self.seen = [0.0] * self.comm.workers
+        elif self.round.after:
+            self.states.add(self._messages(self.round.after))
 
-    def state(self) -> State:
-        """What is averaged, with a row per worker here."""
+    @torch.no_grad()
+    def _messages(self, ops: Sequence[Op]) -> State:
+        """(A - I) times the states: [3]."""
+        self.tally[0] += 1
+        self.tally[1] += self.strategy.expands(ops)
+        table = {i: {**row, i: row.get(i, 0.0) - 1} for i, row in self.strategy.mixing(ops).items()}
+        _all_sent(ops, table)
+        self.planned += traffic(ops, self.comm.workers, size(self.states.rows()))
+        return self.comm.combine(ops, self.states.all_rows(), table)
+
+    @torch.no_grad()
+    def consensus(self) -> dict[str, torch.Tensor]:
+        """State dict of the full model that stands for all."""
+        return consensus.mean(self.states, self.comm, self.strategy.centre)
+
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Begin anew from a full model's state, on all workers."""
+        self.states.load(state)
+
+    @torch.no_grad()
+    def distance(self) -> float | None:
+        """How far the workers are from their mean."""
+        return consensus.distance(self.members, self.comm)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it takes to go on bitwise."""
+        rounds, unstable = self.tally
         return {
-            f"{what}:{name}": value
-            for what in self.strategy.average
-            for name, value in self.members.get(what, self.optimizer).items()
-            if value.is_floating_point() or value.is_complex()
+            "members": self.members.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "strategy": {"rounds": rounds, "unstable": unstable},
+            "centre": self.states.centre,
+            "seen": self.seen,
+            "bytes": [self.planned, self.comm.sent],
         }
 
-    def state_size(self) -> float:
-        """Bytes of what one worker would send."""
-        if self.strategy.sends == "gradients":
-            named = self.members.template.named_parameters()
-            return sum(p.numel() * p.element_size() for _, p in named if p.requires_grad)
-        return size(self.state()) if self.strategy.alike else 0.0
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; also from one of a release whose strategies kept the counts."""
+        self.members.load_state_dict(state["members"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.tally = [state["strategy"].get(k, 0) for k in ("rounds", "unstable")]
+        self.seen, self.begun, self.gradients.early = list(state["seen"]), 0, None
+        centre = state["centre"]
+        self.states.centre = None if centre is None else {k: v.clone() for k, v in centre.items()}
+        self.planned, self.comm.sent = state["bytes"]
 
-    def here(self) -> range:
-        """Places of the workers here."""
-        return range(self.members.size)
 
-    @torch.no_grad()
-    def load_all(self, state: State) -> None:
-        """A full model's state, to all workers here and the centre."""
-        for what in ("params", "float_buffers"):
-            rows = self.members.get(what)
-            for name, value in rows.items():
-                if name in state:  # (a buffer may be left out of states)
-                    value.copy_(state[name].expand_as(value))
-            self.members.put(what, rows)
-        for name, value in (self.centre or {}).items():
-            value.copy_(state[name.split(":", 1)[1]])
+class Gradients:
+    """The gradients of the workers here, and their mean over all samples of a step: [2]."""
 
-    def put(self, state: State) -> None:
-        """The inverse."""
-        for what in self.strategy.average:
-            own = {k.split(":", 1)[1]: v for k, v in state.items() if k.startswith(f"{what}:")}
-            self.members.put(what, own, self.optimizer)
+    def __init__(self, members: Stacked | Looped, comm: Comm):
+        self.members, self.comm, self.leaves = members, comm, members.leaves()
+        self.early: list[int | None] | None = None  # the gradients that a backward has averaged
+        self.tolerant = False  # let gradients that are not finite through, and say whose they are
+        self.broken: list[int] = []
 
-    def combine(self, ops: Sequence[Op], table: dict[int, dict[int, float]]) -> State:
-        """Rows of table times the states."""
-        sent = set(messages(ops))
-        for i, row in table.items():
-            for k in row:
-                if k != i and (k, i) not in sent:
-                    what = f"rows: {i} mixes in {k}, but the plan has no message from {k} to {i}"
-                    raise ValueError(what)
-        state = self.state()
-        self.planned += traffic(ops, self.comm.workers, size(state))
-        if self.centre is not None:
-            state = {k: torch.cat([v, self.centre[k].unsqueeze(0)]) for k, v in state.items()}
-        return self.comm.combine(ops, state, table)
-
-    def add(self, shift: State) -> None:
-        """Onto the states, and onto the centre where it lives here."""
-        state = self.state()
-        for name, change in shift.items():  # (before its first step an optimizer has no state)
-            state[name].add_(change[: self.members.size])
-        self.put(state)
-        for name, value in (self.centre or {}).items():
-            value.add_(shift[name][-1])
-
-    def average_state(self) -> None:
-        """Everybody gets the mean, by samples."""
-        state = self.state()
-        self.planned += 2 * (self.comm.workers - 1) * size(state)
-        mean = self.comm.mean(state, self.seen)
-        for name, value in state.items():
-            value.copy_(mean[name])
-        self.put(state)
-        self.seen = [0.0] * self.comm.workers
-
-    def average_gradients(self) -> None:
-        """The mean over all samples of this step; not again where a backward has done it."""
-        if self.early is None or self.early != self._which():
-            self._average_gradients()
-        self.early, self.seen = None, [0.0] * self.comm.workers
-
-    @torch.no_grad()
-    def average_early(self, counts: Sequence[float]) -> None:
-        """Before the step."""
-        self.counts = list(counts)
-        self._average_gradients()
-        self.early = self._which()
+    def done(self) -> bool:
+        """Whether a backward has averaged them already; asked once a step."""
+        found = self.early is not None and self.early == self._which()
+        self.early = None
+        return found
 
     def _which(self) -> list[int | None]:
         """Which tensors the gradients are; what changes them in place leaves them the same."""
-        return [None if p.grad is None else p.grad.data_ptr() for p in self.members.leaves()]
+        return [None if p.grad is None else p.grad.data_ptr() for p in self.leaves]
 
-    def _average_gradients(self) -> None:
-        """None where nobody has any."""
-        counts = self.counts if self.strategy.weighted else [1.0] * self.comm.workers
-        reached = self.members.get("gradients")
-        self.members.fill_gradients(everywhere=not self.comm.alone)
-        rows = self.members.get("gradients")
-        self.planned += 2 * (self.comm.workers - 1) * size(rows)
+    @torch.no_grad()
+    def average(self, counts: Sequence[float], early: bool = False) -> float:
+        """Everybody gets the mean; None where nobody has any. Returns the bytes of all workers."""
+        rows, reached = filled(self.members, everywhere=not self.comm.alone)
         for i, rank in enumerate(self.comm.ranks):
             if any(counts) and not counts[rank]:  # (0 times NaN is NaN)
                 for value in rows.values():
                     value[i].zero_()
         bad = [r for i, r in enumerate(self.comm.ranks) if self.tolerant and _broken(rows, i)]
+        nobody: list[str] = []
         if self.comm.alone:
-            mean, nobody = self.comm.mean(rows, counts, finite=not self.tolerant), []
+            mean = self.comm.mean(rows, counts, finite=not self.tolerant)
         else:
-            mean, nobody, bad = self._with_header(rows, counts, set(reached), bad)
-        self.members.put("gradients", _over(rows, mean))
+            mean, nobody, bad = self._with_header(rows, counts, reached, bad)
+        for name, value in rows.items():
+            value.copy_(mean[name])
+        self.members.put("gradients", rows)
         if nobody:
             self.members.drop_gradients(nobody)  # pyright: ignore
         self.broken = self.broken or bad
+        self.early = self._which() if early else None
+        return 2 * (self.comm.workers - 1) * sum(value[0].nbytes for value in rows.values())
 
     def _with_header(
         self, rows: State, counts: Sequence[float], reached: set[str], bad: list[int]
@@ -190,90 +222,45 @@ class Executor:
         nobody = [k for k, share in zip(names, shares, strict=False) if not share]
         return mean, nobody, [r for r, share in enumerate(shares[len(names) :]) if share]
 
-    @torch.no_grad()
-    def consensus(self) -> dict[str, torch.Tensor]:
-        """The state dict of the model that the workers agree on."""
-        return self.strategy.consensus(self)
 
-    @torch.no_grad()
-    def mean(self) -> dict[str, torch.Tensor]:
-        """Mean parameters and running statistics, worker 0's counters; or the centre."""
-        found = dict(self.members.template.state_dict()) | self.members.counters()
-        rows = self.members.get("params") | self.members.get("float_buffers")
-        mean = self.comm.mean(rows, [1.0] * self.comm.workers, counted=False)
-        found |= {k: v[0].clone() for k, v in mean.items() if k in found}
-        if self.strategy.centre:
-            centre = {k.split(":", 1)[1]: v for k, v in (self.centre or {}).items()}
-            found |= {k: v.clone() for k, v in self._from_0(centre, rows).items() if k in found}
-        return found | {k: found[first] for k, first in self._aliases().items() if k in found}
+def asked(
+    strategy: Strategy, comm: Comm, seed: int, step: int, last: Round, carries: tuple[type, ...]
+) -> Round:
+    """The round of a step, the same for all ranks; one that was just checked is not again.
 
-    def _aliases(self) -> dict[str, str]:
-        """Further names of shared weights, and the first name of each."""
-        firsts: dict[int, str] = {}
-        every = self.members.template.named_parameters(remove_duplicate=False)
-        return {k: firsts[id(p)] for k, p in every if firsts.setdefault(id(p), k) != k}
-
-    def _from_0(self, own: State, like: State) -> State:
-        """What rank 0 has, on every rank."""
-        kept = {w.split(":", 1)[0] for w in self.strategy.average}
-        names = [k for what in kept for k in self.members.get(what, self.optimizer)]
-        here, size = self.comm.rank, self.comm.workers
-        out = {(0, r): own for r in range(size)} if here == 0 else {}
-        expect = {(0, here): {k: like[k][0] for k in names if k in like}}
-        return self.comm.deliver(out, expect, counted=False)[0, here]
-
-    @torch.no_grad()
-    def distance(self) -> float:
-        """Root of the mean over the workers of |w_i - mean|^2."""
-        rows = self.members.get("params")
-        mean = self.comm.mean(rows, [1.0] * self.comm.workers, counted=False)
-        own = sum(float((rows[k] - mean[k]).double().square().sum()) for k in rows)
-        each = self.comm.everyone(own)
-        return math.sqrt(sum(each) / (self.comm.workers if self.comm.alone else len(each)))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything, to go on bitwise."""
-        return {
-            "members": self.members.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "strategy": self.strategy.state_dict(),
-            "centre": self.centre,
-            "seen": self.seen,
-            "bytes": [self.planned, self.comm.sent],
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse."""
-        self.members.load_state_dict(state["members"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.strategy.load_state_dict(state["strategy"])
-        self.seen, self.begun, self.early = list(state["seen"]), 0, None
-        centre = state["centre"]
-        self.centre = None if centre is None else {k: v.clone() for k, v in centre.items()}
-        self.planned, self.comm.sent = state["bytes"]
+    Raises:
+        ValueError: the round cannot end, or has an operation that this executor does not know.
+    """
+    found = strategy.plan(seed, step)
+    if found is not last and found:
+        check(found, comm.workers, strategy.centre)
+        for op in (*found.before, *found.after):
+            if not isinstance(op, carries):
+                names = ", ".join(kind.__name__ for kind in carries)
+                raise ValueError(
+                    f"plan: {op} is nothing that workers who hold {strategy.holds} can do; they "
+                    f"know {names} (set `holds` of {type(strategy).__name__})"
+                )
+    if found and not comm.alone:
+        comm.agree(step, found.digest())
+    return found
 
 
-@torch.no_grad()
-def share(model: torch.nn.Module, comm: Comm) -> None:
-    """Rank 0's weights and running statistics, for this rank's model."""
-    if comm.alone:
-        return
-    own = {k: p.detach() for k, p in model.named_parameters()} | float_buffers(model)
-    out = {(0, r): own for r in range(comm.workers)} if comm.rank == 0 else {}
-    got = comm.deliver(out, {(0, comm.rank): own}, counted=False)
-    for name, value in got[0, comm.rank].items():
-        own[name].copy_(value)
+def _all_sent(ops: Sequence[Op], table: dict[int, dict[int, float]]) -> None:
+    """Refuse a mixing of what nobody sends."""
+    sent = set(messages(ops))
+    for i, row in table.items():
+        for k in row:
+            if k != i and (k, i) not in sent:
+                what = f"mixing: {i} mixes in {k}, but the plan has no message from {k} to {i}"
+                raise ValueError(what)
+
+
+def _shares(strategy: Strategy, counts: Sequence[float]) -> Sequence[float]:
+    """How much workers count: by their samples, or all alike."""
+    return counts if strategy.weighted else [1.0] * len(counts)
 
 
 def _broken(rows: State, i: int) -> bool:
     """Whether a row has NaN or infinity."""
     return not all(bool(torch.isfinite(v[i]).all()) for v in rows.values())
-
-
-def _over(rows: State, mean: State) -> State:
-    for name, value in rows.items():
-        value.copy_(mean[name])
-    return rows
-
-
-__all__ = ["CENTRE", "Executor"]

@@ -108,17 +108,15 @@ def fresh(optimizer: Optimizer, parameters: Sequence[torch.nn.Parameter]) -> Opt
     return type(optimizer)(list(parameters), **options)
 
 
-def skips(optimizer: Any) -> bool:
-    """Whether a GradScaler has found infinity, and a fused optimizer will leave out this step."""
-    found = getattr(optimizer, "found_inf", None)
-    return found is not None and bool(found)
+def steps_once(optimizer: Any) -> None:
+    """Refuse an optimizer that looks at the loss several times in a step.
 
-
-def no_closure(optimizer: Any, args: Any, kwargs: Any) -> None:
-    """Refuse a step that would compute gradients by itself."""
-    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
-    if closure is not None:
+    Raises:
+        ValueError: its step cannot do without a closure.
+    """
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
         raise ValueError(
-            f"{type(optimizer).__name__}.step(closure): gradients have to be there before the "
-            "step; call backward() first, then step()"
+            f"{type(optimizer).__name__} needs a closure: between its looks at the loss nobody "
+            "could talk. Take one that steps once, such as SGD or Adam"
         )

@@ -38,6 +38,13 @@ def replicas(models: Sequence[nn.Module]) -> "Stacked | Looped":
     return Stacked(net, models[0], params, buffers, counters)
 
 
+def filled(members: "Stacked | Looped", everywhere: bool) -> tuple[Rows, set[str]]:
+    """Gradients with zeros where there was none, and the names that all workers here had."""
+    reached = set(members.get("gradients"))
+    members.fill_gradients(everywhere)
+    return members.get("gradients"), reached
+
+
 def _hooked(model: nn.Module) -> bool:
     """Whether somebody listens to its layers, who would not hear those of a stack."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

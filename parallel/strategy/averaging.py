@@ -52,7 +52,7 @@ class GradientAllReduce(Strategy):
 
     def theory(self, size: float, steps: int = 1) -> float:
         """A ring."""
-        return 2 * self.share * size * steps
+        return 2 * self.others * size * steps
 
 
 @dataclass
@@ -83,7 +83,7 @@ class LocalSGD(Strategy):
     def theory(self, size: float, steps: int = 1) -> float:
         """A ring in one step of H."""
         first = self.phase % self.period or self.period
-        return 2 * self.share * size * max(0, (steps - first) // self.period + 1)
+        return 2 * self.others * size * max(0, (steps - first) // self.period + 1)
 
 
 @dataclass
@@ -107,4 +107,4 @@ class PostLocalSGD(LocalSGD):
     def theory(self, size: float, steps: int = 1) -> float:
         """A ring in every step, then in one of H."""
         later = max(0, steps - self.switch)
-        return 2 * self.share * size * (steps - later) + super().theory(size, later)
+        return 2 * self.others * size * (steps - later) + super().theory(size, later)

@@ -10,7 +10,7 @@ centre loses its hold where workers * alpha > 1, which is refused. The model is 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parallel.strategy.base import Rows, Strategy, every, share
+from parallel.strategy.base import Mixing, Strategy, every, fraction
 from parallel.world.ops import CENTRE, NOTHING, Exchange, Op, Round
 
 
@@ -29,7 +29,7 @@ class EASGD(Strategy):
         every("period", self.period)
         if "optimizer_state" in self.average:
             raise ValueError("easgd: its centre has no optimizer; average params or float_buffers")
-        self.strength = share("alpha", 0.9 / workers if self.alpha is None else self.alpha)
+        self.strength = fraction("alpha", 0.9 / workers if self.alpha is None else self.alpha)
         if workers * self.strength > 1:
             raise ValueError(
                 f"alpha={self.alpha} with {workers} workers throws the centre further than the "
@@ -42,13 +42,13 @@ class EASGD(Strategy):
             return NOTHING
         return Round(before=tuple(Exchange(i, CENTRE) for i in range(self.workers)))
 
-    def rows(self, ops: Sequence[Op]) -> Rows:
+    def mixing(self, ops: Sequence[Op]) -> Mixing:
         """Of workers and centre."""
         a, n = self.strength, self.workers
-        rows: Rows = {i: {i: 1 - a, CENTRE: a} for i in range(n)}
+        rows: Mixing = {i: {i: 1 - a, CENTRE: a} for i in range(n)}
         rows[CENTRE] = {CENTRE: 1 - n * a, **dict.fromkeys(range(n), a)}
         return rows
 
     def theory(self, size: float, steps: int = 1) -> float:
         """Up and down, but for the worker at whose place the centre is."""
-        return 2 * self.share * size * (steps // self.period)
+        return 2 * self.others * size * (steps // self.period)

@@ -14,18 +14,14 @@ the largest eigenvalue of L is below 2; rounds where it is not are counted, and 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.names import check
-from parallel.strategy.base import Rows, Strategy, every, random, share
+from parallel.strategy.base import Mixing, Strategy, every, fraction, random
 from parallel.world.ops import Exchange, Op, Push, Round, messages
-
-if TYPE_CHECKING:
-    from parallel.world.comm import Comm
 
 
 @dataclass
@@ -47,7 +43,7 @@ class Gossip(Strategy):
         """Check the numbers."""
         super().init(workers)
         every("period", self.period)
-        share("probability", self.probability)
+        fraction("probability", self.probability)
         if self.penalty is not None and not 0 < self.penalty <= 100:
             raise ValueError(f"penalty must be in (0, 100], got {self.penalty}")
 
@@ -76,7 +72,7 @@ class GossipPull(Gossip):
         picked = self.picks(seed, step)
         return Round(before=tuple(Push(peer, i) for i, peer in picked.items()))
 
-    def rows(self, ops: Sequence[Op]) -> Rows:
+    def mixing(self, ops: Sequence[Op]) -> Mixing:
         """Half and half."""
         return {i: {i: 0.5, peer: 0.5} for peer, i in messages(ops)}
 
@@ -93,7 +89,7 @@ class GossipPush(Gossip):
         """The initiators send."""
         return Round(before=tuple(Push(i, peer) for i, peer in self.picks(seed, step).items()))
 
-    def rows(self, ops: Sequence[Op]) -> Rows:
+    def mixing(self, ops: Sequence[Op]) -> Mixing:
         """The mean of oneself and all that came."""
         got: dict[int, list[int]] = {}
         for i, peer in messages(ops):
@@ -118,14 +114,11 @@ class ElasticGossip(Gossip):
     alpha: float = 0.5
     weights: str = "metropolis"
     matching: bool = False
-    seed: int = field(default=0, init=False, repr=False)
-    rounds: int = field(default=0, init=False)
-    unstable: int = field(default=0, init=False)
 
     def init(self, workers: int) -> None:
         """Check the spring."""
         super().init(workers)
-        share("alpha", self.alpha)
+        fraction("alpha", self.alpha)
         check("rule of weights", self.weights, ("metropolis", "thesis"))
         if self.matching and self.penalty is not None:
             raise ValueError("matching=True draws pairs by chance: a penalty has no effect on it")
@@ -136,12 +129,6 @@ class ElasticGossip(Gossip):
                 'squares of gradients (Adam): take weights="metropolis" with alpha <= 0.5, or '
                 "matching=True"
             )
-        self.rounds = self.unstable = 0
-
-    def cut(self, models: list, comm: "Comm", seed: int) -> list:
-        """Nothing is cut, but where workers stand is known from here on."""
-        self.seed = seed
-        return models
 
     def plan(self, seed: int, step: int) -> Round:
         """Each couple exchanges once, whoever picked whom."""
@@ -159,17 +146,18 @@ class ElasticGossip(Gossip):
         talk = order[draw.random(len(order)) < self.probability]
         return {(min(pair), max(pair)) for pair in talk.tolist()}
 
-    def rows(self, ops: Sequence[Op]) -> Rows:
+    def mixing(self, ops: Sequence[Op]) -> Mixing:
         """I - L."""
-        talks = tuple(messages(ops))
-        self.rounds += 1
-        self.unstable += largest(self.springs(talks), self.workers) >= 2 - 1e-12
-        rows: Rows = {}
-        for (k, i), a in self.springs(talks).items():
+        rows: Mixing = {}
+        for (k, i), a in self.springs(messages(ops)).items():
             row = rows.setdefault(i, {i: 1.0})
             row[i] -= a
             row[k] = a
         return rows
+
+    def expands(self, ops: Sequence[Op]) -> bool:
+        """Whether the largest eigenvalue of L is 2 or more, where I - L does not contract."""
+        return bool(largest(self.springs(messages(ops)), self.workers) >= 2 - 1e-12)
 
     def springs(self, talks: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
         """a_ik of each direction of each talk."""
@@ -191,22 +179,14 @@ class ElasticGossip(Gossip):
         mutual = float((pick * pick.T).sum()) / 2
         return (2 * p - 2 * p * p * mutual / n) * size
 
-    def state_dict(self) -> dict[str, Any]:
-        """The counts."""
-        return {"rounds": self.rounds, "unstable": self.unstable}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The counts."""
-        self.rounds, self.unstable = state["rounds"], state["unstable"]
-
-    def notes(self) -> list[str]:
-        """The rounds that pushed workers apart."""
-        if not self.unstable:
+    def notes(self, rounds: int, expanding: int) -> list[str]:
+        """How many rounds pushed workers apart, and what helps."""
+        if not expanding:
             return []
         safe = "" if self.weights == "metropolis" else ', or weights="metropolis"'
         return [
-            f"elastic gossip: in {self.unstable} of {self.rounds} rounds "
-            f"({self.unstable / self.rounds:.0%}) alpha * lambda_max >= 2: they do not contract; "
+            f"elastic gossip: in {expanding} of {rounds} rounds "
+            f"({expanding / rounds:.0%}) alpha * lambda_max >= 2: they do not contract; "
             f"a smaller alpha than {self.alpha} helps{safe} or matching=True"
         ]
 

@@ -235,8 +235,8 @@ class Logs:
         held = replace(s.data, test_x=s.data.validation_x, test_y=s.data.validation_y)  # pyright: ignore
         for i, file in enumerate(self.files):
             where = {"Rank": file.rank, "Epoch": epoch, "Update": s.done}
-            if s.latest[i] is not None:
-                file.write({**where, "TrainLoss": s.latest[i]})
+            if s.backward.latest[i] is not None:
+                file.write({**where, "TrainLoss": s.backward.latest[i]})
             loss, accuracy = tested(s.worker(i), held, F.cross_entropy)
             file.write({**where, "ValLoss": loss})
             file.accuracy(where, "ValAcc", accuracy)
@@ -252,7 +252,7 @@ class Logs:
         here = 'weights="metropolis" or matching=True', "--elastic-weights metropolis"
         notes = [
             note.replace(*here).replace(" or matching=True", "")
-            for note in s.executor.strategy.notes()
+            for note in s.executor.strategy.notes(*s.executor.tally)
         ]
         if 0 in self.comm.ranks:
             self.files[0].accuracy({"Rank": 0}, "AggTestAcc", row["test_accuracy"])

@@ -86,10 +86,5 @@ def rows(
         training.step()
         if training.done % every == 0 or training.done == steps:
             yield training.row()
-    for note in strategy_notes(training):
+    for note in training.notes():
         warnings.warn(note, stacklevel=2)
-
-
-def strategy_notes(training: Training) -> list[str]:
-    """What the strategy has to say at the end, once for all ranks."""
-    return training.executor.strategy.notes() if training.comm.rank == 0 else []

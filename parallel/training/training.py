@@ -4,6 +4,8 @@ training = Training(model, data, loss, optimizer, strategy, comm, batch_size=128
 training.step()                   one step of all workers here
 training.row()                    what is known now: loss, accuracy of the consensus, bytes, ...
 training.state_dict()             to go on bitwise
+
+    shards -> backward -> executor.before -> optimizer.step -> executor.after
 """
 
 import copy
@@ -11,20 +13,19 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from harness.data import Data
-from harness.nets.dropout import KeyedDropout, distinct, set_key
-from harness.seeding import derive
-from parallel.replicas.executor import Executor, share
+from harness.nets.dropout import distinct
+from parallel.executors import executor_of
+from parallel.replicas.consensus import broadcast
 from parallel.replicas.optimizer import by_element, by_parameter, spread
 from parallel.replicas.replicas import Looped, Stacked, replicas
 from parallel.strategy.base import Strategy
+from parallel.training.backward import Backward
 from parallel.training.shards import Shards
 from parallel.world.comm import Comm
 from parallel.world.traffic import traffic_out
@@ -51,10 +52,9 @@ class Training:
         schedule: Callable[[int], float] | None = None,
         each: bool = False,
     ):
-        self.data, self.loss, self.comm, self.seed = data, loss, comm, seed
-        self.batches, self.schedule = batches, schedule
+        self.data, self.comm = data, comm
         self.shards = Shards(len(data.train_y), comm.workers, batch_size, seed, reshuffle)
-        strategy.init(comm.workers)
+        self.executor = executor_of(strategy, comm, seed)
         if comm.elastic and not strategy.elastic:
             raise ValueError(
                 f"{type(strategy).__name__} cannot go on without a worker: elastic=False"
@@ -62,160 +62,62 @@ class Training:
         models = starts(model, comm.ranks, strategy.same_start)
         distinct(models[0])
         if strategy.same_start:
-            share(models[0], comm)
-        models = strategy.cut(models, comm, seed)
-        self.members = replicas(models)
-        stepper = spread(optimizer, self.members)
-        if isinstance(self.members, Stacked) and not (by_element(stepper) and self._runs()):
-            self.members = Looped(models)  # such an optimizer would mix the workers of a stack
-            stepper = spread(optimizer, self.members)
-        if len(models) > 1 and not by_element(stepper) and not by_parameter(stepper):
-            raise ValueError(
-                f"{type(stepper).__name__}: its step looks at several parameters at once and would "
-                "mix the workers of one process: use World.procs, where each has its own"
-            )
-        self.executor = Executor(self.members, stepper, strategy, comm)
-        strategy.accept(stepper)
-        self.judge = strategy.whole or copy.deepcopy(self.members.template)
-        self.each = each or not plain_mean(loss, data.train_y)  # one call of the loss per worker
-        self.reached: list[str] = []
-        self.latest: list[Any] = []  # losses of the last step, by worker, if asked for by `each`
-        self.rates = [group["lr"] for group in self.executor.optimizer.param_groups]
+            broadcast(models[0], comm)
+        models = self.executor.cut(models, seed)
+        members, stepper = together(models, optimizer, comm, None if batches else data.train_x)
+        self.executor.attach(members)
+        self.executor.accept(stepper)
+        self.judge = copy.deepcopy(self.executor.whole)
+        self.pace = paced(schedule, stepper)
         self.done, self.samples, self.seconds = 0, 0, 0.0
-        self.losses: list[tuple[torch.Tensor, int]] = []  # means, and of how many samples
         self.digest = self._digest(batch_size, reshuffle)
         comm.agree(0, self.digest, now=True)
         self.os_start = None if comm.alone else traffic_out()
-        self.keyed = [
-            layer
-            for module in self.members.modules()
-            for layer in module.modules()
-            if isinstance(layer, KeyedDropout)
-        ]
-        for module in self.members.modules():
-            set_key(module, seed=seed, workers=list(comm.ranks))
-            module.train()
-        if isinstance(getattr(self.members, "models", None), list):
-            for rank, module in zip(comm.ranks, self.members.modules(), strict=True):
-                set_key(module, workers=[rank])
+        self.backward = Backward(members, data, loss, comm, seed, batches, each)
+
+    @property
+    def members(self) -> Stacked | Looped:
+        """The models of the workers here."""
+        return self.executor.members
 
     def _digest(self, *more: Any) -> int:
         """A number that differs where runs would."""
         sizes = [(k, tuple(p.shape)) for k, p in self.judge.named_parameters()]
-        strategy = re.sub(
-            r" at 0x[0-9a-f]+", "", repr(self.executor.strategy)
-        )  # (differs by process)
-        what = self.seed, self.shards.samples, strategy, sizes, more
+        # (an object's address differs by process)
+        strategy = re.sub(r" at 0x[0-9a-f]+", "", repr(self.executor.strategy))
+        what = self.shards.seed, self.shards.samples, strategy, sizes, more
         return zlib.crc32(repr(what).encode())
 
     def step(self) -> None:
-        """One local step of every worker here, and what the strategy does around it."""
+        """One local step of every worker here, and what the strategy has around it."""
         begin = time.perf_counter()
         self.done += 1
         index = self.shards.at(self.done)
         even = isinstance(index, torch.Tensor)
         counts = [index.shape[1]] * len(index) if even else [len(i) for i in index]
-        for module in self.keyed:
-            module.step = self.done
-        if self.batches and (self.done - 1) % self.shards.steps == 0:
-            self.batches.begin((self.done - 1) // self.shards.steps)
-        if self.schedule:
-            factor = self.schedule(self.done)
-            for group, rate in zip(self.executor.optimizer.param_groups, self.rates, strict=True):
-                group["lr"] = rate * factor
-        self._gradients(index if self.comm.alone else [index[r] for r in self.comm.ranks])
-        self.executor.before(self.seed, self.done, counts)
-        self.executor.strategy.local(self.executor.optimizer)
+        self._begin_epoch()
+        self.pace(self.done)
+        mine = index if self.comm.alone else [index[r] for r in self.comm.ranks]
+        self.backward(self.done, mine, self.executor.optimizer)
+        self.executor.before(self.shards.seed, self.done, counts)
+        self.executor.optimizer.step()
         self.executor.after()
         self.samples += sum(counts)
         self.seconds += time.perf_counter() - begin
 
-    def _gradients(self, index: torch.Tensor | list[torch.Tensor]) -> None:
-        """Of each worker's mean loss over its own samples."""
-        optimizer, callers = self.executor.optimizer, torch.default_generator.get_state()
-        # What noise a layer of torch draws (nn.Dropout) is a function of seed, step and rank.
-        torch.default_generator.manual_seed(derive(self.seed, "noise", self.done, self.comm.rank))
-        if torch.cuda.is_initialized():
-            torch.cuda.manual_seed_all(torch.initial_seed())
-        optimizer.zero_grad(set_to_none=True)
-        if isinstance(index, list) and len(index) == 1:
-            index = index[0].unsqueeze(0)
-        even = isinstance(index, torch.Tensor) and not self.each
-        losses = self._even(index) if even else self._uneven(list(index))  # pyright: ignore
-        if losses is None:
-            self._nothing()
-        else:
-            losses.backward()
-            self.members.fill_gradients(everywhere=False)
-            self.reached = self.reached if self.comm.alone else list(self.members.get("gradients"))
-        torch.default_generator.set_state(callers)
-
-    def _runs(self) -> bool:
-        """Whether the stack takes samples at all (vmap refuses some code)."""
-        if self.batches:
-            return True
-        x = self.data.train_x[:1].expand(2, *self.data.train_x.shape[1:])
-        with torch.random.fork_rng(), torch.no_grad():
-            try:
-                copy.deepcopy(self.members).forward([x] * self.members.size, self.comm.ranks)
-            except Exception:
-                return False
-        return True
-
-    def _nothing(self) -> None:
-        """A rank without samples: gradient zero, where a loss reaches."""
-        model = self.members.template
-        if not self.reached:
-            model.eval()
-            self.loss(model(self.data.train_x[:1]), self.data.train_y[:1]).backward()
-            model.train()
-            self.reached = list(self.members.get("gradients"))
-        for name, p in model.named_parameters():
-            p.grad = torch.zeros_like(p) if name in self.reached else None
-
-    def _even(self, index: torch.Tensor) -> torch.Tensor | None:
-        """The sum of the workers' means; one call of the loss over all of them."""
-        n, b = index.shape
-        if b == 0:
-            return None
-        x, y = self._take(index)
-        outputs = self.members.forward(x, self.comm.ranks)
-        flat = outputs.flatten(0, 1) if isinstance(outputs, torch.Tensor) else torch.cat(outputs)
-        mean = self.loss(flat, y.flatten(0, 1))
-        self.losses.append((mean.detach(), n * b))
-        return mean * n
-
-    def _uneven(self, index: Sequence[torch.Tensor]) -> torch.Tensor | None:
-        pairs = [self._take(i) for i in index]
-        outputs = self.members.forward([x for x, _ in pairs], self.comm.ranks)
-        here = zip(outputs, pairs, strict=True)
-        found = [self.loss(o, y) if len(y) else None for o, (_, y) in here]
-        self.latest = [None if loss is None else float(loss.detach()) for loss in found]
-        each = [loss for loss in found if loss is not None]
-        if not each:
-            return None
-        self.losses += [
-            (loss.detach(), len(y))
-            for loss, (_, y) in zip(found, pairs, strict=True)
-            if loss is not None
-        ]
-        return torch.stack(each).sum()
-
-    def _take(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Samples by index (any shape)."""
-        flat = index.reshape(-1).to(self.data.train_y.device)
-        if self.batches:
-            x, y = self.batches.draw(flat)
-        else:
-            x, y = self.data.train_x.index_select(0, flat), self.data.train_y.index_select(0, flat)
-        return x.view(*index.shape, *x.shape[1:]), y.view(index.shape)
+    def _begin_epoch(self, resumed: bool = False) -> None:
+        """Tell the pictures which epoch it is, where one begins."""
+        epoch, first = divmod(max(0, self.done - 1), self.shards.steps)
+        if self.backward.batches and (resumed or not first):
+            self.backward.batches.begin(epoch)
 
     def row(self) -> dict[str, Any]:
         """What is known after this step; the consensus is tested."""
         self.comm.agree(self.done, self.digest, now=True)
         begin = time.perf_counter()
         loss, accuracy = self.test()
-        own = sum(float(loss) * n for loss, n in self.losses), sum(n for _, n in self.losses)
+        losses, self.backward.losses = self.backward.losses, []
+        own = sum(float(loss) * n for loss, n in losses), sum(n for _, n in losses)
         total, samples = (sum(self.comm.everyone(float(v))) for v in own)
         found = {
             "step": self.done,
@@ -228,25 +130,29 @@ class Training:
             "bytes_planned": self.executor.planned,
             "bytes_payload": sum(self.comm.everyone(self.comm.sent)),
             "bytes_os": traffic_out(self.os_start),
-            "consensus_distance": self.executor.strategy.distance(self.executor),
+            "consensus_distance": self.executor.distance(),
             "train_time": self.seconds,
         }
-        self.losses = []
         return found | {"inference_time": time.perf_counter() - begin}
 
     def theory(self) -> float:
         """Bytes per worker so far, by the strategy's formula."""
-        return self.executor.strategy.theory(self.executor.state_size(), self.done)
+        strategy = self.executor.strategy
+        return strategy.theory(self.executor.states.size(strategy.sends), self.done)
+
+    def notes(self) -> list[str]:
+        """What the strategy has to say at the end, once for all ranks."""
+        return self.executor.strategy.notes(*self.executor.tally) if self.comm.rank == 0 else []
 
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy of the consensus on the test set."""
         self.judge.load_state_dict(self.executor.consensus())
-        return tested(self.judge, self.data, self.loss)
+        return tested(self.judge, self.data, self.backward.loss)
 
     def worker_accuracies(self) -> list[float]:
         """Of each worker here, with its own weights."""
         here = range(self.members.size)
-        return [tested(self.worker(i), self.data, self.loss)[1] for i in here]
+        return [tested(self.worker(i), self.data, self.backward.loss)[1] for i in here]
 
     def worker(self, i: int) -> nn.Module:
         """A model with the weights of one worker here (the same object for all)."""
@@ -258,16 +164,15 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Everything, to go on bitwise."""
         held = {"done": self.done, "samples": self.samples, "seconds": self.seconds}
-        return {**held, "losses": self.losses, "team": self.executor.state_dict()}
+        return {**held, "losses": self.backward.losses, "team": self.executor.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse."""
         self.done, self.samples = state["done"], state["samples"]
-        self.seconds, self.losses = state["seconds"], list(state["losses"])
+        self.seconds, self.backward.losses = state["seconds"], list(state["losses"])
         self.executor.load_state_dict(state["team"])
         self.comm.agree(self.done, self.digest, now=True)
-        if self.batches:
-            self.batches.begin(max(0, self.done - 1) // self.shards.steps)
+        self._begin_epoch(resumed=True)
 
 
 def starts(
@@ -281,6 +186,52 @@ def starts(
     return [model(rank) for rank in ranks]
 
 
+def paced(schedule: Callable[[int], float] | None, optimizer: Any) -> Callable[[int], None]:
+    """What sets the rates of a step: those that the optimizer begins with, times the schedule."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+
+    def pace(step: int) -> None:
+        factor = schedule(step) if schedule else 1.0
+        for group, rate in zip(optimizer.param_groups, rates, strict=True) if schedule else ():
+            group["lr"] = rate * factor
+
+    return pace
+
+
+def together(
+    models: list[nn.Module], maker: Callable[..., Any], comm: Comm, samples: torch.Tensor | None
+) -> tuple[Stacked | Looped, torch.optim.Optimizer]:
+    """The models as rows, stacked where that is exact, and one optimizer for all of them.
+
+    Raises:
+        ValueError: an optimizer that looks across parameters would mix the workers here.
+    """
+    members = replicas(models)
+    stepper = spread(maker, members)
+    if isinstance(members, Stacked) and not (by_element(stepper) and runs(members, comm, samples)):
+        members = Looped(models)  # such an optimizer would mix the workers of a stack
+        stepper = spread(maker, members)
+    if len(models) > 1 and not by_element(stepper) and not by_parameter(stepper):
+        raise ValueError(
+            f"{type(stepper).__name__}: its step looks at several parameters at once and would "
+            "mix the workers of one process: use World.procs, where each has its own"
+        )
+    return members, stepper
+
+
+def runs(members: Stacked, comm: Comm, samples: torch.Tensor | None) -> bool:
+    """Whether the stack takes samples at all (vmap refuses some code)."""
+    if samples is None:
+        return True
+    x = samples[:1].expand(2, *samples.shape[1:])
+    with torch.random.fork_rng(), torch.no_grad():
+        try:
+            copy.deepcopy(members).forward([x] * members.size, comm.ranks)
+        except Exception:
+            return False
+    return True
+
+
 @torch.no_grad()
 def tested(net: nn.Module, data: Data, loss: Callable) -> tuple[float, float]:
     """Mean loss and accuracy on the test set."""
@@ -292,22 +243,3 @@ def tested(net: nn.Module, data: Data, loss: Callable) -> tuple[float, float]:
         total += float(loss(outputs, y)) * len(y)
         right += int((outputs.argmax(-1) == y).sum())
     return total / len(data.test_y), right / len(data.test_y)
-
-
-MEANS = (F.cross_entropy, F.nll_loss, F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
-MODULES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
-
-
-def plain_mean(loss: Any, targets: torch.Tensor) -> bool:
-    """Whether it is known to be a mean in which every sample counts alike.
-
-    Then one call over all workers says what one call for each would.
-    """
-    if isinstance(loss, partial) and loss.keywords.keys() <= {"label_smoothing"} and not loss.args:
-        loss = loss.func
-    if type(loss) in MODULES:
-        alike = getattr(loss, "reduction", "") == "mean" and getattr(loss, "weight", None) is None
-    else:
-        alike = loss in MEANS
-    left_out = getattr(loss, "ignore_index", -100)
-    return alike and (targets.is_floating_point() or not bool((targets == left_out).any()))

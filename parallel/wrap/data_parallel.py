@@ -11,6 +11,7 @@
 Alone, all replicas live in this process; under torchrun each rank is one.
 """
 
+import copy
 import inspect
 import os
 from collections.abc import Callable, Sequence
@@ -20,34 +21,27 @@ import torch
 from torch import nn
 
 from harness.names import check, unknown
-from parallel.strategy import STRATEGIES, make
+from harness.nets.dropout import distinct
+from parallel.executors import executor_of
+from parallel.replicas.consensus import broadcast
+from parallel.replicas.replicas import Looped
+from parallel.strategy import STRATEGIES, Strategy, make
+from parallel.strategy.averaging import GradientAllReduce, PostLocalSGD
 from parallel.world.comm import Comm
-from parallel.wrap.replicated import Replicated
+from parallel.wrap.hooks import Hooks
+from parallel.wrap.scatter import Scattered
+from parallel.wrap.state import Consensus, version
 
 STYLES = {"torch": "all_reduce", "localSGD": "local_sgd"}  # and all of STRATEGIES
 ITERATIONS = 40
 SYNCHRONISED = ("local_sgd", "post_local_sgd", "ist")  # `iterations` is their period
 
 
-def DataParallel(
-    style: str = "torch",
-    *,
-    model: Any = None,
-    iterations: int = ITERATIONS,
-    initializer: Callable[[nn.Module], Any] | None = None,
-    workers: int | None = None,
-    device_ids: Sequence[int | str] | None = None,
-    output_device: int | str | None = None,
-    dim: int = 0,
-    loss_reduction: str = "mean",
-    seed: int = 0,
-    timeout: float = 60.0,
-    **options: Any,
-) -> "Replicated":
+class DataParallel(Scattered):
     """A module that behaves like `model` and trains as several.
 
     Args:
-        style: "torch", "localSGD", "ist", or any of parallel.STRATEGIES.
+        style: "torch", "localSGD", "ist", any of parallel.STRATEGIES, or a Strategy of yours.
         model: Any module; replicas are copies, it is left as it is.
         iterations: Steps between two synchronisations of localSGD and ist.
         initializer: Called with each replica, to start it elsewhere.
@@ -64,17 +58,166 @@ def DataParallel(
     Raises:
         ValueError: unknown style or keyword, with the nearest name.
     """
-    if not isinstance(style, str) or not isinstance(model, nn.Module):
+
+    def __init__(
+        self,
+        style: str | Strategy = "torch",
+        *,
+        model: Any = None,
+        iterations: int = ITERATIONS,
+        initializer: Callable[[nn.Module], Any] | None = None,
+        workers: int | None = None,
+        device_ids: Sequence[int | str] | None = None,
+        output_device: int | str | None = None,
+        dim: int = 0,
+        loss_reduction: str = "mean",
+        seed: int = 0,
+        timeout: float = 60.0,
+        **options: Any,
+    ):
+        strategy = strategy_of(style, model, iterations, options)
+        check("loss_reduction", loss_reduction, ("mean", "sum"))
+        if initializer is not None and not callable(initializer):
+            raise ValueError(f"initializer is called with each replica, got {initializer!r}")
+        comm = _comm(style, workers, device_ids, timeout)
+        devices, place = _devices(device_ids, output_device)
+        distinct(model)
+        executor = executor_of(strategy, comm, seed)
+        models = executor.cut(_started(model, comm, strategy, initializer), seed)
+        for i, replica in enumerate(models):
+            if devices:
+                replica.to(devices[i % len(devices)])
+        super().__init__(models, comm.ranks, seed, dim)
+        self.comm, self.seed, self.reduction = comm, seed, loss_reduction
+        self.devices, self.output_device = devices, place
+        executor.attach(Looped(models))
+        executor.optimizer = None  # the user makes it, later
+        if executor.gradients is not None:
+            executor.gradients.tolerant = True  # (a GradScaler skips such steps; who steps is told)
+        self.executor, self.consensus = executor, Consensus(copy.deepcopy(executor.whole))
+        self.hooks, self.heard = Hooks(self, model), set()
+        self.train(model.training)
+
+    def listen(self) -> None:
+        """Hear the backwards of parameters that have a gradient to come from now on."""
+        self.hooks.watch(self.heard)
+
+    def _first(self, args: tuple, kwargs: dict) -> Any:
+        if self.comm.alone and len(self.devices) > 1:
+            spread = self.replicas[0], args, self.devices, self.output_device, self.dim, kwargs
+            return nn.parallel.data_parallel(*spread)  # pyright: ignore
+        return super()._first(args, kwargs)
+
+    @property
+    def module(self) -> nn.Module:
+        """The consensus model, to look at (under torchrun all ranks have to ask together)."""
+        if self.comm.workers == 1 and not self.executor.strategy.centre:
+            return self.replicas[0].train(self.training)
+        return self.consensus.of(self).train(self.training)
+
+    @property
+    def bytes_sent(self) -> float:
+        """Bytes that the replicas here have sent so far (in one process: would have sent)."""
+        return self.comm.sent
+
+    def extra_repr(self) -> str:
+        """Strategy and number of workers, in front of the replicas."""
+        return f"{self.executor.strategy!r}, workers={self.comm.workers}"
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The consensus model's: it loads into the bare model."""
+        return self.module.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """A bare model's state, for all replicas."""
+        model = self.consensus.model
+        found = model.load_state_dict(state_dict, strict, assign)
+        held = model.state_dict()
+        state = {k: v.detach().clone() for k, v in held.items() if isinstance(v, torch.Tensor)}
+        self.executor.load(state)
+        for replica in self.replicas:
+            for name, buffer in replica.named_buffers():
+                if not buffer.is_floating_point() and name in state:
+                    buffer.copy_(state[name])
+        self.consensus.version, self.consensus.shown = version(self), None
+        return found
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        """As a part of a larger module: the consensus' names, for all replicas."""
+        _, strict, missing, unexpected, errors = rest
+        own = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
+        try:
+            found = self.load_state_dict(own, strict=False)
+            missing += [prefix + k for k in found.missing_keys] if strict else []
+            unexpected += [prefix + k for k in found.unexpected_keys] if strict else []
+        except RuntimeError as error:
+            errors.append(str(error))
+        for i, replica in enumerate(self.replicas):  # what the recursion will look for
+            values = replica.state_dict().items()
+            state_dict.update({f"{prefix}replicas.{i}.{k}": v for k, v in values})
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> "DataParallel":
+        """`.to()`, `.double()`, ... also for the consensus model and what the executor keeps."""
+        super()._apply(fn, recurse)
+        self.consensus.model._apply(fn)
+        self.consensus.forget()
+        self.executor.states.move(fn)
+        return self
+
+    def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> torch.Tensor:
+        """As torch's function, for each replica by itself, as for the bare model.
+
+        torch.nn.utils.clip_grad_norm_(net.parameters(), ...) takes one norm over all replicas.
+        """
+        if self.reduction == "sum" and self.comm.workers > 1:
+            raise ValueError(
+                'clip_grad_norm_ with loss_reduction="sum": gradients are summed at the step, '
+                "after the clipping; take a mean as the loss"
+            )
+        clip = torch.nn.utils.clip_grad_norm_
+        norms = [clip(replica.parameters(), max_norm, norm_type) for replica in self.replicas]
+        return torch.stack([norm.to(norms[0].device) for norm in norms]).max()
+
+    def training_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """All that it takes to go on to the bit: replicas, optimizer, strategy (of each rank)."""
+        self.executor.accept(optimizer)
+        return {"steps": self.steps, "team": self.executor.state_dict()}
+
+    def load_training_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+        """The inverse, for a wrapper and an optimizer that were made alike."""
+        self.executor.accept(optimizer)
+        self.executor.load_state_dict(state["team"])
+        self.steps = state["steps"]
+        self.consensus.forget()
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "hooks": None, "heard": set()}  # (weak references are not copied)
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self.hooks = Hooks(self, None)  # a copy listens for itself
+
+
+def strategy_of(
+    style: str | Strategy, model: Any, iterations: int, options: dict[str, Any]
+) -> Strategy:
+    """What a style means, with its options checked by name.
+
+    Raises:
+        ValueError: unknown style or keyword, with the nearest name.
+    """
+    if not isinstance(style, str | Strategy) or not isinstance(model, nn.Module):
         raise ValueError(
-            f'DataParallel(style="torch", model=net): the style is a name and the model a keyword, '
-            f"an nn.Module; got {type(style).__name__} and {type(model).__name__}"
+            'DataParallel(style="torch", model=net): the style is a name or a Strategy and the '
+            f"model a keyword, an nn.Module; got {type(style).__name__} and {type(model).__name__}"
         )
+    own = [k for k in inspect.signature(DataParallel).parameters if k != "options"]
+    if isinstance(style, Strategy):
+        for key in options:
+            raise unknown(f"keyword of DataParallel(style={type(style).__name__}(...))", key, own)
+        return style
     name = STYLES.get(style, style)
     check("style", style, {**STYLES, **STRATEGIES})
-    check("loss_reduction", loss_reduction, ("mean", "sum"))
-    if initializer is not None and not callable(initializer):
-        raise ValueError(f"initializer is called with each replica, got {initializer!r}")
-    own = [k for k in inspect.signature(DataParallel).parameters if k != "options"]
     theirs = list(inspect.signature(STRATEGIES[name]).parameters)
     for key in options:
         if key not in theirs:
@@ -86,12 +229,34 @@ def DataParallel(
         )
     if name in SYNCHRONISED:
         options.setdefault("period", iterations)
-    strategy, comm = make(name, **options), _comm(style, workers, device_ids, timeout)
-    devices = _devices(device_ids, output_device)
-    return Replicated(model, strategy, comm, devices, dim, loss_reduction, seed, initializer)
+    return make(name, **options)
 
 
-def _comm(style: str, workers: int | None, device_ids: Sequence | None, timeout: float) -> Comm:
+def _started(
+    model: nn.Module, comm: Comm, strategy: Strategy, initializer: Callable | None
+) -> list[nn.Module]:
+    """A copy of the model for each replica here, with the weights it begins with."""
+    models = [copy.deepcopy(model) for _ in comm.ranks]
+    if initializer:
+        _initialize(models, initializer, strategy)
+    elif strategy.same_start:
+        broadcast(models[0], comm)
+    return models
+
+
+def _initialize(models: list[nn.Module], initializer: Callable, strategy: Strategy) -> None:
+    """Each replica for itself; one for all where gradients are averaged."""
+    alike = isinstance(strategy, GradientAllReduce | PostLocalSGD)
+    for i, replica in enumerate(models):
+        if i and alike:
+            replica.load_state_dict(models[0].state_dict())
+            continue
+        made = initializer(replica)
+        if isinstance(made, nn.Module) and made is not replica:
+            raise ValueError("initializer returned another model: change the given one in place")
+
+
+def _comm(style: Any, workers: int | None, device_ids: Sequence | None, timeout: float) -> Comm:
     """Alone, or the rank that torchrun gives."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         from parallel.world.attach import attach

@@ -1,34 +1,214 @@
-"""Hears when a backward is over and all gradients are there."""
+"""Hears what an ordinary training loop does, and has the executor do its part around it.
+
+    loss.backward()     autograd reaches a replica's parameter                    [1]
+                        ... all of them: the backward is over                     [2]
+                            gradients are averaged, if the coming round has that  [3]
+    (clipping, scaling by the user: on gradients that all replicas share)
+    optimizer.step()    before: whose parameters? which round? how many samples?  [4]
+                            executor.before                                       [5]
+                        ... the local step of all replicas ...
+                        after: executor.after, if the round has something left    [6]
+
+Nothing has to be called by the user: torch tells of every optimizer's steps and of every gradient.
+A step may call another optimizer's (as wrappers of optimizers do): only the outermost counts. One
+that a GradScaler leaves out, since it found infinity, is no step.
+"""
 
 import weakref
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from parallel.world.comm import NotFinite
+from parallel.world.ops import AllReduce, Gather
+
+GRADIENTS = AllReduce("gradients")
 
 
-class Backwards:
-    """Calls `call(owner)` after each backward that reached a watched parameter."""
+class Hooks:
+    """Listens as long as its wrapper lives; `bare` is the model that was wrapped."""
 
-    def __init__(self, owner: Any, call: Callable[[Any], None]):
-        self.owner, self.call = weakref.ref(owner), call
-        self.last = -1  # the backward that was heard
-        self.known: set[int] = set()  # (by identity; the owner keeps them alive)
+    def __init__(self, net: Any, bare: nn.Module | None):
+        self.net = weakref.ref(net)
+        self.bare: Any = weakref.ref(bare) if bare is not None else None
+        self.backward = -1  # the backward that was heard last
+        self.depth, self.skipped, self.due = 0, False, False  # of steps within steps
+        self.shares = [1.0] * net.comm.workers  # samples at the last mean of gradients
+        me = weakref.ref(self)
+        for register, call in (
+            (register_optimizer_step_pre_hook, Hooks._stepping),
+            (register_optimizer_step_post_hook, Hooks._stepped),
+        ):
+            weakref.finalize(net, register(_weakly(me, call)).remove)
 
-    def watch(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Those that have a gradient to come, from now on."""
-        for p in parameters:
-            if p.requires_grad and id(p) not in self.known:
-                self.known.add(id(p))
-                p.register_post_accumulate_grad_hook(self._reached)
+    def watch(self, heard: set[int]) -> None:
+        """Hear of gradients of what was not heard of so far: [1]."""
+        net: Any = self.net()
+        for p in net.parameters():
+            if p.requires_grad and id(p) not in heard:
+                heard.add(id(p))  # (by identity: the wrapper keeps them alive)
+                if net.comm.workers > 1 and net.reduction == "mean":
+                    p.register_post_accumulate_grad_hook(_weakly(weakref.ref(self), Hooks._reached))
 
     def _reached(self, _: torch.Tensor) -> None:
+        """A parameter has its gradient: be called once when the whole backward is over."""
         now = torch._C._current_graph_task_id()
-        if self.last != now and self.owner() is not None:
-            self.last = now
+        if self.backward != now:
+            self.backward = now
             torch.autograd.Variable._execution_engine.queue_callback(self._over)  # pyright: ignore
 
     def _over(self) -> None:
-        if (found := self.owner()) is not None:
-            self.call(found)
+        """[2]: average the gradients [3], if that is what the coming step will do."""
+        if (net := self.net()) is None:
+            return
+        net.comm.at = f"step {net.steps + 1}"
+        if GRADIENTS in net.executor.begin(net.seed, net.steps + 1).before:
+            net.executor.early(net.seed, net.steps + 1, self._weights(net))
+
+    def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """An optimizer, of whomever, is about to step."""
+        net = self.net()
+        if net is None:
+            return
+        self._refuse_bare(net, optimizer)
+        if _holds(net, optimizer):
+            self.depth += 1
+            if self.depth == 1:
+                no_closure(optimizer, args, kwargs)
+                self.skipped = skips(optimizer)
+                if not self.skipped:
+                    self._before(net, optimizer)
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """It has: [6]."""
+        net = self.net()
+        if net is not None and _holds(net, optimizer):
+            self.depth -= 1
+            if self.depth == 0 and not self.skipped:
+                if self.due:
+                    net.executor.after()
+                net.consensus.version = -1
+
+    def _before(self, net: Any, optimizer: torch.optim.Optimizer) -> None:
+        """[4] and [5]."""
+        executor, comm = net.executor, net.comm
+        if optimizer is not executor.optimizer:
+            executor.accept(optimizer)
+        if net.judged and all(p.grad is None for p in net.parameters()):
+            raise ValueError(
+                "in eval() mode the consensus answers, and nobody trains: call train()"
+            )
+        if net.consensus.shown is not None:
+            net.consensus.refuse_changed()
+        net.steps += 1
+        comm.at = f"step {net.steps}"
+        known = executor.begun == net.steps
+        found = executor.round if known else executor.begin(net.seed, net.steps)
+        ops = (*found.before, *found.after)
+        if GRADIENTS not in ops:  # a replica without samples takes a step with gradient zero
+            executor.members.fill_gradients(everywhere=False)
+        if GRADIENTS in ops and net.reduction == "mean":
+            shares = self._weights(net) if executor.gradients.early is None else self.shares
+        else:
+            shares = samples(net, any(isinstance(op, AllReduce | Gather) for op in ops))
+        self.due = executor.before(net.seed, net.steps, shares)
+        if executor.gradients is not None:
+            self._refuse_broken(net)
+        if net.reduction == "sum" and GRADIENTS in ops:
+            for p in net.parameters():
+                if p.grad is not None:
+                    p.grad.mul_(comm.workers)
+
+    def _weights(self, net: Any) -> list[float]:
+        """Samples since the last mean of gradients; or those of the last, if there were none."""
+        if any(net.counts) or not net.comm.alone:
+            found = samples(net, True)
+            self.shares = found if any(found) else self.shares
+        return self.shares
+
+    def _refuse_broken(self, net: Any) -> None:
+        """Say whose gradients are not finite (unless somebody has mended them)."""
+        broken, net.executor.gradients.broken = net.executor.gradients.broken, []
+        if broken and not all(_finite(p) for p in net.parameters()):
+            who = ", ".join(f"worker {r}" for r in broken)
+            raise NotFinite(
+                f"{who}: NaN or infinity among the gradients of step {net.steps}, which was not "
+                "taken. Lower the learning rate, or look at that worker's data"
+            )
+
+    def _refuse_bare(self, net: Any, optimizer: torch.optim.Optimizer) -> None:
+        """After a forward of ours, the bare model's parameters have nothing to step by."""
+        bare = self.bare() if self.bare else None
+        if bare is None or not any(net.counts):
+            return
+        ids = {id(p) for p in bare.parameters()}
+        if any(id(p) in ids for group in optimizer.param_groups for p in group["params"]):
+            raise ValueError(
+                "the optimizer has the parameters of the bare model, which does not train: make it "
+                "from the wrapper's, net.parameters()"
+            )
+
+
+def samples(net: Any, wanted: bool) -> list[float]:
+    """Of every worker since this was last asked; ranks tell each other only where `wanted`."""
+    if net.reduction == "sum":
+        net.counts = [0] * len(net.counts)
+        return [1.0] * net.comm.workers
+    if net.comm.alone:
+        counts, net.counts = [float(n) for n in net.counts], [0] * len(net.counts)
+        return counts if sum(counts) else [1.0] * len(counts)
+    if not wanted:
+        return [0.0] * net.comm.workers
+    counts, net.counts = net.comm.everyone(float(net.counts[0])), [0]
+    return counts
+
+
+def skips(optimizer: Any) -> bool:
+    """Whether a GradScaler has found infinity, and a fused optimizer will leave out this step."""
+    found = getattr(optimizer, "found_inf", None)
+    return found is not None and bool(found)
+
+
+def no_closure(optimizer: Any, args: Any, kwargs: Any) -> None:
+    """Refuse a step that would compute gradients by itself."""
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    if closure is not None:
+        raise ValueError(
+            f"{type(optimizer).__name__}.step(closure): gradients have to be there before the "
+            "step; call backward() first, then step()"
+        )
+
+
+def _holds(net: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
+    """Whether this optimizer steps our replicas.
+
+    Raises:
+        ValueError: it steps some of them only.
+    """
+    mine = {id(p) for p in net.parameters() if p.requires_grad}
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    if mine & held and mine - held:
+        raise ValueError(
+            f"the optimizer has {len(mine & held)} of the {len(mine)} parameters of the "
+            "replicas: give one optimizer all of net.parameters()"
+        )
+    return bool(mine & held)
+
+
+def _finite(p: torch.Tensor) -> bool:
+    return p.grad is None or bool(torch.isfinite(p.grad).all())
+
+
+def _weakly(me: weakref.ref, call: Any) -> Any:
+    """A function that torch may keep for ever: it does nothing once the hooks are gone."""
+
+    def heard(*args: Any) -> None:
+        if (hooks := me()) is not None:
+            call(hooks, *args)
+
+    return heard

@@ -16,15 +16,10 @@ from torch import nn
 from harness.names import check, unknown
 
 
-def ModelParallel(
-    style: str = "basic",
-    *,
-    model: nn.Module,
-    layer_split: Sequence[int],
-    devices: Sequence[str | int | torch.device] | None = None,
-    **options: Any,
-) -> "Split":
+class ModelParallel(nn.Module):
     """A module that behaves like `model`; its layers live on several devices.
+
+    `parts` says which layer is where.
 
     Args:
         style: "basic".
@@ -37,20 +32,26 @@ def ModelParallel(
     Raises:
         ValueError: unknown names, split points out of order or range, too few devices.
     """
-    check("style", style, ("basic",))
-    if isinstance(layer_split, int | str):
-        raise ValueError(f"layer_split is a list of numbers, such as [10, 20], got {layer_split!r}")
-    for key in options:
-        raise unknown("keyword of ModelParallel", key, ("style", "model", "layer_split", "devices"))
-    return Split(model, list(layer_split), devices)
 
-
-class Split(nn.Module):
-    """What ModelParallel returns; `parts` says which layer is where."""
-
-    def __init__(self, model: nn.Module, split: list[int], devices: Sequence | None):
+    def __init__(
+        self,
+        style: str = "basic",
+        *,
+        model: nn.Module,
+        layer_split: Sequence[int],
+        devices: Sequence[str | int | torch.device] | None = None,
+        **options: Any,
+    ):
+        check("style", style, ("basic",))
+        if isinstance(layer_split, int | str):
+            raise ValueError(
+                f"layer_split is a list of numbers, such as [10, 20], got {layer_split!r}"
+            )
+        for key in options:
+            known = ("style", "model", "layer_split", "devices")
+            raise unknown("keyword of ModelParallel", key, known)
         super().__init__()
-        self.model = model
+        self.model, split = model, list(layer_split)
         layers = _layers(model)
         _check(split, len(layers))
         self.devices = _places(devices, len(split) + 1)

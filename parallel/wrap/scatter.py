@@ -1,7 +1,10 @@
-"""Cutting a batch into shares, and joining what comes out, with gradients.
+"""Cutting a batch into shares, one for each replica, and joining what comes out, with gradients.
 
 scatter(inputs, 4)        four (samples, inputs); shares differ by one sample at most
 gather([(factor, out)])   joined along the batch; the backward multiplies each share's gradient
+
+The loss is assumed to be a mean over the batch; the gather's backward gives each replica the
+gradient of the mean over its own samples, so the learning rate means what it does without.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from harness.nets.dropout import KeyedDropout
 
 
 def length(inputs: Any, dim: int = 0) -> int:
@@ -113,3 +118,63 @@ def to_its_place(values: Any, replica: nn.Module) -> Any:
     if isinstance(values, dict):
         return {k: move(v) for k, v in values.items()}
     return tuple(move(v) for v in values)
+
+
+class Scattered(nn.Module):
+    """Replicas of a model. In one process it holds all of them; under torchrun one.
+
+    In training each replica takes its share of the batch; in eval() `module` answers for all of it.
+    """
+
+    module: Any  # what answers in eval(); whoever inherits says what it is
+    heard: set[int]  # parameters whose backward is heard, by identity
+
+    def __init__(self, models: list[nn.Module], ranks: list[int], seed: int, dim: int):
+        super().__init__()
+        self.replicas, self.dim, self.steps = nn.ModuleList(models), dim, 0
+        self.counts = [0] * len(models)  # samples of each replica since they were last told
+        self.devices: list[torch.device] = []
+        self.output_device: Any = None
+        self.reduction = "mean"  # of the user's loss
+        self.judged = False  # whether eval() answered last, with gradients on
+        self.keyed = [[m for m in r.modules() if isinstance(m, KeyedDropout)] for r in models]
+        for rank, layers in zip(ranks, self.keyed, strict=True):
+            for layer in layers:
+                layer.seed, layer.workers = seed, (rank,)
+        self.normed = any(isinstance(m, nn.BatchNorm1d) for m in models[0].modules())
+
+    def listen(self) -> None:
+        """Hear the backwards of parameters that have a gradient to come from now on."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """In training each replica takes its share of the batch; in eval the consensus all."""
+        if not self.training:
+            self.judged = torch.is_grad_enabled()
+            return self.module(*args, **kwargs)
+        self.judged = False
+        if any(p.requires_grad and id(p) not in self.heard for p in self.parameters()):
+            self.listen()  # (some may have been frozen before)
+        for layers in self.keyed:
+            for layer in layers:
+                layer.step = self.steps + 1
+        n = length((args, kwargs), self.dim)
+        if len(self.replicas) == 1 or n == 0:
+            self.counts[0] += n * torch.is_grad_enabled()
+            return self._first(args, kwargs)
+        # (a batch norm of features refuses a single sample: some replicas then sit out)
+        most = max(1, n // 2) if self.normed else len(self.replicas)
+        parts = scatter((args, kwargs), len(self.replicas), self.dim, most)
+        whole, outputs = sum(n for n, _ in parts), []
+        for i, (replica, (n, (own, named))) in enumerate(zip(self.replicas, parts, strict=True)):
+            self.counts[i] += n * torch.is_grad_enabled()
+            if n:
+                factor = whole / n if self.reduction == "mean" else 1.0
+                own, named = rescale((own, named), 1 / factor)  # what lies before has its own mean
+                outputs.append(
+                    (factor, replica(*to_its_place(own, replica), **to_its_place(named, replica)))
+                )
+        return gather(outputs, self.dim, self.output_device)
+
+    def _first(self, args: tuple, kwargs: dict) -> Any:
+        """The only replica; its batch is cut again where it has several devices to itself."""
+        return self.replicas[0](*args, **kwargs)

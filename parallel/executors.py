@@ -1,0 +1,36 @@
+"""Which executor carries out a strategy: by what its workers hold.
+
+An executor is the fifth small protocol, without a base class. Trainings, wrappers and identities
+know only this of it:
+
+    cut(models, seed)               what the workers here train, made from full models
+    attach(members)                 the workers here; accept(optimizer): what steps them
+    begin(seed, step)               the round of a step, as the strategy planned it
+    early(seed, step, counts)       at the end of a backward: gradients, if the round averages them
+    before(seed, step, counts)      what the round has before the local step; whether after() is due
+    after()                         what it has after it
+    consensus(), whole              state dict of the model that stands for all; a model to load it
+    load(state)                     begin anew from a full model's state
+    distance()                      how far workers are apart, or None
+    gradients                       of the workers here, or None where they are never averaged
+    planned, seen, tally            bytes by the rounds; samples; rounds, and those that drive apart
+    states.size(sends)              bytes that a worker sends at a time; states.move(fn) for `.to()`
+    state_dict(), load_state_dict() to go on bitwise
+"""
+
+from harness.names import check
+from parallel.replicas import executor as _replicas
+from parallel.strategy.base import Strategy
+from parallel.subnets import executor as _subnets
+from parallel.world.comm import Comm
+
+Executor = _replicas.Executor | _subnets.Executor
+EXECUTORS = {"replicas": _replicas.Executor, "subnets": _subnets.Executor}
+
+
+def executor_of(strategy: Strategy, comm: Comm, seed: int) -> Executor:
+    """A new executor; the strategy learns how many workers there are, and the seed of the run."""
+    strategy.seed = seed
+    strategy.init(comm.workers)
+    kind = EXECUTORS[check("kind of executor (Strategy.holds)", strategy.holds, EXECUTORS)]
+    return kind(strategy, comm)

@@ -1,0 +1,64 @@
+"""What the workers agree on: one model for all of them, how far they are from it, one start."""
+
+import math
+
+import torch
+from torch import nn
+
+from parallel.replicas.replicas import Looped, Stacked, float_buffers
+from parallel.replicas.states import States
+from parallel.world.comm import Comm, State
+
+
+def mean(states: States, comm: Comm, centre: bool) -> dict[str, torch.Tensor]:
+    """State dict of the mean: parameters and running statistics; counters are worker 0's.
+
+    With a centre, what it holds is its own.
+    """
+    members = states.members
+    found = dict(members.template.state_dict()) | members.counters()
+    rows = members.get("params") | members.get("float_buffers")
+    means = comm.mean(rows, [1.0] * comm.workers, counted=False)
+    found |= {k: v[0].clone() for k, v in means.items() if k in found}
+    if centre:
+        own = {k.split(":", 1)[1]: v for k, v in (states.centre or {}).items()}
+        found |= {k: v.clone() for k, v in _from_0(states, comm, own, rows).items() if k in found}
+    return found | {k: found[first] for k, first in _aliases(members).items() if k in found}
+
+
+def _aliases(members: Stacked | Looped) -> dict[str, str]:
+    """Further names of shared weights, and the first name of each."""
+    firsts: dict[int, str] = {}
+    every = members.template.named_parameters(remove_duplicate=False)
+    return {k: firsts[id(p)] for k, p in every if firsts.setdefault(id(p), k) != k}
+
+
+def _from_0(states: States, comm: Comm, own: State, like: State) -> State:
+    """The centre, which lives with rank 0, on every rank."""
+    kept = {w.split(":", 1)[0] for w in states.kinds}
+    names = [k for what in kept for k in states.members.get(what, states.optimizer)]
+    here = comm.rank
+    out = {(0, r): own for r in range(comm.workers)} if here == 0 else {}
+    expect = {(0, here): {k: like[k][0] for k in names if k in like}}
+    return comm.deliver(out, expect, counted=False)[0, here]
+
+
+def distance(members: Stacked | Looped, comm: Comm) -> float:
+    """Root of the mean over the workers of |w_i - mean|^2."""
+    rows = members.get("params")
+    means = comm.mean(rows, [1.0] * comm.workers, counted=False)
+    own = sum(float((rows[k] - means[k]).double().square().sum()) for k in rows)
+    each = comm.everyone(own)
+    return math.sqrt(sum(each) / (comm.workers if comm.alone else len(each)))
+
+
+@torch.no_grad()
+def broadcast(model: nn.Module, comm: Comm) -> None:
+    """Give this rank's model the weights and running statistics of rank 0's."""
+    if comm.alone:
+        return
+    own = {k: p.detach() for k, p in model.named_parameters()} | float_buffers(model)
+    out = {(0, r): own for r in range(comm.workers)} if comm.rank == 0 else {}
+    got = comm.deliver(out, {(0, comm.rank): own}, counted=False)
+    for name, value in got[0, comm.rank].items():
+        own[name].copy_(value)

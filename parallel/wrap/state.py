@@ -1,0 +1,63 @@
+"""The consensus of a wrapper's replicas, as a model to look at; it is made when somebody asks."""
+
+from typing import Any
+
+from torch import nn
+
+
+class Consensus:
+    """A bare model that shows what the replicas agree on.
+
+    `version` is that of the replicas it was made from; `shown`, where somebody has been given the
+    model, tells whether he changed it: no replica would learn of that.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.model, self.version = model, -1
+        self.shown: list[tuple[int, bool]] | None = None
+
+    def of(self, net: Any) -> nn.Module:
+        """The model, brought up to date (under torchrun all ranks have to ask together)."""
+        self.refuse_changed()
+        now = version(net)
+        if self.version != now:
+            net.comm.at = f"eval() or state_dict() after step {net.steps}"
+            self.model.load_state_dict(_agreed(net))
+            self.version = now
+        self.shown = self._look()
+        return self.model
+
+    def _look(self) -> list[tuple[int, bool]]:
+        return [(p._version, p.requires_grad) for p in self.model.parameters()]
+
+    def refuse_changed(self) -> None:
+        """What is written into the consensus reaches no replica."""
+        if self.shown is not None and self.shown != self._look():
+            raise ValueError(
+                "the model that .module gives was changed, and no replica learned of it: load with "
+                "net.load_state_dict(state), freeze net.parameters()"
+            )
+
+    def forget(self) -> None:
+        """The replicas have changed in a way that no version tells."""
+        self.version, self.shown = -1, None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"model": self.model, "version": -1, "shown": None}  # a copy has versions of its own
+
+
+def version(net: nn.Module) -> int:
+    """A number that grows with every change of the replicas, by whomever."""
+    return 1 + sum(t._version for t in (*net.parameters(), *net.buffers()))
+
+
+def _agreed(net: Any) -> Any:
+    """The consensus; ranks first tell their samples since the last mean: they count there."""
+    executor, comm = net.executor, net.comm
+    if comm.alone:
+        return executor.consensus()
+    before, executor.seen = executor.seen, comm.everyone(float(net.counts[0]))
+    try:
+        return executor.consensus()
+    finally:
+        executor.seen = before
