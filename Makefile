@@ -59,7 +59,7 @@ test-torch-range: ## the suite at both ends of the supported torch releases (two
 	.venv-torch-high/bin/python -m pytest -m "not slow"
 
 .venv-torch-low .venv-torch-high: pyproject.toml
-	python3 -m venv $@
+	$(or $(BASE),python3) -m venv $@
 	$@/bin/python -m pip install -q $(if $(findstring low,$@),$(TORCH_LOW),$(TORCH_HIGH)) -e '.[dev]'
 	@touch $@
 

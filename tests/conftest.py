@@ -20,6 +20,9 @@ if "IDDL_CACHE" not in os.environ:  # the tests build and measure for themselves
     os.environ["IDDL_CACHE"] = tempfile.mkdtemp(prefix="iddl-tests-")
     atexit.register(shutil.rmtree, os.environ["IDDL_CACHE"], ignore_errors=True)
 
+if not os.access(ROOT, os.W_OK):  # where hypothesis keeps examples for the next time
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{os.environ['IDDL_CACHE']}/hypothesis")
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
