@@ -11,9 +11,10 @@ RUNTIME := $(if $(ACTIVE),,.venv/.runtime)
 DEV := $(if $(ACTIVE),,.venv/.dev)
 TORCH_LOW := torch==2.6.0 torchvision==0.21.0
 TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
+QUICK_MACHINES := iddl user nehalem avx2
 export PYTHON
 
-.PHONY: help demo test test-slow test-sanitized test-isas lint bench test-torch-range clean
+.PHONY: help demo test test-slow test-sanitized test-isas test-machines lint bench test-torch-range clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -28,6 +29,10 @@ test: $(DEV) ## the test suite (under 10 minutes on 2 cores)
 test-slow: $(DEV) ## what takes minutes
 	$(PYTHON) -m pytest -m slow
 	$(MAKE) test-sanitized test-isas
+	$(PYTHON) tests/machines.py --quick $(QUICK_MACHINES)
+
+test-machines: $(DEV) ## the suite on machines that are not this one, an hour or two (python tests/machines.py --list)
+	$(PYTHON) tests/machines.py
 
 test-sanitized: $(DEV) ## the tests of the native kernels with the address and undefined-behaviour sanitizers (g++)
 	@command -v g++ > /dev/null || { echo "test-sanitized: no g++, skipped"; exit 0; }; \

@@ -50,6 +50,14 @@ def command(tmp_path):
 
 
 @pytest.fixture
+def no_network(monkeypatch):
+    """Downloads fail at once, also in processes that are started (a machine may be online)."""
+    for name in ("http_proxy", "https_proxy", "ftp_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the port of `discard`: nobody listens
+    monkeypatch.setenv("no_proxy", "")
+
+
+@pytest.fixture
 def committed():
     """Compares figures that a plot script makes with the files of a plan; gives their data."""
 

@@ -149,9 +149,9 @@ MACHINES: dict[str, tuple[str, Callable[[Path], Machine]]] = {
     "tarball": ("no git history at all", tarball),
     "shallow": ("a clone of one commit", shallow),
     "no-compiler": ("no C++ compiler on the PATH", no_compiler),
-    "elsewhere": (
-        "no locale, and a time zone of 45 minutes",
-        with_environment(LC_ALL="C", LANG="", LANGUAGE="", TZ="Pacific/Chatham"),
+    "cron": (
+        "no locale, no terminal, and a time zone of 45 minutes",
+        with_environment(LC_ALL="C", LANG="", LANGUAGE="", TERM="dumb", TZ="Pacific/Chatham"),
     ),
     "one-core": ("one core to run on", one_core),
     "one-thread": (
@@ -159,13 +159,24 @@ MACHINES: dict[str, tuple[str, Callable[[Path], Machine]]] = {
         with_environment("import torch; assert torch.get_num_threads() == 1", OMP_NUM_THREADS="1"),
     ),
     "plain-torch": (
-        "torch's kernels without vector instructions",
+        "torch's own kernels without vector instructions",
         with_environment(
             "import torch; assert torch.backends.cpu.get_cpu_capability() == 'DEFAULT'",
             ATEN_CPU_CAPABILITY="default",
         ),
     ),
     "plain-mkl": ("MKL in its oldest order of sums", with_environment(MKL_CBWR="COMPATIBLE")),
+    "avx2": (
+        "every library as on a processor that has AVX2 and no more",
+        with_environment(
+            "import torch; assert torch.backends.cpu.get_cpu_capability() != 'AVX512'",
+            ATEN_CPU_CAPABILITY="avx2",
+            MKL_ENABLE_INSTRUCTIONS="AVX2",
+            ONEDNN_MAX_CPU_ISA="AVX2",
+            OPENBLAS_CORETYPE="Haswell",
+            IDDL_ISA="avx2",
+        ),
+    ),
     "haswell": (
         "numpy's BLAS for AVX2",
         with_environment(BLAS.format("Haswell"), OPENBLAS_CORETYPE="Haswell"),
