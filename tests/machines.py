@@ -270,6 +270,7 @@ def main() -> int:
     if args.list:
         print("\n".join(f"{name:12} {why}" for name, (why, _) in MACHINES.items()))
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing runs on or is left
     part = args.k or (NUMERICS if args.quick else "")
     words = ["-m", "not slow", *(["-k", part] if part else [])]
     with tempfile.TemporaryDirectory(prefix="machines-") as folder:
