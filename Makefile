@@ -11,9 +11,10 @@ RUNTIME := $(if $(ACTIVE),,.venv/.runtime)
 DEV := $(if $(ACTIVE),,.venv/.dev)
 TORCH_LOW := torch==2.6.0 torchvision==0.21.0
 TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
+QUICK_MACHINES := iddl user nehalem avx2
 export PYTHON
 
-.PHONY: help demo test test-slow test-sanitized test-isas lint bench test-torch-range clean
+.PHONY: help demo test test-slow test-sanitized test-isas test-machines lint bench test-torch-range clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -28,16 +29,20 @@ test: $(DEV) ## the test suite (under 10 minutes on 2 cores)
 test-slow: $(DEV) ## what takes minutes
 	$(PYTHON) -m pytest -m slow
 	$(MAKE) test-sanitized test-isas
+	$(PYTHON) tests/machines.py --quick $(QUICK_MACHINES)
+
+test-machines: $(DEV) ## the suite on machines that are not this one, an hour or two (python tests/machines.py --list)
+	$(PYTHON) tests/machines.py
 
 test-sanitized: $(DEV) ## the tests of the native kernels with the address and undefined-behaviour sanitizers (g++)
 	@command -v g++ > /dev/null || { echo "test-sanitized: no g++, skipped"; exit 0; }; \
 	CXX=g++ IDDL_CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1" \
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so) $$(g++ -print-file-name=libstdc++.so)" \
-	ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest tests/test_native.py
+	ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest tests/bibd/test_native.py
 
 test-isas: $(DEV) ## the same for AVX2 and for the baseline, as older processors would build them
-	IDDL_ISA=avx2 $(PYTHON) -m pytest tests/test_native.py
-	IDDL_ISA=baseline $(PYTHON) -m pytest tests/test_native.py
+	IDDL_ISA=avx2 $(PYTHON) -m pytest tests/bibd/test_native.py
+	IDDL_ISA=baseline $(PYTHON) -m pytest tests/bibd/test_native.py
 
 lint: $(DEV) ## ruff, pyright, the floors of the house, shellcheck where it is installed
 	$(PYTHON) -m ruff check .
@@ -59,7 +64,7 @@ test-torch-range: ## the suite at both ends of the supported torch releases (two
 	.venv-torch-high/bin/python -m pytest -m "not slow"
 
 .venv-torch-low .venv-torch-high: pyproject.toml
-	python3 -m venv $@
+	$(or $(BASE),python3) -m venv $@
 	$@/bin/python -m pip install -q $(if $(findstring low,$@),$(TORCH_LOW),$(TORCH_HIGH)) -e '.[dev]'
 	@touch $@
 

@@ -7,6 +7,7 @@ Exit status: 0 done, 1 some run failed, 2 a wrong input, 130 interrupted.
 """
 
 import importlib
+import io
 import json
 import os
 import shlex
@@ -41,6 +42,9 @@ def main(
     verbs = verbs or {}
     argv = list(sys.argv[1:] if argv is None else argv)
     assert not set(plans) & set(RESERVED), "a reserved verb is never a plan name"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without ± shows ? and the table
+            stream.reconfigure(errors="replace")
     try:
         if not argv or argv[0] in ("-h", "--help"):
             print(overview(plans, folder, verbs))

@@ -20,6 +20,9 @@ if "IDDL_CACHE" not in os.environ:  # the tests build and measure for themselves
     os.environ["IDDL_CACHE"] = tempfile.mkdtemp(prefix="iddl-tests-")
     atexit.register(shutil.rmtree, os.environ["IDDL_CACHE"], ignore_errors=True)
 
+if not os.access(ROOT, os.W_OK):  # where hypothesis keeps examples for the next time
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{os.environ['IDDL_CACHE']}/hypothesis")
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
@@ -44,6 +47,14 @@ def command(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    """Downloads fail at once, also in processes that are started (a machine may be online)."""
+    for name in ("http_proxy", "https_proxy", "ftp_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # the port of `discard`: nobody listens
+    monkeypatch.setenv("no_proxy", "")
 
 
 @pytest.fixture

@@ -8,6 +8,26 @@ By least squares with sum-to-zero coding, so it also works where runs are missin
 with its 95 % t-interval, a term with the F-test of all its effects being 0 (the terms that are in
 the model stay in it while one is tested). Settings are independent ("orthogonal") as far as the
 data can tell where no interaction's test finds anything.
+
+What a setting changes exactly not at all must not be found, whatever the processor: a BLAS may sum
+in any order, so an exact 0 comes out as some rounding. `rounding` bounds it (N. J. Higham, Accuracy
+and Stability of Numerical Algorithms, 2002, ch. 3 and 12). With u = eps / 2, gamma(k) = k u /
+(1 - k u): a sum of k products, in any order, with or without fused multiply-add, is off by at most
+gamma(k) times the sum of their sizes. x (n runs, p < n columns of whole numbers, so that x'x is
+exact) has K = |x|_F |x^+|_2. The fit repeats b += (x'x)^-1 x'r, r = y - x b, where
+
+    r      is off by at most  gamma(p + 1) (|y| + |x||b|)          its own products
+                 and by       u |x||b|                             the sum b + ...
+    x'r    is off by at most  gamma(n) |x|'|r|                     which moves x b by gamma(n) K |y|
+
+(the error of the solver itself shrinks at each repetition, since it is relative to a correction
+that shrinks). The first line enters twice: into the last r, and into the last correction by the r
+before it. As | |x||b| | <= |x|_F |x^+| |y| = K |y|, in Euclidean lengths:
+
+    |r - exact r|  <=  (2 gamma(p + 1) + u + gamma(n)) (1 + K) |y|  <=  4 gamma(n) (1 + K) |y|
+
+What a term adds is the difference of two such r, with and without it: twice that. (The difference
+of two sums of squares would be off by gamma(n) |r|^2, that is by the first power of eps.)
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,22 +85,22 @@ def analyse(factors: Mapping[str, Sequence[str]], grid: Grid) -> Analysis:
     cells, seeds, y = _rows(grid)
     blocks = _blocks(factors, cells, seeds)
     x = np.column_stack([np.ones(len(y)), *blocks.values()])
-    beta, df = np.linalg.lstsq(x, y, rcond=None)[0], len(y) - np.linalg.matrix_rank(x)
+    df = len(y) - np.linalg.matrix_rank(x)
     if df < 1 or np.linalg.matrix_rank(x) < x.shape[1]:
         raise ValueError(
             f"{len(y)} runs are too few for {x.shape[1]} effects: every cell of the grid needs a "
             "run, and some need two"
         )
     whole = float(np.square(y - y.mean()).sum())
-    zero = 1e-20 * max(whole, float(np.square(y).sum()))  # what rounding leaves of nothing
-    error = _clean(_squares(x, y), zero) / df
+    (beta, left), nothing = _fit(x, y), rounding(x, y)
+    error = _squares(left, nothing) / df
     covariance = error * np.linalg.inv(x.T @ x)
     effects, terms, start = [], [], 1
     for name, block in blocks.items():
         mine = slice(start, start + block.shape[1])
         start = mine.stop
         rest = np.delete(x, mine, axis=1)
-        squares = _clean(_squares(rest, y) - error * df, zero)
+        squares = _squares(_fit(rest, y)[1] - left, 2 * nothing)
         f = squares / block.shape[1] / error if error > 0 else np.inf if squares else 0.0
         p = float(fdtrc(block.shape[1], df, f)) if np.isfinite(f) else 0.0
         share = float(squares / whole) if squares else 0.0
@@ -124,14 +144,30 @@ def _rowwise(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
 
 
-def _squares(x: np.ndarray, y: np.ndarray) -> float:
-    """What is left of y after x."""
-    return float(np.square(y - x @ np.linalg.lstsq(x, y, rcond=None)[0]).sum())
+def rounding(x: np.ndarray, y: np.ndarray) -> float:
+    """The length of what rounding may leave of y where x explains it exactly (derived above).
+
+    It holds for a part of x too: that has a smaller norm and no smaller singular value.
+    """
+    unit = np.finfo(float).eps / 2
+    gamma = len(y) * unit / (1 - len(y) * unit)
+    condition = np.linalg.norm(x) / np.linalg.svd(x, compute_uv=False).min()
+    return float(4 * gamma * (1 + condition) * np.linalg.norm(y))
 
 
-def _clean(squares: float, zero: float) -> float:
-    """A sum of squares; 0 where it is nothing but rounding."""
-    return squares if squares > zero else 0.0
+def _fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The coefficients of x and what they leave of y, to within `rounding`."""
+    gram, beta, left = x.T @ x, np.zeros(x.shape[1]), y
+    for _ in range(3):  # each takes the solver's own error down by its relative size, about 1e-13
+        beta = beta + np.linalg.solve(gram, x.T @ left)
+        left = y - x @ beta
+    return beta, left
+
+
+def _squares(part: np.ndarray, nothing: float) -> float:
+    """The sum of squares; 0 where the part may be nothing but rounding."""
+    length = float(np.linalg.norm(part))
+    return length**2 if length > nothing else 0.0
 
 
 def _effects(factors, name: str, beta, covariance, t: float, n: int) -> list[Effect]:

@@ -79,11 +79,12 @@ def test_pictures_show_every_line_and_say_what_it_is():
         ("--in 100000 --out 2", "too many to see"),
         ("--in 16 --out 20 --pattern bibdd", "did you mean 'bibd'"),
         ("--in 16 --out 20 --conv --groups 3", "groups=3 must divide"),
-        ("--in 16 --out 20 --to /proc/nothing/x", ""),
+        ("--in 16 --out 20 --to file/x", ""),
     ],
 )
 def test_wrong_input(words, says, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")  # where a folder would have to be: also root cannot
     try:
         status = cli.main(["draw", *words.split()])
     except SystemExit as end:  # tyro reports what the options themselves refuse

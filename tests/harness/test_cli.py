@@ -1,6 +1,7 @@
 """The command line as people and scripts meet it."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -30,6 +31,17 @@ def test_help_does_not_pay_for_torch(words):
     assert done.returncode == 0, done.stderr
     assert done.stderr.strip() == "[]"
     assert "smoke" in done.stdout
+
+
+def test_a_terminal_without_the_signs_of_a_table_shows_the_rest():
+    code = (
+        "from harness.cli import main; from harness.plan import Plan\n"
+        "main({'smoke': Plan('90 \\u00b1 1?', {}, (0,), 1)}, 'mlp', {}, [])\n"
+    )
+    argv, env = [sys.executable, "-c", code], {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, env=env, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "90 ? 1?" in done.stdout
 
 
 def test_overview_names_every_plan_and_verb(capsys):
@@ -126,7 +138,7 @@ def test_a_run_whose_loss_explodes_is_reported(call):
     assert "try them again with:" in err
 
 
-def test_missing_data_says_what_to_do(command, tmp_path):
+def test_missing_data_says_what_to_do(command, tmp_path, no_network):
     done = command("mlp", "paper", "--seeds", "1", env={"IDDL_DATA": str(tmp_path / "none")})
     assert done.returncode == 2
     for part in (

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -24,14 +25,14 @@ def run(*argv, cwd=ROOT, timeout=300, env=None):
 
 
 def tracked(*patterns):
-    done = run("git", "ls-files", *patterns)
-    if done.returncode:
+    done = run("git", "ls-files", *patterns) if shutil.which("git") else None
+    if done is None or done.returncode:
         pytest.skip("not a git checkout")
     return [ROOT / line for line in done.stdout.splitlines()]
 
 
 def test_floors_hold():
-    code = "from importlinter.cli import lint_imports_command as main; main()"
+    code = "from importlinter.cli import lint_imports_command as main; main(['--no-cache'])"  # (the tree may be read-only)
     done = run(sys.executable, "-c", code)
     assert done.returncode == 0, done.stdout
 
@@ -112,7 +113,7 @@ def checkout(tmp_path_factory):
 
 
 def script_environment(tmp_path, begin):
-    env = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "BEGIN_TIME": begin}
+    env = {"PATH": os.environ["PATH"], "PYTHON": sys.executable, "BEGIN_TIME": begin}
     return env | {"HOME": str(tmp_path), "IDDL_CACHE": os.environ["IDDL_CACHE"]}
 
 
@@ -296,7 +297,7 @@ def test_the_wheel_works_from_another_directory(tmp_path):
     assert sources <= {p.name for p in (site / "bibd" / "kernels").iterdir()}
     place = tmp_path / "elsewhere"
     place.mkdir()
-    env = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    env = {"PYTHONPATH": str(site), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     words = ["-m", "mlp", "smoke", "--seeds", "2", "--epochs", "1", "--json"]
     done = run(sys.executable, "-P", *words, cwd=place, env=env)
     assert done.returncode == 0, done.stderr

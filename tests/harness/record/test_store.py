@@ -160,7 +160,7 @@ def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch
     assert os.listdir(tmp_path) == ["a.json"]
 
 
-def test_a_real_limit_on_file_size_leaves_the_old_file(tmp_path):
+def test_a_real_limit_on_file_size_leaves_the_old_file(tmp_path, root):
     """The kernel's own refusal, in a process that may write 4 kB."""
     code = (
         "import pathlib, signal, sys; from harness.record import store\n"
@@ -175,6 +175,7 @@ def test_a_real_limit_on_file_size_leaves_the_old_file(tmp_path):
         capture_output=True,
         text=True,
         timeout=60,
+        cwd=root,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )
     assert "File too large" in done.stderr
@@ -204,7 +205,7 @@ def test_a_changed_config_is_refused_by_field(tmp_path):
         store.check_config(tmp_path, {"lr": 0.1, "momentum": 0.9})
 
 
-def test_claims_exclude_each_other_and_end_with_their_holder(tmp_path):
+def test_claims_exclude_each_other_and_end_with_their_holder(tmp_path, root):
     code = (
         "import pathlib, sys; from harness.record import store\n"
         "with store.claim(pathlib.Path(sys.argv[1])) as mine:\n"
@@ -212,7 +213,7 @@ def test_claims_exclude_each_other_and_end_with_their_holder(tmp_path):
         "    sys.stdin.readline()\n"
     )
     argv = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(argv, stdin=-1, stdout=-1, text=True) as other:
+    with subprocess.Popen(argv, cwd=root, stdin=-1, stdout=-1, text=True) as other:
         assert other.stdout.readline() == "True\n"
         with store.claim(tmp_path) as mine:
             assert mine is False

@@ -1,5 +1,6 @@
 """The analysis of a grid: known effects come back, and the plain means are its oracle."""
 
+from fractions import Fraction
 from itertools import product
 from statistics import fmean
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import f_oneway
 
-from harness.result.factorial import analyse
+from harness.result.factorial import _fit, analyse, rounding
 
 FACTORS = {"pattern": ("dense", "iddl", "random"), "groups": ("1", "2"), "exits": ("no", "yes")}
 CELLS = list(product(*FACTORS.values()))
@@ -111,20 +112,98 @@ def _total(samples):
     return float(np.square(values - values.mean()).sum())
 
 
+def shuffled(table, seed):
+    """The same runs, summed in another order."""
+    rng = np.random.default_rng(seed)
+    mixed = lambda keys: [keys[i] for i in rng.permutation(len(keys))]  # noqa: E731
+    return {c: {s: table[c][s] for s in mixed(list(table[c]))} for c in mixed(list(table))}
+
+
+@pytest.mark.parametrize("order", range(4))
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 @pytest.mark.parametrize("value", [0.5, 0.1, 1e-3, 97.31])
-def test_what_does_exactly_nothing_is_not_found(value):
+def test_what_does_exactly_nothing_is_not_found(value, scale, order):
     """Rounding is no effect: no NaN, no infinity, and no tiny p."""
-    for table in (grid(lambda *_: value), grid(lambda cell, seed: value + 0.3 * seed)):
-        for term in analyse(FACTORS, table).terms:
+    for table in (
+        grid(lambda *_: scale * value),
+        grid(lambda cell, seed: scale * (value + 0.3 * seed)),
+    ):
+        for term in analyse(FACTORS, shuffled(table, order)).terms:
             if term.name != "seed":
                 assert (term.f, term.p, term.share) == (0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("order", range(8))
+@pytest.mark.parametrize("offset", [0, 1e3, -1e6])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_what_does_exactly_nothing_is_not_found_under_noise(scale, offset, order):
     exits_do_nothing = noisy(0.0)
-    rng = np.random.default_rng(2)
+    rng = np.random.default_rng(order)
     noise = {(c[0], c[1], s): rng.normal() for c in CELLS for s in range(3)}
-    table = grid(lambda cell, seed: exits_do_nothing(cell, seed) + noise[cell[0], cell[1], seed])
-    terms = {t.name: t for t in analyse(FACTORS, table).terms}
-    assert (terms["exits"].f, terms["exits"].p) == (0.0, 1.0)
-    assert terms["pattern"].f > 0
+    table = grid(
+        lambda cell, seed: (
+            scale * (offset + exits_do_nothing(cell, seed) + noise[cell[0], cell[1], seed])
+        )
+    )
+    terms = {t.name: t for t in analyse(FACTORS, shuffled(table, order)).terms}
+    for name in terms:
+        if "exits" in name:
+            assert (terms[name].f, terms[name].p, terms[name].share) == (0.0, 1.0, 0.0)
+        else:
+            assert terms[name].f > 0
+
+
+def coded(seeds=3):
+    """The columns of the whole model with its seeds."""
+    from harness.result.factorial import _blocks
+
+    runs = [(cell, seed) for cell in CELLS for seed in range(seeds)]
+    blocks = _blocks(FACTORS, [r[0] for r in runs], [r[1] for r in runs])
+    return np.column_stack([np.ones(len(runs)), *blocks.values()])
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_an_effect_just_above_rounding_is_found_and_one_below_is_not(scale):
+    x = coded()
+    y = np.full(len(x), 0.7 * scale)
+    bound = rounding(x, y)
+    assert bound < 1e-12 * np.linalg.norm(y)  # not so wide that a bug fits through
+    for times, found in ((1.9, False), (2.1, True)):  # a term is the difference of two fits
+        half = times * bound / np.sqrt(len(x))  # of the difference between no and yes
+        table = grid(lambda cell, _, half=half: 0.7 * scale + half * (1 if cell[2] == "no" else -1))
+        terms = {t.name: t for t in analyse(FACTORS, table).terms}
+        assert (terms["exits"].f > 0, terms["exits"].p < 1e-6) == (found, found)
+        assert all(terms[name].f == 0 for name in terms if name != "exits")
+
+
+def exactly_left(x, y):
+    """What least squares leave of y, in fractions: no rounding at all."""
+    columns = [[Fraction(int(v)) for v in column] for column in x.T]
+    left, done = [Fraction(float(v)) for v in y], []
+    dot = lambda a, b: sum((p * q for p, q in zip(a, b, strict=True)), Fraction(0))  # noqa: E731
+    for column in columns:  # Gram-Schmidt
+        for other in done:
+            part = dot(column, other) / dot(other, other)
+            column = [c - part * o for c, o in zip(column, other, strict=True)]
+        done.append(column)
+        part = dot(left, column) / dot(column, column)
+        left = [v - part * c for v, c in zip(left, column, strict=True)]
+    return left
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from([0.0, 1.0, -1e5]), st.sampled_from([1e-8, 1.0, 1e8]))
+def test_rounding_stays_within_its_bound_of_exact_arithmetic(seed, offset, scale):
+    rng = np.random.default_rng(seed)
+    x = coded(seeds=2)
+    kept = rng.permutation(len(x))[: len(x) - 1]  # in any order, one run missing
+    x = x[kept]
+    exact = x @ rng.integers(-9, 9, x.shape[1]).astype(float)
+    for y in (scale * (offset + rng.normal(size=len(x))), exact):
+        off = [
+            Fraction(float(v)) - e for v, e in zip(_fit(x, y)[1], exactly_left(x, y), strict=True)
+        ]
+        assert float(sum(v * v for v in off)) ** 0.5 <= rounding(x, y)
 
 
 def test_missing_runs_are_no_trouble_but_missing_cells_are():

@@ -130,7 +130,9 @@ def test_bars_on_a_terminal(tmp_path):
     parent, child = pty.openpty()
     argv = [sys.executable, "-m", "mlp", "smoke", "--arms", "MLP-3-1", "--epochs", "3"]
     argv += ["--results", str(tmp_path)]
-    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=child) as process:
+    env = {**os.environ, "TERM": "xterm"}  # (started by cron or an editor, there may be none)
+    options = dict(stdout=subprocess.DEVNULL, stderr=child)
+    with subprocess.Popen(argv, cwd=ROOT, env=env, **options) as process:
         os.close(child)
         shown = b""
         while True:

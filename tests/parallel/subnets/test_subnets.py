@@ -13,6 +13,7 @@ from bibd import SparseLinear, make_pattern
 from harness import cost
 from harness.nets.dropout import KeyedDropout
 from harness.nets.perceptron import mlp
+from parallel.executors import executor_of
 from parallel.strategy import make
 from parallel.strategy.base import random
 from parallel.subnets.cutting import ScaledLinear, chain, give, partition, subnet, take
@@ -106,18 +107,18 @@ def test_cut_and_give_back_is_the_identity(widths, workers, seed):
 def test_bytes_and_multiply_adds_by_the_formula():
     """784-1024-1024-10, four workers: a quarter of the outer matrices, a 16th of the middle one."""
     model = mlp((784, 1024, 1024, 10))
-    ist = make("ist", period=20)
-    ist.init(4)
-    small = ist.cut([copy.deepcopy(model) for _ in range(4)], Comm(4), 0)
+    executor = executor_of(make("ist", period=20), Comm(4), seed=0)
+    small = executor.cut([copy.deepcopy(model) for _ in range(4)], 0)
     weights = 784 * 256 + 256 * 256 + 256 * 10
     biases = 256 + 256 + 10
     own = nbytes(dict(small[0].named_parameters()))
     assert own == 4 * (weights + biases)
-    assert ist.due == 3 * own  # rank 0's own piece stays
+    due = executor.states.size("state")
+    assert due == 3 * own  # rank 0's own piece stays
     full = sum(p.numel() for p in model.parameters()) * 4
     local = make("local_sgd", period=20)
     local.init(4)
-    assert ist.theory(0, 2000) / local.theory(full, 2000) < 0.25
+    assert executor.strategy.theory(due, 2000) / local.theory(full, 2000) < 0.25
     macs = [cost.total(m, (784,)).macs for m in (small[0], model)]
     assert macs[0] == weights
     assert macs[0] / macs[1] < 0.20

@@ -217,10 +217,10 @@ def test_the_default_run_in_processes(tmp_path, command):
         (["--comm-backend", "mpi"], "unknown comm-backend"),
         (["--num-workers", "200", "--world", "sim"], "200 workers for 100 samples"),
         (["--num-workers", "8", "--world", "sim"], "a batch of 4 for 8 workers"),
-        (["--experiment", "mnist", "--data-root", "/nowhere", "--world", "sim"], "mnist"),
+        (["--experiment", "mnist", "--data-root", "nowhere", "--world", "sim"], "mnist"),
     ],
 )
-def test_wrong_words(words, text, tmp_path, capsys, monkeypatch):
+def test_wrong_words(words, text, tmp_path, capsys, monkeypatch, no_network):
     from harness.cli import main
     from parallel.experiments import PLANS, VERBS
 

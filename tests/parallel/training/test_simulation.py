@@ -321,7 +321,7 @@ def test_bytes_in_theory_leave_out_what_is_not_sent():
         session = simulated(identities.net(), name=name, period=4, steps=7)
         rounds = make(name, period=1)
         rounds.init(2)
-        assert session.theory() == rounds.theory(session.executor.state_size(), 1)
+        assert session.theory() == rounds.theory(session.executor.states.size("state"), 1)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_bytes_in_theory_leave_out_what_is_not_sent():
 )
 def test_what_no_subnet_had_begins_as_a_new_optimizer_does(optimizer, key, value):
     session = simulated(identities.net(), optimizer=optimizer, name="ist", period=2, steps=2)
-    state = session.executor.strategy.master[f"2.weight/{key}"]
+    state = session.executor.states.values[f"2.weight/{key}"]
     untouched = torch.full_like(state, value)
     assert 0 < int((state == untouched).sum()) < state.numel()
 

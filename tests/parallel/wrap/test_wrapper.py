@@ -268,14 +268,14 @@ def test_ist_takes_the_state_along(name):
     wrapped = DataParallel(style="ist", model=net(), workers=2, iterations=2)
     optimizer = getattr(torch.optim, name)(wrapped.parameters(), lr=0.01)
     fit(wrapped, steps=4, optimizer=optimizer)
-    ist = wrapped.executor.strategy
-    keys = {k.split("/")[1] for k in ist.master if "/" in k}
+    ist = wrapped.executor.states
+    keys = {k.split("/")[1] for k in ist.values if "/" in k}
     assert keys
     assert keys < {"exp_avg", "exp_avg_sq", "square_avg", "sum", "momentum_buffer"}
     for i, replica in enumerate(wrapped.replicas):
         for key in keys:
             mine = optimizer.state[replica[0].weight][key]
-            assert torch.equal(mine, ist.master[f"0.weight/{key}"][ist.parts[i][0]])
+            assert torch.equal(mine, ist.values[f"0.weight/{key}"][ist.parts[i][0]])
 
 
 # Layers over devices
