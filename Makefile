@@ -38,11 +38,11 @@ test-sanitized: $(DEV) ## the tests of the native kernels with the address and u
 	@command -v g++ > /dev/null || { echo "test-sanitized: no g++, skipped"; exit 0; }; \
 	CXX=g++ IDDL_CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1" \
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so) $$(g++ -print-file-name=libstdc++.so)" \
-	ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest tests/bibd/test_native.py
+	ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest tests/bibd/kernels/test_native.py
 
 test-isas: $(DEV) ## the same for AVX2 and for the baseline, as older processors would build them
-	IDDL_ISA=avx2 $(PYTHON) -m pytest tests/bibd/test_native.py
-	IDDL_ISA=baseline $(PYTHON) -m pytest tests/bibd/test_native.py
+	IDDL_ISA=avx2 $(PYTHON) -m pytest tests/bibd/kernels/test_native.py
+	IDDL_ISA=baseline $(PYTHON) -m pytest tests/bibd/kernels/test_native.py
 
 lint: $(DEV) ## ruff, pyright, the floors of the house, shellcheck where it is installed
 	$(PYTHON) -m ruff check .

@@ -1,5 +1,27 @@
-"""Where the checkout is."""
+"""Where the checkout is, what git tracks of it, and how its commands run."""
 
+import shutil
+import subprocess
+import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+
+
+def run(*argv, cwd=ROOT, timeout=300, env=None):
+    """A command in the checkout, with what it printed."""
+    return subprocess.run(
+        [str(a) for a in argv], cwd=cwd, capture_output=True, text=True, timeout=timeout, env=env
+    )
+
+
+def tracked(*patterns):
+    """Files that git knows of."""
+    done = run("git", "ls-files", *patterns) if shutil.which("git") else None
+    if done is None or done.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / line for line in done.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""The native kernels met a second time: a layer used twice, remembered paths, shared tables."""
+"""Layers used twice, watched, and given foreign tables: what was remembered does no harm."""
 
 import copy
 
