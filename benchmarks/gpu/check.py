@@ -9,7 +9,8 @@
 One JSON record, `DIR/check.json`, is written anew after every single check, so that what is done is
 kept if the machine goes away. A check that fails or takes too long is one line of the record and
 the rest goes on. `--plan` prints what each part may take; `--device cpu` runs the same with small
-sizes. The script needs torch, numpy and rich (suite: pytest too); neither tyro nor a network.
+sizes. The script needs torch, numpy and rich, neither tyro nor a network; part `suite` needs pytest
+and what the tests import: a folder of unpacked wheels on PYTHONPATH will do.
 """
 
 import argparse
@@ -50,7 +51,10 @@ def main(argv: list[str] | None = None) -> int:
     set_threads(options.device)
     # cuBLAS reads this when it starts: without it, its sums may come in another order each time.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    record: dict[str, Any] = {"command": " ".join(["check", *sys.argv[1:]]), "parts": {}}
+    record: dict[str, Any] = {
+        "command": " ".join(["python -m benchmarks.gpu.check", *sys.argv[1:]]),
+        "parts": {},
+    }
     path = options.out / "check.json"
     begin = time.perf_counter()
     for part in options.parts:

@@ -101,7 +101,8 @@ def timed(device: str, pattern: str, precision: str, layout: str, size: dict) ->
         half = precision.startswith("bf16")
         step = Step(device, pattern, LAYOUTS[layout], half, **size)
         for k in range(WARM):
-            step.point(k), step.take()
+            step.point(k)
+            step.take()
         times = each(step, step.take, device)
     return {"ms": spread(times), "loss": float(step.loss)}
 
@@ -111,14 +112,16 @@ def each(step: Step, take: Callable[[], Any], device: str) -> list[float]:
     if device == "cpu":
         times = [time.perf_counter()]
         for k in range(STEPS):
-            step.point(WARM + k), take()
+            step.point(WARM + k)
+            take()
             times.append(time.perf_counter())
         return [1e3 * (b - a) for a, b in pairwise(times)]
     events = [torch.cuda.Event(enable_timing=True) for _ in range(STEPS + 1)]
     torch.cuda.synchronize()
     events[0].record()
     for k, event in enumerate(events[1:]):
-        step.point(WARM + k), take()
+        step.point(WARM + k)
+        take()
         event.record()
     torch.cuda.synchronize()
     return [a.elapsed_time(b) for a, b in pairwise(events)]
@@ -164,7 +167,8 @@ def capture(step: Step) -> Callable[[], None]:
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for k in range(WARM):
-            step.point(k), step.take()
+            step.point(k)
+            step.take()
     torch.cuda.current_stream().wait_stream(side)
     step.optimizer.zero_grad(set_to_none=True)  # gradients are to live in the graph's memory
     graph = torch.cuda.CUDAGraph()
@@ -177,10 +181,12 @@ def losses(step: Step, replay: Callable[[], None] | None) -> list[float]:
     """Of the steps after the warm-up; a step that is to be replayed has been warmed up already."""
     if replay is None or replay == step.take:
         for k in range(WARM):
-            step.point(k), step.take()
+            step.point(k)
+            step.take()
     found = []
     for k in range(STEPS):
-        step.point(WARM + k), (replay or step.take)()
+        step.point(WARM + k)
+        (replay or step.take)()
         found.append(float(step.loss))
     return found
 

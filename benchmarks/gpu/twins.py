@@ -131,7 +131,8 @@ def pass_through(layer: nn.Module, x: torch.Tensor, g: torch.Tensor) -> dict[str
 def dense_pass(twin: Callable, x, weight, bias, g) -> dict[str, torch.Tensor]:
     """The same of the twin, in float64."""
     x, weight, g = (v.detach().double() for v in (x, weight, g))
-    x.requires_grad_(), weight.requires_grad_()
+    for value in (x, weight):
+        value.requires_grad_()
     held = {"weight": weight}
     if bias is not None:
         held["bias"] = bias.detach().double().requires_grad_()

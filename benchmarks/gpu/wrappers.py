@@ -191,7 +191,8 @@ def trained(
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, fused=True)
     state = load_checkpoint(load) if load else None
     if state:
-        net.load_state_dict(state["net"]), optimizer.load_state_dict(state["optimizer"])
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
     for k in range(state["steps"] if state else 0, steps):
         g = torch.Generator().manual_seed(k)
         x = torch.randn(32, 3, 32, 32, generator=g).to(device)
