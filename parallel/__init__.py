@@ -10,6 +10,7 @@ Public names are loaded on first use, so that `import parallel` never pays for t
 """
 
 from importlib import import_module
+from typing import Any
 
 _HOME = {
     "World": "parallel.world.world",
@@ -28,7 +29,7 @@ _HOME = {
 __all__ = sorted(_HOME)  # pyright: ignore
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(
             f"module 'parallel' has no attribute {name!r}; it has {', '.join(__all__)}"

@@ -241,7 +241,7 @@ def asked(
                     f"plan: {op} is nothing that workers who hold {strategy.holds} can do; they "
                     f"know {names} (set `holds` of {type(strategy).__name__})"
                 )
-    if found and not comm.alone:
+    if not comm.alone and found:
         comm.agree(step, found.digest())
     return found
 

@@ -1,0 +1,129 @@
+"""The script for a borrowed card, run on the CPU with small sizes."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from benchmarks.gpu import check, suite, twins, wrappers
+from tests.tree import ROOT
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Runs parts on the CPU; gives the exit code and the record."""
+    import torch
+
+    before = torch.get_num_threads()
+
+    def run(*parts):
+        code = check.main(["--out", str(tmp_path), "--device", "cpu", "--parts", *parts])
+        return code, json.loads((tmp_path / "check.json").read_text())
+
+    yield run
+    torch.set_num_threads(before)
+
+
+def chosen(monkeypatch, part, *names):
+    """Only these checks of a part: the others are alike, and a card runs them all."""
+    module = {"twins": twins, "wrappers": wrappers}[part]
+    every = module.checks("cpu", True)
+    picked = [(name, call) for name, call in every if name in names]
+    assert len(picked) == len(names)
+    monkeypatch.setattr(module, "checks", lambda device, small: picked)
+
+
+def test_the_plan_is_within_four_minutes_and_runs_nothing(capsys):
+    assert check.main(["--plan"]) == 0
+    out = capsys.readouterr().out
+    for part, (expected, at_most) in check.PARTS.items():
+        assert f"{part:10} about {expected:3} s, cut off after {at_most:3} s" in out
+    assert sum(most for _, most in check.PARTS.values()) <= 240
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.filterwarnings("ignore:.*batching rule")
+def test_checks_pass_on_the_cpu_and_leave_one_small_record(results, monkeypatch, capsys):
+    cases = "linear_case 1 float32", "linear_case 2 bfloat16", "conv_case 0 float64"
+    chosen(monkeypatch, "twins", *cases, "stacked, conv", "autocast, linear", "deepcopy, conv")
+    uses = "DataParallel easgd", "train local_sgd, sim(4)", "exits, batched and one by one"
+    more = "ModelParallel is the bare model", "pictures as on the CPU", "checkpoint, iddl"
+    chosen(monkeypatch, "wrappers", *uses, *more)
+    code, record = results("machine", "twins", "wrappers")
+    assert code == 0, capsys.readouterr().out
+    assert list(record["parts"]) == ["machine", "twins", "wrappers"]
+    assert [len(lines) for lines in record["parts"].values()] == [1, 6, 6]
+    assert len(json.dumps(record)) < 100_000
+    assert record["parts"]["machine"][0]["provenance"]["versions"]["torch"]
+    resumed = record["parts"]["wrappers"][-1]
+    assert resumed["bitwise"] is True
+    for line in record["parts"]["wrappers"][:2]:
+        assert all(0 == off < allowed for off, allowed in line["off, allowed"].values())
+
+
+def test_a_wrong_connection_is_above_the_bound_in_every_type():
+    """What the bound is for: the twin reads one input that the layer does not."""
+    import torch
+
+    from bibd import SparseLinear
+
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+        layer = SparseLinear(64, 64, dtype=dtype)
+        x = torch.randn(32, 64).to(dtype)
+
+        def wrong(x, weight, bias=None):
+            return torch.nn.functional.linear(x.roll(1, 1), weight, bias)
+
+        twins.compare(layer, torch.nn.functional.linear, x, 64, 1)
+        with pytest.raises(AssertionError, match="above the bound"):
+            twins.compare(layer, wrong, x, 64, 1)
+
+
+def test_what_fails_or_takes_too_long_is_a_line_and_the_rest_goes_on(results, monkeypatch, capsys):
+    def fails():
+        raise RuntimeError("no kernel image")
+
+    def lasts():
+        time.sleep(60)
+
+    calls = [("bad", fails), ("good", dict), ("long", lasts), ("late", dict)]
+    monkeypatch.setattr(twins, "checks", lambda device, small: calls)
+    monkeypatch.setitem(check.PARTS, "twins", (1, 1))
+    code, record = results("twins", "machine")
+    lines = record["parts"]["twins"]
+    assert code == 1
+    assert [line["ok"] for line in lines] == [False, True, False, False]
+    assert lines[0]["error"] == "RuntimeError: no kernel image"
+    assert "the time of this part has run out" in lines[2]["error"]
+    assert record["parts"]["machine"][0]["ok"]
+    assert "twins: 1 of 4 passed" in capsys.readouterr().out
+
+
+def test_steps_are_timed_and_eager_losses_repeat(results):
+    from benchmarks.gpu import steps
+
+    size = dict(depth=10, width=8, batch=16)
+    line = steps.timed("cpu", "iddl", "float32", "channels_last", size)
+    assert 0 < line["ms"]["least"] <= line["ms"]["median"] <= line["ms"]["most"]
+    found = steps.graphs("cpu", "bf16 autocast", size)
+    assert found["bitwise"]
+    assert len(found["graph"]) == len(found["eager"]) == steps.STEPS
+
+
+def test_tests_that_name_a_card_are_found():
+    assert "tests/harness/test_cli.py" in suite.files()
+    assert not any("test_gpu_check" in name for name in suite.files())
+
+
+def test_the_script_needs_no_tyro_and_says_what_it_needs(tmp_path):
+    """The lent machine has torch, rich, pytest; neither tyro nor what it stands on."""
+    for name in ("tyro", "docstring_parser", "typeguard"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not there')")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    code += "from benchmarks.gpu import check, machine, modules, steps, suite, twins, wrappers\n"
+    code += "check.main(['--device', 'cuda'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--out DIR is needed" in done.stderr
