@@ -2,18 +2,21 @@
 
 import shutil
 import subprocess
+import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.python import ROOT, python
+
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 def run(*argv, cwd=ROOT, timeout=300, env=None):
     """A command in the checkout, with what it printed."""
+    if argv[0] == sys.executable:
+        return python(*argv[1:], cwd=cwd, timeout=timeout, env=env)
     return subprocess.run(
         [str(a) for a in argv], cwd=cwd, capture_output=True, text=True, timeout=timeout, env=env
     )

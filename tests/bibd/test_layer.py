@@ -12,7 +12,7 @@ from bibd.kernels import build
 from harness.stack import stack
 
 pytestmark = [
-    pytest.mark.skipif(build.library() is None, reason="no compiler"),
+    pytest.mark.skipif(build.compiler() is None, reason="no compiler"),
     pytest.mark.filterwarnings("ignore:`torch.jit"),  # torch's jvp, of its own
 ]
 F64 = torch.float64

@@ -170,7 +170,10 @@ def test_training_goes_on_to_the_bit(style):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (dict(style=identities.net()), r"the style is a name or a Strategy and the model a keyword"),
+        (
+            dict(style=identities.net()),
+            r"the style is a name or a Strategy and the model a keyword",
+        ),
         (dict(style="torch"), "got str and NoneType"),
         (dict(model=identities.net(), initializer=3), "initializer is called with each replica"),
         (dict(style="ist", model=identities.net(), workers=True), "got True"),
