@@ -118,7 +118,7 @@ def by_oracle(maker: Maker) -> float:
             draw = random(SEED, step)
             return [[p.tolist() for p in own] for own in partition(widths, WORKERS, draw)]
 
-        words = sgd, strategy.period, parts, bool(strategy.rescale)
+        words = sgd, strategy.period, parts, strategy.rescale
         return _apart([oracle.subnets(start[0], xs, ys, batches, *words)], [_flat(found)])
     talk = _talk(strategy, oracle.flat(start[0]))
     expected = oracle.run(start, xs, ys, batches, sgd, talk)

@@ -42,8 +42,9 @@ class Executor:
         """The subnets of the first partition; later ones have the same shapes."""
         self.states = Master(models[0], self.comm.workers, seed)
         self.whole = self.states.whole
+        rescale = getattr(self.strategy, "rescale", False)
         return [
-            subnet(m, self.states.chain, self.states.parts[r], bool(self.strategy.rescale))  # pyright: ignore
+            subnet(m, self.states.chain, self.states.parts[r], rescale)
             for m, r in zip(models, self.comm.ranks, strict=True)
         ]
 
