@@ -31,7 +31,7 @@ _HOME = {
     "SparseConv2d": "bibd.conv",
     "BibdConv2d": "bibd.conv",
     "RandomSparseConv2d": "bibd.conv",
-    "sparsify": "bibd.swap",
+    "sparsify": "bibd.convert",
 }
 __all__ = sorted(_HOME)
 

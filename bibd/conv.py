@@ -8,6 +8,8 @@ With groups, each group has a design of its own, between its inputs/groups chann
 outputs/groups filters. No filter is ever without an input.
 """
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,6 @@ from bibd import kernels
 from bibd.design import Design
 from bibd.layer import SparseLayer, one_of, resolve
 from bibd.pattern import Pattern, without_dead
-from bibd.stacked import LoopedSparseConv2d
 
 Size = int | tuple[int, int]
 MODES = ("zeros", "reflect", "replicate", "circular")
@@ -211,6 +212,18 @@ class RandomSparseConv2d(SparseConv2d):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Size, *args, **options):
         super().__init__(in_channels, out_channels, kernel_size, *args, pattern="random", **options)
+
+
+class LoopedSparseConv2d(nn.Module):
+    """Members one after the other: (members, batch, channels, h, w); they may differ in pattern."""
+
+    def __init__(self, layers: Sequence[SparseConv2d]):
+        super().__init__()
+        self.members = nn.ModuleList(copy.deepcopy(layer) for layer in layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Each member reads its own slice of x."""
+        return torch.stack([m(part) for m, part in zip(self.members, x, strict=True)])
 
 
 def _pair(name: str, got: Any, least: int) -> tuple[int, int]:

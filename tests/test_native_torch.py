@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bibd import SparseConv2d, SparseLinear
 from bibd.kernels import build
-from bibd.kernels.ops import KEPT, given
+from bibd.kernels.library import KEPT, given
 from harness.stack import stack
 
 pytestmark = [

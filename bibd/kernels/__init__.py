@@ -19,9 +19,9 @@ from bibd.kernels.bag import bag_linear, bag_stacked
 from bibd.kernels.conv_ops import differentiable as traced_conv
 from bibd.kernels.conv_ops import native_conv
 from bibd.kernels.dense import dense_linear, dense_weight
+from bibd.kernels.linear_ops import differentiable as traced_linear
+from bibd.kernels.linear_ops import native_linear
 from bibd.kernels.native import quick
-from bibd.kernels.ops import differentiable as traced_linear
-from bibd.kernels.ops import native_linear
 from bibd.kernels.table import Table, stacked, table
 from bibd.kernels.trials import (
     conv_trials,
