@@ -106,7 +106,7 @@ def layer(pattern: Pattern) -> Figure:
 
 def headline(pattern: Pattern) -> str:
     """Name, label and what it rests on."""
-    c = certify(pattern.design())
+    c = certify(pattern)
     constants = {"v": c.v, "b": c.b, "r": c.r, "k": c.k, "lam": c.lam}
     known = ", ".join(f"{k}={v}" for k, v in constants.items() if v is not None)
     sigma = f"sigma2 {c.sigma2:.3f}, least {c.sigma2_lower_bound:.3f}"

@@ -280,12 +280,24 @@ def test_an_infinite_weight_spoils_only_what_it_touches(backend):
     assert layer.weight.grad.isfinite().all()
 
 
-def test_wrong_inputs_are_named_by_the_bag_path():
-    layer = SparseLinear(600, 500, backend="bag")
-    with pytest.raises(ValueError, match=r"float32 input of shape \(8, 600\), got .*\(8, 300\)"):
-        layer(torch.randn(8, 300))
-    with pytest.raises(ValueError, match=r"got torch\.float64"):
-        layer(torch.randn(8, 600, dtype=F64))
+@pytest.mark.parametrize("backend", [*BACKENDS, "auto", "native"])
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.zeros(8, 300), r"got torch.float32 of shape \(8, 300\): make the layer as wide"),
+        (torch.zeros(8, 1, 20, 30), r"of shape \(8, 1, 20, 30\): x.flatten\(1\)"),
+        (torch.zeros(8, 600, 4), r"of shape \(8, 600, 4\): x.movedim\(1, -1\)"),
+        (torch.zeros(()), r"of shape \(\)"),
+        (torch.zeros(8, 600, dtype=F64), r"x.to\(torch.float32\), or layer.to\(torch.float64\)"),
+        (torch.zeros(8, 600, dtype=torch.int64), r"got torch.int64 .*: x.to\(torch.float32\)$"),
+    ],
+)
+def test_wrong_inputs_are_told_alike_on_every_path(backend, x, words):
+    layer = SparseLinear(600, 500, backend=backend)
+    start = r"SparseLinear\(600, 500\) takes torch.float32 input of shape \(..., 600\), "
+    for _ in range(2):  # nor is a wrong kind remembered as a right one
+        with pytest.raises(ValueError, match=start + ".*" + words):
+            layer(x)
 
 
 def test_states_are_tensors_all_through():

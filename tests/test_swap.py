@@ -140,7 +140,8 @@ def test_what_others_hold_on_to_stays():
     model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 16), nn.LazyLinear(9))
     model[1].bias = model[0].bias
     model[2].register_full_backward_pre_hook(lambda *_: None)
-    notes = [line.note for line in sparsify(model).lines]
+    with pytest.warns(UserWarning, match="swapped nothing"):
+        notes = [line.note for line in sparsify(model).lines]
     assert ["shares" in note for note in notes] == [True, True, False, False]
     assert "hooks" in notes[2]
     assert "LazyLinear" in notes[3]
@@ -170,9 +171,11 @@ def test_a_design_goes_where_it_fits_and_frozen_stays_frozen():
     assert "is for 9 inputs and 12 outputs" in report.lines[1].note
     assert not model[0].weight.requires_grad
     assert not model[0].bias.requires_grad
-    assert sparsify(nn.Sequential(nn.ReLU())).lines == ()
+    with pytest.warns(UserWarning, match="swapped nothing: the model has no Linear or Conv2d"):
+        assert sparsify(nn.Sequential(nn.ReLU())).lines == ()
     inside = nn.Sequential(nn.Sequential(nn.Linear(9, 12)), nn.Linear(9, 12))
-    by_class = sparsify(inside, skip=[nn.Sequential])
+    with pytest.warns(UserWarning, match="swapped nothing: the model keeps all of its layers"):
+        by_class = sparsify(inside, skip=[nn.Sequential])
     assert [x.note for x in by_class.lines] == ["skipped", "skipped"]
 
 
@@ -180,7 +183,7 @@ def test_a_design_goes_where_it_fits_and_frozen_stays_frozen():
     ("model", "options", "words"),
     [
         (nn.Linear(4, 4), {}, r"single Linear: use SparseLinear.from_dense"),
-        (net(), {"skip": ("fc",)}, "skip='fc' fits no Linear or Conv2d layer of the model"),
+        (net(), {"skip": ("fc",)}, "skip='fc' fits no layer of the model that holds a matrix"),
         (nn.Sequential(net()), {"skip": "0"}, r"did you mean '0\.\*'"),
         (net(), {"skip": (3,)}, "skip takes names, classes and modules, got 3"),
         (net(), {"seed": -1}, "seed must be a whole number of at least 0, got -1"),
