@@ -1,5 +1,6 @@
 """`python -m bibd certify --in 64 --out 72 --pattern bibd`: what a pattern really is."""
 
+import difflib
 import importlib
 import json
 import os
@@ -43,13 +44,19 @@ def main(argv: Sequence[str]) -> int:
         if argv[0] == "--list":
             return _list("--json" in argv)
         if argv[0] not in VERBS:
-            raise ValueError(f"unknown verb {argv[0]!r}: there are {', '.join(VERBS)} and --list")
+            near = difflib.get_close_matches(argv[0], VERBS, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            known = f"there are {', '.join(VERBS)} and --list"
+            raise ValueError(f"unknown verb {argv[0]!r}: {hint}{known}")
         if argv[0] != "certify":  # (these load torch or matplotlib)
             return importlib.import_module(f"bibd.{argv[0]}").main(argv[1:])
         return _certify(argv[1:])
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError as error:
+        print(f"error: too large for the memory here ({error}): smaller sizes", file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, OSError) else 2

@@ -5,6 +5,7 @@ what `auto` has on file for this machine, which is what it goes by (`--again` me
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ import tyro
 from bibd.conv import SparseConv2d
 from bibd.kernels import build, tune
 from bibd.kernels.measure import measure
+from bibd.layer import one_of
 from bibd.linear import SparseLinear
 from bibd.options import LayerOptions
 
+MOST_THREADS = 8  # for each processor
 MUCH = 2e11  # operations of a call that take a second or more
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
@@ -56,8 +59,15 @@ def main(argv: Sequence[str]) -> int:
     for name in ("batch", "hw", "stride", "groups"):
         if getattr(o, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(o, name)}")
-    if o.dtype not in DTYPES or min(o.kernel, o.threads) < 0:
-        raise ValueError(f"--dtype must be one of {', '.join(DTYPES)}, --kernel and --threads >= 0")
+    one_of("--dtype", o.dtype, tuple(DTYPES))
+    most = MOST_THREADS * (os.cpu_count() or 1)
+    if o.kernel < 0 or not 0 <= o.threads <= most:
+        raise ValueError(
+            f"--kernel must be at least 0 and --threads 0 to {most} here, got {o.kernel} and "
+            f"{o.threads}"
+        )
+    if not o.kernel and (o.groups, o.stride) != (1, 1):
+        raise ValueError("--groups and --stride are for a convolution: add --kernel 3")
     if o.threads:
         torch.set_num_threads(o.threads)
     found = explain(o)

@@ -121,6 +121,35 @@ def test_the_modular_rule_has_two_names_and_one_pattern():
         SparseLinear(64, 72, "modulra")
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("expalin --in 4", "unknown verb 'expalin': did you mean 'explain'? there are"),
+        ("explain --in 64 --out 64 --dtype float16", "--dtype must be one of float32, float64, bf"),
+        ("explain --in 64 --out 64 --groups 2", "are for a convolution: add --kernel 3"),
+        ("explain --in 64 --out 64 --threads 1000000", "--threads 0 to "),
+        ("explain --in 64 --out 64 --kernel -1", "--kernel must be at least 0"),
+        ("explain --in 64 --out 64 --batch 0", "--batch must be at least 1, got 0"),
+        ("draw --in 16 --out 20 --kernel 5", "are for a convolution: add --conv"),
+        ("draw --in 16 --out 9999", "too many to see"),
+    ],
+)
+def test_wrong_words_on_the_command_line_are_answered_in_a_sentence(words, says, capsys):
+    assert main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert says.replace("bf", "bfloat16") in error
+
+
+def test_what_does_not_fit_the_memory_is_no_traceback(monkeypatch, capsys):
+    def too_large(*sizes):
+        raise MemoryError("Unable to allocate 74.5 GiB")
+
+    monkeypatch.setattr("bibd.__main__.make_pattern", too_large)
+    assert main(["certify", "--in", "100000", "--out", "100000", "--pattern", "dense"]) == 1
+    assert "too large for the memory here (Unable to allocate" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("of_conv", ["channels last", "too few axes", "other channels"])
 def test_wrong_images_are_told_with_the_way_out(of_conv):
     x, words = {
