@@ -28,7 +28,10 @@ SMALL = 700  # up to this size a full decomposition is quicker than Lanczos
 class Table(Protocol):
     """What has a design for each of its groups, as a Pattern does."""
 
-    groups: int
+    @property
+    def groups(self) -> int:
+        """How many separate parts it has."""
+        ...
 
     def design(self, group: int = 0) -> Design:
         """The table of one group."""
@@ -108,7 +111,7 @@ def certify(of: Design | Table | Layer, group: int | None = None) -> Certificate
     """
     if isinstance(of, Design):
         return _certify(of)
-    table = getattr(of, "pattern", of)
+    table: Any = getattr(of, "pattern", of)
     if not (hasattr(table, "design") and hasattr(table, "groups")):
         raise ValueError(
             f"certify takes a sparse layer, a Pattern or a Design, got {type(of).__name__}: "

@@ -20,6 +20,8 @@ Sparse = TypeVar("Sparse", bound=SparseLayer)
 class RowNorm(nn.Module):
     """Lengths and directions of the rows to values, and back."""
 
+    rows: torch.Tensor
+
     def __init__(self, layer: SparseLayer):
         super().__init__()
         rows = torch.from_numpy(layer.pattern.rows).to(layer.weight.device)
@@ -45,6 +47,8 @@ class RowNorm(nn.Module):
 
 class LargestOne(nn.Module):
     """Values over the largest singular value of their matrix, which torch's module estimates."""
+
+    places: torch.Tensor
 
     def __init__(self, layer: SparseLayer, options: dict[str, Any]):
         super().__init__()

@@ -61,11 +61,10 @@ def _reads(method: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
             harmless.update(node.args)
     for node in ast.walk(method):
-        read = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
-        if read and node.attr == "weight" and node not in harmless:
-            path = _path(node.value)
-            if path:
-                yield path
+        if not isinstance(node, ast.Attribute) or node.attr != "weight" or node in harmless:
+            continue
+        if isinstance(node.ctx, ast.Load) and (path := _path(node.value)):
+            yield path
 
 
 def _path(node: Any) -> str:
