@@ -115,12 +115,10 @@ class Patterned(nn.Module):
 
         This runs once for each kind of input in plain eager mode, and always elsewhere.
         """
-        if not isinstance(x, torch.Tensor):
-            return  # torch.fx follows with a stand-in
+        if not isinstance(x, torch.Tensor) or modes.jit():
+            return  # torch.fx follows with a stand-in; to torch.jit.trace sizes are tensors
         if not torch.compiler.is_compiling():
             self._look_inside()
-        if modes.jit():
-            return  # sizes are tensors there
         kind = self.weight.dtype
         if self._fits(x) and (x.dtype == kind or modes.autocast()):
             return

@@ -384,6 +384,7 @@ def test_what_is_no_design_is_refused_in_words(call, words):
         call()
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR")  # torch says that once
 def test_masks_may_be_tensors_of_any_kind():
     torch = pytest.importorskip("torch")
     table = torch.tensor([[0.5, 0.0, -1.0], [0.0, 2.0, 0.0]], requires_grad=True)
