@@ -22,6 +22,7 @@ _HOME = {
     "truncate": "bibd.design",
     "Certificate": "bibd.certificate",
     "certify": "bibd.certificate",
+    "nearest": "bibd.sizes",
     "FAMILIES": "bibd.families",
     "Pattern": "bibd.pattern",
     "make_pattern": "bibd.pattern",
@@ -31,7 +32,11 @@ _HOME = {
     "SparseConv2d": "bibd.conv",
     "BibdConv2d": "bibd.conv",
     "RandomSparseConv2d": "bibd.conv",
-    "sparsify": "bibd.swap",
+    "init": "bibd.initialize",
+    "weight_norm": "bibd.norms",
+    "spectral_norm": "bibd.norms",
+    "UnreadInputs": "bibd.advice",
+    "sparsify": "bibd.convert",
 }
 __all__ = sorted(_HOME)
 

@@ -5,23 +5,27 @@
 
 The model is changed in place, so make its optimizer afterwards. A layer stays as it is where a swap
 would change what others see: subclasses of Linear and Conv2d, layers whose weight another module
-shares or its parent reads by itself, layers with hooks.
+shares or reads by itself (bibd.readers), layers with hooks. Each gets a line in the report, and so
+do layers of other kinds that hold a matrix.
 """
 
 import difflib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from bibd import advice
 from bibd.conv import SparseConv2d
 from bibd.design import Design
 from bibd.layer import SparseLayer, one_of
 from bibd.linear import SparseLinear
 from bibd.pattern import check_whole, group_seed
+from bibd.readers import reader_of
 
 MAKERS: dict[type, Any] = {nn.Linear: SparseLinear, nn.Conv2d: SparseConv2d}
 NAMES = {  # of the arguments that the old and the new class share, beside bias
@@ -32,13 +36,6 @@ NAMES = {  # of the arguments that the old and the new class share, beside bias
     ),
 }
 WEIGHTS = ("new", "keep")
-# These read the weights of their layers themselves instead of calling them.
-READERS = (
-    "MultiheadAttention",
-    "TransformerEncoderLayer",
-    "ShiftedWindowAttention",  # torchvision's Swin
-    "ShiftedWindowAttentionV2",
-)
 
 
 @dataclass(frozen=True)
@@ -65,15 +62,16 @@ class Report:
     """The lines of a model; print it for the table."""
 
     lines: tuple[Line, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def before(self) -> int:
-        """Connections of all Linear and Conv2d layers before."""
+        """Connections of all layers that are listed, before the swap."""
         return sum(line.before for line in self.lines)
 
     @property
     def after(self) -> int:
-        """And now."""
+        """Connections of all layers that are listed, after the swap."""
         return sum(line.after for line in self.lines)
 
     def __str__(self):
@@ -86,10 +84,11 @@ class Report:
         share = f"{self.after / self.before:.1%} of the weights" if self.before else "no layers"
         rows.append(("all", "", f"{self.before:,}", f"{self.after:,}", share))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        return "\n".join(
+        table = [
             f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d:>{widths[3]}}  {e}".rstrip()
             for a, b, c, d, e in rows
-        )
+        ]
+        return "\n".join([*table, *self.warnings])
 
 
 def sparsify(
@@ -112,6 +111,10 @@ def sparsify(
         seed: Each layer gets a pattern of its own from it. None: the canonical order.
         init: As in the layers, for new weights.
 
+    Returns:
+        What became of each layer. Where nothing was swapped, or where the last layer is sparse now
+        and leaves inputs unread, it ends with a warning, which Python shows too.
+
     Raises:
         ValueError: a name in `skip` that no layer has; a model that is itself a layer; a pattern
             that does not suit a layer (which is named). The model is then as it was.
@@ -132,7 +135,9 @@ def sparsify(
         if not reason:
             own = None if seed is None else group_seed(seed, number)
             try:
-                done[layer] = _swap(layer, pattern, own, weights, init)
+                with warnings.catch_warnings():  # (the report has a line for each)
+                    warnings.simplefilter("ignore", advice.UnreadInputs)
+                    done[layer] = _swap(layer, pattern, own, weights, init)
             except ValueError as error:
                 raise ValueError(f"layer {name!r}: {error}; skip={name!r} leaves it") from None
             if done[layer].weight.numel() == layer.weight.numel():
@@ -143,13 +148,28 @@ def sparsify(
         for child, module in parent._modules.items():
             if module in done:
                 parent._modules[child] = done[module]
-    return Report(tuple(lines))
+    told = tuple(_warnings(lines))
+    for text in told:
+        advice.warn(text)
+    return Report(tuple(lines), told)
+
+
+def _warnings(lines: list[Line]) -> Iterator[str]:
+    if all(line.note for line in lines):
+        what = "has no Linear or Conv2d layer" if not lines else "keeps all of its layers"
+        yield f"sparsify swapped nothing: the model {what} (print the report for the reasons)"
+    elif lines[-1].unread:
+        last = lines[-1]
+        yield (
+            f"the last layer {last.name!r} is sparse now, and {last.unread} of its inputs are read "
+            f"by no output: skip={last.name!r} leaves it dense"
+        )
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, Any, list[nn.Module]]]:
-    """Every Linear and Conv2d once, with its parents from the model down."""
+    """Every layer that holds a matrix once, with its parents from the model down."""
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
+        if isinstance(module, nn.Linear | nn.Conv2d) or _holds_a_matrix(module):
             parts = name.split(".")
             yield (
                 name,
@@ -158,14 +178,27 @@ def _layers(model: nn.Module) -> Iterator[tuple[str, Any, list[nn.Module]]]:
             )
 
 
+def _holds_a_matrix(module: nn.Module) -> bool:
+    """True for layers of other kinds, such as the Conv1D of GPT-2, and for sparse ones."""
+    if isinstance(module, SparseLayer):
+        return True
+    weight = module._parameters.get("weight")
+    table = isinstance(module, nn.Embedding | nn.EmbeddingBag)
+    return weight is not None and not is_lazy(weight) and weight.ndim > 1 and not table
+
+
 def _stays(model, name: str, layer: Any, parents, skip, pattern) -> str:
     """Why this layer stays as it is; empty if it does not."""
     if any(_skips(word, model, name, (*parents, layer)) for word in skip):
         return "skipped"
+    if isinstance(layer, SparseLayer):
+        return "stays: it is sparse already"
     if type(layer) not in MAKERS:
-        return f"stays: {type(layer).__name__} is a class of its own"
-    if any(kind.__name__ in READERS for kind in type(parents[-1]).__mro__):
-        return f"stays: {type(parents[-1]).__name__} reads its weight itself"
+        own = isinstance(layer, tuple(MAKERS))
+        why = "is a class of its own" if own else "is neither nn.Linear nor nn.Conv2d"
+        return f"stays: {type(layer).__name__} {why}"
+    if reader := reader_of(name, parents):
+        return f"stays: {reader} reads its weight itself"
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     if any(getattr(layer, name) for name in hooks) or "forward" in vars(layer):
         return "stays: it has hooks"
@@ -212,9 +245,12 @@ def _arguments(layer: Any) -> dict[str, Any]:
 
 
 def _line(name: str, layer: Any, new: SparseLayer | None, weights: str, reason: str) -> Line:
-    if torch.nn.parameter.is_lazy(layer.weight):
+    if is_lazy(layer.weight):
         return Line(name, "not known yet", 0, 0, note=reason)
     size, before = "x".join(map(str, layer.weight.shape)), layer.weight.numel()
+    if isinstance(layer, SparseLayer):
+        size, p = "x".join(map(str, layer.shape)), layer.pattern
+        return Line(name, size, before, before, str(p), p.label, note=reason, unread=p.unread)
     if new is None:
         return Line(name, size, before, before, note=reason)
     kept = None
@@ -227,7 +263,8 @@ def _line(name: str, layer: Any, new: SparseLayer | None, weights: str, reason: 
 
 def _check_skips(skip: Sequence[Any], model: nn.Module) -> None:
     every = model.named_modules(remove_duplicate=False)
-    names = [name for name, m in every if isinstance(m, nn.Linear | nn.Conv2d)]
+    kinds = nn.Linear | nn.Conv2d
+    names = [name for name, m in every if isinstance(m, kinds) or _holds_a_matrix(m)]
     for word in skip:
         if not isinstance(word, str | type | nn.Module):
             raise ValueError(f"skip takes names, classes and modules, got {word!r}")
@@ -237,4 +274,4 @@ def _check_skips(skip: Sequence[Any], model: nn.Module) -> None:
         if any(name.startswith(f"{word}.") for name in names):
             near = [f"{word}.*"]
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "* stands for anything"
-        raise ValueError(f"skip={word!r} fits no Linear or Conv2d layer of the model; {hint}")
+        raise ValueError(f"skip={word!r} fits no layer of the model that holds a matrix; {hint}")

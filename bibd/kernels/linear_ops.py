@@ -10,57 +10,19 @@ torch.func, autocast and dispatch modes `Multiply` and `Sample` go through regis
 Forward-mode AD has no rule and says so.
 """
 
-from collections import OrderedDict
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import register_flop_formula
 
 from bibd.kernels import modes, native
+from bibd.kernels.library import LIBRARY, eager, given, members_of
 from bibd.kernels.table import Table
 
-KEPT = 256  # tables that came as tensors
-_library = torch.library.Library("iddl", "DEF")
-_given: OrderedDict[tuple, tuple[torch.Tensor, Table]] = OrderedDict()
-
-
-def given(flat: torch.Tensor, inputs: int, outputs: int, groups: int = 1) -> Table:
-    """The table of connections that come as a tensor (tables, n); checked and built once.
-
-    Raises:
-        ValueError: they are not ascending places in the weight.
-    """
-    if flat.is_inference():
-        return _build(flat, inputs, outputs, groups)
-    key = flat.data_ptr(), flat._version, flat.shape, flat.stride(), inputs, outputs, groups
-    found = _given.get(key)
-    if found is None:
-        # (The tensor is kept too, so that no other can come to lie at its address.)
-        found = _given[key] = flat, _build(flat, inputs, outputs, groups)
-        while len(_given) > KEPT:
-            _given.popitem(last=False)
-    return found[1]
-
-
-def _build(flat: torch.Tensor, inputs: int, outputs: int, groups: int) -> Table:
-    if flat.dtype is not torch.int64 or flat.ndim != 2 or flat.device.type != "cpu":
-        raise ValueError(f"connections are int64 (tables, n), got {flat.dtype} {tuple(flat.shape)}")
-    if min(inputs, outputs, groups) < 1 or inputs % groups or outputs % groups:
-        raise ValueError(f"no layer of {inputs} inputs, {outputs} outputs and {groups} groups")
-    places = flat.numpy()
-    size = inputs // groups * outputs
-    if places.size and not 0 <= places.min() <= places.max() < size:
-        raise ValueError(f"connections are places below {size} in the weight")
-    if (np.diff(places) <= 0).any():
-        raise ValueError("connections must be ascending and distinct")
-    return Table(places, inputs, outputs, groups)
-
-
-_library.define(
+LIBRARY.define(
     "multiply(Tensor x, Tensor values, Tensor flat, int inputs, int outputs, bool back) -> Tensor"
 )
-_library.define(
+LIBRARY.define(
     "sample(Tensor rows, Tensor columns, Tensor flat, int inputs, int outputs) -> Tensor"
 )
 
@@ -80,16 +42,16 @@ def _sample(rows, columns, flat, inputs, outputs):
     return native.sampled(rows, columns, given(flat, inputs, outputs), len(rows))
 
 
-_library.impl("multiply", _multiply, "CPU")
-_library.impl("sample", _sample, "CPU")
+LIBRARY.impl("multiply", _multiply, "CPU")
+LIBRARY.impl("sample", _sample, "CPU")
 
 
-@torch.library.register_fake("iddl::multiply", lib=_library)
+@torch.library.register_fake("iddl::multiply", lib=LIBRARY)
 def _(x, values, flat, inputs, outputs, back):
     return x.new_empty(x.shape[0], x.shape[1], inputs if back else outputs)
 
 
-@torch.library.register_fake("iddl::sample", lib=_library)
+@torch.library.register_fake("iddl::sample", lib=LIBRARY)
 def _(rows, columns, flat, inputs, outputs):
     return rows.new_empty(rows.shape[0], flat.shape[-1])
 
@@ -102,14 +64,6 @@ def _(x, values, *rest, **options) -> int:
 @register_flop_formula(torch.ops.iddl.sample)
 def _(rows, columns, flat, inputs, outputs, **options) -> int:
     return 2 * rows[0] * rows[1] * flat[-1]
-
-
-def members_of(info, dims, tensors) -> list[torch.Tensor]:
-    """Tensors (n, members, ...), from those that vmap maps and those that it does not."""
-    moved = []
-    for t, dim in zip(tensors, dims, strict=True):
-        moved.append(t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0))
-    return moved
 
 
 class Multiply(torch.autograd.Function):
@@ -250,13 +204,6 @@ def _many(wanted, grad, x, values, table: Table):
         of_values = torch.stack([product[m][flat[m]] for m in range(members)])
         of_values = of_values.reshape(values.shape)
     return of_x, of_values
-
-
-def eager(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Whether the library may be called at once: plain tensors, nobody watches or transforms."""
-    return (
-        not torch.compiler.is_compiling() and native.plain(x, values, bias) and not modes.watched()
-    )
 
 
 def native_linear(x, values, bias, table: Table, members: int = 1) -> torch.Tensor:
