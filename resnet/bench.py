@@ -15,9 +15,7 @@ import torch
 import tyro
 
 from harness.data.pictures import images
-from harness.exits.exits import EarlyExit
-from harness.exits.thresholds import Outcome, record, sweep
-from harness.exits.timing import measure
+from harness.exits import EarlyExit, Outcome, measure, record, sweep
 from harness.job import Job
 from harness.names import check
 from harness.record import weights

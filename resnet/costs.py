@@ -13,7 +13,7 @@ from torch import nn
 
 from bibd import SparseConv2d
 from harness import cost
-from harness.exits.exits import EarlyExit
+from harness.exits import EarlyExit
 from harness.result import table
 from resnet.model import resnet
 from resnet.words import name

@@ -15,7 +15,7 @@ from harness import cost
 from harness.cost import synchronize
 from harness.data import Data, load
 from harness.data.pictures import Batches, images
-from harness.exits.exits import EarlyExit, losses
+from harness.exits import EarlyExit, losses
 from harness.job import Job
 from harness.seeding import order, seeded
 from resnet import facts

@@ -9,7 +9,7 @@ import torch
 
 from harness.data import Data, load
 from harness.data.pictures import NORMS, Batches, images
-from harness.exits.exits import EarlyExit
+from harness.exits import EarlyExit
 from harness.job import Job
 from harness.plan import arm_key
 from harness.record import weights
