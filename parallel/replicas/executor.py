@@ -220,7 +220,7 @@ class Executor:
         here, size = self.comm.rank, self.comm.workers
         out = {(0, r): own for r in range(size)} if here == 0 else {}
         expect = {(0, here): {k: like[k][0] for k in names if k in like}}
-        return self.comm.deliver(out, expect, counted=False)[0, here]
+        return self.comm.wait(self.comm.post(out, expect, counted=False))[0, here]
 
     @torch.no_grad()
     def distance(self) -> float:
@@ -260,7 +260,7 @@ def share(model: torch.nn.Module, comm: Comm) -> None:
         return
     own = {k: p.detach() for k, p in model.named_parameters()} | float_buffers(model)
     out = {(0, r): own for r in range(comm.workers)} if comm.rank == 0 else {}
-    got = comm.deliver(out, {(0, comm.rank): own}, counted=False)
+    got = comm.wait(comm.post(out, {(0, comm.rank): own}, counted=False))
     for name, value in got[0, comm.rank].items():
         own[name].copy_(value)
 

@@ -111,7 +111,7 @@ class IST(Strategy):
             out = {(0, r): self._pieces(r, mine[0]) for r in range(self.workers)}
         expect = {(0, r): own for r, own in zip(comm.ranks, mine, strict=True)}
         executor.planned += counted * sum(nbytes(piece) for (_, r), piece in out.items() if r)
-        got = comm.deliver(out, expect, counted)
+        got = comm.wait(comm.post(out, expect, counted))
         for r, own in zip(comm.ranks, mine, strict=True):
             for name, value in got[0, r].items():
                 own[name].copy_(value)
@@ -134,7 +134,7 @@ class IST(Strategy):
         if comm.rank == 0:
             expect = {(r, 0): self._like(r, mine[0]) for r in range(self.workers)}
             executor.planned += counted * sum(nbytes(v) for (r, _), v in expect.items() if r)
-        got = comm.deliver(out, expect, counted)
+        got = comm.wait(comm.post(out, expect, counted))
         if comm.rank:
             return self.master
         all_of = [got[r, 0] for r in range(self.workers)]
@@ -152,7 +152,8 @@ class IST(Strategy):
         ranks = range(self.workers) if executor.comm.rank == 0 else executor.comm.ranks
         out = {(0, r): found for r in ranks} if executor.comm.rank == 0 else {}
         here = {(0, r): found for r in executor.comm.ranks}
-        found = executor.comm.deliver(out, here, counted=False)[0, executor.comm.rank]
+        comm = executor.comm
+        found = comm.wait(comm.post(out, here, counted=False))[0, comm.rank]
         return self.whole.state_dict() | executor.members.counters() | found
 
     def load(self, executor: "Executor", state: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 
 from parallel.world import packing
-from parallel.world.comm import Comm, State, Table, nbytes, normal, refuse, size
+from parallel.world.comm import Comm, State, Table, Ticket, kept, nbytes, normal, refuse, size
 from parallel.world.ops import CENTRE, Message, Op, host, messages
 from parallel.world.rendezvous import from_environment, short, store_of
 
@@ -104,7 +104,7 @@ class Wire(Comm):
         out = {m: _row(rows, self.place(m[0])) for m in every if host(m[0]) == self.rank}
         like = _row(rows, 0)
         expect = {m: like for m in every if host(m[1]) == self.rank}
-        got = self.deliver(out, expect)
+        got = self.wait(self.post(out, expect))
         found = {name: torch.zeros_like(value) for name, value in rows.items()}
         for i, row in table.items():
             if host(i) == self.rank:
@@ -122,17 +122,17 @@ class Wire(Comm):
                 total = total + got[k, i][name] * came[k]
             found[name][to] = total
 
-    def deliver(
+    def post(
         self,
         messages: Mapping[Message, State],
         expect: Mapping[Message, State],
         counted: bool = True,
-    ) -> dict[Message, State]:
-        """Post all sends and receives, then wait for each."""
+    ) -> Ticket:
+        """Post all sends and receives, in one order on all ranks; wait for none."""
         if not counted:
             self._together()
-        got = {m: messages[m] for m in expect if host(m[0]) == self.rank}
-        works, buffers = [], {}
+        here = {m: messages[m] for m in expect if host(m[0]) == self.rank}
+        ticket = Ticket(kept(here), expect)
         for m in sorted({*messages, *expect}):
             source, target = map(host, m)
             if source == target or self.dead & {source, target}:
@@ -140,30 +140,30 @@ class Wire(Comm):
             if source == self.rank:
                 packed = packing.pack(messages[m])
                 self.sent += counted * nbytes(dict(enumerate(packed)))  # pyright: ignore
-                works += [(target, m, lambda b, r=target: dist.isend(b, r), b) for b in packed]
+                self._begin(ticket, target, m, dist.isend, packed)
             elif target == self.rank:
-                buffers[m] = packing.empty(expect[m])
-                works += [(source, m, lambda b, r=source: dist.irecv(b, r), b) for b in buffers[m]]
-        lost = self._wait(works)
-        for m, packed in buffers.items():
-            if m not in lost:
-                got[m] = packing.unpack(packed, expect[m])
-        return got
+                ticket.buffers[m] = packing.empty(expect[m])
+                self._begin(ticket, source, m, dist.irecv, ticket.buffers[m])
+        return ticket
 
-    def _wait(self, works: list[tuple[int, Message, Callable, torch.Tensor]]) -> set[Message]:
-        """All of these; the messages that did not come, where that may be."""
-        lost, posted = set(), []
-        for peer, m, post, buffer in works:
+    def _begin(self, ticket: Ticket, peer: int, m: Message, how: Callable, buffers: list) -> None:
+        for buffer in buffers:
             try:
-                posted.append((peer, m, post(buffer)))
+                ticket.works.append((peer, m, how(buffer, peer)))
             except RuntimeError as error:
-                lost |= self._gone(peer, m, error)
-        for peer, m, work in posted:
+                ticket.lost |= self._gone(peer, m, error)
+
+    def wait(self, ticket: Ticket) -> dict[Message, State]:
+        """All of the ticket's messages but those of the dead, where that may be (`elastic`)."""
+        end = time.monotonic() + self.timeout
+        for peer, m, work in ticket.works:
+            left = max(end - time.monotonic(), 0.001)  # (0 would be gloo's own limit)
             try:
-                work.wait(timedelta(seconds=self.timeout))
+                work.wait(timedelta(seconds=left))
             except RuntimeError as error:
-                lost |= self._gone(peer, m, error)
-        return lost
+                ticket.lost |= self._gone(peer, m, error)
+        came = {m: packed for m, packed in ticket.buffers.items() if m not in ticket.lost}
+        return ticket.here | {m: packing.unpack(v, ticket.expect[m]) for m, v in came.items()}
 
     def _gone(self, peer: int, m: Message, error: RuntimeError) -> set[Message]:
         # (after a wait that was too long gloo ends all of its connections: only the dead, whose
@@ -211,17 +211,17 @@ class Wire(Comm):
     def _star(self, own: State, reduce: Callable[[list], list[torch.Tensor]]) -> list:
         """Through rank 0: what `reduce` makes of the buffers of those who live."""
         if self.rank:
-            self.deliver({(self.rank, 0): own}, {}, counted=False)
-            got = self.deliver({}, {(0, self.rank): own}, counted=False)
+            self.wait(self.post({(self.rank, 0): own}, {}, counted=False))
+            got = self.wait(self.post({}, {(0, self.rank): own}, counted=False))
             if 0 in self.dead:
                 self._fail(RuntimeError("rank 0 is gone"), [0])
             return packing.pack(got[0, self.rank])
         others = range(1, self.workers)
-        got = self.deliver({}, {(r, 0): own for r in others}, counted=False)
+        got = self.wait(self.post({}, {(r, 0): own for r in others}, counted=False))
         parts = [packing.pack(own), *map(packing.pack, got.values())]
         mixed = reduce(list(zip(*parts, strict=True)))
         whole = packing.unpack(mixed, own)
-        self.deliver({(0, r): whole for r in others}, {}, counted=False)
+        self.wait(self.post({(0, r): whole for r in others}, {}, counted=False))
         return mixed
 
     def everyone(self, value: float) -> list[float]:

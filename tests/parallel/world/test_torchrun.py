@@ -33,7 +33,8 @@ SCRIPT = """
     from pathlib import Path
     import torch
     import torch.nn.functional as F
-    from parallel import World, identities
+    from parallel import World
+    from parallel.identities import averaging as identities
     from parallel.training.training import Training
     from parallel.strategy import make
     from harness.record.checkpoint import load_checkpoint, save_checkpoint
@@ -83,7 +84,8 @@ ALONE = """
     import sys
     import torch
     import torch.nn.functional as F
-    from parallel import DataParallel, identities
+    from parallel import DataParallel
+    from parallel.identities import averaging as identities
 
     net = DataParallel(style=sys.argv[1], model=identities.net(), timeout=10)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -116,7 +118,8 @@ WRAPPED = """
     import sys
     import torch
     import torch.nn.functional as F
-    from parallel import DataParallel, identities
+    from parallel import DataParallel
+    from parallel.identities import averaging as identities
 
     import os
     rank = int(os.environ["RANK"])
@@ -167,7 +170,8 @@ RANKS = """
     import torch.nn.functional as F
     import torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
-    from parallel import DataParallel, identities
+    from parallel import DataParallel
+    from parallel.identities import averaging as identities
 
     net = DataParallel("torch", model=identities.net(), timeout=20)
     rank, data = net.comm.rank, identities.task()
@@ -206,7 +210,8 @@ FEWER = """
     import torch
     import torch.nn as nn
     import torch.nn.functional as F
-    from parallel import DataParallel, identities
+    from parallel import DataParallel
+    from parallel.identities import averaging as identities
 
     class Net(nn.Module):
         def __init__(self):

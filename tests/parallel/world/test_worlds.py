@@ -264,7 +264,7 @@ def test_a_kill_while_saving_leaves_the_old_file(tmp_path):
     code = f"""
         import os, signal, threading, time
         from pathlib import Path
-        from parallel import identities
+        from parallel.identities import averaging as identities
         from parallel.strategy import make
         from harness.record.checkpoint import save_checkpoint
         s = identities.session(make("easgd", alpha=0.2))
