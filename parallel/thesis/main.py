@@ -175,8 +175,8 @@ def main(argv: Sequence[str]) -> int:
         say("one worker: --agg-method local")
     from parallel.thesis import run as thesis_run
     from parallel.world.comm import NotFinite
+    from parallel.world.faults import PeerLost
     from parallel.world.procs import WorkerError
-    from parallel.world.wire import PeerLost
 
     try:
         rows = list(thesis_run.run(options))

@@ -29,6 +29,7 @@ from parallel.thesis.bunyan import Log
 from parallel.thesis.main import METHODS, Options
 from parallel.training.shards import Shards
 from parallel.training.training import Training, tested
+from parallel.world import run as worlds
 from parallel.world.comm import Comm
 from parallel.world.world import World
 
@@ -64,7 +65,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     if options.world == "sim":
         torch.set_num_threads(options.num_threads)
     try:
-        yield from world.run(work, options, setting)
+        yield from worlds.run(world, work, options, setting)
     finally:
         torch.set_num_threads(before)
 

@@ -10,6 +10,7 @@ import torch
 from parallel import World
 from parallel.world.comm import Comm
 from parallel.world.procs import WorkerError
+from parallel.world.run import run
 
 
 def word(*values):
@@ -52,7 +53,7 @@ def in_flight(comm, order):
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_two_posts_in_flight_are_waited_for_in_either_order(order):
-    (row,) = World.procs(3, timeout=30).run(in_flight, order)
+    (row,) = run(World.procs(3, timeout=30), in_flight, order)
     assert row == {"right": [1.0] * 3, "sent": 100_000 * 4 + 8 + 4 + 8}
 
 
@@ -68,7 +69,7 @@ def never(comm):
 
 
 def test_a_wait_that_was_too_long_names_the_peer():
-    found = World.procs(2, timeout=3).run(never)
+    found = run(World.procs(2, timeout=3), never)
     assert next(found) == [1.0]
     with pytest.raises(WorkerError, match=re.escape("rank 1 did not answer (waited up to 3 s")):
         list(found)

@@ -37,6 +37,7 @@ SCRIPT = """
     from parallel.identities import averaging as identities
     from parallel.training.training import Training
     from parallel.strategy import make
+    from parallel.world.run import run
     from harness.record.checkpoint import load_checkpoint, save_checkpoint
 
     def task(comm):
@@ -55,8 +56,8 @@ SCRIPT = """
                 save_checkpoint(place, session.state_dict())
         yield session.row()
 
-    (row,) = World.env(timeout=20).run(task)
-    (again,) = World.env(timeout=20).run(task)  # a second meeting in the same processes
+    (row,) = run(World.env(timeout=20), task)
+    (again,) = run(World.env(timeout=20), task)  # a second meeting in the same processes
     assert again["step"] == 12
     if os.environ["RANK"] == "0":
         print("loss", row["test_loss"].hex(), row["bytes_payload"])
