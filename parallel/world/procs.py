@@ -9,6 +9,7 @@ fourth starts as fast as the first. The parent holds the store, which outlives a
     [4] one has failed: a while for the others, then all that are left are killed
 """
 
+import contextlib
 import io
 import multiprocessing
 import os
@@ -112,13 +113,15 @@ class Procs:
             ) from None
 
     def _read(self, pipe: Connection) -> None:
-        rank = self.pipes[pipe]
-        try:
-            kind, *content = torch.load(io.BytesIO(pipe.recv_bytes()), weights_only=True)
-        except (EOFError, OSError):
+        rank, said = self.pipes[pipe], None
+        with contextlib.suppress(EOFError, OSError):
+            said = pipe.recv_bytes()
+        if said is None:
             del self.pipes[pipe]
             self._ended(rank)  # [3]
             return
+        try:
+            kind, *content = torch.load(io.BytesIO(said), weights_only=True)
         except UnpicklingError as error:
             thing = re.search(r"GLOBAL (\S+)", str(error))
             raise ValueError(
