@@ -1,4 +1,4 @@
-"""The room itself: who imports whom, and how large a class is."""
+"""The room itself: who imports whom, how large a class is."""
 
 import ast
 import graphlib
@@ -6,9 +6,6 @@ import graphlib
 import pytest
 
 from tests.tree import ROOT
-
-FILES = sorted((ROOT / "parallel" / "world").glob("*.py"))
-TREES = {f"parallel.world.{path.stem}": ast.parse(path.read_text()) for path in FILES}
 
 
 def imported(tree):
@@ -21,10 +18,26 @@ def imported(tree):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_no_file_of_the_world_needs_one_that_needs_it():
-    graph = {name: {one for one in imported(tree) if one in TREES} for name, tree in TREES.items()}
-    assert list(graphlib.TopologicalSorter(graph).static_order())
-    assert "parallel.world.comm" not in graph["parallel.world.world"]
+def trees(room):
+    """The files of a room of parallel/, by module."""
+    files = sorted((ROOT / "parallel" / room).glob("*.py"))
+    return {f"parallel.{room}.{path.stem}": ast.parse(path.read_text()) for path in files}
+
+
+TREES = trees("world")
+
+
+def graph(found):
+    return {name: {one for one in imported(tree) if one in found} for name, tree in found.items()}
+
+
+@pytest.mark.parametrize("room", ["world", "thesis"])
+def test_no_file_of_a_room_needs_one_that_needs_it(room):
+    assert list(graphlib.TopologicalSorter(graph(trees(room))).static_order())
+
+
+def test_a_world_is_a_value_that_knows_no_way_to_talk():
+    assert graph(TREES)["parallel.world.world"] == {"parallel.world.environment"}
 
 
 def test_the_lowest_room_knows_nobody_above_it_not_even_by_name():
