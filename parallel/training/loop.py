@@ -19,6 +19,7 @@ from harness.data import Data, load
 from parallel.strategy import Strategy, make
 from parallel.training.training import Training
 from parallel.world.comm import Comm
+from parallel.world.run import run
 from parallel.world.world import World
 
 
@@ -73,7 +74,7 @@ def train(
             raise ValueError(f"{name} is a whole number, {least} or more, got {value!r}")
     optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
     options = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
-    yield from world.run(rows, (model, data, loss, optimizer, strategy), options, steps, every)
+    yield from run(world, rows, (model, data, loss, optimizer, strategy), options, steps, every)
 
 
 def rows(

@@ -20,6 +20,7 @@ from parallel.replicas.replicas import Looped, Stacked, replicas
 from parallel.strategy import make
 from parallel.training.training import Training
 from parallel.world.comm import Comm
+from parallel.world.run import run
 from tests.tree import ROOT
 
 
@@ -250,7 +251,7 @@ def test_frozen_layers_of_ranks_without_samples():
     sgd = partial(torch.optim.SGD, **identities.MOMENTUM)
     words = model, identities.task(), F.cross_entropy, sgd, make("all_reduce")
     options = dict(batch_size=7, seed=5)
-    *_, row = World.procs(3, timeout=20).run(identities.states, words, options, 12)
+    *_, row = run(World.procs(3, timeout=20), identities.states, words, options, 12)
     assert torch.allclose(row["0.weight"], model[0].weight, rtol=0, atol=1e-15)
 
 
