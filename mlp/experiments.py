@@ -15,11 +15,19 @@ B- layers follow the pattern `iddl`, R- layers hold as many connections anywhere
 from dataclasses import dataclass, replace
 from math import inf
 
+from bibd import families
 from bibd.pattern import check_family
 from harness.cli import Verb
-from harness.data import DATASETS, SPLITS
+from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
+
+WORDS = {
+    "pattern": families.FAMILIES,
+    "data": DATASETS,
+    "test_split": SPLITS,
+    "init": ("true", "dense"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,9 +37,9 @@ class Config:
     hidden: tuple[int, ...]
     """Widths of the hidden layers."""
     pattern: str = "dense"
-    """Connections of the hidden layers: dense, iddl or random."""
+    """Connections of the hidden layers: {}."""
     data: str = "mnist"
-    """Data set: iris, digits, synthetic, mnist or fashion_mnist."""
+    """Data set: {}, or csv:FILE[:COLUMN] of your own."""
     test_split: str = "official"
     """official, or holdout: test on the last fifth of the training set."""
     epochs: int = 10
@@ -64,9 +72,9 @@ class Config:
 
     def __post_init__(self):
         check_family(self.pattern)
-        check("data set", self.data, DATASETS)
-        check("test split", self.test_split, SPLITS)
-        check("init", self.init, ("true", "dense"))
+        check_dataset(self.data)
+        for name in ("test_split", "init"):
+            check(name.replace("_", " "), getattr(self, name), WORDS[name])
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -11,7 +11,7 @@ ist             slices of the net, dealt and collected every H steps
 from dataclasses import dataclass, replace
 
 from harness.cli import Verb
-from harness.data import DATASETS, SPLITS
+from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
 
@@ -21,15 +21,22 @@ STRATEGY_NAMES = (
     *("gossip_pull", "gossip_push", "elastic_gossip", "ist"),
 )
 
+WORDS = {
+    "strategy": STRATEGY_NAMES,
+    "data": DATASETS,
+    "test_split": SPLITS,
+    "model": MODELS,
+}
+
 
 @dataclass(frozen=True)
 class Config:
     """One strategy on one task, all workers in one process (World.sim)."""
 
     strategy: str
-    """Who sends what: all_reduce, local_sgd, elastic_gossip, ist, ..."""
+    """Who sends what: {}."""
     data: str = "digits"
-    """Data set: iris, digits, synthetic, mnist, fashion_mnist, cifar10, ..."""
+    """Data set: {}, or csv:FILE[:COLUMN] of your own."""
     test_split: str = "official"
     """official, or holdout: test on the last fifth of the training set."""
     first: int = 0
@@ -68,10 +75,9 @@ class Config:
     """Last step with averaged gradients (post_local_sgd)."""
 
     def __post_init__(self):
-        check("strategy", self.strategy, STRATEGY_NAMES)
-        check("data set", self.data, DATASETS)
-        check("test split", self.test_split, SPLITS)
-        check("model", self.model, MODELS)
+        check_dataset(self.data)
+        for name in ("strategy", "test_split", "model"):
+            check(name.replace("_", " "), getattr(self, name), WORDS[name])
         for name in ("workers", "batch_size", "epochs", "period"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

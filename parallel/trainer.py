@@ -85,9 +85,9 @@ def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:
         data, layout = data.images(), torch.channels_last
         batches = Batches(data, "flip", seed, layout)
         test = images(data.test_x, data, layout)
-        return data._each(lambda x: test if x is data.test_x else x, ("test_x",)), batches
+        return data.map(lambda x: test if x is data.test_x else x, ("test_x",)), batches
     mean, scale = NORM.get(config.data, (0.0, 1.0))
-    return data.flatten()._each(lambda x: (x - mean) / scale, ("train_x", "test_x")), None
+    return data.flatten().map(lambda x: (x - mean) / scale, ("train_x", "test_x")), None
 
 
 def build(config: Config, data: Data, seed: int) -> nn.Module:

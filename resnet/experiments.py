@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import inf
 
+from bibd import families
 from bibd.pattern import check_family
 from harness.cli import Verb
-from harness.data import DATASETS, SPLITS
+from harness.data import DATASETS, SPLITS, check_dataset
 from harness.exits.words import CRITERIA, HEADS, check_exits
 from harness.names import check
 from harness.plan import Plan
@@ -31,9 +32,9 @@ class Config:
     """One model and how it is trained."""
 
     depth: int = 18
-    """Layers: 10, 18, 34, 50, 101 or 152."""
+    """Layers: {}."""
     pattern: str = "dense"
-    """Connections between channels in the blocks: dense, iddl, random, bibd, ..."""
+    """Connections between channels in the blocks: {}."""
     groups: int = 1
     """Vertical partitioning: separate parts of channels in the blocks."""
     exits: tuple[int, ...] = ()
@@ -61,7 +62,7 @@ class Config:
     init: str = "true"
     """true: Kaiming normal by what a filter reads; dense: as in the original study."""
     data: str = "cifar10"
-    """cifar10, cifar100, fashion_mnist, mnist, digits or synthetic_images."""
+    """Data set, one of pictures: {}."""
     test_split: str = "holdout"
     """holdout: test on the last fifth of the training set; or official."""
     first: int = 0
@@ -89,7 +90,9 @@ class Config:
         check_family(self.pattern)
         check("depth", str(self.depth), [str(d) for d in DEPTHS])
         for field, words in WORDS.items():
-            check(field.replace("_", " "), getattr(self, field), words)
+            if field not in ("depth", "pattern", "data"):  # (they have checks of their own)
+                check(field.replace("_", " "), getattr(self, field), words)
+        check_dataset(self.data)
         check_match(self.pattern, self.match)
         if self.exits:
             check_exits(self.exits, STAGES)
@@ -111,12 +114,14 @@ class Config:
 
 
 WORDS = {
+    "depth": DEPTHS,
+    "pattern": families.FAMILIES,
+    "data": DATASETS,
     "classifier": CLASSIFIERS,
     "head": HEADS,
     "criterion": CRITERIA,
     "exit_loss": LOSSES,
     "init": INITS,
-    "data": DATASETS,
     "test_split": SPLITS,
     "augment": AUGMENTS,
     "schedule": SCHEDULES,
