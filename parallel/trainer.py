@@ -14,7 +14,7 @@ from harness import cost
 from harness.data import Data, load
 from harness.job import Job
 from harness.nets.perceptron import mlp
-from parallel.experiments import Config
+from parallel.plans.config import Config
 from parallel.strategy import Strategy, make
 from parallel.training.training import Training
 from parallel.world.comm import Comm, NotFinite
@@ -62,7 +62,7 @@ def open_session(config: Config, seed: int, job: Job) -> Training:
 
 
 def strategy(config: Config) -> Strategy:
-    """The strategy of a config, with those of its settings that it has."""
+    """The strategy of a config, with those of its settings that this family of plans has."""
     names = {
         "local_sgd": ("period",),
         "post_local_sgd": ("period", "switch"),
@@ -72,7 +72,7 @@ def strategy(config: Config) -> Strategy:
         "elastic_gossip": ("period", "probability", "alpha", "weights"),
         "ist": ("period", "rescale"),
     }.get(config.strategy, ())
-    return make(config.strategy, **{k: getattr(config, k) for k in names})
+    return make(config.strategy, **{k: getattr(config, k) for k in names if hasattr(config, k)})
 
 
 def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:

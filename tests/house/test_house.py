@@ -211,7 +211,7 @@ def test_links_in_the_papers_lead_somewhere():
 def test_the_table_of_the_readme_is_the_committed_record():
     from harness.record import store
     from harness.result.stats import interval
-    from mlp.experiments import PUBLISHED
+    from mlp.plans.twelve import PUBLISHED
 
     whole = store.load(ROOT / "results" / "mlp" / "paper" / "experiment.json")
     for arm in whole.arms():

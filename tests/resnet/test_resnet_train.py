@@ -14,8 +14,11 @@ from harness.job import Job
 from harness.plan import arm_key
 from harness.record import weights
 from resnet import trainer
-from resnet.experiments import FACTORS, PLANS, PUBLISHED, QUICK, VERBS, Config
+from resnet.experiments import PLANS, VERBS
 from resnet.model import resnet
+from resnet.plans.config import QUICK, Config
+from resnet.plans.parts import FACTORS
+from resnet.plans.published import PUBLISHED
 from resnet.trainer import describe, evaluate, rate, train
 
 TINY = dataclasses.replace(

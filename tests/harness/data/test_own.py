@@ -257,9 +257,9 @@ def test_map_changes_the_parts_that_are_there_and_no_other():
 
 def test_help_lists_what_the_code_knows():
     from bibd.families import FAMILIES
-    from parallel.experiments import STRATEGY_NAMES
-    from parallel.experiments import Config as Parallel
-    from resnet.experiments import Config as ResNet
+    from parallel.plans.config import STRATEGY_NAMES
+    from parallel.plans.smoke import Every as Parallel
+    from resnet.plans.config import Config as ResNet
 
     mlp = type(next(iter(PLANS["smoke"].arms.values())))
     for kind in (mlp, ResNet, Parallel):
