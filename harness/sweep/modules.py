@@ -9,7 +9,15 @@ A study may lie within another folder: of `examples.wine` the name is `wine`.
 
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from typing import Any
+
+from harness.plan import Plan
+
+
+def plans(study: str) -> Mapping[str, Plan]:
+    """The plans of a study."""
+    return importlib.import_module(f"{study}.experiments").PLANS
 
 
 def trainer(study: str) -> Any:
