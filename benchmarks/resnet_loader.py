@@ -24,7 +24,8 @@ from harness.record import store
 from harness.record.provenance import collect
 from harness.result import table
 from harness.sweep.launch import keep_pages, pick_device
-from resnet.experiments import PLANS, Config
+from resnet.experiments import PLANS
+from resnet.plans.config import Config
 from resnet.trainer import build, layout, make_optimizer, step
 
 NETS = {

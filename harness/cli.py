@@ -1,7 +1,7 @@
 """The command line of every study folder: `python -m <folder> <plan> [overrides]`.
 
-`main(PLANS, "mlp")` knows the plans, and finds `mlp.trainer` (and `mlp.plot_mlp_experiments`) only
-when something is to be trained: --help never pays for torch.
+`main(PLANS, "mlp", VERBS)` knows the plans and the other words of a study; its trainer and pictures
+(harness.sweep.modules) are found only when something is to be trained: --help never pays for torch.
 
 Exit status: 0 done, 1 some run failed, 2 a wrong input, 130 interrupted.
 """
@@ -21,8 +21,6 @@ from harness.plan import Plan, duration, parse_seeds
 from harness.record.study import Study
 from harness.sweep.options import parse
 
-RESERVED = ("costs", "certify", "draw", "explain", "bench", "verify", "gossip")
-
 
 @dataclass(frozen=True)
 class Verb:
@@ -41,11 +39,12 @@ def main(
     """Run the command line; returns the exit status."""
     verbs = verbs or {}
     argv = list(sys.argv[1:] if argv is None else argv)
-    assert not set(plans) & set(RESERVED), "a reserved verb is never a plan name"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without ± shows ? and the table
             stream.reconfigure(errors="replace")
     try:
+        if both := sorted(set(plans) & set(verbs)):
+            raise ValueError(f"{', '.join(both)}: a plan and a verb of one name; rename the plan")
         if not argv or argv[0] in ("-h", "--help"):
             print(overview(plans, folder, verbs))
             return 0

@@ -24,7 +24,7 @@ if not __package__:  # started as a script: the packages are one folder up
 from harness.experiment import Experiment  # noqa: E402
 from harness.result import plotting  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
-from mlp.experiments import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
+from mlp.plans.twelve import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
 
 LABELS = {
     "MLP": "dense (MLP)",

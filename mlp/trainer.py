@@ -13,8 +13,8 @@ from harness.stack import stack
 from harness.train.clock import Clock
 from harness.train.fit import fit
 from harness.train.plateau import Plateau
-from mlp.experiments import Config
 from mlp.model import build
+from mlp.plans.config import Config
 
 
 def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[dict | None]]:

@@ -23,7 +23,7 @@ if not __package__:  # started as a script: the packages are one folder up
 from harness.experiment import Experiment, Run  # noqa: E402
 from harness.result import plotting  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
-from parallel.experiments import THESIS, THESIS_CIFAR  # noqa: E402
+from parallel.plans.gossip import THESIS, THESIS_CIFAR  # noqa: E402
 
 LABELS = {
     "local": "local (own starts)",

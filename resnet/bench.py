@@ -20,8 +20,8 @@ from harness.job import Job
 from harness.names import check
 from harness.record import weights
 from harness.record.provenance import collect
-from harness.record.study import Study
 from harness.result import figure, table
+from harness.sweep import start
 from harness.sweep.launch import pick_device
 from resnet.experiments import PLANS
 from resnet.trainer import build, layout, read
@@ -98,16 +98,13 @@ def save(document: dict[str, Any], stem: Path) -> None:
 
 def bench(arm: str, options: Options) -> list[dict[str, Any]]:
     """One object per batch size and setting of one trained net."""
-    plan = PLANS["exits"]
-    config = plan.arms[arm]
-    folder = Study("resnet", "exits", plan, options.results).seed_dir(arm, options.seed)
+    config = PLANS["exits"].arms[arm]
+    trained = start.path("resnet", "exits", arm, options.seed, options.results)
     data = read(config, _job(options))
     net = build(config, data, options.seed)
     assert isinstance(net, EarlyExit)
     lay = layout(config, _job(options).device)
-    words = f"--arms {' '.join(options.arms)} --seeds {options.seed}-{options.seed} --results DIR"
-    hint = f"train it with `python -m resnet exits {words}`, then add `--results DIR` here too"
-    weights.load(folder / weights.FILE, net, hint)
+    weights.load(trained, net)
     net.to(data.test_x.device).to(memory_format=lay)  # pyright: ignore
     test = images(data.test_x, data, lay)
     curve = sweep(record(net, test, data.test_y), options.steps)

@@ -178,7 +178,7 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
 
 def table(whole: Experiment) -> Iterator[str]:
     """The table as lines: our mean and interval beside the published single run."""
-    from resnet.experiments import PUBLISHED
+    from resnet.plans.published import PUBLISHED
 
     yield stands_on(whole).replace("\n", " ")
     yield "FLOPs as published: multiply-adds + 2 per element of a norm"

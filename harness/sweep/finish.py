@@ -1,7 +1,5 @@
 """The end of a call: figures, report, table, and where they are."""
 
-import importlib
-import importlib.util
 import json
 import sys
 from collections.abc import Sequence
@@ -11,6 +9,7 @@ from harness.experiment import FAILED, Experiment
 from harness.record.provenance import command
 from harness.record.study import Study
 from harness.result import figure, report, table
+from harness.sweep import modules
 
 
 def finish(
@@ -69,7 +68,5 @@ def finish(
 
 def draw(study: Study, whole: Experiment) -> list[tuple[str, Any, Any]]:
     """Name, figure and data of the folder's own pictures, if it has a plot module."""
-    name = f"{study.folder}.plot_{study.folder}_experiments"
-    if importlib.util.find_spec(name) is None or not whole.done():
-        return []
-    return importlib.import_module(name).figures(whole)
+    own = modules.pictures(study.folder) if whole.done() else None
+    return own.figures(whole) if own else []

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import importlib
 import json
 import os
 import signal
@@ -10,13 +9,13 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.experiment import Experiment
 from harness.plan import duration
 from harness.record import store
 from harness.record.study import Study
 from harness.result import report
+from harness.sweep import modules
 from harness.sweep.crew import Crew, crew_size
 from harness.sweep.options import Options
 from harness.sweep.runner import Sweep
@@ -95,14 +94,9 @@ def run(
     return finish(study, whole, arms, tuple(seeds), options.quiet, options.json)
 
 
-def trainer_of(folder: str) -> Any:
-    """The module with `train` or `train_stack`."""
-    return importlib.import_module(f"{folder}.trainer")
-
-
 def _groups(study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Experiment) -> int:
     """How many trainings there are: one per arm where all its seeds train as one stack."""
-    if hasattr(trainer_of(study.folder), "train_stack"):
+    if hasattr(modules.trainer(study.folder), "train_stack"):
         return len(busy)
     return sum(len(study.to_do(arm, tuple(seeds), whole)) for arm in busy)
 
@@ -127,7 +121,7 @@ def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet
     keep_pages()
     Sweep(
         study,
-        trainer_of(study.folder),
+        modules.trainer(study.folder),
         tuple(seeds),
         tuple(arms),
         show,

@@ -1,10 +1,12 @@
 """The flags of a plan: those every plan has, and the fields of its config that all arms share.
 
-A field's docstring is its help text: what a reader of the code sees is what --help says.
+A field's docstring is its help text: what a reader of the code sees is what --help says. `{}` in
+it stands for the words that WORDS of the module has for this field, so that help never goes stale.
 """
 
 import ast
 import inspect
+import sys
 import textwrap
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
@@ -80,7 +82,16 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The string below each field of a class: what a reader sees is what --help says."""
+    """The string below each field of a class, also of those that it inherits."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        words = getattr(sys.modules[base.__module__], "WORDS", {})
+        for name, text in _strings(base).items():
+            found[name] = text.replace("{}", ", ".join(map(str, words.get(name, ()))))
+    return found
+
+
+def _strings(kind: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     assert isinstance(body, ast.ClassDef)
     found = {}

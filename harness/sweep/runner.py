@@ -28,6 +28,7 @@ from harness.record import store, weights
 from harness.record.checkpoint import load_checkpoint, save_checkpoint
 from harness.record.provenance import collect as collect_provenance
 from harness.record.study import Study
+from harness.sweep import start
 from harness.sweep.show import Quiet
 
 
@@ -63,6 +64,7 @@ class Sweep:
         """Ask the trainer, if it can tell, whether the arms that are to train can."""
         check = getattr(self.trainer, "check", None)
         for arm in self.arms:
+            start.files(self.study, arm, self.study.to_do(arm, self.seeds, whole))
             if check and self.study.to_do(arm, self.seeds, whole):
                 try:
                     check(self.study.plan.arms[arm], Job(self.device, self.data_root))
@@ -111,7 +113,7 @@ class Sweep:
 
     def _group(self, arm: str, seeds: list[int], saved: dict | None) -> None:
         config = self.study.plan.arms[arm]
-        job = Job(self.device, self.data_root, saved)
+        job = Job(self.device, self.data_root, saved, starts=start.states(self.study, arm, seeds))
         runs = [self._open(arm, seed, (saved or {}).get("rows", {})) for seed in seeds]
         self.show.begin(arm, seeds, config.epochs, job)
         keep = False
@@ -147,7 +149,7 @@ class Sweep:
         describe = getattr(self.trainer, "describe", None)
         facts = describe(config, job) if describe else {}
         for run in runs:
-            run.facts = facts
+            run.facts = facts | start.facts(self.study, arm, run.seed)
         path = self.study.checkpoint(arm, [run.seed for run in runs])
         last = time.monotonic()
         for rows in _rows(self.trainer, config, [run.seed for run in runs], job):

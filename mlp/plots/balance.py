@@ -16,7 +16,7 @@ from matplotlib.ticker import NullLocator
 from harness.experiment import Experiment
 from harness.result import figure
 from harness.result.stats import Interval, interval
-from mlp.experiments import IMAGES, NARROW, PATTERNS
+from mlp.plans.balance import IMAGES, NARROW, PATTERNS
 from mlp.plots import contrasts as balance
 
 REFERENCE = "biregular"

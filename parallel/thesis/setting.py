@@ -55,13 +55,13 @@ def read(options: Options) -> tuple[Data, Any]:
     data = data.validate(setting.validation)
     if options.experiment == "mnist":
         norm = lambda x: (x.flatten(1) - 0.1307) / 0.3081  # noqa: E731
-        return data._each(norm, ("train_x", "validation_x", "test_x")), None
+        return data.map(norm, ("train_x", "validation_x", "test_x")), None
     from harness.data.pictures import Batches, images
 
     layout = torch.channels_last
     batches = Batches(data, "flip", options.seed, layout)
     seen = lambda x: images(x, data, layout)  # noqa: E731
-    return data._each(seen, ("validation_x", "test_x")), batches
+    return data.map(seen, ("validation_x", "test_x")), batches
 
 
 def _iris(data: Data, seed: int) -> Data:

@@ -7,7 +7,7 @@ from harness.experiment import Experiment, plain
 from harness.result import figure
 from harness.result.factorial import Analysis, Effect, analyse
 from harness.result.stats import interval
-from resnet.experiments import FACTORS
+from resnet.plans.parts import FACTORS
 
 WORDS = {"()": "none", "(2, 3)": "two", "random_biregular": "biregular"}
 LEVELS = {name: tuple(WORDS.get(str(v), str(v)) for v in FACTORS[name]) for name in FACTORS}

@@ -11,7 +11,8 @@ import pytest
 
 from harness.cli import main
 from harness.sweep.options import field_docs, parse
-from mlp.experiments import PLANS, Config
+from mlp.experiments import PLANS
+from mlp.plans.config import Config
 from tests.tree import ROOT
 
 

@@ -1,5 +1,6 @@
 """The house itself: floors, scripts, environments, papers, wheel, notebooks."""
 
+import importlib
 import os
 import re
 import shutil
@@ -12,10 +13,9 @@ import pytest
 import yaml
 from nbclient import NotebookClient
 
-from tests.tree import ROOT
+from tests.tree import PACKAGES, ROOT, STUDIES
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 def run(*argv, cwd=ROOT, timeout=300, env=None):
@@ -79,7 +79,7 @@ def test_the_tested_ends_are_the_ends_of_the_declared_range():
         assert tested[1].startswith(f"{major}.{int(minor) - 1}.")
 
 
-STUDIES = {
+SCRIPTS = {
     "mlp": (
         ["--seeds", "2", "--epochs", "1", "--arms", "B-MLP-3-1"],
         ["mlp_experiments.png", "mlp_experiments.eps"],
@@ -121,7 +121,7 @@ def script_environment(tmp_path, begin):
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_shell_script_leaves_what_it_says(study, checkout, tmp_path):
     """Run as a user does, from inside the folder."""
-    words, *names = STUDIES[study]
+    words, *names = SCRIPTS[study]
     env = script_environment(tmp_path, "20260102_030405")
     script = f"./run_{study}_experiments.sh"
     done = run(script, "smoke", *words, cwd=checkout / study, env=env)
@@ -143,7 +143,7 @@ def test_the_shell_script_leaves_what_it_says(study, checkout, tmp_path):
 @pytest.mark.slow
 def test_the_shell_script_elsewhere_and_in_the_background(checkout, tmp_path):
     env = script_environment(tmp_path, "20260102_030406")
-    script, words = checkout / "mlp" / "run_mlp_experiments.sh", STUDIES["mlp"][0]
+    script, words = checkout / "mlp" / "run_mlp_experiments.sh", SCRIPTS["mlp"][0]
     wrong = run("bash", script, "papre", cwd=tmp_path, env=env)
     assert wrong.returncode == 2
     assert "did you mean 'paper'" in wrong.stdout
@@ -158,6 +158,10 @@ def test_the_shell_script_elsewhere_and_in_the_background(checkout, tmp_path):
 
 
 README = (ROOT / "README.md").read_text()
+
+
+def verbs_of(study):
+    return importlib.import_module(f"{study}.experiments").VERBS
 
 
 def fenced(kind):
@@ -188,8 +192,7 @@ def test_commands_in_the_readme_exist(tmp_path):
                 words += ["--to", str(tmp_path / "picture")]
             if words[3] == "bench":
                 words = [*words[:4], "--help"]
-            verbs = ("costs", "bench", "verify", "gossip")
-            plan = words[2] in ("mlp", "parallel", "resnet") and words[3] not in verbs
+            plan = words[2] in STUDIES and words[3] not in verbs_of(words[2])
             plan = plan and "--list" not in words
             if words[3] == "gossip":
                 words += ["--epochs", "0", "--world", "sim", "--log-path", str(tmp_path / "logs")]
@@ -209,7 +212,7 @@ def test_links_in_the_papers_lead_somewhere():
 def test_the_table_of_the_readme_is_the_committed_record():
     from harness.record import store
     from harness.result.stats import interval
-    from mlp.experiments import PUBLISHED
+    from mlp.plans.twelve import PUBLISHED
 
     whole = store.load(ROOT / "results" / "mlp" / "paper" / "experiment.json")
     for arm in whole.arms():

@@ -11,8 +11,9 @@ from harness.experiment import Experiment, Run
 from harness.plan import as_dict
 from mlp import plot_mlp_experiments as plot
 from mlp.costs import costs
-from mlp.experiments import PATTERNS, PLANS
+from mlp.experiments import PLANS
 from mlp.model import build, patterns
+from mlp.plans.balance import PATTERNS
 from mlp.plots import balance as plot_balance
 from mlp.plots import contrasts as balance
 from mlp.plots.contrasts import SETTINGS

@@ -7,7 +7,9 @@ import pytest
 from harness.record import store
 from harness.result.stats import interval, paired
 from parallel import plot_parallel_experiments as plot
-from parallel.experiments import CHANCES, NUMBERS, THESIS, THESIS_CIFAR, WIDTHS
+from parallel.plans.gossip import CHANCES, THESIS, THESIS_CIFAR
+from parallel.plans.subnets import WIDTHS
+from parallel.plans.workers import NUMBERS
 from tests.tree import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -9,8 +9,8 @@ from harness.record import store
 from harness.result.stats import interval
 from resnet import plot_resnet_experiments as plot
 from resnet.costs import counted
-from resnet.experiments import PUBLISHED
 from resnet.model import resnet
+from resnet.plans.published import PUBLISHED
 from resnet.plots import factors as plot_factors
 from resnet.words import name
 from tests.tree import ROOT
