@@ -56,7 +56,7 @@ def _against_macs(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
         ax = fig.add_subplot()
         for i, (arm, d) in enumerate(data.items()):
             figure.band(ax, d, i, arm)
-            star = figure.look(i) | dict(marker="*", markersize=15)
+            star: Any = figure.look(i) | dict(marker="*", markersize=15)
             ax.plot(d["full"], d["mean"][-1], **star)
         ax.plot([], [], "*", color="#555555", markersize=12, label="always full, no heads")
         ax.set_xscale("log")
@@ -105,7 +105,7 @@ def times(lines: list[dict[str, Any]], note: str) -> Any:
                 x, y = ([p[k] for p in early] for k in ("mean", "accuracy"))
                 look = figure.look(i)
                 ax.plot(x, y, label=f"{arm}, leaving early", **look)
-                star = look | dict(marker="*", markersize=15)
+                star: Any = look | dict(marker="*", markersize=15)
                 ax.plot(full["mean"], full["accuracy"], **star)
             ax.plot([], [], "*", color="#555555", markersize=12, label="the full net, no heads")
             ax.set(xlabel=f"mean time of a call, ms (batch {batch})", ylabel="test accuracy")
