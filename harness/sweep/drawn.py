@@ -22,7 +22,7 @@ def drawers_of(study: Study, whole: Experiment) -> Drawers:
     module = importlib.import_module(name)
     if hasattr(module, "drawers"):
         return module.drawers(whole)
-    return {"the figures": lambda: module.figures(whole)}
+    return {"all": lambda: module.figures(whole)}
 
 
 def remember(study: Study, paths: Iterable[Path]) -> None:

@@ -66,7 +66,8 @@ def _draw(study: Study, whole: Experiment, talk: bool) -> tuple[list[pictures.Pi
         pictures.tell("all", error)
         return [], False
     if talk and drawers:
-        print(f"drawing {', '.join(drawers)} ...", file=sys.stderr, flush=True)
+        count = "the" if "all" in drawers else len(drawers)
+        print(f"drawing {count} figures ...", file=sys.stderr, flush=True)
     return pictures.draw(drawers)
 
 

@@ -6,12 +6,13 @@ A field's docstring is its help text: what a reader of the code sees is what --h
 import ast
 import inspect
 import textwrap
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+from harness.flags import unchecked
 from harness.plan import Plan, duration
 
 
@@ -40,7 +41,7 @@ class Options:
     pid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the process id there."""
     figures: bool = True
-    """Save figures beside the report (which holds them in any case)."""
+    """Whether figures are saved beside the report (which holds them in any case)."""
     dry_run: bool = False
     """Show folders and status of every run, and stop."""
     quiet: bool = False
@@ -65,9 +66,7 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
         if f.name in shared:
             kind = Annotated[hints[f.name], tyro.conf.arg(help=docs.get(f.name, ""))]
             extra.append((f.name, kind, field(default=getattr(config, f.name))))
-    # (Options checks itself below, where its error is a sentence and names no class of ours.)
-    unchecked = {"__post_init__": lambda self: None}
-    flags = make_dataclass("Flags", extra, bases=(Options,), frozen=True, namespace=unchecked)
+    flags = unchecked(Options, extra)  # (Options checks itself below)
     text = f"{plan.question}\n\nEstimate: {duration(plan.minutes)} on 2 cores. {plan.expect}"
     varied = [f.name.replace("_", "-") for f in fields(config) if f.name not in shared]
     _refuse_varied(name, plan, varied, argv)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from harness import flags
 from harness.experiment import plain
 from harness.names import check
 
@@ -159,8 +160,7 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    config = (tyro.conf.FlagCreatePairsOff,)
-    options = tyro.cli(Options, prog="python -m parallel gossip", args=list(argv), config=config)
+    options = flags.read(Options, argv, "python -m parallel gossip")
     if options.version:
         from importlib.metadata import version
 

@@ -1,7 +1,9 @@
 """The command line as people and scripts meet it."""
 
+import importlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -96,6 +98,31 @@ def test_typos_in_flags_are_tyros_to_explain(capsys):
         main(PLANS, "mlp", {}, ["smoke", "--epoch", "3"])
     assert done.value.code == 2
     assert "--epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "argv", "says"),
+    [
+        ("parallel.thesis.main", ["--agg-prob", "2"], "--agg-prob must be in (0, 1], got 2.0"),
+        ("resnet.bench", ["--steps", "1"], "bench needs an arm, --steps of at least 2"),
+        ("bibd.draw", ["--in", "999", "--out", "999", "--conv"], "kernels are too many to see"),
+    ],
+)
+def test_wrong_values_of_verbs_are_sentences_without_a_class(target, argv, says, capsys):
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
+        importlib.import_module(target).main(argv)
+    assert "Options" not in str(error.value)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_help_of_a_verb_keeps_its_words(capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module("parallel.thesis.main").main(["--help"])
+    shown = capsys.readouterr().out
+    options = importlib.import_module("parallel.thesis.main").Options
+    assert options.__doc__.split("\n")[0] in shown
+    assert "Flags" not in shown
+    assert " ".join(field_docs(options)["log_path"].split())[:20] in " ".join(shown.split())
 
 
 def test_dry_run_touches_nothing(tmp_path, capsys):

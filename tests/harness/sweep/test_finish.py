@@ -135,7 +135,7 @@ def test_nothing_trained_nothing_drawn_unless_something_is_missing(again, capsys
     assert "mlp_experiments_sparse_only" in shown
     (home / "mlp_experiments_loss.eps").unlink()
     assert run(again) == 0
-    assert "drawing mlp_experiments, " in capsys.readouterr().err
+    assert "drawing 5 figures ..." in capsys.readouterr().err
     after = times(home)
     assert after.keys() == before.keys()
     assert after["experiment.json"] == before["experiment.json"]
