@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from bibd.certificate import certify
 from bibd.options import LayerOptions
 from bibd.pattern import Pattern, make_pattern, without_dead
+from harness import flags
 from harness.result import figure
 
 MOST = 5000  # connections that one can still see as lines
@@ -71,8 +72,7 @@ class Options(LayerOptions):
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    config = (tyro.conf.FlagCreatePairsOff,)
-    options = tyro.cli(Options, prog="python -m bibd draw", args=list(argv), config=config)
+    options = flags.read(Options, argv, "python -m bibd draw")
     options.check()
     sizes = options.inputs, options.outputs, options.seed, options.nonzeros, options.groups
     pattern = make_pattern(options.pattern, *sizes)

@@ -90,6 +90,7 @@ def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) 
         f"{start} --list": "the plans as a table (also --json)",
         f"{start} {first} --dry-run": "where results go, and what is done",
         f"{start} {first} --seeds 3 --epochs 2": "fewer seeds and epochs",
+        f"{start} {first} --results mine": "train anew what is on record, in a folder of your own",
         f"{start} {first} --help": "all options of a plan",
     }
     return "\n".join(

@@ -47,6 +47,16 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict]:
         yield row
 
 
+def check(config: Config, job: Job) -> None:
+    """Refuse what cannot train, before anything does.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    data = load(config.data, job.data_root, config.test_split)
+    data.validate(config.validation)
+
+
 def describe(config: Config, job: Job) -> dict:
     """Costs of the model, and what its test numbers stand on."""
     data = read(config, job)

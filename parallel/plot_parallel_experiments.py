@@ -21,7 +21,7 @@ if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
 from harness.experiment import Experiment, Run  # noqa: E402
-from harness.result import plotting  # noqa: E402
+from harness.result import pictures, plotting  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
 from parallel.plans.gossip import THESIS, THESIS_CIFAR  # noqa: E402
 
@@ -59,21 +59,30 @@ Value = Callable[[Run], float]
 
 def main(argv: Sequence[str]) -> int:
     """Run the script; 2 where the dump cannot be read."""
-    return plotting.run(argv, HERE, figures, table)
+    return plotting.run(argv, HERE, figures, table, drawers=drawers)
 
 
-def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
+def figures(whole: Experiment) -> list[pictures.Picture]:
     """Name, figure and data of each picture."""
+    return pictures.all_of(drawers(whole))
+
+
+def drawers(whole: Experiment) -> pictures.Drawers:
+    """What draws each picture, by its name."""
     note = stands_on(whole)
-    found = [("parallel_experiments", *against_bytes(whole, note))]
+    found = {"parallel_experiments": lambda: [_picture("experiments", against_bytes(whole, note))]}
     if whole.plan == "ist":
         width = lambda run: run.config["hidden"][0]  # noqa: E731
-        words = (width, "neurons per hidden layer", WIDTH_PANELS, note)
-        found.append(("parallel_widths", *panels(whole, *words)))
+        wide = (width, "neurons per hidden layer", WIDTH_PANELS, note)
+        found["parallel_widths"] = lambda: [_picture("widths", panels(whole, *wide))]
     if whole.plan == "workers":
-        words = (lambda run: run.config["workers"], "workers", NUMBER_PANELS, note)
-        found.append(("parallel_numbers", *panels(whole, *words)))
+        many = (lambda run: run.config["workers"], "workers", NUMBER_PANELS, note)
+        found["parallel_numbers"] = lambda: [_picture("numbers", panels(whole, *many))]
     return found
+
+
+def _picture(end: str, drawn: tuple[Any, dict]) -> pictures.Picture:
+    return f"parallel_{end}", *drawn
 
 
 def megabytes(run: Run) -> float:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import torch
 import tyro
 
+from harness import flags
 from harness.data.pictures import images
 from harness.exits import EarlyExit, Outcome, measure, record, sweep
 from harness.job import Job
@@ -64,7 +65,7 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(Options, prog="python -m resnet bench", args=list(argv))
+    options = flags.read(Options, argv, "python -m resnet bench", pairs=True)
     if options.threads:
         torch.set_num_threads(options.threads)
     lines = [line for arm in options.arms for line in bench(arm, options)]

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import tyro
 from torch import nn
 
 from bibd import SparseConv2d
-from harness import cost
+from harness import cost, flags
 from harness.exits import EarlyExit
 from harness.result import table
 from resnet.model import resnet
@@ -67,7 +66,7 @@ MILLIONS = ("macs", "flops", "flop_counter", "thop", "norm_elements")
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(Options, prog="python -m resnet costs", args=list(argv))
+    options = flags.read(Options, argv, "python -m resnet costs", pairs=True)
     lines = costs(options)
     if options.json:
         print(json.dumps(lines))

@@ -17,6 +17,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,7 +28,7 @@ if not __package__:  # started as a script: the packages are one folder up
 
 from harness.experiment import Experiment, Run  # noqa: E402
 from harness.record import store  # noqa: E402
-from harness.result import plotting  # noqa: E402
+from harness.result import pictures, plotting  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
 
 LABELS = {
@@ -36,32 +37,41 @@ LABELS = {
     "R-ResNet": "random (R-ResNet)",
 }
 METRICS = ("test_accuracy", "train_loss", "test_loss")
+SUBSETS = {"": (), "_sparse_only": ("dense",)}  # ending of the name, patterns that it leaves out
 AXIS = "FLOPs (M), counted as published (equal costs side by side)"
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the script; 2 where the dump cannot be read."""
-    return plotting.run(argv, HERE, figures, table, read, write_arrays)
+    return plotting.run(argv, HERE, figures, table, read, write_arrays, drawers)
 
 
-def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
+def figures(whole: Experiment) -> list[pictures.Picture]:
     """Name, figure and data of each picture."""
+    return pictures.all_of(drawers(whole))
+
+
+def drawers(whole: Experiment) -> pictures.Drawers:
+    """What draws each picture, by its name."""
     from resnet.plots import exits as plot_exits
     from resnet.plots import factors as plot_factors
     from resnet.plots import groups as plot_groups
 
     own = {"factors": plot_factors, "exits": plot_exits, "groups": plot_groups}
     if whole.plan in own:
-        return own[whole.plan].figures(whole, stands_on(whole))
+        return own[whole.plan].drawers(whole, stands_on(whole))
+    found = {f"fig_resnet_experiments{end}": partial(_accuracy, whole, end) for end in SUBSETS}
+    return {**found, "fig_resnet_curves": partial(_curves, whole)}
+
+
+def _accuracy(whole: Experiment, end: str) -> Iterator[pictures.Picture]:
+    """Accuracy against FLOPs, of all families or without some."""
     everything = series(whole)
-    sparse = {family: s for family, s in everything.items() if s["pattern"] != "dense"}
-    found = []
-    for stem, data in {"": everything, "_sparse_only": sparse}.items():
-        if data:
-            content = {"note": stands_on(whole), "series": data}
-            name = f"fig_resnet_experiments{stem}"
-            found.append((name, _against_flops(data, list(everything), stands_on(whole)), content))
-    return [*found, *_curves(whole)]
+    shown = {f: s for f, s in everything.items() if s["pattern"] not in SUBSETS[end]}
+    if shown:
+        content = {"note": stands_on(whole), "series": shown}
+        fig = _against_flops(shown, list(everything), stands_on(whole))
+        yield f"fig_resnet_experiments{end}", fig, content
 
 
 def series(whole: Experiment) -> dict[str, dict[str, Any]]:
@@ -103,7 +113,7 @@ def stands_on(whole: Experiment) -> str:
     seeds = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     word = "seed, no interval" if counts[-1] == 1 else "seeds, 95 % intervals"
     c = run.config
-    net = f"width {c['width']}, " if c else ""
+    net = f"width {c['width']}, " if "width" in c else ""
     data = f"{c.get('data', 'CIFAR-10')} ({run.facts.get('split', 'split not recorded')})"
     return f"{data},\n{net}{run.rows[-1]['epoch']} epochs, {seeds} {word}"
 

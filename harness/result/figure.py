@@ -2,6 +2,9 @@
 
 Colours are Okabe and Ito's (safe for colour-blind readers); every series also has its own marker
 and line, so that grey prints stay readable. EPS knows no transparency: intervals are opaque tints.
+Its letters are outlines: sharp at any size, no font to embed (publishers refuse Type 3), and a
+fifteenth of the time that embedding TrueType takes (2.0 instead of 15.4 CPU seconds for the five
+figures of `mlp smoke`, of which 1.0 are left since the layout is solved once a figure).
 Figures are matplotlib.figure.Figure objects, made without pyplot: no global state.
 """
 
@@ -15,6 +18,9 @@ from typing import Any
 import matplotlib
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
+from matplotlib.patheffects import Normal
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from harness.experiment import Experiment
@@ -38,7 +44,6 @@ STYLE: Any = {
     "lines.markersize": 6,
     "figure.constrained_layout.use": True,
     "savefig.dpi": 200,
-    "ps.fonttype": 42,  # text stays text: editable, and accepted by publishers
     "svg.hashsalt": "iddl",
 }
 
@@ -56,15 +61,47 @@ def tint(color: str, share: float = 0.22) -> tuple[float, float, float]:
     return r, g, b
 
 
+def look(i: int) -> dict[str, Any]:
+    """Colour, marker and line of the i-th series; after 64 of them they repeat."""
+    other = (i + i // 8) % 8
+    return dict(color=COLORS[i % 8], marker=MARKERS[other], linestyle=LINES[other])
+
+
 def save(fig: Figure, stem: Path, data: Any) -> list[Path]:
     """Write stem.png, stem.eps and stem.json; the same picture gives the same bytes."""
     paths = []
+    settle(fig)
     with _fixed_date(), style():
-        for suffix, metadata in ((".png", {"Software": None}), (".eps", {"Creator": "iddl"})):
-            path = stem.with_name(stem.name + suffix)
-            paths.append(store.write(path, _render(fig, suffix[1:], metadata)))
+        png = _render(fig, "png", {"Software": None})
+        paths.append(store.write(stem.with_name(f"{stem.name}.png"), png))
+        with _outlines(fig):
+            eps = _render(fig, "eps", {"Creator": "iddl"})
+        paths.append(store.write(stem.with_name(f"{stem.name}.eps"), eps))
     text = json.dumps(data, indent=1, allow_nan=False) + "\n"
     return [*paths, store.write(stem.with_name(f"{stem.name}.json"), text)]
+
+
+def settle(fig: Figure) -> None:
+    """Solve the layout once for all formats; each rendering would solve it again."""
+    if isinstance(fig.get_layout_engine(), PlaceHolderLayoutEngine | None):
+        return  # it has none, or is settled
+    with style():
+        fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+
+
+@contextmanager
+def _outlines(fig: Figure) -> Iterator[None]:
+    """Have every text drawn as paths, which is what a path effect needs, if it changes nothing."""
+    texts = fig.findobj(Text)
+    before = [text.get_path_effects() for text in texts]
+    try:
+        for text in texts:
+            text.set_path_effects([Normal()])
+        yield
+    finally:
+        for text, effects in zip(texts, before, strict=True):
+            text.set_path_effects(effects)
 
 
 def brief(paths: Sequence[Path]) -> str:
@@ -83,6 +120,7 @@ def relative(path: Path) -> Path:
 
 def svg(fig: Figure) -> str:
     """The figure as an <svg> element, to put into a page."""
+    settle(fig)
     with style():
         text = _render(fig, "svg", {"Date": None, "Creator": None}).decode()
     return text[text.index("<svg") :]
@@ -156,9 +194,7 @@ def bars(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
     ends = [
         [abs(m - v) for m, v in zip(data["mean"], data[k], strict=True)] for k in ("low", "high")
     ]
-    color, marker = COLORS[i % 8], MARKERS[(i + i // 8) % 8]
-    style: Any = dict(color=color, marker=marker, linestyle=LINES[(i + i // 8) % 8])
-    ax.errorbar(data["x"], data["mean"], yerr=ends, capsize=3, label=label, **style)
+    ax.errorbar(data["x"], data["mean"], yerr=ends, capsize=3, label=label, **look(i))
 
 
 def band(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
@@ -167,13 +203,5 @@ def band(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
     ax.fill_between(
         data["x"], data["low"], data["high"], color=tint(color), linewidth=0, zorder=1.5
     )
-    ax.plot(
-        data["x"],
-        data["mean"],
-        color=color,
-        linestyle=LINES[(i + i // 8) % 8],
-        marker=MARKERS[(i + i // 8) % 8],
-        markersize=4,
-        label=label,
-        zorder=2 + 0.01 * i,
-    )
+    over = 2 + 0.01 * i
+    ax.plot(data["x"], data["mean"], markersize=4, label=label, zorder=over, **look(i))

@@ -4,7 +4,9 @@ While a study runs the page reloads itself every few seconds; afterwards it stan
 """
 
 import html
+import math
 import shlex
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,7 +70,15 @@ class Live:
         begin = self.clock()
         if begin < self.next:
             return
-        write(self.study, self.study.collect(), running)
+        try:
+            write(self.study, self.study.collect(), running)
+        except OSError:
+            raise
+        except Exception as error:  # a page must not end a run
+            self.next = math.inf
+            reason = f"{type(error).__name__}: {error}"
+            print(f"report.html is not rewritten until the end ({reason})", file=sys.stderr)
+            return
         end = self.clock()
         self.next = end + max(3.0, 20 * (end - begin))
 
@@ -109,13 +119,14 @@ def _status(study: Study, whole: Experiment, running: Sequence[Run]) -> str:
 
 
 def _results(study: Study, whole: Experiment) -> str:
-    lines = table.summarize(whole, study.plan.metric)
+    lines = table.summarize(whole, study.plan.measure.name)
     if not lines:
         return "<h2>Results</h2><p>No run has finished yet.</p>"
     epochs = sorted({line["epochs"] for line in lines})
     span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
     note = f"Last epoch ({span}), {_stands_on(whole)}."
-    return f'<h2>Results</h2><p class="small">{_e(note)}</p>{_table(*table.cells(lines))}'
+    shown = _table(*table.cells(lines, study.plan.measure))
+    return f'<h2>Results</h2><p class="small">{_e(note)}</p>{shown}'
 
 
 def _stands_on(whole: Experiment) -> str:
@@ -129,9 +140,7 @@ def _comparisons(study: Study, whole: Experiment) -> str:
     found = table.differences(whole, study.plan)
     if not found:
         return ""
-    rows = [
-        [f"{d.first} - {d.second}", d.interval.text(100, 2) + " points", d.verdict] for d in found
-    ]
+    rows = [[f"{d.first} - {d.second}", d.text, d.verdict] for d in found]
     heads = ["difference, paired by seed", "mean and 95 % interval", "verdict"]
     note = "Intervals are per comparison, not adjusted for their number."
     return f'<h2>Comparisons</h2>{_table(heads, rows)}<p class="small">{note}</p>'
@@ -156,7 +165,7 @@ def _curves(study: Study, shown: Experiment) -> str:
     from harness.result import figure
 
     found = []
-    for metric in dict.fromkeys((study.plan.metric, "train_loss", "test_loss")):
+    for metric in dict.fromkeys((study.plan.measure.name, "train_loss", "test_loss")):
         arms = [arm for arm in shown.arms() if figure.by_epoch(shown, metric, arm)]
         if arms:
             found.append(f"<h2>{_e(metric.replace('_', ' '))} per epoch</h2>")

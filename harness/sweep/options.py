@@ -8,12 +8,13 @@ import ast
 import inspect
 import sys
 import textwrap
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+from harness.flags import unchecked
 from harness.plan import Plan, duration
 
 
@@ -30,7 +31,7 @@ class Options:
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     results: Path = Path("results")
-    """Folder that the results go to."""
+    """Folder that the results go to; another one (mine) trains anew what is on record here."""
     jobs: int = 0
     """Arms that train at a time, each in its own process; 0: what suits the plan and the cores."""
     checkpoint_every: float = 5.0
@@ -41,6 +42,8 @@ class Options:
     """Also write this call's Experiment there, pickled."""
     pid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the process id there."""
+    figures: bool = True
+    """Whether figures are saved beside the report (which holds them in any case)."""
     dry_run: bool = False
     """Show folders and status of every run, and stop."""
     quiet: bool = False
@@ -65,9 +68,10 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
         if f.name in shared:
             kind = Annotated[hints[f.name], tyro.conf.arg(help=docs.get(f.name, ""))]
             extra.append((f.name, kind, field(default=getattr(config, f.name))))
-    flags = make_dataclass("Flags", extra, bases=(Options,), frozen=True)
+    flags = unchecked(Options, extra)  # (Options checks itself below)
     text = f"{plan.question}\n\nEstimate: {duration(plan.minutes)} on 2 cores. {plan.expect}"
     varied = [f.name.replace("_", "-") for f in fields(config) if f.name not in shared]
+    _refuse_varied(name, plan, varied, argv)
     text += f"\n\nWhat differs between the arms is no option: {', '.join(varied)}." * bool(varied)
     parsed = tyro.cli(
         flags,
@@ -79,6 +83,18 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
     options = Options(**{f.name: getattr(parsed, f.name) for f in fields(Options)})
     values = {k: getattr(parsed, k) for k in shared}
     return options, {k: v for k, v in values.items() if v != getattr(config, k)}
+
+
+def _refuse_varied(name: str, plan: Plan, varied: list[str], argv: list[str]) -> None:
+    """Say of a flag that is a field of the arms why it is none, and what to type instead."""
+    for word in argv:
+        flag = word.split("=")[0].replace("_", "-").removeprefix("--")
+        if word.startswith("--") and flag.removeprefix("no-") in varied:
+            arms = " ".join(list(plan.arms)[:2])
+            raise ValueError(
+                f"--{flag} is no option of {name}: it is what differs between its arms. Pick arms "
+                f"with --arms, such as --arms {arms}; there are {', '.join(plan.arms)}"
+            )
 
 
 def field_docs(kind: type) -> dict[str, str]:

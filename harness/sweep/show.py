@@ -57,8 +57,8 @@ class Events(Quiet):
 class Lines(Quiet):
     """One line per group, and more where epochs take long."""
 
-    def __init__(self, groups: int):
-        self.groups, self.number = groups, 0
+    def __init__(self, groups: int, metric: str = "test_accuracy"):
+        self.groups, self.number, self.metric = groups, 0, metric
         self.active: dict[Group, dict[str, Any]] = {}
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
@@ -77,7 +77,7 @@ class Lines(Quiet):
     def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
         """At most one line in ten seconds."""
         a = self.active[arm, tuple(seeds)]
-        a["text"] = summary(rows)
+        a["text"] = summary(rows, self.metric)
         if time.monotonic() - a["last"] > 10:
             a["last"] = time.monotonic()
             self._say(f"{a['head']} epoch {_epoch(rows)}/{a['epochs']} {a['text']}")
@@ -95,12 +95,12 @@ class Lines(Quiet):
 class Bars(Quiet):
     """A bar for the sweep, and one per arm that trains; it moves within an epoch too."""
 
-    def __init__(self, groups: int):
+    def __init__(self, groups: int, metric: str = "test_accuracy"):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.active: dict[Group, dict[str, Any]] = {}
-        self.finished = 0
+        self.finished, self.metric = 0, metric
         self.progress = Progress(
             TextColumn("{task.description:<26}"),
             BarColumn(),
@@ -130,7 +130,7 @@ class Bars(Quiet):
         """Move it on by an epoch."""
         a = self.active[arm, tuple(seeds)]
         a["epoch"], a["job"].progress = _epoch(rows), 0.0
-        text = f"epoch {a['epoch']}/{a['epochs']} {summary(rows)}"
+        text = f"epoch {a['epoch']}/{a['epochs']} {summary(rows, self.metric)}"
         self.progress.update(a["task"], text=text)
 
     def refresh(self) -> None:
@@ -157,23 +157,24 @@ class Bars(Quiet):
         self.progress.stop()
 
 
-def make_show(groups: int, quiet: bool) -> Quiet:
-    """The one that fits the place."""
-    if quiet:
+def make_show(groups: int, quiet: bool, metric: str = "test_accuracy") -> Quiet:
+    """The one that fits the place (nobody, where there is nothing to watch)."""
+    if quiet or not groups:
         return Quiet()
-    return Bars(groups) if sys.stderr.isatty() else Lines(groups)
+    return Bars(groups, metric) if sys.stderr.isatty() else Lines(groups, metric)
 
 
 def _epoch(rows: Rows) -> int:
     return max(row["epoch"] for row in rows if row)
 
 
-def summary(rows: Rows) -> str:
+def summary(rows: Rows, metric: str = "test_accuracy") -> str:
     """Mean over the group (those that still train) of what most people look at."""
     parts = []
-    for key, name in (("train_loss", "loss"), ("test_accuracy", "accuracy")):
-        values = [row[key] for row in rows if row and row.get(key) is not None]
+    for key in dict.fromkeys(("train_loss", metric)):
+        values = [row[key] for row in rows if row and type(row.get(key)) in (int, float)]
         if values:
+            name = key.removeprefix("train_").removeprefix("test_").replace("_", " ")
             parts.append(f"{name} {sum(values) / len(values):.4f}")
     return " ".join(parts)
 

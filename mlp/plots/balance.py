@@ -6,6 +6,7 @@ density      accuracy against connections, one line per pattern
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.ticker import NullLocator
 
 from harness.experiment import Experiment
 from harness.result import figure
+from harness.result.pictures import Drawers, Picture, all_of
 from harness.result.stats import Interval, interval
 from mlp.plans.balance import IMAGES, NARROW, PATTERNS
 from mlp.plots import contrasts as balance
@@ -40,13 +42,16 @@ MEANINGS = {
     "imbalance": "variance of pair coverage",
 }
 
-Picture = tuple[str, Figure, dict]
-
 
 def figures(whole: Experiment) -> list[Picture]:
     """Name, figure and data of each picture that the finished runs allow."""
-    drawers = {"balance": (effects, predictors), "density": (density,)}[whole.plan]
-    return [picture for drawer in drawers for picture in drawer(whole)]
+    return all_of(drawers(whole))
+
+
+def drawers(whole: Experiment) -> Drawers:
+    """What draws each picture, by its name."""
+    found = {"balance": (effects, predictors), "density": (density,)}[whole.plan]
+    return {f"mlp_experiments_{draw.__name__}": partial(draw, whole) for draw in found}
 
 
 def note(whole: Experiment, names: Sequence[str] | None = None) -> str:

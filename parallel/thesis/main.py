@@ -13,16 +13,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import tyro
-
+from harness import flags
 from harness.experiment import plain
 from parallel.thesis.options import Options, unused
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    config = (tyro.conf.FlagCreatePairsOff,)
-    options = tyro.cli(Options, prog="python -m parallel gossip", args=list(argv), config=config)
+    options = flags.read(Options, argv, "python -m parallel gossip")
     if options.version:
         from importlib.metadata import version
 

@@ -6,6 +6,7 @@ from typing import Any
 from harness.experiment import Experiment, plain
 from harness.result import figure
 from harness.result.factorial import Analysis, Effect, analyse
+from harness.result.pictures import Drawers, Picture, all_of
 from harness.result.stats import interval
 from resnet.plans.parts import FACTORS
 
@@ -33,10 +34,19 @@ def analysis(whole: Experiment) -> Analysis | None:
         return None
 
 
-def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
+def figures(whole: Experiment, note: str) -> list[Picture]:
     """The cells themselves, and the effects with their intervals."""
-    cells, found = _cells(whole, note), analysis(whole)
-    return [cells] if found is None else [cells, _effects(found, note)]
+    return all_of(drawers(whole, note))
+
+
+def drawers(whole: Experiment, note: str) -> Drawers:
+    """What draws each picture, by its name; there are no effects while the grid is not whole."""
+    return {
+        "fig_resnet_cells": lambda: [_cells(whole, note)],
+        "fig_resnet_effects": lambda: [
+            _effects(found, note) for found in [analysis(whole)] if found
+        ],
+    }
 
 
 def _cells(whole: Experiment, note: str) -> tuple[str, Any, dict]:

@@ -1,9 +1,8 @@
 """Figures of plan `groups`: what vertical partitioning costs and saves."""
 
-from typing import Any
-
 from harness.experiment import Experiment
 from harness.result import figure
+from harness.result.pictures import Drawers, Picture
 from harness.result.stats import interval
 
 FAMILIES = {"dense": "dense in groups", "iddl": "modular in groups"}
@@ -14,7 +13,12 @@ METRICS = {
 }
 
 
-def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
+def drawers(whole: Experiment, note: str) -> Drawers:
+    """What draws the picture, by its name."""
+    return {"fig_resnet_sweep": lambda: figures(whole, note)}
+
+
+def figures(whole: Experiment, note: str) -> list[Picture]:
     """One figure of three panels over the number of groups."""
     from matplotlib.figure import Figure
 

@@ -139,8 +139,18 @@ def test_paired_differences_use_common_seeds_and_words_follow_the_interval():
     assert stats.paired("A", "B", {0: 1.0}, {1: 1.0}) is None
 
 
+def test_a_difference_is_told_once_with_its_unit():
+    more = stats.paired("A", "B", {0: 0.9, 1: 0.9}, {0: 0.5, 1: 0.5})
+    assert more.sentence == "A is better than B: 40.00 ± 0.00 points (n=2)"
+    one = stats.paired("A", "B", {0: 0.9}, {0: 0.5})
+    assert one.sentence == "A minus B: 40.00 points (n=1, no interval)"
+
+
 def test_texts():
     assert stats.interval([1.0]).text() == "1.0000 (n=1, no interval)"
     assert stats.interval([0.9, 0.9]).text(100, 1) == "90.0 ± 0.0 (n=2)"
     assert plan.duration(0.5) == "30 s"
     assert plan.duration(3) == "3 min"
+    assert plan.duration(0.001) == "1 s"
+    assert plan.duration(2.5 / 12) == "12 s"
+    assert plan.duration(50 / 3) == "17 min"

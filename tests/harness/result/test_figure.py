@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from harness.experiment import Experiment, Run
 from harness.plan import Plan
@@ -74,7 +75,22 @@ def test_the_triple_is_stable_and_eps_keeps_no_transparency(tmp_path):
     png, eps, data = first
     assert png.startswith(b"\x89PNG")
     assert eps.startswith(b"%!PS-Adobe")
+    assert b"curveto" in eps or b"\nc\n" in eps or b" c\n" in eps  # letters are outlines
+    for font in (b"FontName", b"FontType", b"findfont", b"glyphshow", b"BitmapSequence"):
+        assert font not in eps
     assert json.loads(data) == {"x": [1, 2]}
+
+
+def test_the_layout_is_solved_once_and_texts_stay_texts(tmp_path, monkeypatch):
+    fig = figure.curves(experiment(), "test_accuracy", ["low", "high"])
+    solved, engine = [], fig.get_layout_engine()
+    execute = engine.execute
+    monkeypatch.setattr(engine, "execute", lambda f: solved.append(execute(f)))
+    figure.save(fig, tmp_path / "a", {})
+    assert figure.svg(fig).startswith("<svg")
+    figure.save(fig, tmp_path / "b", {})
+    assert len(solved) == 1
+    assert not any(text.get_path_effects() for text in fig.findobj(Text))
 
 
 def luminance(color):
@@ -141,6 +157,21 @@ def test_many_arms_take_several_figures(tmp_path):
 def test_an_empty_report(tmp_path):
     page = report.write(study(tmp_path), Experiment("mlp", "smoke")).read_text()
     assert "No run has finished yet." in page
+
+
+def test_a_live_report_that_fails_ends_no_run(tmp_path, monkeypatch, capsys):
+    clock = [0.0]
+
+    def write(*_):
+        raise KeyError("width")
+
+    monkeypatch.setattr(report, "write", write)
+    live = report.Live(study(tmp_path), lambda: clock[0])
+    for _ in range(50):
+        clock[0] += 10
+        live([])
+    err = capsys.readouterr().err
+    assert err == "report.html is not rewritten until the end (KeyError: 'width')\n"
 
 
 def test_the_live_report_is_thrifty(tmp_path, monkeypatch):
