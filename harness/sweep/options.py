@@ -5,6 +5,7 @@ A field's docstring is its help text: what a reader of the code sees is what --h
 
 import ast
 import inspect
+import shutil
 import textwrap
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
@@ -47,6 +48,8 @@ class Options:
     """No progress, no table."""
     json: bool = False
     """Print one JSON document on stdout and nothing else."""
+    to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
 
     def __post_init__(self):
         if self.jobs < 0 or self.checkpoint_every < 0:
@@ -72,10 +75,11 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
     varied = [f.name.replace("_", "-") for f in fields(config) if f.name not in shared]
     _refuse_varied(name, plan, varied, argv)
     text += f"\n\nWhat differs between the arms is no option: {', '.join(varied)}." * bool(varied)
+    columns = min(shutil.get_terminal_size().columns, 100)
     parsed = tyro.cli(
         flags,
         prog=f"python -m {folder} {name}",
-        description=text,
+        description="\n\n".join(textwrap.fill(p, columns) for p in text.split("\n\n")),
         args=argv,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
