@@ -126,6 +126,28 @@ def svg(fig: Figure) -> str:
     return text[text.index("<svg") :]
 
 
+def sentence(fig: Figure) -> str:
+    """What the figure shows, in words: for those who do not see it, and to find it by."""
+    panels = list(dict.fromkeys(filter(None, map(_panel, fig.axes))))
+    lines = dict.fromkeys(
+        text
+        for ax in fig.axes
+        for text in ax.get_legend_handles_labels()[1]
+        if not text.startswith("_")
+    )
+    of = f", for {', '.join(lines)}" if lines else ""
+    words = "; ".join(panels)
+    on = " ".join([fig.get_suptitle(), *(ax.get_title("left") for ax in fig.axes)]).split()
+    return f"{words[:1].upper()}{words[1:]}{of}." + f" {' '.join(on)}." * bool(on)
+
+
+def _panel(ax: Any) -> str:
+    """Such as "test loss over epoch (hidden 16-20)"."""
+    y, x, title = (" ".join(t.split()) for t in (ax.get_ylabel(), ax.get_xlabel(), ax.get_title()))
+    words = " over ".join(filter(None, (y, x)))
+    return f"{words} ({title})" if words and title else words or title
+
+
 def _render(fig: Figure, kind: str, metadata: Mapping[str, Any]) -> bytes:
     import io
 
