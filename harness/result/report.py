@@ -16,7 +16,7 @@ from harness.experiment import DONE, Experiment, Run
 from harness.plan import as_dict
 from harness.record import store
 from harness.record.study import Study
-from harness.result import export, page, table
+from harness.result import export, page, table, titles
 from harness.result.page import plain as _e
 from harness.result.page import prose
 
@@ -140,7 +140,7 @@ def _stands_on(whole: Experiment) -> str:
     splits = {
         (r.config.get("data", "?"), r.facts.get("split", "split not said")) for r in whole.done()
     }
-    return "; ".join(f"{data}: {split}" for data, split in sorted(splits))
+    return "; ".join(titles.data(data, split) for data, split in sorted(splits))
 
 
 def _comparisons(study: Study, whole: Experiment) -> str:

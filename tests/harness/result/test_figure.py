@@ -134,7 +134,7 @@ def test_the_report_is_one_page_with_everything(tmp_path):
         "the loss became nan &lt;at&gt; step 3",
         "cpu: a &amp; b",
         "1,234,567",
-        "digits: a split",
+        "Digits (a split)",
         "n=4",
         "<svg",
     ):
