@@ -28,7 +28,7 @@ from harness.data import Data
 from harness.nets.perceptron import mlp
 from harness.record import store
 from harness.record.provenance import collect
-from harness.result import table
+from harness.result import screen
 from parallel.strategy import make
 from parallel.training.loop import rows
 from parallel.training.training import Training
@@ -238,7 +238,7 @@ def main() -> int:
     for name in ("simulation", "subnets", "payload", "wrapper"):
         heads = list(document[name][0])
         cells = [[_text(line[k]) for k in heads] for line in document[name]]
-        table.show(name, heads, cells)
+        screen.show(name, heads, cells)
     return 0
 
 

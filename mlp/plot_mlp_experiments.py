@@ -24,7 +24,7 @@ if not __package__:  # started as a script: the packages are one folder up
 
 from harness.experiment import Experiment  # noqa: E402
 from harness.result import pictures, plotting  # noqa: E402
-from harness.result.stats import interval  # noqa: E402
+from harness.result.stats import Interval, interval  # noqa: E402
 from mlp.plans.twelve import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
 
 LABELS = {
@@ -143,25 +143,21 @@ def stands_on(whole: Experiment) -> str:
 def _against_connections(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
     with figure.style():
         fig = Figure(figsize=(7, 4.4))
         ax = fig.add_subplot()
         for family, s in data.items():
-            look = figure.look(families.index(family))
-            low = [m if v is None else v for m, v in zip(s["mean"], s["low"], strict=True)]
-            high = [m if v is None else v for m, v in zip(s["mean"], s["high"], strict=True)]
-            bars = [
-                [m - v for m, v in zip(s["mean"], low, strict=True)],
-                [v - m for m, v in zip(s["mean"], high, strict=True)],
-            ]
-            label = LABELS.get(family, family)
-            ax.errorbar(s["connections"], s["mean"], yerr=bars, capsize=3, label=label, **look)
+            found = figure.columns(
+                Interval(*row) for row in zip(s["mean"], s["low"], s["high"], s["n"], strict=True)
+            )
+            points = {"x": s["connections"], **found}
+            figure.bars(ax, points, families.index(family), LABELS.get(family, family))
         if "MLP" in data and len(data) > 1:
             ax.set_xscale("log")
         ax.set(xlabel="connections (parameters without biases)", ylabel="test accuracy")
-        ax.set_title(note, fontsize=9, loc="left")
+        titles.headline(fig, note)
         ax.legend()
     return fig
 
@@ -171,7 +167,7 @@ def _per_epoch(whole: Experiment, arms: dict[str, dict], label: str, note: str):
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
     names, panels = families(whole), {}
     for arm in arms:
@@ -190,7 +186,8 @@ def _per_epoch(whole: Experiment, arms: dict[str, dict], label: str, note: str):
             handles |= {text: line for line, text in zip(lines, texts, strict=True)}
         axes[0].set_ylabel(label)
         fig.legend(handles.values(), handles, loc="outside lower center", ncols=3)
-        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+        titles.letters(axes)
+        titles.headline(fig, note)
     return fig
 
 

@@ -11,7 +11,6 @@ Without a dump it takes the newest here. --publish writes the figures into figur
 """
 
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -104,9 +103,8 @@ def points(runs: Sequence[Run], x: Value, y: Value) -> dict[str, list]:
     found = []
     for same in by_arm.values():
         i = interval(y(run) for run in same)
-        low, high = (i.mean if end is None else end for end in (i.low, i.high))
         tail = same[0].arm.removeprefix(family(same[0].arm)).lstrip("-")  # 1/32, 128, ...
-        found.append((sum(map(x, same)) / len(same), i.mean, low, high, tail))
+        found.append((sum(map(x, same)) / len(same), i.mean, *i.ends, tail))
     columns = map(list, zip(*sorted(found), strict=True))
     return dict(zip(("x", "mean", "low", "high", "point"), columns, strict=True))
 
@@ -125,7 +123,8 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    from harness.result import figure
+    from harness.result import figure, titles
+    from harness.result.labels import name_points
 
     groups = grouped(whole)
     accuracy = lambda run: run.rows[-1]["test_accuracy"]  # noqa: E731
@@ -137,7 +136,8 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
     with figure.style():
         fig = Figure(figsize=(4.6 * len(series) + 2.9, 4.4))
         axes = fig.subplots(1, len(series), squeeze=False)[0]
-        for ax, (data, kinds) in zip(axes, series.items(), strict=True):
+        marks: list[list[Any]] = [[] for _ in axes]
+        for ax, named, (data, kinds) in zip(axes, marks, series.items(), strict=True):
             for name, found in kinds.items():
                 i, label = names.index(name), LABELS.get(name, name)
                 if max(found["x"]) == 0 and len(found["x"]) > 1:
@@ -153,16 +153,17 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
                     twin = any(shown["x"] == kinds[other]["x"] for other in names[:i])
                     shown["x"] = [v * (1.06 if twin else 1) for v in shown["x"]]  # (side by side)
                     figure.bars(ax, shown, i, label)
+                    color = [figure.COLORS[i % 8]] * len(some)
                     if whole.plan in POINTS and not twin:
-                        _name_points(ax, shown, figure.COLORS[i % 8], below=i > 1)
+                        named += zip(shown["x"], shown["mean"], shown["point"], color, strict=True)
             ax.set_xscale("log")
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.10g}"))
             ax.minorticks_off()
             ax.margins(x=0.1)
-            named = f" (at the points: {POINTS[whole.plan]})" if whole.plan in POINTS else ""
-            ax.set(xlabel=f"MB sent per worker in the whole run{named}")
-            ax.set_title(data if len(series) > 1 else "")
+            what = f" (at the points: {POINTS[whole.plan]})" if whole.plan in POINTS else ""
+            ax.set(xlabel=f"MB sent per worker in the whole run{what}")
+            ax.set_title(titles.NAMES.get(data, data) if len(series) > 1 else "")
         fig.axes[0].set_ylabel("test accuracy of the consensus")
         handles = {
             text: handle
@@ -170,14 +171,11 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
             for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)
         }
         fig.legend(handles.values(), handles, loc="outside right center")
-        fig.suptitle(textwrap.fill(note, 105), fontsize=9, x=0.01, ha="left")
+        titles.letters(axes)
+        titles.headline(fig, note)
+        for ax, named in zip(axes, marks, strict=True):
+            name_points(ax, named)
     return fig, {"note": note, "series": series}
-
-
-def _name_points(ax: Any, found: dict[str, list], color: str, below: bool) -> None:
-    for x, y, text in zip(found["x"], found["mean"], found["point"], strict=True):
-        place: Any = dict(xytext=(6, -11), ha="left") if below else dict(xytext=(-5, 5), ha="right")
-        ax.annotate(text, (x, y), color=color, textcoords="offset points", fontsize=8, **place)
 
 
 def panels(
@@ -186,7 +184,7 @@ def panels(
     """A panel per quantity over x, one line per strategy."""
     from matplotlib.figure import Figure
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
     kinds: dict[str, list[Run]] = {}
     for run in whole.done():
@@ -196,19 +194,22 @@ def panels(
         for text, y in wanted.items()
     }
     with figure.style():
-        fig = Figure(figsize=(3.6 * len(wanted) + 1, 3.9))
-        for ax, (text, lines) in zip(fig.subplots(1, len(wanted)), series.items(), strict=True):
+        rows = (len(wanted) + 1) // 2
+        fig = Figure(figsize=(8.6, 3.3 * rows + 0.7))
+        axes = fig.subplots(rows, 2).flat
+        for ax, (text, lines) in zip(axes, series.items(), strict=True):
             for i, (name, found) in enumerate(lines.items()):
-                figure.bars(ax, found, i, LABELS.get(name, name))
+                places = figure.beside(found["x"], i, len(lines), 0.03)
+                figure.bars(ax, found | {"x": places}, i, LABELS.get(name, name))
             ax.set_xscale("log", base=2)
             ticks = sorted({v for found in lines.values() for v in found["x"]})
             ax.set_xticks(ticks, [f"{v:g}" for v in ticks])
             ax.minorticks_off()
-            ax.set(xlabel=label, title=text)
-            ax.title.set_fontsize(11)
+            ax.set(xlabel=label, ylabel=text)
         handles, names = fig.axes[0].get_legend_handles_labels()
         fig.legend(handles, names, loc="outside lower center", ncols=4)
-        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+        titles.letters(fig.axes)
+        titles.headline(fig, note)
     return fig, {"note": note, "series": series}
 
 

@@ -21,7 +21,7 @@ from harness.job import Job
 from harness.names import check
 from harness.record import weights
 from harness.record.provenance import collect
-from harness.result import figure, table
+from harness.result import figure, screen
 from harness.sweep import start
 from harness.sweep.launch import pick_device
 from resnet.experiments import PLANS
@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
         + [f"{x[key]:.2f}" for key in ("p50", "p99")]
         for x in lines
     ]
-    table.show(f"early exits, {torch.get_num_threads()} threads", heads, rows)
+    screen.show(f"early exits, {torch.get_num_threads()} threads", heads, rows)
     return 0
 
 

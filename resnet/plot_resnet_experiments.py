@@ -29,7 +29,7 @@ if not __package__:  # started as a script: the packages are one folder up
 from harness.experiment import Experiment, Run  # noqa: E402
 from harness.record import store  # noqa: E402
 from harness.result import pictures, plotting  # noqa: E402
-from harness.result.stats import interval  # noqa: E402
+from harness.result.stats import Interval, interval  # noqa: E402
 
 LABELS = {
     "ResNet": "dense (ResNet)",
@@ -121,7 +121,7 @@ def stands_on(whole: Experiment) -> str:
 def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
     values = [f for s in data.values() for f in s["flops"]]
     log = max(values) > 4 * min(values)
@@ -130,18 +130,17 @@ def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
         fig = Figure(figsize=(7.5, 4.4))
         ax = fig.add_subplot()
         for name, s in data.items():
-            low, high = (
-                [m if v is None else v for m, v in zip(s["mean"], s[k], strict=True)]
-                for k in ("low", "high")
+            found = figure.columns(
+                Interval(*row) for row in zip(s["mean"], s["low"], s["high"], s["n"], strict=True)
             )
-            points = {"x": places[name], "mean": s["mean"], "low": low, "high": high}
+            points = {"x": places[name], **found}
             figure.bars(ax, points, families.index(name), LABELS.get(name, name))
         if log:
             ax.set_xscale("log")
             figure.log_axis(ax.xaxis)
         low, high = ax.get_ylim()  # (of two seeds an interval may leave what is possible)
         ax.set(xlabel=AXIS, ylabel="test accuracy", ylim=(max(low, 0), min(high, 1)))
-        ax.set_title(note, fontsize=9, loc="left")
+        titles.headline(fig, note)
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return fig
 
@@ -164,7 +163,7 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
     data = {m: {arm: figure.by_epoch(whole, m, arm) for arm in whole.arms()} for m in METRICS}
     data = {m: {arm: d for arm, d in arms.items() if d} for m, arms in data.items()}
@@ -182,7 +181,8 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, labels = ax.get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=4)
-        fig.suptitle(stands_on(whole).replace("\n", " "), fontsize=9, x=0.01, ha="left")
+        titles.letters(fig.axes)
+        titles.headline(fig, stands_on(whole))
     return [("fig_resnet_curves", fig, {"note": stands_on(whole), "series": data})]
 
 
@@ -228,7 +228,7 @@ def read(path: Path) -> Experiment:
     if not numbers or not all(isinstance(a, float) and 0 <= a <= 1 for a in accuracies):
         got = f"expected {len(names)} numbers in [0, 1], got {accuracies}"
         raise ValueError(f"{path} is no row of accuracies: {got}")
-    known = {line["name"]: line["flops"] for line in costs(Options((18, 34, 50), mode="iddl"))}
+    known = {line["name"]: line["flops"] for line in costs(Options(depths=(18, 34, 50), mode="iddl"))}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"{path} has a model {unknown[0]!r}; expected some of {', '.join(known)}")

@@ -25,6 +25,14 @@ class Interval:
     n: int
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Low and high as a picture needs them: the mean itself where there is no interval."""
+        return (
+            self.mean if self.low is None else self.low,
+            self.mean if self.high is None else self.high,
+        )
+
+    @property
     def half(self) -> float | None:
         """Half the width of the interval."""
         return None if self.high is None else self.high - self.mean

@@ -90,18 +90,3 @@ def _cell(line: dict[str, Any], key: str, metric: Metric) -> str:
     if isinstance(value, float):
         return f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def show(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: boxed on a terminal, the same columns in a log."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for i, head in enumerate(heads):
-        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i < 2)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(soft_wrap=False)
-    console.width = max(console.width, 140) if not console.is_terminal else console.width
-    console.print(table)

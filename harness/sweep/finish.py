@@ -12,7 +12,7 @@ from harness.experiment import FAILED, Experiment
 from harness.record.provenance import command
 from harness.record.rows import lacking
 from harness.record.study import Study
-from harness.result import figure, pictures, report, table
+from harness.result import export, figure, pictures, report, screen, table
 from harness.sweep import drawn
 from harness.sweep.options import Options
 
@@ -24,6 +24,8 @@ def finish(
     talk = not (options.quiet or options.json)
     if talk:
         _print_table(study, whole, seeds)
+    if options.to:
+        _write_table(study, whole, options.to)
     page, figures = show(study, whole, talk, options.figures)
     if options.json:
         print(json.dumps(document(study, whole, [page, *figures])))
@@ -37,11 +39,17 @@ def finish(
 def _print_table(study: Study, whole: Experiment, seeds: tuple[int, ...]) -> None:
     metric = study.plan.measure
     lines = table.summarize(whole, metric.name)
-    table.show(f"{study.folder} {study.name}", *table.cells(lines, metric))
+    screen.show(f"{study.folder} {study.name}", *table.cells(lines, metric))
     for difference in table.differences(whole, study.plan):
         print(difference.sentence)
     if any(run.seed not in seeds for run in whole.runs):
         print("(the table holds all seeds on record, not only those of this call)")
+
+
+def _write_table(study: Study, whole: Experiment, path: Path) -> None:
+    metric = study.plan.measure
+    lines = table.summarize(whole, metric.name)
+    export.write(path, lines, *table.cells(lines, metric))
 
 
 def show(study: Study, whole: Experiment, talk: bool, save: bool = True) -> tuple[Path, list[Path]]:

@@ -6,6 +6,7 @@ it stands for the words that WORDS of the module has for this field, so that hel
 
 import ast
 import inspect
+import shutil
 import sys
 import textwrap
 from dataclasses import dataclass, field, fields
@@ -50,6 +51,8 @@ class Options:
     """No progress, no table."""
     json: bool = False
     """Print one JSON document on stdout and nothing else."""
+    to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
 
     def __post_init__(self):
         if self.jobs < 0 or self.checkpoint_every < 0:
@@ -73,10 +76,11 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
     varied = [f.name.replace("_", "-") for f in fields(config) if f.name not in shared]
     _refuse_varied(name, plan, varied, argv)
     text += f"\n\nWhat differs between the arms is no option: {', '.join(varied)}." * bool(varied)
+    columns = min(shutil.get_terminal_size().columns, 100)
     parsed = tyro.cli(
         flags,
         prog=f"python -m {folder} {name}",
-        description=text,
+        description="\n\n".join(textwrap.fill(p, columns) for p in text.split("\n\n")),
         args=argv,
         config=(tyro.conf.FlagCreatePairsOff,),
     )

@@ -15,6 +15,7 @@ from harness.experiment import plain
 from harness.job import Job
 
 Group = tuple[str, tuple[int, ...]]  # an arm, and its seeds that train side by side
+BAR, SPARE = 20, 6  # columns of a bar, and those at the right that stay empty
 Rows = list[dict[str, Any] | None]  # one per seed; None where a seed has ended before the others
 
 
@@ -92,24 +93,47 @@ class Lines(Quiet):
         print(text, file=sys.stderr, flush=True)
 
 
+def _progress() -> Any:
+    """The bars of a terminal: what moves has a fixed place, and the words have the rest.
+
+        ━━━━━━━━━━━━━━━━━━━━  26% 0:00:12 all arms
+        ━━━━━━━━━━╺━━━━━━━━━  50% 0:00:03 B-MLP-3-1 seeds 0-4 epoch 3/10 loss 0.1413
+                                          accuracy 0.9400
+
+    The last columns stay empty. A terminal writes ^C at the cursor, behind the last bar; where that
+    starts a new line, the first bar is left behind when the bars are drawn again.
+    """
+    from rich.console import Console
+    from rich.constrain import Constrain
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    console = Console(stderr=True)
+
+    class Fixed(Progress):
+        def get_renderables(self):
+            yield Constrain(self.make_tasks_table(self.tasks), max(40, console.width - SPARE))
+
+    def place(width: int) -> Column:
+        return Column(width=width, no_wrap=True)
+
+    return Fixed(
+        BarColumn(BAR, table_column=place(BAR)),
+        TextColumn("{task.percentage:>3.0f}%", table_column=place(4)),
+        TimeRemainingColumn(table_column=place(7)),
+        TextColumn("{task.description} {task.fields[text]}", table_column=Column(overflow="fold")),
+        console=console,
+        refresh_per_second=5,
+    )
+
+
 class Bars(Quiet):
     """A bar for the sweep, and one per arm that trains; it moves within an epoch too."""
 
     def __init__(self, groups: int, metric: str = "test_accuracy"):
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
         self.active: dict[Group, dict[str, Any]] = {}
         self.finished, self.metric = 0, metric
-        self.progress = Progress(
-            TextColumn("{task.description:<26}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=Console(stderr=True),
-            refresh_per_second=5,
-        )
+        self.progress = _progress()
         self.sweep = self.progress.add_task("all arms", total=groups, text="")
         self.progress.start()
         self.over = threading.Event()

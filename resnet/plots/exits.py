@@ -4,7 +4,7 @@ from statistics import fmean
 from typing import Any
 
 from harness.experiment import Experiment
-from harness.result import figure
+from harness.result import figure, titles
 from harness.result.pictures import Drawers, Picture, all_of
 from harness.result.stats import interval
 
@@ -36,9 +36,7 @@ def curve(whole: Experiment, arm: str) -> dict[str, Any]:
     points = list(zip(*sweeps, strict=True))
     found: dict[str, Any] = {"x": [fmean(p["macs"] for p in point) / 1e6 for point in points]}
     accuracies = [interval(p["accuracy"] for p in point) for point in points]
-    found["mean"] = [i.mean for i in accuracies]
-    found["low"] = [i.mean if i.low is None else i.low for i in accuracies]
-    found["high"] = [i.mean if i.high is None else i.high for i in accuracies]
+    found |= figure.columns(accuracies)
     found["shares"] = [
         [fmean(column) for column in zip(*(p["shares"] for p in point), strict=True)]
         for point in points
@@ -64,7 +62,7 @@ def _against_macs(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
         low, high = ax.get_ylim()  # (of few seeds an interval may leave what is possible)
         ax.set_ylim(max(low, 0), min(high, 1))
         ax.set(xlabel="expected MACs per image (M), heads included", ylabel="test accuracy")
-        ax.set_title(note, fontsize=9, loc="left")
+        titles.headline(fig, note)
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return "fig_resnet_curve", fig, {"note": note, "series": data}
 
@@ -84,7 +82,8 @@ def _shares(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
             ax.set_title(arm, fontsize=9)
         fig.axes[0].set_ylabel("share of the test images")
         fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        fig.suptitle(note.replace("\n", " "), fontsize=9, x=0.01, ha="left")
+        titles.letters(panels)
+        titles.headline(fig, note)
     shares = {arm: {"x": d["x"], "shares": d["shares"]} for arm, d in data.items()}
     return "fig_resnet_shares", fig, {"note": note, "series": shares}
 
@@ -111,5 +110,6 @@ def times(lines: list[dict[str, Any]], note: str) -> Any:
             ax.set(xlabel=f"mean time of a call, ms (batch {batch})", ylabel="test accuracy")
             ax.set_xlim(left=0)
         fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+        titles.letters(fig.axes)
+        titles.headline(fig, note)
     return fig

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.experiment import Experiment, plain
-from harness.result import figure
+from harness.result import figure, titles
 from harness.result.factorial import Analysis, Effect, analyse
 from harness.result.pictures import Drawers, Picture, all_of
 from harness.result.stats import interval
@@ -62,9 +62,7 @@ def _cells(whole: Experiment, note: str) -> tuple[str, Any, dict]:
                 found = {g: interval(v.values()) for g, v in runs.items() if v}
                 series = {
                     "x": list(found),
-                    "mean": [v.mean for v in found.values()],
-                    "low": [v.mean if v.low is None else v.low for v in found.values()],
-                    "high": [v.mean if v.high is None else v.high for v in found.values()],
+                    **figure.columns(found.values()),
                 }
                 data[f"{pattern}, exits {exits}"] = series
                 # Beside each other, so that no bar hides another.
@@ -74,7 +72,8 @@ def _cells(whole: Experiment, note: str) -> tuple[str, Any, dict]:
             ax.set(xlabel="groups", title=f"early exits: {exits}")
         axes[0].set_ylabel("test accuracy of the last exit")
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        fig.suptitle(note.replace("\n", " "), fontsize=9, x=0.01, ha="left")
+        titles.letters(axes)
+        titles.headline(fig, note)
     return "fig_resnet_cells", fig, {"note": note, "series": data}
 
 
@@ -95,7 +94,7 @@ def _effects(found: Analysis, note: str) -> tuple[str, Any, dict]:
         ax.set_yticks(range(len(shown)), [_name(e) for e in shown], fontsize=9)
         ax.invert_yaxis()
         ax.set(xlabel="effect on test accuracy, points (95 % interval)")
-        ax.set_title(note, fontsize=9, loc="left")
+        titles.headline(fig, note)
     rows = [[e.term, list(e.levels), e.interval.mean, e.interval.half] for e in found.effects]
     content = {"note": note, "effects": rows, "tests": [plain(vars(t)) for t in tests.values()]}
     return "fig_resnet_effects", fig, content

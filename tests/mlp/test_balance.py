@@ -156,4 +156,8 @@ def test_figures_of_both_plans(tmp_path):
     ((stem, fig, data),) = plot.figures(whole)
     assert stem == "mlp_experiments_density"
     assert data["mnist"]["bibd"]["connections"] == [800, 1600, 3200]
-    assert len(fig.axes) == 2
+    assert [ax.get_title("left") for ax in fig.axes] == ["a", "b", "c", "d"]
+    gaps = data["differences"]["mnist"]
+    assert set(gaps) == {*PATTERNS, "narrow"} - {plot_balance.REFERENCE}
+    assert gaps["bibd"]["connections"] == [800, 1600, 3200]
+    assert gaps["bibd"]["mean"] == pytest.approx([0, 0, 0])  # every arm was given the same values
