@@ -6,7 +6,8 @@
 Public names are loaded on first use, so that `import bibd` never pays for torch.
 """
 
-from importlib import import_module
+from importlib import import_module, metadata
+from typing import Any
 
 _HOME = {
     "Design": "bibd.design",
@@ -41,7 +42,9 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("iddl")
     if name not in _HOME:
         raise AttributeError(
             f"module 'bibd' has no attribute {name!r}; it has {', '.join(__all__)}"

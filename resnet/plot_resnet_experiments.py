@@ -10,7 +10,7 @@ Writes beside this script
     log/resnet_experiments_plot_${BEGIN_TIME}.log       the table that it prints
 
 Also reads the original project's accuracy_array_*.pkl (with the names beside it), through an
-allow-list; nothing in it is run. --publish writes the figures into figure/ as well.
+allow-list; nothing in it is run. --publish writes the figures into figure/resnet/<plan>/ as well.
 """
 
 import re
@@ -228,7 +228,9 @@ def read(path: Path) -> Experiment:
     if not numbers or not all(isinstance(a, float) and 0 <= a <= 1 for a in accuracies):
         got = f"expected {len(names)} numbers in [0, 1], got {accuracies}"
         raise ValueError(f"{path} is no row of accuracies: {got}")
-    known = {line["name"]: line["flops"] for line in costs(Options(depths=(18, 34, 50), mode="iddl"))}
+    known = {
+        line["name"]: line["flops"] for line in costs(Options(depths=(18, 34, 50), mode="iddl"))
+    }
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"{path} has a model {unknown[0]!r}; expected some of {', '.join(known)}")

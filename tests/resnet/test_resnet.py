@@ -323,7 +323,7 @@ def test_wrong_arguments():
 
 
 def test_costs_with_exits_are_of_one_net_in_every_column():
-    options = Options((10,), ("iddl",), width=8, exits=(2, 3), counters=True)
+    options = Options(depths=(10,), patterns=("iddl",), width=8, exits=(2, 3), counters=True)
     (line,) = costs(options)
     assert line["flop_counter"] == 2 * line["macs"] == 2 * line["exit_macs"][-1]
 
