@@ -54,7 +54,7 @@ def _against_macs(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
         ax = fig.add_subplot()
         for i, (arm, d) in enumerate(data.items()):
             figure.band(ax, d, i, arm)
-            star = figure.look(i) | dict(marker="*", markersize=15)
+            star: Any = figure.look(i) | dict(marker="*", markersize=15)
             ax.plot(d["full"], d["mean"][-1], **star)
         ax.plot([], [], "*", color="#555555", markersize=12, label="always full, no heads")
         ax.set_xscale("log")
