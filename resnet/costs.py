@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -34,7 +34,7 @@ class Options(table.Options):
     """Stages with an early exit; the costs are then those of the last, heads included."""
     width: int = 64
     """Channels of the stem."""
-    latency: bool = False
+    latency: bool = field(default=False, kw_only=True)
     """Measure a forward pass at batch 1 and 128."""
     counters: bool = False
     """Beside it what torch's FlopCounterMode and thop say."""

@@ -17,7 +17,7 @@ from matplotlib.ticker import NullLocator
 from harness.experiment import Experiment
 from harness.result import figure, titles
 from harness.result.pictures import Drawers, Picture, all_of
-from harness.result.stats import Interval, interval, paired
+from harness.result.stats import Difference, Interval, interval, paired
 from mlp.plans.balance import IMAGES, NARROW, PATTERNS
 from mlp.plots import contrasts as balance
 
@@ -231,12 +231,16 @@ def _gaps(whole: Experiment, images: str) -> dict[str, dict]:
             (connections[a], difference.interval)
             for a, b in pairs
             if name != REFERENCE and a in connections
-            if (difference := paired(a, b, whole.final(a, KEY), whole.final(b, KEY)))
+            if (difference := _against(whole, a, b))
         ]
         if known:
             found[name] = {"connections": [n for n, _ in known]}
             found[name] |= figure.columns(i for _, i in known)
     return found
+
+
+def _against(whole: Experiment, a: str, b: str) -> Difference | None:
+    return paired(a, b, whole.final(a, "test_accuracy"), whole.final(b, "test_accuracy"))
 
 
 def _line(whole: Experiment, name: str, images: str) -> dict[str, list]:

@@ -142,6 +142,13 @@ def test_both_verbs_of_costs_have_the_same_first_keys(capsys):
     assert list(second) == [key for key in first if key != "biases"]
 
 
+def test_what_the_verbs_share_takes_no_place_from_what_they_have_of_their_own():
+    from resnet.costs import Options
+
+    options = Options((18, 34), mode="iddl")
+    assert (options.depths, options.latency) == ((18, 34), False)
+
+
 def test_the_results_of_a_record_are_shown_whole(capsys, monkeypatch):
     heads, rows = table.cells(table.summarize(experiment()))
     text = printed(capsys, monkeypatch, 40, "mlp smoke", heads, rows)
