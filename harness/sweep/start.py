@@ -54,7 +54,7 @@ def _results(root: Path) -> str:
 
 def files(study: Study, arm: str, seeds: Sequence[int]) -> list[Path]:
     """The weights that these seeds of an arm start from; none where it starts anew."""
-    words = tuple(getattr(study.plan.arms[arm], "start", ()))
+    words: tuple[str, ...] = tuple(getattr(study.plan.arms[arm], "start", ()))
     if not words:
         return []
     if len(words) not in (2, 3):
@@ -62,7 +62,8 @@ def files(study: Study, arm: str, seeds: Sequence[int]) -> list[Path]:
             f"{arm}: start is (plan, arm) or (study, plan, arm) of the run to start from, got "
             f"{words}"
         )
-    folder, name, other = words if len(words) == 3 else (study.folder, *words)
+    folder = words[0] if len(words) == 3 else study.folder
+    name, other = words[-2:]
     return [path(folder, name, other, seed, study.root) for seed in seeds]
 
 
