@@ -4,4 +4,4 @@ from harness.cli import main
 
 from .experiments import PLANS
 
-raise SystemExit(main(PLANS, __package__ or "wine"))
+raise SystemExit(main(PLANS, str(__package__)))

@@ -62,7 +62,8 @@ def files(study: Study, arm: str, seeds: Sequence[int]) -> list[Path]:
             f"{arm}: start is (plan, arm) or (study, plan, arm) of the run to start from, got "
             f"{words}"
         )
-    folder, name, other = (study.folder, *words)[-3:]
+    folder = words[0] if len(words) == 3 else study.folder
+    name, other = words[-2:]
     return [path(folder, name, other, seed, study.root) for seed in seeds]
 
 
