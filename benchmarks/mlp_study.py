@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from harness.data import DataError, data_root, load
 from harness.record import store
 from harness.record.provenance import collect
-from harness.result import table
+from harness.result import screen
 from harness.seeding import order
 from harness.stack import stack
 from harness.train.fit import gradient_step, take
@@ -162,7 +162,9 @@ def main() -> int:
         return 0
     heads = list(lines[0])
     rows = [[v if isinstance(v, str) else f"{v:.2f}" for v in line.values()] for line in lines]
-    table.show(f"seconds per model-run (10 epochs), {torch.get_num_threads()} threads", heads, rows)
+    screen.show(
+        f"seconds per model-run (10 epochs), {torch.get_num_threads()} threads", heads, rows
+    )
     return 0
 
 

@@ -28,11 +28,12 @@ from harness.data import Data
 from harness.nets.perceptron import mlp
 from harness.record import store
 from harness.record.provenance import collect
-from harness.result import table
+from harness.result import screen
 from parallel.strategy import make
 from parallel.training.loop import rows
 from parallel.training.training import Training
 from parallel.world.comm import Comm
+from parallel.world.run import run
 from parallel.world.world import World
 from parallel.wrap.data_parallel import DataParallel
 
@@ -123,7 +124,7 @@ def in_processes(parts: tuple, processes: int) -> float:
     """Microseconds a step of all of them, once they are under way."""
     world = World.procs(processes, timeout=120, threads=1)
     options = dict(batch_size=processes * EACH, seed=0)
-    (first, last) = world.run(marks, parts, options, 16, 40)
+    (first, last) = run(world, marks, parts, options, 16, 40)
     return (last - first) / 40 * 1e6
 
 
@@ -144,7 +145,9 @@ def subnets(options: Options) -> list[dict[str, Any]]:
     sides = {}
     for name in ("local_sgd", "ist"):
         parts = mlp(WIDE), data, F.cross_entropy, sgd, make(name, period=8)
-        *_, row = World.procs(4, timeout=120).run(rows, parts, dict(batch_size=128, seed=0), 24, 24)
+        *_, row = run(
+            World.procs(4, timeout=120), rows, parts, dict(batch_size=128, seed=0), 24, 24
+        )
         session = Training(*parts, comm=Comm(4), batch_size=128, seed=0)
         sides[name] = session.step
         found[f"{name}_bytes"] = row["bytes_payload"]
@@ -166,7 +169,7 @@ def payload() -> list[dict[str, Any]]:
         world, words_of_run = World.procs(4, timeout=120), dict(batch_size=128, seed=0)
         # The difference of a long run and a short one: what start and test send is in both.
         long, short = (
-            next(iter(world.run(rows, parts, words_of_run, steps, steps))) for steps in (240, 80)
+            next(iter(run(world, rows, parts, words_of_run, steps, steps))) for steps in (240, 80)
         )
         row = {k: long[f"bytes_{k}"] - short[f"bytes_{k}"] for k in ("theory", "payload")}
         own = None if long["bytes_os"] is None else long["bytes_os"] - short["bytes_os"]
@@ -235,7 +238,7 @@ def main() -> int:
     for name in ("simulation", "subnets", "payload", "wrapper"):
         heads = list(document[name][0])
         cells = [[_text(line[k]) for k in heads] for line in document[name]]
-        table.show(name, heads, cells)
+        screen.show(name, heads, cells)
     return 0
 
 

@@ -22,9 +22,10 @@ from harness.data import Data
 from harness.data.pictures import NORMS, Batches
 from harness.record import store
 from harness.record.provenance import collect
-from harness.result import table
+from harness.result import screen
 from harness.sweep.launch import keep_pages, pick_device
-from resnet.experiments import PLANS, Config
+from resnet.experiments import PLANS
+from resnet.plans.config import Config
 from resnet.trainer import build, layout, make_optimizer, step
 
 NETS = {
@@ -135,7 +136,7 @@ def main() -> int:
         + [f"{line[k]:.1%}" for k in ("share", "loader_share")]
         for line in document["table"]
     ]
-    table.show(f"a batch of {BATCH} pictures, {torch.get_num_threads()} threads", heads, rows)
+    screen.show(f"a batch of {BATCH} pictures, {torch.get_num_threads()} threads", heads, rows)
     return 0
 
 

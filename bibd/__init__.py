@@ -6,7 +6,8 @@
 Public names are loaded on first use, so that `import bibd` never pays for torch.
 """
 
-from importlib import import_module
+from importlib import import_module, metadata
+from typing import Any
 
 _HOME = {
     "Design": "bibd.design",
@@ -22,6 +23,7 @@ _HOME = {
     "truncate": "bibd.design",
     "Certificate": "bibd.certificate",
     "certify": "bibd.certificate",
+    "nearest": "bibd.sizes",
     "FAMILIES": "bibd.families",
     "Pattern": "bibd.pattern",
     "make_pattern": "bibd.pattern",
@@ -31,12 +33,18 @@ _HOME = {
     "SparseConv2d": "bibd.conv",
     "BibdConv2d": "bibd.conv",
     "RandomSparseConv2d": "bibd.conv",
-    "sparsify": "bibd.swap",
+    "init": "bibd.initialize",
+    "weight_norm": "bibd.norms",
+    "spectral_norm": "bibd.norms",
+    "UnreadInputs": "bibd.advice",
+    "sparsify": "bibd.convert",
 }
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("iddl")
     if name not in _HOME:
         raise AttributeError(
             f"module 'bibd' has no attribute {name!r}; it has {', '.join(__all__)}"

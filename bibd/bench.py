@@ -1,24 +1,31 @@
-"""`python -m bibd bench`: hands over to benchmarks/sparse, which is part of a checkout only."""
+"""`python -m bibd bench`: runs benchmarks/sparse of the checkout that this package lies in.
+
+The benchmark is no part of the package: it races against other libraries and writes its record
+beside itself. An installed package therefore has no such verb, and says so.
+"""
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def main(argv: Sequence[str]) -> int:
-    """The exit status of the benchmark.
+    """Run the benchmark as a program of its own; the exit status is its own too.
 
     Raises:
-        ValueError: there is none to run.
+        ValueError: the package does not lie in a checkout.
     """
-    if not (ROOT / "benchmarks/sparse").is_dir():
+    # (A folder "benchmarks" beside the package may be anybody's; a checkout has this file too.)
+    needed = "pyproject.toml", "benchmarks/sparse/__main__.py"
+    if not all((CHECKOUT / name).is_file() for name in needed):
         raise ValueError(
             "bench runs benchmarks/sparse, which an installed package does not have: clone the "
             "repository and type `make bench` there (`python -m bibd explain` works anywhere)"
         )
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    words = [sys.executable, "-m", "benchmarks.sparse", *argv]
-    os.execve(sys.executable, words, os.environ | {"PYTHONPATH": path})
+    path = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")]))
+    words = [sys.executable, "-P", "-m", "benchmarks.sparse", *argv]  # -P: not that of the cwd
+    return subprocess.run(words, env=os.environ | {"PYTHONPATH": path}, check=False).returncode

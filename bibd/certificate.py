@@ -8,23 +8,48 @@ Row and column weights cannot tell these apart; the coverage of pairs can. Besid
 second singular value of the incidence table, which says how well the layer mixes. For given
 weights it cannot be below sqrt((nnz - s1^2) / (min(v, b) - 1)); a BIBD attains that bound
 (sqrt(r - lam)). A random table sits near the Ramanujan bound sqrt(r - 1) + sqrt(k - 1).
+
+    print(bibd.certify(layer))      a layer, its pattern, or a design
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from bibd.design import Design
+from bibd.sizes import whole_sizes
 
 LABELS = ("BIBD", "packing", "irregular")
 SMALL = 700  # up to this size a full decomposition is quicker than Lanczos
 
 
+class Table(Protocol):
+    """What has a design for each of its groups, as a Pattern does."""
+
+    @property
+    def groups(self) -> int:
+        """How many separate parts it has."""
+        ...
+
+    def design(self, group: int = 0) -> Design:
+        """The table of one group."""
+        ...
+
+
+class Layer(Protocol):
+    """What follows a pattern, as every sparse layer does."""
+
+    pattern: Any
+
+
 @dataclass(frozen=True)
 class Certificate:
-    """Every number is a count or a computed value; r, k, lam are None where not constant."""
+    """What a table is; print it for the facts in words.
+
+    Every number is a count or a computed value; r, k, lam are None where not constant.
+    """
 
     name: str
     label: str
@@ -51,9 +76,58 @@ class Certificate:
         coverage = {str(k): v for k, v in self.pair_coverage.items()}
         return asdict(self) | {"pair_coverage": coverage}
 
+    def __str__(self):
+        pairs = ", ".join(f"{n:,} in {met}" for met, n in self.pair_coverage.items())
+        bound = self.ramanujan_bound
+        ramanujan = "" if bound is None else f", Ramanujan bound {bound:.4f}"
+        lines = {
+            "label": self.label,
+            "parameters": f"v={self.v} b={self.b} r={self.r} k={self.k} lam={self.lam}"
+            + " (None: not constant)" * (None in (self.r, self.k, self.lam)),
+            "connections": f"{self.nonzeros:,}",
+            "fan-in": _range(self.row_weights),
+            "fan-out": _range(self.column_weights),
+            "pairs of inputs": f"{pairs} outputs" if pairs else "none",
+            "shared at most": f"{self.largest_intersection} inputs by two outputs",
+            "left out": f"{self.unconnected_inputs} inputs, {self.empty_blocks} outputs",
+            "components": str(self.components),
+            "sigma 2": f"{self.sigma2:.4f} (sigma 1 {self.sigma1:.4f}), "
+            f"at least {self.sigma2_lower_bound:.4f}{ramanujan}",
+        }
+        if self.label != "BIBD":
+            lines["whole nearby"] = f"{whole_sizes(self.v, self.b)} (inputs x outputs of a BIBD)"
+        return "\n".join([self.name, *(f"  {key:<16} {line}" for key, line in lines.items())])
 
-def certify(design: Design) -> Certificate:
-    """Look at every pair of points and of blocks, at the components and at the spectrum."""
+
+def certify(of: Design | Table | Layer, group: int | None = None) -> Certificate:
+    """Look at every pair of points and of blocks, at the components and at the spectrum.
+
+    Args:
+        of: A Design, a Pattern or a sparse layer.
+        group: Which group of a layer in groups. None: the one with the weakest label.
+
+    Raises:
+        ValueError: something else, or a group that is not there.
+    """
+    if isinstance(of, Design):
+        return _certify(of)
+    table: Any = getattr(of, "pattern", of)
+    if not (hasattr(table, "design") and hasattr(table, "groups")):
+        raise ValueError(
+            f"certify takes a sparse layer, a Pattern or a Design, got {type(of).__name__}: "
+            "bibd.make_pattern makes one from a name, bibd.from_mask from a mask"
+        )
+    if group is not None and not 0 <= group < table.groups:
+        raise ValueError(f"group must be one of 0 to {table.groups - 1}, got {group}")
+    if table.groups == 1:
+        return _certify(table.design())
+    if group is None:
+        group = max(range(table.groups), key=lambda g: LABELS.index(label(table.design(g))))
+    found = _certify(table.design(group))
+    return replace(found, name=f"{found.name}, group {group} of {table.groups}")
+
+
+def _certify(design: Design) -> Certificate:
     transposed = _transpose(design)
     pairs = _meetings(design, transposed)
     blocks = _meetings(transposed, design)
@@ -86,8 +160,12 @@ def certify(design: Design) -> Certificate:
     )
 
 
+def _range(ends: tuple[int, int]) -> str:
+    return str(ends[0]) if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
 def label(design: Design) -> str:
-    """The label alone: no spectrum."""
+    """The label of a design, without its spectrum."""
     pairs = _meetings(design, _transpose(design))
     return _label(design, pairs, _constant(design.sizes))[0]
 

@@ -8,6 +8,8 @@ With groups, each group has a design of its own, between its inputs/groups chann
 outputs/groups filters. No filter is ever without an input.
 """
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from bibd import kernels
 from bibd.design import Design
 from bibd.layer import SparseLayer, one_of, resolve
 from bibd.pattern import Pattern, without_dead
-from bibd.stacked import LoopedSparseConv2d
+from bibd.signature import checked
 
 Size = int | tuple[int, int]
 MODES = ("zeros", "reflect", "replicate", "circular")
@@ -28,6 +30,11 @@ BACKENDS = ("auto", "dense", "native")
 
 class SparseConv2d(SparseLayer):
     """Takes the place of nn.Conv2d, whose arguments it has, in that order.
+
+    `weight` has one kernel for each connection, (connections, *kernel_size). `to_dense()` shows it
+    as nn.Conv2d holds it, `from_dense` takes one, `bibd.certify(layer)` says what the pattern is,
+    and `bibd.init(layer, fn)` draws the values by a function of torch.nn.init, which would read
+    a wrong fan-in off the shape of `weight`.
 
     Args:
         in_channels: Channels of the input.
@@ -51,6 +58,7 @@ class SparseConv2d(SparseLayer):
             without dilation; others are dense); see bibd.kernels.
     """
 
+    @checked
     def __init__(
         self,
         in_channels: int,
@@ -66,8 +74,8 @@ class SparseConv2d(SparseLayer):
         pattern: str | Design | Pattern = "bibd",
         seed: int | None = None,
         init: str = "true",
-        device=None,
-        dtype=None,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
         nonzeros: int | None = None,
         backend: str = "auto",
     ):
@@ -89,7 +97,7 @@ class SparseConv2d(SparseLayer):
         self._padded = (top, left) if self.padding_mode == "zeros" else (0, 0)
 
     @staticmethod
-    def sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
+    def _sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
         """The first arguments of a layer whose weight has this shape."""
         if len(shape) != 4:
             raise ValueError(f"expected a weight (out, in/groups, kh, kw), got shape {shape}")
@@ -112,35 +120,36 @@ class SparseConv2d(SparseLayer):
 
     @property
     def kernel_size(self) -> tuple[int, ...]:
-        """Of each filter."""
-        return self.window
+        """Height and width of each filter."""
+        return self._window
 
-    def dense_fan(self) -> int:
-        """The fan-out of nn.Conv2d, as in the IDDL study."""
-        return self.out_channels * self.window[0] * self.window[1]
+    def _dense_fan(self) -> int:
+        # The fan-out of nn.Conv2d, as in the IDDL study.
+        return self.out_channels * self._window[0] * self._window[1]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (batch, in_channels, h, w), or one sample without batch axis."""
         padding = self.padding
         if self.padding_mode != "zeros":
+            self._look(x)
             x, padding = F.pad(x, self._sides(), mode=self.padding_mode), 0
         geometry = self._geometry(x)
-        path = self.route(x) if geometry else "dense"
+        path = self._route(x) if geometry else self._look(x) or "dense"
         if path != "dense":
             y = self._native(x if x.ndim == 4 else x.unsqueeze(0), geometry, path)
             return y if x.ndim == 4 else y.squeeze(0)
         return self._dense(x, padding)
 
     def _dense(self, x: torch.Tensor, padding: Any) -> torch.Tensor:
-        weight = self.to_dense()
-        return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        how = self.stride, padding, self.dilation, self.groups
+        return kernels.unchanged(F.conv2d(x, self.to_dense(), self.bias, *how), x, self.weight)
 
     def _native(self, x: torch.Tensor, geometry: tuple[int, ...], path: str) -> torch.Tensor:
-        held, how = self.held(), (geometry[1], list(geometry[2:4]))
+        held, how = self._held(), (geometry[1], list(geometry[2:4]))
         if path == "native":
             return kernels.native_conv(x, *held, kernels.table(self.pattern), *how)
         sizes = self.in_channels, self.out_channels, self.groups
-        return kernels.traced_conv(x, *held, self.places().unsqueeze(0), sizes, *how)
+        return kernels.traced_conv(x, *held, self._places().unsqueeze(0), sizes, *how)
 
     def path(self, x: torch.Tensor) -> str:
         """How this input would be convolved: dense or native."""
@@ -149,15 +158,15 @@ class SparseConv2d(SparseLayer):
             return "dense"
         p = self.pattern
         sizes = self.in_channels, p.out_features, p.nonzeros, 1
-        return kernels.choose(backend, (x, self.weight), sizes, geometry, lambda: self.trials(x))
+        return kernels.choose(backend, (x, self.weight), sizes, geometry, lambda: self._trials(x))
 
-    def trials(self, x: torch.Tensor):
+    def _trials(self, x: torch.Tensor):
         """What makes the calls to be timed, for inputs like this one."""
         table, bias = kernels.table(self.pattern), self.bias is not None
         geometry = self._geometry(x)
         if not geometry:
             return kernels.one_trial(lambda x: self._dense(x, self.padding), tuple(x.shape[1:]))
-        return kernels.conv_trials(self.pattern, table, self.places(), geometry, bias)
+        return kernels.conv_trials(self.pattern, table, self._places(), geometry, bias)
 
     def _geometry(self, x: torch.Tensor) -> tuple[int, ...]:
         """Window, stride, rows and columns of padding, height, width; empty if not for `native`."""
@@ -167,17 +176,17 @@ class SparseConv2d(SparseLayer):
             return ()
         height, width = x.shape[-2:]
         top, left = self._padded
-        small = height + 2 * top < self.window[0] or width + 2 * left < self.window[0]
+        small = height + 2 * top < self._window[0] or width + 2 * left < self._window[0]
         if small or x.shape[-3] != self.in_channels:
             return ()  # for the dense path to refuse
-        return self.window[0], self.stride[0], top, left, height, width
+        return self._window[0], self.stride[0], top, left, height, width
 
     def _sides(self) -> list[int]:
         """Left, right, top, bottom: as F.pad counts, last axis first."""
         sides: list[int] = []
         for axis in (1, 0):
             if isinstance(self.padding, str):
-                total = self.dilation[axis] * (self.window[axis] - 1)
+                total = self.dilation[axis] * (self._window[axis] - 1)
                 total = total if self.padding == "same" else 0
                 sides += [total // 2, total - total // 2]
             else:
@@ -188,6 +197,17 @@ class SparseConv2d(SparseLayer):
     def stack(cls, layers: "list[SparseConv2d]") -> nn.Module:
         """One module with a leading axis of members: the stack protocol."""
         return LoopedSparseConv2d(layers)
+
+    def _fits(self, x: torch.Tensor) -> bool:
+        return x.ndim in (3, 4) and x.shape[-3] == self.in_channels
+
+    def _wants(self) -> str:
+        return f"(batch, {self.in_channels}, height, width)"
+
+    def _fix(self, x: torch.Tensor) -> str:
+        if x.ndim in (3, 4) and x.shape[-1] == self.in_channels != x.shape[-2]:
+            return "x.movedim(-1, -3) puts the channels first"
+        return "make the layer for as many channels as x has"
 
     def extra_repr(self) -> str:
         """As nn.Conv2d, then the pattern."""
@@ -200,17 +220,111 @@ class SparseConv2d(SparseLayer):
 
 
 class BibdConv2d(SparseConv2d):
-    """SparseConv2d on the lines of a finite plane: pattern `bibd`."""
+    """SparseConv2d on the lines of a finite plane: pattern `bibd` between channels.
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Size, *args, **options):
-        super().__init__(in_channels, out_channels, kernel_size, *args, pattern="bibd", **options)
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output, which are the filters.
+        kernel_size: Height and width of each filter.
+        stride: Step of the window.
+        padding: Rows and columns added on both sides, or "same" or "valid".
+        dilation: Distance between the entries of the window.
+        groups: Separate parts of channels, each with a pattern of its own.
+        bias: Adds a learned number to each filter's output.
+        padding_mode: zeros, reflect, replicate or circular.
+        seed: Permutes channels of the pattern. None: the canonical order.
+        init: Kaiming normal: "true" by the connections of a filter, "dense" by out_channels.
+        device: Where parameters are made.
+        dtype: Of the parameters.
+        backend: "auto", "dense" or "native"; see bibd.kernels.
+    """
+
+    PATTERN = "bibd"
+
+    @checked
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        seed: int | None = None,
+        init: str = "true",
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        backend: str = "auto",
+    ):
+        sizes = in_channels, out_channels, kernel_size, stride, padding, dilation
+        made = dict(device=device, dtype=dtype, backend=backend)
+        more = dict(pattern=self.PATTERN, seed=seed, init=init)
+        super().__init__(*sizes, groups, bias, padding_mode, **more, **made)  # pyright: ignore
 
 
 class RandomSparseConv2d(SparseConv2d):
-    """SparseConv2d with as many connections as pattern `iddl` has, anywhere."""
+    """SparseConv2d with connections anywhere: pattern `random`, the control of the designs.
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: Size, *args, **options):
-        super().__init__(in_channels, out_channels, kernel_size, *args, pattern="random", **options)
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output, which are the filters.
+        kernel_size: Height and width of each filter.
+        stride: Step of the window.
+        padding: Rows and columns added on both sides, or "same" or "valid".
+        dilation: Distance between the entries of the window.
+        groups: Separate parts of channels, each with a pattern of its own.
+        bias: Adds a learned number to each filter's output.
+        padding_mode: zeros, reflect, replicate or circular.
+        seed: Seed of the draw. None: one from torch's generator, so that layers differ.
+        init: Kaiming normal: "true" by the connections of a filter, "dense" by out_channels.
+        device: Where parameters are made.
+        dtype: Of the parameters.
+        nonzeros: How many connections. None: as many as the modular rule has for this size.
+        backend: "auto", "dense" or "native"; see bibd.kernels.
+    """
+
+    PATTERN = "random"
+
+    @checked
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        *,
+        seed: int | None = None,
+        init: str = "true",
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        nonzeros: int | None = None,
+        backend: str = "auto",
+    ):
+        sizes = in_channels, out_channels, kernel_size, stride, padding, dilation
+        made = dict(device=device, dtype=dtype, backend=backend, nonzeros=nonzeros)
+        more = dict(pattern=self.PATTERN, seed=seed, init=init)
+        super().__init__(*sizes, groups, bias, padding_mode, **more, **made)  # pyright: ignore
+
+
+class LoopedSparseConv2d(nn.Module):
+    """Members one after the other: (members, batch, channels, h, w); they may differ in pattern."""
+
+    def __init__(self, layers: Sequence[SparseConv2d]):
+        super().__init__()
+        self.members = nn.ModuleList(copy.deepcopy(layer) for layer in layers)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Each member reads its own slice of x."""
+        return torch.stack([m(part) for m, part in zip(self.members, x, strict=True)])
 
 
 def _pair(name: str, got: Any, least: int) -> tuple[int, int]:

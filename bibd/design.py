@@ -80,40 +80,68 @@ def from_blocks(v: int, blocks: Iterable[Iterable[int]], name: str = "user") -> 
     Raises:
         ValueError: a point out of range, or twice in a block; names the block.
     """
-    if isinstance(v, bool) or not isinstance(v, int | np.integer) or v < 1:
+    if not _is_whole(v, 1):
         raise ValueError(
             f"from_blocks takes the number of points, at least 1, and then the blocks; got {v!r} "
             "for the number"
         )
-    rows = []
-    for j, block in enumerate(blocks):
-        found = np.asarray(sorted(block))
-        if len(found) and found.dtype.kind not in "iu":
-            raise ValueError(f"block {j} holds {found.tolist()}; points are whole numbers")
-        points = found.astype(np.int64)
-        if len(points) and (points[0] < 0 or points[-1] >= v):
-            bad = points[0] if points[0] < 0 else points[-1]
-            raise ValueError(f"block {j} holds point {bad}; points are 0 to {v - 1}")
-        if (np.diff(points) == 0).any():
-            twice = points[:-1][np.diff(points) == 0][0]
-            raise ValueError(f"block {j} holds point {twice} twice; a block is a set")
-        rows.append(points)
+    rows = [_points(j, block, v) for j, block in enumerate(_each(blocks, "the blocks are lists"))]
     if not rows:
         raise ValueError("a design needs at least one block, got none")
     return _from_rows(name, v, rows)
+
+
+def _points(j: int, block: Any, v: int) -> np.ndarray:
+    """The points of block j, ascending; refused where they are no points of the design."""
+    found = list(_each(block, f"block {j} is a list"))
+    for point in found:
+        if not _is_whole(point, None):
+            raise ValueError(f"block {j} holds {point!r}; points are whole numbers, 0 to {v - 1}")
+        if not 0 <= point < v:
+            raise ValueError(f"block {j} holds point {point}; points are 0 to {v - 1}")
+    points = np.array(sorted(found), dtype=np.int64)
+    if (np.diff(points) == 0).any():
+        twice = points[:-1][np.diff(points) == 0][0]
+        raise ValueError(f"block {j} holds point {twice} twice; a block is a set")
+    return points
+
+
+def _each(of: Any, what: str) -> Iterable[Any]:
+    if isinstance(of, str | bytes) or not isinstance(of, Iterable):
+        raise ValueError(f"{what} of points, got {of!r}: from_blocks(4, [[0, 1], [2, 3]])")
+    return of
+
+
+def _is_whole(got: object, least: int | None) -> bool:
+    """True for a whole number (True and False are none), of at least `least` if that is given."""
+    whole = isinstance(got, int | np.integer) and not isinstance(got, bool | np.bool_)
+    return whole and (least is None or int(got) >= least)  # pyright: ignore
 
 
 def from_mask(mask: Any, name: str = "mask") -> Design:
     """A design from a table (blocks, points), such as the mask of a weight (out, in).
 
     For the mask of a convolution (out, in, kh, kw), name the channels: `mask.any((2, 3))`.
+
+    Args:
+        mask: Anything that numpy takes for a table, or a tensor of any dtype, layout and device;
+            what is not zero is an incidence.
+        name: What the design is called.
+
+    Raises:
+        ValueError: not two axes, or one of them is empty.
     """
-    table = np.asarray(mask.detach().cpu() if hasattr(mask, "detach") else mask).astype(bool)
+    if hasattr(mask, "detach"):
+        mask = mask.detach()
+        mask = (mask.to_dense() if "sparse" in str(mask.layout) else mask).cpu() != 0
+    table = np.asarray(mask).astype(bool)
     if table.ndim != 2:
         raise ValueError(
             f"a mask has two axes (blocks, points), got shape {table.shape}; of a convolution's "
             "weight take (weight != 0).any((2, 3))"
         )
+    if not table.size:
+        raise ValueError(f"a mask needs at least one block and one point, got shape {table.shape}")
     return _from_table(name, table)
 
 
@@ -132,8 +160,8 @@ def affine_plane(q: int) -> Design:
 
 def modular(q: int) -> Design:
     """The rule of the original study, for any q >= 2; a design only where q is prime."""
-    if q < 2:
-        raise ValueError(f"the modular rule needs q of at least 2, got {q}")
+    if not _is_whole(q, 2):
+        raise ValueError(f"the modular rule needs a whole q of at least 2, got {q!r}")
     i = np.arange(q)
     slope, c = np.divmod(np.arange(q * q), q)
     return _lines(f"modular({q})", q, q * i + (slope[:, None] * i + c[:, None]) % q)
@@ -198,6 +226,8 @@ def dual(design: Design) -> Design:
 
 def truncate(design: Design, v: int, b: int) -> Design:
     """The first b blocks, and of those the first v points."""
+    if not (_is_whole(v, 1) and _is_whole(b, 1)):
+        raise ValueError(f"sizes to cut to are whole numbers of at least 1, got {v!r} and {b!r}")
     if not (1 <= v <= design.v and 1 <= b <= design.b):
         raise ValueError(
             f"{design.name} has {design.v} points and {design.b} blocks; cannot cut it to "
@@ -210,15 +240,15 @@ def truncate(design: Design, v: int, b: int) -> Design:
 
 def tiled(design: Design, t: int) -> Design:
     """Every incidence becomes a full t-by-t tile (Kronecker product with ones)."""
-    if t < 1:
-        raise ValueError(f"tiles need a side of at least 1, got {t}")
+    if not _is_whole(t, 1):
+        raise ValueError(f"the side of a tile is a whole number of at least 1, got {t!r}")
     table = np.kron(design.incidence(), np.ones((t, t), dtype=bool))
     return _from_table(f"{design.name} in tiles of {t}", table)
 
 
 def check_order(q: int) -> None:
     """Refuse an order for which no plane exists or is known, with the reason and the nearest."""
-    if isinstance(q, bool) or not isinstance(q, int | np.integer) or q < 2:
+    if not _is_whole(q, 2):
         raise ValueError(f"the order of a plane is a whole number of at least 2, got {q!r}")
     if prime_power(int(q)) is None:
         low, high = near_prime_powers(int(q))

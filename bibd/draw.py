@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from bibd.certificate import certify
 from bibd.options import LayerOptions
 from bibd.pattern import Pattern, make_pattern, without_dead
+from harness import flags
 from harness.result import figure
 
 MOST = 5000  # connections that one can still see as lines
@@ -47,7 +48,12 @@ class Options(LayerOptions):
     json: bool = False
     """Print one JSON object with the paths, and nothing else."""
 
-    def __post_init__(self):
+    def check(self) -> None:
+        """Refuse what cannot be drawn, in a sentence and not in the parser's box.
+
+        Raises:
+            ValueError: sizes that nobody could see, or options of a convolution for a layer.
+        """
         if not 1 <= self.kernel <= MOST_KERNEL:
             raise ValueError(f"--kernel must be 1 to {MOST_KERNEL}, got {self.kernel}")
         if (self.groups > 1 or self.kernel != 3) and not self.conv:
@@ -66,8 +72,8 @@ class Options(LayerOptions):
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    config = (tyro.conf.FlagCreatePairsOff,)
-    options = tyro.cli(Options, prog="python -m bibd draw", args=list(argv), config=config)
+    options = flags.read(Options, argv, "python -m bibd draw")
+    options.check()
     sizes = options.inputs, options.outputs, options.seed, options.nonzeros, options.groups
     pattern = make_pattern(options.pattern, *sizes)
     pattern = without_dead(pattern) if options.conv else pattern
@@ -106,7 +112,7 @@ def layer(pattern: Pattern) -> Figure:
 
 def headline(pattern: Pattern) -> str:
     """Name, label and what it rests on."""
-    c = certify(pattern.design())
+    c = certify(pattern)
     constants = {"v": c.v, "b": c.b, "r": c.r, "k": c.k, "lam": c.lam}
     known = ", ".join(f"{k}={v}" for k, v in constants.items() if v is not None)
     sigma = f"sigma2 {c.sigma2:.3f}, least {c.sigma2_lower_bound:.3f}"

@@ -1,12 +1,15 @@
 """`python -m bibd explain --in 1024 --out 1024 --batch 256`: how a layer is computed here, and why.
 
 Measures each way to compute the layer, as `auto` does when it first meets such a call, and shows
-what `auto` has on file for this machine, which is what it goes by.
+what `auto` has on file for this machine, which is what it goes by (`--again` measures that anew).
 """
 
 import json
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Annotated, Any
 
 import torch
@@ -14,9 +17,13 @@ import tyro
 
 from bibd.conv import SparseConv2d
 from bibd.kernels import build, tune
+from bibd.kernels.measure import measure
+from bibd.layer import one_of
 from bibd.linear import SparseLinear
 from bibd.options import LayerOptions
 
+MOST_THREADS = 8  # for each processor
+MUCH = 2e11  # operations of a call that take a second or more
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
 
@@ -40,6 +47,8 @@ class Options(LayerOptions):
     """float32, float64 or bfloat16."""
     train: bool = False
     """Forward and backward pass; without, the forward pass alone."""
+    again: bool = False
+    """Measure anew what auto goes by, and keep that."""
     json: Annotated[bool, tyro.conf.arg(help="Print one JSON object.")] = False
 
 
@@ -50,8 +59,15 @@ def main(argv: Sequence[str]) -> int:
     for name in ("batch", "hw", "stride", "groups"):
         if getattr(o, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(o, name)}")
-    if o.dtype not in DTYPES or min(o.kernel, o.threads) < 0:
-        raise ValueError(f"--dtype must be one of {', '.join(DTYPES)}, --kernel and --threads >= 0")
+    one_of("--dtype", o.dtype, tuple(DTYPES))
+    most = MOST_THREADS * (os.cpu_count() or 1)
+    if o.kernel < 0 or not 0 <= o.threads <= most:
+        raise ValueError(
+            f"--kernel must be at least 0 and --threads 0 to {most} here, got {o.kernel} and "
+            f"{o.threads}"
+        )
+    if not o.kernel and (o.groups, o.stride) != (1, 1):
+        raise ValueError("--groups and --stride are for a convolution: add --kernel 3")
     if o.threads:
         torch.set_num_threads(o.threads)
     found = explain(o)
@@ -69,19 +85,56 @@ def explain(o: Options) -> dict[str, Any]:
     else:
         layer = SparseLinear(o.inputs, o.outputs, dtype=dtype, **named)
         x = torch.zeros(o.batch, o.inputs, dtype=dtype)
+    _estimate(layer, x, o.train)
     tune.used()
     with torch.set_grad_enabled(o.train):
         path = layer.path(x)
-    kept = tune.used()
+        kept = tune.used()
+        times = measure(layer._trials(x)(o.batch, dtype, o.train), _tell)
+        if o.again and kept:
+            path = _anew(kept, layer, x, o)
     return {
         "name": str(layer),
         "path": path,
-        "times_us": tune.measure(layer.trials(x)(o.batch, dtype, o.train)),
-        "on_file": {call: tune.known().get(call, {}) for call in kept},
+        "times_us": times.us,
+        "median_us": times.median_us,
+        "on_file": {call: tune.known()[call].us for call in kept if call in tune.known()},
+        "doubtful": sorted(call for call in kept if _doubtful(call)),
         "threads": torch.get_num_threads(),
         "isa": build.isa() if build.library() else None,
         "file": str(tune.path()),
     }
+
+
+def _anew(kept: dict[str, str], layer: Any, x: torch.Tensor, o: Options) -> str:
+    """Put new times in the place of those on file; the path that they choose."""
+    for call in kept:
+        batch = 1 << tune.bucket(o.batch)
+        tune.remember(call, measure(layer._trials(x)(batch, x.dtype, o.train)), again=True)
+        tune.forget(call)
+    return layer.path(x)
+
+
+def _doubtful(call: str) -> bool:
+    found = tune.known().get(call)
+    return found is not None and found.doubtful
+
+
+def _estimate(layer: Any, x: torch.Tensor, train: bool) -> None:
+    """Say beforehand that it will take a while, where it will."""
+    pixels = x.shape[2] * x.shape[3] if x.ndim == 4 else 1
+    dense = prod(layer.shape) * pixels * len(x) * (6 if train else 2)
+    if dense > MUCH:
+        print(
+            f"the dense way is {dense / 1e9:,.0f} GFLOP a call, which takes a while; smaller "
+            "--batch, --hw and sizes are quicker",
+            file=sys.stderr,
+        )
+
+
+def _tell(path: str, seconds: float) -> None:
+    if seconds > 1:
+        print(f"{path}: {seconds:,.1f} s a call", file=sys.stderr, flush=True)
 
 
 def text(found: dict[str, Any]) -> str:
@@ -97,6 +150,8 @@ def text(found: dict[str, Any]) -> str:
         for call, times in found["on_file"].items():
             kept = ", ".join(f"{path} {time:,.1f} us" for path, time in times.items())
             lines.append(f"  {call}: {kept}")
+            if call in found["doubtful"]:
+                lines.append("  (on a busy machine, or they disagreed: --again measures anew)")
     else:
         lines.append("auto takes the dense path here without measuring (small, or no native shape)")
     return "\n".join(lines)

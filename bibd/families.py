@@ -6,7 +6,7 @@
     cyclic           Singer's plane: output t reads D + t, a circulant
     tiled            bibd on a grid of 4-by-4 tiles
     block_diagonal   separate groups ("grouped")
-    iddl             the modular rule of the original study (see bibd.design.modular)
+    iddl             "modular": the modular rule of the original study (see bibd.design.modular)
     random           anywhere;  random_fan_in: as many for every output;  random_biregular: and
                      as many for every input
     dense            everything
@@ -37,7 +37,7 @@ def fan_in(v: int) -> int:
 
 
 def iddl(v: int, b: int, seed: int | None) -> np.ndarray:
-    """Flat places of the modular rule, with b*q work."""
+    """The modular rule of the original study, also called "modular"."""
     q = fan_in(v)
     row = np.arange(b) % (q * (q + 1))
     group, c = (row // q)[:, None], (row % q)[:, None]

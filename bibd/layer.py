@@ -6,6 +6,9 @@
 
 `weight.numel()` is the true parameter count, and an optimizer cannot touch an entry that is not
 there. `to_dense()` shows the weight as nn.Linear or nn.Conv2d would hold it.
+
+The functions of torch.nn.init read their fan-in off the shape of a tensor, which `weight` does not
+have: `bibd.init(net, fn)` applies them as they are meant.
 """
 
 from math import prod
@@ -15,8 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from bibd import kernels
+from bibd import advice, kernels
 from bibd.design import Design
+from bibd.initialize import wrong_start
 from bibd.pattern import Pattern, make_pattern
 from bibd.state import Patterned
 
@@ -30,41 +34,53 @@ class SparseLayer(Patterned):
         self, pattern: Pattern, window: tuple[int, ...], bias: bool, init: str, device, dtype
     ):
         super().__init__()
-        self.pattern, self.window, self.init = pattern, window, one_of("init", init, INITS)
+        self.pattern, self._window, self.init = pattern, window, one_of("init", init, INITS)
         made: dict[str, Any] = {"device": device, "dtype": dtype}
         self.weight = nn.Parameter(torch.empty(pattern.nonzeros, *window, **made))
         self.bias = nn.Parameter(torch.empty(pattern.out_features, **made)) if bias else None
-        self.register_buffer("flat", None, persistent=False)
+        self._register_table()
         self.reset_parameters()
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the weight that to_dense() returns."""
-        return self.pattern.out_features, self.pattern.in_features, *self.window
+        """The shape of the weight that to_dense() returns."""
+        return self.pattern.out_features, self.pattern.in_features, *self._window
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw the values anew."""
-        self.fill()
-        fan_in, size = self.pattern.fan_in, prod(self.window)
-        fans = np.repeat(fan_in, fan_in) * size if self.init == "true" else self.dense_fan()
+        """Draw the values anew, by the fan-in that `init` names."""
+        self._fill()
+        fan_in, size = self.pattern.fan_in, prod(self._window)
+        fans = np.repeat(fan_in, fan_in) * size if self.init == "true" else self._dense_fan()
         scale = torch.from_numpy(np.broadcast_to(np.sqrt(2.0 / fans), len(self.weight)).copy())
-        self.weight.normal_().mul_(scale.view(-1, *[1] * len(self.window)).to(self.weight))
+        self.weight.normal_().mul_(scale.view(-1, *[1] * len(self._window)).to(self.weight))
         if self.bias is not None:
             bound = torch.from_numpy(np.maximum(fan_in * size, 1) ** -0.5)
             self.bias.uniform_(-1, 1).mul_(bound.to(self.bias))
+        self._drawn = self.weight._version  # until the first call, to see who writes over it
 
-    def make_table(self) -> torch.Tensor:
-        """Where each connection stands."""
+    def _look_inside(self) -> None:
+        super()._look_inside()
+        drawn, self._drawn = self._drawn, None
+        if drawn not in (None, self.weight._version) and (wrong := wrong_start(self)):
+            advice.warn(f"{self._title()}: {wrong}")
+
+    def _title(self) -> str:
+        inputs = self.pattern.in_features * self.pattern.groups
+        kind = type(self).__name__.removeprefix("Parametrized")
+        return f"{kind}({inputs}, {self.pattern.out_features})"
+
+    def _make_table(self) -> torch.Tensor:
+        """Where each connection stands in the row-major weight."""
         return torch.from_numpy(self.pattern.flat)
 
-    def dense_fan(self) -> int:
+    def _dense_fan(self) -> int:
         """The fan by which the IDDL study started this kind of layer."""
         raise NotImplementedError
 
     def to_dense(self) -> torch.Tensor:
         """The full weight; gradients flow back to the values."""
-        return kernels.dense_weight(self.weight, self.places(), self.shape)
+        return kernels.dense_weight(self.weight, self._places(), self.shape)
 
     @classmethod
     def from_dense(
@@ -95,11 +111,11 @@ class SparseLayer(Patterned):
         made = {"device": weight.device, "dtype": weight.dtype, "bias": bias is not None} | options
         if pattern is not None:
             made["pattern"] = pattern
-        layer = cls(*cls.sizes(tuple(weight.shape), made.get("groups", 1)), **made)
+        layer = cls(*cls._sizes(tuple(weight.shape), made.get("groups", 1)), **made)
         return layer.load_dense(weight, bias, strict)
 
     @staticmethod
-    def sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
+    def _sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
         """The first arguments of a layer whose weight has this shape."""
         raise NotImplementedError
 
@@ -113,10 +129,11 @@ class SparseLayer(Patterned):
             ValueError: another shape, or, if strict, values off the pattern; says how much.
         """
         self._check_shapes(weight, bias)
-        values = weight.reshape(-1, *self.window)[self.places()]
+        values = weight.reshape(-1, *self._window)[self._places()]
         if strict:
             self._refuse_loss(weight, values)
         self.weight.copy_(values)
+        self._drawn = None
         if self.bias is not None and bias is not None:
             self.bias.copy_(bias)
         return self
@@ -175,11 +192,14 @@ def resolve(
     nonzeros: int | None = None,
     groups: int = 1,
 ) -> Pattern:
-    """The table of a layer from what its user named."""
+    """The table of a layer from what its user named; warns where inputs are left out."""
     if not isinstance(pattern, Pattern):
         if seed is None and str(pattern).startswith("random"):
             seed = int(torch.randint(2**31, (), device="cpu"))
-        return make_pattern(pattern, inputs, outputs, seed, nonzeros, groups)
+        table = make_pattern(pattern, inputs, outputs, seed, nonzeros, groups)
+        if table.unread and isinstance(pattern, str):  # (who brings a design has looked at it)
+            advice.unread(str(table), inputs, outputs, table.unread)
+        return table
     if seed is not None or nonzeros is not None:
         raise ValueError(
             f"a Pattern has its own order and count; seed={seed} and nonzeros={nonzeros} would do "

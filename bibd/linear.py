@@ -1,5 +1,7 @@
 """Linear layers that hold only the connections their pattern has."""
 
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import torch
@@ -8,12 +10,17 @@ from torch import nn
 from bibd import kernels
 from bibd.design import Design
 from bibd.layer import SparseLayer, one_of, resolve
-from bibd.pattern import Pattern
-from bibd.stacked import StackedSparseLinear
+from bibd.pattern import Pattern, diagonal
+from bibd.signature import checked
+from bibd.state import Patterned
 
 
 class SparseLinear(SparseLayer):
     """y = x W^T + b with W zero outside the pattern; takes the place of nn.Linear.
+
+    `weight` has one value for each connection. `to_dense()` shows the weight as nn.Linear holds it,
+    `from_dense` takes one, `bibd.certify(layer)` says what the pattern is, `layer.path(x)` how it
+    would be computed, and `bibd.init(layer, fn)` draws the values by a function of torch.nn.init.
 
     Args:
         in_features: Size of the last axis of the input.
@@ -23,14 +30,19 @@ class SparseLinear(SparseLayer):
         bias: Adds a learned vector to the output.
         seed: Seed of the pattern. None: the canonical order; for random ones, which have none,
             one draw from torch's generator, so that layers differ and torch.manual_seed governs.
-        init: Kaiming normal; "true" uses the connections an output really has, "dense" (the IDDL
-            study) the width of the input, which starts signals sqrt(fan_in / in) too small.
+        init: Kaiming normal: "true" by the connections that an output has, "dense" (the IDDL study)
+            by the width of the input, which starts signals sqrt(fan_in / in) too small.
         backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
         device: Where parameters are made.
         dtype: Of the parameters.
-        nonzeros: How many connections, for random patterns and block_diagonal; None: as `iddl`.
+        nonzeros: How many connections, for random patterns and block_diagonal. None: as many as
+            the modular rule has.
+
+    A NaN or an infinity in one input stays with the outputs that read it on the paths "bag" and
+    "native"; on "dense", which "auto" may take, it reaches every output (0 * NaN is NaN).
     """
 
+    @checked
     def __init__(
         self,
         in_features: int,
@@ -40,8 +52,8 @@ class SparseLinear(SparseLayer):
         seed: int | None = None,
         init: str = "true",
         backend: str = "auto",
-        device=None,
-        dtype=None,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
         *,
         nonzeros: int | None = None,
     ):
@@ -50,7 +62,7 @@ class SparseLinear(SparseLayer):
         self.backend = one_of("backend", backend, kernels.BACKENDS)
 
     @staticmethod
-    def sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
+    def _sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
         """The first arguments of a layer whose weight has this shape."""
         if len(shape) != 2 or groups != 1:
             raise ValueError(f"expected a weight (out, in) without groups, got shape {shape}")
@@ -66,35 +78,49 @@ class SparseLinear(SparseLayer):
         """Width of the output."""
         return self.pattern.out_features
 
-    def dense_fan(self) -> int:
-        """The width of the input."""
+    def _dense_fan(self) -> int:
         return self.in_features
+
+    def _fits(self, x: torch.Tensor) -> bool:
+        return x.ndim > 0 and x.shape[-1] == self.in_features
+
+    def _wants(self) -> str:
+        return f"(..., {self.in_features})"
+
+    def _fix(self, x: torch.Tensor) -> str:
+        if x.ndim > 2 and prod(x.shape[1:]) == self.in_features:
+            return "x.flatten(1)"
+        if x.ndim > 1 and self.in_features in x.shape:
+            return f"x.movedim({list(x.shape).index(self.in_features)}, -1)"
+        return "make the layer as wide as the last axis of x"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (..., in_features) to (..., out_features)."""
-        path = self.route(x)
+        path = self._route(x)
         if path == "native":
-            held, table = self.held(), kernels.table(self.pattern)
+            held, table = self._held(), kernels.table(self.pattern)
             y = None if torch.is_grad_enabled() else kernels.quick(x, *held, table)
             return kernels.native_linear(x, *held, table) if y is None else y
         if path == "traced":
-            flat = self.places().unsqueeze(0)
-            return kernels.traced_linear(x, *self.held(), flat, self.in_features, self.out_features)
+            flat = self._places().unsqueeze(0)
+            return kernels.traced_linear(
+                x, *self._held(), flat, self.in_features, self.out_features
+            )
         if path == "bag":
             return kernels.bag_linear(x, self.weight, self.bias, self.pattern)
-        return kernels.dense_linear(x, self.weight, self.bias, self.places(), self.shape)
+        return kernels.dense_linear(x, self.weight, self.bias, self._places(), self.shape)
 
     def path(self, x: torch.Tensor) -> str:
         """How this input would be multiplied: dense, bag or native."""
         backend = kernels.wanted(self.backend)
         p = self.pattern
         sizes = p.in_features, p.out_features, p.nonzeros, 1
-        return kernels.choose(backend, (x, self.weight), sizes, (), lambda: self.trials(x))
+        return kernels.choose(backend, (x, self.weight), sizes, (), lambda: self._trials(x))
 
-    def trials(self, x: torch.Tensor):
+    def _trials(self, x: torch.Tensor):
         """What makes the calls to be timed, for inputs like this one."""
         table, bias = kernels.table(self.pattern), self.bias is not None
-        return kernels.linear_trials(self.pattern, table, self.places(), bias)
+        return kernels.linear_trials(self.pattern, table, self._places(), bias)
 
     @classmethod
     def stack(cls, layers: "list[SparseLinear]") -> nn.Module:
@@ -107,14 +133,149 @@ class SparseLinear(SparseLayer):
 
 
 class BibdLinear(SparseLinear):
-    """SparseLinear on the lines of a finite plane: pattern `bibd`."""
+    """SparseLinear on the lines of a finite plane: pattern `bibd`.
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, **options):
-        super().__init__(in_features, out_features, "bibd", bias, **options)
+    Every pair of inputs meets in exactly one output where the sizes are those of a plane, such as
+    q^2 inputs and q^2 + q outputs for a prime power q (`bibd.nearest(100, 100)` names the sizes
+    nearby); elsewhere the plane is cut, and print(layer) says "packing".
+
+    Args:
+        in_features: Size of the last axis of the input.
+        out_features: Size of the last axis of the output.
+        bias: Adds a learned vector to the output.
+        seed: Permutes inputs and outputs of the pattern. None: the canonical order.
+        init: Kaiming normal: "true" by the connections that an output has, "dense" by the width.
+        backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
+        device: Where parameters are made.
+        dtype: Of the parameters.
+    """
+
+    PATTERN = "bibd"
+
+    @checked
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        seed: int | None = None,
+        init: str = "true",
+        backend: str = "auto",
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        sizes = in_features, out_features, self.PATTERN
+        super().__init__(*sizes, bias, seed, init, backend, device, dtype)
 
 
 class RandomSparseLinear(SparseLinear):
-    """SparseLinear with as many connections as pattern `iddl` has, anywhere."""
+    """SparseLinear with connections anywhere: pattern `random`, the control of the designs.
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, **options):
-        super().__init__(in_features, out_features, "random", bias, **options)
+    Args:
+        in_features: Size of the last axis of the input.
+        out_features: Size of the last axis of the output.
+        bias: Adds a learned vector to the output.
+        seed: Seed of the draw. None: one from torch's generator, so that layers differ.
+        init: Kaiming normal: "true" by the connections that an output has, "dense" by the width.
+        backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
+        device: Where parameters are made.
+        dtype: Of the parameters.
+        nonzeros: How many connections. None: as many as the modular rule has for this size.
+    """
+
+    PATTERN = "random"
+
+    @checked
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        seed: int | None = None,
+        init: str = "true",
+        backend: str = "auto",
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        nonzeros: int | None = None,
+    ):
+        sizes, made = (in_features, out_features, self.PATTERN), (device, dtype)
+        super().__init__(*sizes, bias, seed, init, backend, *made, nonzeros=nonzeros)
+
+
+class StackedSparseLinear(Patterned):
+    """Members of equal size side by side: (members, batch, in) to (members, batch, out).
+
+    Their patterns may differ, their number of connections may not.
+    """
+
+    def __init__(self, layers: Sequence[SparseLinear]):
+        super().__init__()
+        _check_equal(layers)
+        self.shape = layers[0].out_features, layers[0].in_features
+        self.backend = layers[0].backend
+        self.pattern = diagonal([m.pattern for m in layers])
+        self.tables = [m.pattern for m in layers]
+        self.weight = nn.Parameter(torch.stack([m.weight.detach() for m in layers]))
+        biases = [m.bias.detach() for m in layers if m.bias is not None]
+        self.bias = nn.Parameter(torch.stack(biases).unsqueeze(2)) if biases else None
+        self._register_table()
+
+    def _make_table(self) -> torch.Tensor:
+        """Where each connection stands in the weight of its member."""
+        return torch.stack([torch.from_numpy(p.flat) for p in self.tables])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Each member reads its own slice of x."""
+        path = self._route(x)
+        if path == "native":
+            weight, bias = self._held()
+            return kernels.native_linear(x, weight, bias, self.table, len(weight))
+        if path == "traced":
+            sizes = self.shape[1], self.shape[0]
+            return kernels.traced_linear(x, *self._held(), self._places(), *sizes)
+        if path == "bag":
+            return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
+        return kernels.dense_stacked(x, self.weight, self.bias, self._places(), self.shape)
+
+    def _fits(self, x: torch.Tensor) -> bool:
+        return x.ndim == 3 and (len(x), x.shape[2]) == (len(self.tables), self.shape[1])
+
+    def _wants(self) -> str:
+        return f"({len(self.tables)}, batch, {self.shape[1]})"
+
+    def _fix(self, x: torch.Tensor) -> str:
+        return f"x.expand({len(self.tables)}, *x.shape) gives each member the same input"
+
+    def _title(self) -> str:
+        return f"{type(self).__name__}({self.shape[1]}, {self.shape[0]})"
+
+    @property
+    def table(self) -> kernels.Table:
+        """The connections of all members; one for all if they share a pattern."""
+        return kernels.stacked(self.pattern, self.tables)
+
+    def path(self, x: torch.Tensor) -> str:
+        """How this input would be multiplied: dense, bag or native."""
+        backend = kernels.wanted(self.backend)
+        members, nonzeros = self.weight.shape
+        sizes = self.shape[1], self.shape[0], nonzeros, members
+        return kernels.choose(backend, (x, self.weight), sizes, (), lambda: self._trials(x))
+
+    def _trials(self, x: torch.Tensor):
+        """What makes the calls to be timed, for inputs like this one."""
+        flat, bias = self._places(), self.bias is not None
+        return kernels.stack_trials(self.pattern, self.table, flat, self.shape, bias)
+
+
+def _check_equal(layers: Sequence[SparseLinear]) -> None:
+    for what, of in {
+        "shape": lambda m: m.shape,
+        "number of connections": lambda m: m.pattern.nonzeros,
+        "bias": lambda m: m.bias is not None,
+        "dtype": lambda m: m.weight.dtype,
+    }.items():
+        found = list(dict.fromkeys(of(m) for m in layers))
+        if len(found) > 1:
+            raise ValueError(f"layers of a stack need the same {what}, got {found}")

@@ -21,6 +21,8 @@ from bibd.certificate import LABELS, label
 from bibd.design import Design
 from bibd.families import COUNTED, FAMILIES, relabel
 
+ALIASES = {"modular": "iddl"}  # records hold the second name
+
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
@@ -76,7 +78,8 @@ class Pattern:
         size = self.out_features // self.groups
         indptr = self.indptr[group * size : (group + 1) * size + 1]
         indices = self.indices[indptr[0] : indptr[-1]]
-        return Design(str(self), self.in_features, indptr - indptr[0], indices)
+        name = f"{self}, the modular rule" if self.family == "iddl" else str(self)
+        return Design(name, self.in_features, indptr - indptr[0], indices)
 
     @cached_property
     def label(self) -> str:
@@ -188,6 +191,7 @@ def make_pattern(
     if isinstance(family, Design):
         return _of_design(family, v, b, seed)
     check_family(family)
+    family = ALIASES.get(family, family)
     if nonzeros is None:
         return _from_flat(family, (v, b), FAMILIES[family](v, b, seed), seed)
     if family not in COUNTED:
@@ -257,7 +261,7 @@ def check_whole(name: str, got: object, least: int) -> None:
 
 def check_family(family: str) -> None:
     """Refuse a name that is no pattern, with the nearest one that is."""
-    if isinstance(family, str) and family in FAMILIES:
+    if isinstance(family, str) and (family in FAMILIES or family in ALIASES):
         return
     if isinstance(family, bool):
         raise ValueError(f"a pattern is a name, got {family}; for the bias say bias={family}")
@@ -266,7 +270,7 @@ def check_family(family: str) -> None:
             f"unknown pattern: a {type(family).__name__}; expected a name, a Design or a Pattern "
             "(bibd.from_mask makes a Design from a mask)"
         )
-    near = difflib.get_close_matches(family, FAMILIES, n=1)
+    near = difflib.get_close_matches(family, [*FAMILIES, *ALIASES], n=1)
     near = ["block_diagonal"] if family == "grouped" else near
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise ValueError(f"unknown pattern {family!r}: {hint}there are {', '.join(FAMILIES)}")

@@ -1,15 +1,28 @@
-"""Values stay with their connections: in checkpoints, on other devices, under averages."""
+"""Values stay with their connections: in checkpoints, on other devices, under averages.
+
+state_dict()        weight, bias, _extra_state: SHA-256 and name of the pattern
+load_state_dict()   another pattern's values are refused; where no pattern is named, a warning
+forward             looks at each new kind of input once: shape, dtype, what was done to `weight`
+"""
 
 from typing import Any
 
 import torch
 from torch import nn
 
+from bibd.advice import warn
 from bibd.kernels import modes
 from bibd.kernels.native import KINDS, plain
 from bibd.pattern import Pattern
 
 MOST_ROUTES = 1000
+NORMS = {  # of torch, which take the shape of the values for that of the weight
+    "_WeightNorm": "weight_norm",
+    "WeightNorm": "weight_norm",
+    "_SpectralNorm": "spectral_norm",
+    "SpectralNorm": "spectral_norm",
+    "_Orthogonal": "orthogonal",
+}
 
 
 class Patterned(nn.Module):
@@ -23,24 +36,33 @@ class Patterned(nn.Module):
     weight: nn.Parameter
     bias: nn.Parameter | None
 
-    def make_table(self) -> torch.Tensor:
+    def _make_table(self) -> torch.Tensor:
         """The index table, on the CPU."""
         raise NotImplementedError
 
-    def fill(self) -> None:
+    def _register_table(self) -> None:
+        """Make room for the index table, and put it there."""
+        self.register_buffer("flat", None, persistent=False)
+        # Loaders that go by names look for `_extra_state` among the buffers (accelerate's do), and
+        # leave what they find in the file there; it stays empty otherwise.
+        nothing = torch.empty(0, dtype=torch.uint8)
+        self.register_buffer("_extra_state", nothing, persistent=False)
+        self._fill()
+
+    def _fill(self) -> None:
         """Put the index table beside the values."""
         with torch.inference_mode(False):
-            self.flat = self.make_table().to(self.weight.device)
+            self.flat = self._make_table().to(self.weight.device)
         self._table = self.flat, self.flat._version
         self._routes: dict[tuple, str] = {}
 
     def _apply(self, fn, recurse=True):
         """Where a module is moved, cast or emptied, its table is made anew."""
         super()._apply(fn, recurse)
-        self.fill()
+        self._fill()
         return self
 
-    def places(self) -> torch.Tensor:
+    def _places(self) -> torch.Tensor:
         """The index table; made anew where somebody has written over it.
 
         (An average of models with use_buffers=True does, and values that come to a meta layer by
@@ -48,10 +70,10 @@ class Patterned(nn.Module):
         stack of layers, is taken as it is.)
         """
         if not torch.compiler.is_compiling() and self.flat is self._table[0] and self._is_stale():
-            self.fill()
+            self._fill()
         return self.flat
 
-    def held(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _held(self) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Weight and bias, without the detour of nn.Module's attributes where there is none."""
         held = self._parameters
         weight = held.get("weight")
@@ -62,19 +84,23 @@ class Patterned(nn.Module):
         """How this input would be multiplied: dense, bag or native."""
         raise NotImplementedError
 
-    def route(self, x: torch.Tensor) -> str:
+    def _route(self, x: torch.Tensor) -> str:
         """path(x), remembered for calls of this kind; "traced": native, while something watches."""
         if not isinstance(x, torch.Tensor) or not modes.quiet():
+            self._look(x)
             path = self.path(x)
             return "traced" if path == "native" else path
         grad = torch.is_grad_enabled()
         kind = x.shape, x.dtype, grad, torch.get_num_threads(), self.backend
+        # (A parametrization changes the class, a norm of the older kind adds a hook.)
+        kind = *kind, type(self), len(self._forward_pre_hooks)
         brought = self._buffers["flat"] is not self._table[0]  # by a caller, as torch.func does
         own = not brought and x.is_cpu and x.layout is torch.strided and type(x) in KINDS
         found = self._routes.get(kind) if own else None
         if found is None:
+            self._look(x)
             found = self.path(x)
-            if found == "native" and (brought or not plain(x, *self.held())):
+            if found == "native" and (brought or not plain(x, *self._held())):
                 return "traced"  # with that table; or for its operators to compute or refuse
             if found == "bag" and brought:
                 return "dense"
@@ -83,6 +109,56 @@ class Patterned(nn.Module):
                     self._routes.clear()
                 self._routes[kind] = found
         return found
+
+    def _look(self, x: Any) -> None:
+        """Refuse an input that does not fit, values of another pattern, and norms of torch's.
+
+        This runs once for each kind of input in plain eager mode, and always elsewhere.
+        """
+        if not isinstance(x, torch.Tensor) or modes.jit():
+            return  # torch.fx follows with a stand-in; to torch.jit.trace sizes are tensors
+        if not torch.compiler.is_compiling():
+            self._look_inside()
+        kind = self.weight.dtype
+        if self._fits(x) and (x.dtype == kind or modes.autocast()):
+            return
+        wanted, got = f"shape {self._wants()}", f"{x.dtype} of shape {tuple(x.shape)}"
+        if x.dtype == kind:
+            fix = self._fix(x)
+        else:
+            fix = f"x.to({kind})" + f", or layer.to({x.dtype})" * x.is_floating_point()
+        raise ValueError(f"{self._title()} takes {kind} input of {wanted}, got {got}: {fix}")
+
+    def _look_inside(self) -> None:
+        """Refuse what others have done to the values before this call."""
+        brought = self._buffers.get("_extra_state")
+        if brought is not None and brought.numel():
+            errors: list[str] = []
+            if refuses(self.pattern, {"_extra_state": brought}, "", errors):
+                raise ValueError(errors[0])
+            self._buffers["_extra_state"] = brought.new_empty(0)
+        if norm := norm_of(self):
+            raise ValueError(
+                f"{self._title()}: torch's {norm} would take the values for a matrix of their own "
+                f"shape {tuple(self.weight.shape)}, which they are not; bibd.weight_norm(layer) "
+                "and bibd.spectral_norm(layer) mean the layer's matrix"
+            )
+
+    def _fits(self, x: torch.Tensor) -> bool:
+        """Whether an input has the shape that this module takes."""
+        raise NotImplementedError
+
+    def _wants(self) -> str:
+        """The shape that this module takes, as it is written."""
+        raise NotImplementedError
+
+    def _fix(self, x: torch.Tensor) -> str:
+        """What to do with an input of another shape."""
+        raise NotImplementedError
+
+    def _title(self) -> str:
+        """Class and sizes, by which a user finds this module among others."""
+        raise NotImplementedError
 
     def _is_stale(self) -> bool:
         table, version = self._table
@@ -104,16 +180,14 @@ class Patterned(nn.Module):
 
 
 def refuses(pattern: Pattern, state: dict[str, Any], prefix: str, errors: list[str]) -> bool:
-    """Whether these values are of other connections; says so in `errors`."""
+    """Whether these values are of other connections; says so in `errors`.
+
+    Values without the name of a pattern are taken, with a warning.
+    """
     saved = state.get(f"{prefix}_extra_state")
     if saved is None:
-        dense = state.get(f"{prefix}weight")
-        if dense is not None and dense.ndim > 1 and len(dense) == pattern.out_features:
-            errors.append(
-                f"{prefix}weight looks like a dense weight {tuple(dense.shape)}: load it into the "
-                'dense model and take bibd.sparsify(model, ..., weights="keep"), or from_dense'
-            )
-        return False  # values alone; whether that will do is for strict= to say
+        _warn_of_nameless(pattern, state.get(f"{prefix}weight"), prefix, errors)
+        return False  # (whether a key may be missing is for strict= to say)
     try:  # (as floats, if somebody has averaged two state dicts)
         text = bytes(torch.as_tensor(saved).double().round().to(torch.uint8).tolist()).decode()
         digest, name = text.split(" ", 1)
@@ -128,3 +202,30 @@ def refuses(pattern: Pattern, state: dict[str, Any], prefix: str, errors: list[s
             "the same seed=)"
         )
     return digest != mine
+
+
+def _warn_of_nameless(pattern: Pattern, values: Any, prefix: str, errors: list[str]) -> None:
+    if not isinstance(values, torch.Tensor):
+        return
+    if values.ndim > 1 and len(values) == pattern.out_features != pattern.nonzeros:
+        errors.append(
+            f"{prefix}weight looks like a dense weight {tuple(values.shape)}: load it into the "
+            'dense model and take bibd.sparsify(model, ..., weights="keep"), or from_dense'
+        )
+        return
+    warn(
+        f"{prefix}weight comes without the name of its pattern ({prefix}_extra_state), so nothing "
+        f"could check that its values belong to {pattern}: save all of state_dict()"
+    )
+
+
+def norm_of(module: nn.Module) -> str:
+    """The name of a norm of torch's that was put on `weight`; empty if there is none."""
+    lists = module._modules.get("parametrizations")
+    put = [*getattr(lists, "_modules", {}).get("weight", ())] if lists is not None else []
+    for norm in (*put, *module._forward_pre_hooks.values()):
+        kind = type(norm)
+        whole = getattr(norm, "dim", 0) == -1  # one norm for the matrix is that of its values
+        if kind.__module__.startswith("torch.nn.utils") and kind.__name__ in NORMS and not whole:
+            return NORMS[kind.__name__]
+    return ""

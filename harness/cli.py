@@ -1,27 +1,28 @@
 """The command line of every study folder: `python -m <folder> <plan> [overrides]`.
 
-`main(PLANS, "mlp")` knows the plans, and finds `mlp.trainer` (and `mlp.plot_mlp_experiments`) only
-when something is to be trained: --help never pays for torch.
+`main(PLANS, "mlp", VERBS)` knows the plans and the other words of a study; its trainer and pictures
+(harness.sweep.modules) are found only when something is to be trained: --help never pays for torch.
 
 Exit status: 0 done, 1 some run failed, 2 a wrong input, 130 interrupted.
 """
 
+import argparse
 import importlib
 import io
 import json
 import os
 import shlex
+import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.names import unknown
 from harness.plan import Plan, duration, parse_seeds
 from harness.record.study import Study
 from harness.sweep.options import parse
-
-RESERVED = ("costs", "certify", "draw", "explain", "bench", "verify", "gossip")
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,17 @@ def main(
     """Run the command line; returns the exit status."""
     verbs = verbs or {}
     argv = list(sys.argv[1:] if argv is None else argv)
-    assert not set(plans) & set(RESERVED), "a reserved verb is never a plan name"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without ± shows ? and the table
             stream.reconfigure(errors="replace")
     try:
+        if both := sorted(set(plans) & set(verbs)):
+            raise ValueError(f"{', '.join(both)}: a plan and a verb of one name; rename the plan")
         if not argv or argv[0] in ("-h", "--help"):
             print(overview(plans, folder, verbs))
             return 0
         if argv[0] == "--list":
-            return _list(plans, as_json="--json" in argv)
+            return _list(plans, folder, argv[1:])
         if argv[0] in verbs:
             module, name = verbs[argv[0]].target.split(":")
             return getattr(importlib.import_module(module), name)(argv[1:])
@@ -81,33 +83,63 @@ def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) 
     """What --help prints: the plans and verbs, one line each, and what to type next."""
     entries = {name: plan.question for name, plan in plans.items()}
     entries |= {name: verb.help for name, verb in verbs.items()}
-    lines = []
-    for name, text in entries.items():
-        minutes = f" (about {duration(plans[name].minutes)})" if name in plans else ""
-        wrapped = textwrap.wrap(text + minutes, 84)
-        lines += [f"  {name:<10} {wrapped[0]}", *(" " * 13 + more for more in wrapped[1:])]
     start, first = f"python -m {folder}", next(iter(plans))
+    for name, plan in plans.items():
+        entries[name] += f" (about {duration(plan.minutes)})".replace(" min", "\u00a0min")
     examples = {
-        f"{start} --list": "the plans as a table (also --json)",
+        f"{start} --list": "the plans as a table (also --json, --to plans.csv)",
         f"{start} {first} --dry-run": "where results go, and what is done",
         f"{start} {first} --seeds 3 --epochs 2": "fewer seeds and epochs",
+        f"{start} {first} --results mine": "train anew what is on record, in a folder of your own",
         f"{start} {first} --help": "all options of a plan",
     }
     return "\n".join(
         [
             f"usage: {start} PLAN [options]",
             "",
-            *lines,
+            *_hanging(entries),
             "",
-            "The same command again resumes: what is done is skipped. Commonly used:",
-            *(f"  {command:<42} {text}" for command, text in examples.items()),
+            *textwrap.wrap(
+                "The same command again resumes: what is done is skipped. Commonly used:", _width()
+            ),
+            *_hanging(examples),
         ]
     )
 
 
-def _list(plans: Mapping[str, Plan], as_json: bool) -> int:
-    from harness.result import table
+def _width() -> int:
+    """Of a terminal's lines, as far as they are easy to read."""
+    return min(shutil.get_terminal_size().columns, 100)
 
+
+def _hanging(entries: Mapping[str, str]) -> list[str]:
+    """Words and their texts in two columns, within the width of the terminal.
+
+    The texts start behind the longest word, or below their words where that leaves them less than
+    30 letters of the line.
+    """
+    width = _width()
+    column = max(map(len, entries)) + 4
+    below = width - column < 30
+    indent = " " * (6 if below else column)
+    lines = []
+    for word, text in entries.items():
+        wrapped = textwrap.wrap(text, max(20, width - len(indent)), break_on_hyphens=False)
+        wrapped = [line.replace("\u00a0", " ") for line in wrapped]  # (kept together until here)
+        if below:
+            lines += [f"  {word}", *(indent + more for more in wrapped)]
+        else:
+            head, *rest = wrapped or [""]
+            lines += [f"  {word}".ljust(column) + head, *(indent + more for more in rest)]
+    return lines
+
+
+def _list(plans: Mapping[str, Plan], folder: str, argv: Sequence[str]) -> int:
+    """The plans as a table, as JSON, or in a file."""
+    from harness.result import export, screen
+
+    json_too, to = _list_options(folder, argv)
+    export.check(to)
     lines = [
         {
             "name": name,
@@ -118,29 +150,38 @@ def _list(plans: Mapping[str, Plan], as_json: bool) -> int:
         }
         for name, plan in plans.items()
     ]
-    if as_json:
-        print(json.dumps(lines))
-        return 0
     heads = ["plan", "question", "arms", "seeds", "estimate"]
     rows = [
-        [
-            x["name"],
-            x["question"],
-            str(len(x["arms"])),
-            str(len(x["seeds"])),
-            duration(x["minutes"]),
-        ]
-        for x in lines
+        [name, plan.question, str(len(plan.arms)), str(len(plan.seeds)), duration(plan.minutes)]
+        for name, plan in plans.items()
     ]
-    table.show("plans", heads, rows)
+    if to:
+        export.write(to, lines, heads, rows)
+    if json_too:
+        print(json.dumps(lines))
+    else:
+        screen.show("plans", heads, rows, prose=("question",))
     return 0
 
 
+def _list_options(folder: str, argv: Sequence[str]) -> tuple[bool, Path | None]:
+    """Of --list: whether --json, and the file of --to."""
+    parser = argparse.ArgumentParser(f"python -m {folder} --list", description="The plans.")
+    parser.add_argument("--json", action="store_true", help="print a list of objects, one per plan")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="write it to a file as well")
+    found = parser.parse_args(argv)
+    return found.json, found.to
+
+
 def _plan(name: str, plan: Plan, folder: str, argv: list[str]) -> int:
+    from harness.result import export
+
     options, overrides = parse(name, plan, folder, argv)
     for arm in options.arms:
         if arm not in plan.arms:
             raise unknown("arm", arm, plan.arms)
+    export.check(options.to)
+
     from harness.sweep import launch
 
     study = Study(folder, name, plan.override(overrides), options.results, overrides)

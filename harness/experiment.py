@@ -69,9 +69,10 @@ class Experiment:
         return list(dict.fromkeys(run.arm for run in self.runs))
 
     def final(self, arm: str, metric: str) -> dict[int, float]:
-        """Value of `metric` in the last epoch, by seed."""
+        """Value of `metric` in the last epoch, by seed, of the runs that have one."""
         runs = [run for run in self.done() if run.arm == arm and run.rows]
-        return {run.seed: run.rows[-1][metric] for run in runs if metric in run.rows[-1]}
+        values = {run.seed: run.rows[-1].get(metric) for run in runs}
+        return {seed: value for seed, value in values.items() if value is not None}
 
     def to_frame(self) -> "pandas.DataFrame":
         """One line per arm, seed and epoch, with config and facts as further columns."""

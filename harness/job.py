@@ -16,13 +16,29 @@ from typing import Any
 
 @dataclass
 class Job:
-    """Everything of a run that is not science; `progress` (0 to 1 of an epoch) is for the bar."""
+    """Everything of a run that is not science; `progress` (0 to 1 of an epoch) is for the bar.
+
+    `starts` holds the weights of the runs that these seeds start from (harness.sweep.start).
+    """
 
     device: str = "cpu"
     data_root: str | None = None
     saved: dict[str, Any] | None = None
     progress: float = 0.0
+    starts: tuple[dict[str, Any], ...] = ()
     parts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def start(self) -> dict[str, Any] | None:
+        """The weights to start from, where the arm's config names another run (else None).
+
+        Load them before `attach`, which goes on from a checkpoint where there is one:
+
+            if job.start:
+                weights.load_state(net, job.start)
+        """
+        assert len(self.starts) < 2, "seeds that train as one stack have one state each: job.starts"
+        return self.starts[0] if self.starts else None
 
     def attach(self, **parts: Any) -> int:
         """Register objects that have a state_dict; restore them if there is a checkpoint."""

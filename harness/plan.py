@@ -12,6 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
 from harness.experiment import plain
+from harness.metric import Metric, metric_of
 from harness.names import check
 
 
@@ -20,9 +21,10 @@ class Plan:
     """One study.
 
     `minutes` is the estimate for all of it on 2 cores; `expect` the result to compare with;
-    `compare` the pairs of arms whose difference, paired by seed, is reported; `threads` how many an
-    arm can use well (small nets: 1, and several arms at a time; None: all of them, one arm); `keep`
-    leaves the trained weights beside each run.
+    `compare` the pairs of arms whose difference, paired by seed, is reported; `metric` the key of
+    the rows that arms are judged by (a name as in harness.metric, or a Metric); `threads` how many
+    an arm can use well (small nets: 1, and several arms at a time; None: all of them, one arm);
+    `keep` leaves the trained weights beside each run.
     """
 
     question: str
@@ -31,9 +33,17 @@ class Plan:
     minutes: float
     expect: str = ""
     compare: tuple[tuple[str, str], ...] = ()
-    metric: str = "test_accuracy"
+    metric: str | Metric = "test_accuracy"
     threads: int | None = None
     keep: bool = False
+
+    def __post_init__(self):
+        metric_of(self.metric)
+
+    @property
+    def measure(self) -> Metric:
+        """The metric with its direction and unit."""
+        return metric_of(self.metric)
 
     def shared(self) -> dict[str, Any]:
         """The fields on which all arms agree: those that an override may change."""
@@ -91,7 +101,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def duration(minutes: float) -> str:
-    """Minutes in words."""
+    """Minutes in words: 20 s, 2.5 min, 6 h."""
     if minutes >= 300:
         return f"{minutes / 60:.0f} h"
-    return f"{minutes:g} min" if minutes >= 1 else f"{minutes * 60:.0f} s"
+    if minutes >= 1:
+        return f"{round(minutes, 1 if minutes < 10 else 0):g} min"
+    return f"{max(1, round(minutes * 60))} s"

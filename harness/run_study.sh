@@ -39,7 +39,8 @@ mkdir -p "${FOLDER}/log"
 # -i: Ctrl-C is for python, which still has something to say.
 exec > >(tee -i -a "${LOG}.log") 2>&1
 STATUS=0
-"$PYTHON" -m "$FOLDER" "$PLAN" --dump "$DUMP" --pid "${LOG}_pid.txt" "$@" || STATUS=$?
+# The figures are drawn once: by the plot script, beside it; the report has them in itself.
+"$PYTHON" -m "$FOLDER" "$PLAN" --no-figures --dump "$DUMP" --pid "${LOG}_pid.txt" "$@" || STATUS=$?
 if [ -f "$DUMP" ]; then
   "$PYTHON" "${FOLDER}/plot_${FOLDER}_experiments.py" "$DUMP" || STATUS=$?
 fi

@@ -1,16 +1,16 @@
 """`python -m mlp costs`: what each model costs, counted and measured (with the study's threads)."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import tyro
 
 from harness import cost
 from harness.names import unknown
-from harness.result import table
+from harness.result import costs as table
+from harness.result import export
 from mlp.experiments import PLANS
 from mlp.model import build
 
@@ -19,17 +19,11 @@ SIDE = 28  # of the images of MNIST and Fashion-MNIST
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(table.Options):
     """Connections, parameters, MACs, FLOPs, bytes and latency of each model of a plan."""
 
     plan: tyro.conf.Positional[str] = "paper"
     """Whose models."""
-    mode: Literal["true", "iddl"] = "true"
-    """true: 2 per multiply-add, plus biases and norms; iddl: as the original study counted."""
-    latency: bool = True
-    """Measure a forward pass at batch 1 and 128."""
-    json: bool = False
-    """Print a list of objects, one per model."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,14 +31,9 @@ def main(argv: Sequence[str]) -> int:
     options = tyro.cli(Options, prog="python -m mlp costs", args=list(argv))
     if options.plan not in PLANS:
         raise unknown("plan", options.plan, PLANS)
+    export.check(options.to)
     lines = costs(options.plan, options.mode, options.latency)
-    if options.json:
-        print(json.dumps(lines))
-        return 0
-    heads = ["model", "connections", "parameters", "biases", "MACs", "FLOPs", "bytes"]
-    heads += ["batch 1, us", "batch 128, us"] if options.latency else []
-    rows = [[_text(value) for value in line.values()] for line in lines]
-    table.show(f"mlp {options.plan}: costs (FLOPs mode {options.mode})", heads, rows)
+    table.show(f"mlp {options.plan}: costs", lines, options, millions=False)
     return 0
 
 
@@ -58,23 +47,7 @@ def costs(plan: str, mode: str = "true", measured: bool = True) -> list[dict[str
         model = build(config, inputs, classes, seed=0)
         total = cost.total(model, (inputs,))
         parameters = sum(p.numel() for p in model.parameters())
-        line: dict[str, Any] = {
-            "name": name,
-            "connections": total.nonzeros,
-            "parameters": parameters,
-            "biases": parameters - total.nonzeros,
-            "macs": total.macs,
-            "flops": total.flops(mode),
-            "bytes": total.bytes,
-        }
-        if measured:
-            line["latency_1_us"] = 1e6 * cost.latency(model, (inputs,), 1)
-            line["latency_128_us"] = 1e6 * cost.latency(model, (inputs,), 128)
-        lines.append(line)
+        biases = parameters - total.nonzeros
+        line = table.line(name, model, total, mode, biases=biases)
+        lines.append(line | (table.timed(model, (inputs,)) if measured else {}))
     return lines
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.1f}"
-    return f"{value:,}" if isinstance(value, int) else value

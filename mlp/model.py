@@ -15,7 +15,7 @@ from torch import nn
 from bibd import Pattern, SparseLinear, make_pattern
 from harness.seeding import derive, seeded
 from harness.stack import stack
-from mlp.experiments import Config
+from mlp.plans.config import Config
 
 
 class MLP(nn.Module):

@@ -9,11 +9,12 @@ Writes beside this script
     log/mlp_experiments_plot_${BEGIN_TIME}.log   the table that it prints
 
 Also reads the original project's own dumps (through an allow-list of names; nothing is run).
---publish writes the figures of a committed study into figure/ as well.
+--publish writes the figures of a committed study into figure/mlp/<plan>/ as well.
 """
 
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
 from harness.experiment import Experiment  # noqa: E402
-from harness.result import plotting  # noqa: E402
-from harness.result.stats import interval  # noqa: E402
-from mlp.experiments import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
+from harness.result import pictures, plotting  # noqa: E402
+from harness.result.stats import Interval, interval  # noqa: E402
+from mlp.plans.twelve import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
 
 LABELS = {
     "MLP": "dense (MLP)",
-    "B-MLP": "pattern iddl (B-MLP)",
+    "B-MLP": "modular rule (B-MLP)",
     "R-MLP": "random (R-MLP)",
 }
 METRICS = {"accuracy": "test_accuracy", "loss": "test_loss", "train_loss": "train_loss"}
@@ -36,37 +37,63 @@ METRICS = {"accuracy": "test_accuracy", "loss": "test_loss", "train_loss": "trai
 
 def main(argv: Sequence[str]) -> int:
     """Run the script; 2 where the dump cannot be read."""
-    return plotting.run(argv, HERE, figures, table)
+    return plotting.run(argv, HERE, figures, table, drawers=drawers)
 
 
-def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
+def figures(whole: Experiment) -> list[pictures.Picture]:
     """Name, figure and data of each picture."""
-    from harness.result import figure
+    return pictures.all_of(drawers(whole))
 
+
+def drawers(whole: Experiment) -> pictures.Drawers:
+    """What draws each picture, by its name."""
     if whole.plan in ("balance", "density"):
         from mlp.plots import balance as plot_balance
 
-        return plot_balance.figures(whole)
-    everything, sparse = list(FAMILIES), ["B-MLP", "R-MLP"]
-    found = []
-    for stem, families in (
-        ("mlp_experiments", everything),
-        ("mlp_experiments_sparse_only", sparse),
-    ):
-        data = {family: series(whole, family) for family in families}
-        data = {k: v for k, v in data.items() if v["connections"]}
-        if data:
-            note = stands_on(whole)
-            found.append((stem, _against_connections(data, note), {"note": note, "series": data}))
+        return plot_balance.drawers(whole)
+    found: dict[str, Any] = {
+        "mlp_experiments": partial(_accuracy, whole, "mlp_experiments", ()),
+        "mlp_experiments_sparse_only": partial(
+            _accuracy, whole, "mlp_experiments_sparse_only", ("dense",)
+        ),
+    }
     for stem, metric in METRICS.items():
-        arms = {arm: figure.by_epoch(whole, metric, arm) for arm in whole.arms()}
-        arms = {arm: data for arm, data in arms.items() if data}
-        if arms:
-            fig = _per_epoch(arms, metric.replace("_", " "), stands_on(whole))
-            found.append(
-                (f"mlp_experiments_{stem}", fig, {"note": stands_on(whole), "series": arms})
-            )
+        found[f"mlp_experiments_{stem}"] = partial(_curves, whole, stem, metric)
     return found
+
+
+def _accuracy(whole: Experiment, name: str, without: Sequence[str]) -> Iterator[pictures.Picture]:
+    """Accuracy against connections, without the families of these patterns."""
+    shown = [f for f in families(whole) if pattern(whole, f) not in without]
+    data = {family: series(whole, family) for family in shown}
+    data = {k: v for k, v in data.items() if v["connections"]}
+    if data:
+        note = stands_on(whole)
+        fig = _against_connections(data, families(whole), note)
+        yield name, fig, {"note": note, "series": data}
+
+
+def _curves(whole: Experiment, stem: str, metric: str) -> Iterator[pictures.Picture]:
+    from harness.result import figure
+
+    arms = {arm: figure.by_epoch(whole, metric, arm) for arm in whole.arms()}
+    arms = {arm: data for arm, data in arms.items() if data}
+    if arms:
+        note = stands_on(whole)
+        fig = _per_epoch(whole, arms, metric.replace("_", " "), note)
+        yield f"mlp_experiments_{stem}", fig, {"note": note, "series": arms}
+
+
+def families(whole: Experiment) -> list[str]:
+    """The study's own three, then others in the order in which they appear."""
+    return list(dict.fromkeys([*FAMILIES, *map(_family, whole.arms())]))
+
+
+def pattern(whole: Experiment, family: str) -> str:
+    """Of the arms of a family, as recorded (the original project's dumps go by the name)."""
+    configs = [run.config for run in whole.runs if _family(run.arm) == family]
+    known = FAMILIES.get(family, "dense")
+    return configs[0].get("pattern", known) if configs else known
 
 
 def series(whole: Experiment, family: str) -> dict[str, list]:
@@ -113,63 +140,54 @@ def stands_on(whole: Experiment) -> str:
     return f"{data} ({split}), {run.rows[-1]['epoch']} epochs, {seeds} {word}"
 
 
-def _against_connections(data: dict[str, dict], note: str):
+def _against_connections(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
     with figure.style():
         fig = Figure(figsize=(7, 4.4))
         ax = fig.add_subplot()
         for family, s in data.items():
-            i = list(FAMILIES).index(family)
-            low = [m if v is None else v for m, v in zip(s["mean"], s["low"], strict=True)]
-            high = [m if v is None else v for m, v in zip(s["mean"], s["high"], strict=True)]
-            bars = [
-                [m - v for m, v in zip(s["mean"], low, strict=True)],
-                [v - m for m, v in zip(s["mean"], high, strict=True)],
-            ]
-            ax.errorbar(
-                s["connections"],
-                s["mean"],
-                yerr=bars,
-                color=figure.COLORS[i],
-                marker=figure.MARKERS[i],
-                linestyle=figure.LINES[i],
-                capsize=3,
-                label=LABELS.get(family, family),
+            found = figure.columns(
+                Interval(*row) for row in zip(s["mean"], s["low"], s["high"], s["n"], strict=True)
             )
+            points = {"x": s["connections"], **found}
+            figure.bars(ax, points, families.index(family), LABELS.get(family, family))
         if "MLP" in data and len(data) > 1:
             ax.set_xscale("log")
         ax.set(xlabel="connections (parameters without biases)", ylabel="test accuracy")
-        ax.set_title(note, fontsize=9, loc="left")
+        titles.headline(fig, note)
         ax.legend()
     return fig
 
 
-def _per_epoch(arms: dict[str, dict], label: str, note: str):
+def _per_epoch(whole: Experiment, arms: dict[str, dict], label: str, note: str):
     """One panel per size, with the families in the colours of the other figures."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
-    panels: dict[str, list[str]] = {}
+    names, panels = families(whole), {}
     for arm in arms:
-        panels.setdefault(_size(arm), []).append(arm)
+        panels.setdefault(_size(whole, arm), []).append(arm)
     with figure.style():
         fig = Figure(figsize=(max(6.5, 2.8 * len(panels)), 3.4))
         axes = fig.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        handles = {}
         for ax, (size, members) in zip(axes, panels.items(), strict=True):
             for arm in members:
                 family = _family(arm)
-                figure.band(ax, arms[arm], list(FAMILIES).index(family), LABELS[family])
+                figure.band(ax, arms[arm], names.index(family), LABELS.get(family, family))
             ax.set(xlabel="epoch", title=f"hidden {size}" if size else "")
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            lines, texts = ax.get_legend_handles_labels()
+            handles |= {text: line for line, text in zip(lines, texts, strict=True)}
         axes[0].set_ylabel(label)
-        handles, labels = axes[0].get_legend_handles_labels()
-        fig.legend(handles, labels, loc="outside lower center", ncols=3)
-        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+        fig.legend(handles.values(), handles, loc="outside lower center", ncols=3)
+        titles.letters(axes)
+        titles.headline(fig, note)
     return fig
 
 
@@ -177,9 +195,10 @@ def _family(arm: str) -> str:
     return arm.rsplit("-3-", 1)[0]
 
 
-def _size(arm: str) -> str:
-    """Such as "16-20" for MLP-3-1; nothing for models that have one size."""
-    return "-".join(map(str, HIDDEN[f"3-{arm[-1]}"])) if "-3-" in arm else ""
+def _size(whole: Experiment, arm: str) -> str:
+    """Such as "16-20" for MLP-3-1; the original project's dumps go by the name."""
+    config = next(run.config for run in whole.runs if run.arm == arm)
+    return "-".join(map(str, config.get("hidden") or HIDDEN.get(arm[-3:], ())))
 
 
 def table(whole: Experiment) -> Iterator[str]:

@@ -13,8 +13,8 @@ from harness.stack import stack
 from harness.train.clock import Clock
 from harness.train.fit import fit
 from harness.train.plateau import Plateau
-from mlp.experiments import Config
 from mlp.model import build
+from mlp.plans.config import Config
 
 
 def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[dict | None]]:
@@ -45,6 +45,16 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict]:
     for (row,) in train_stack(config, [seed], job or Job()):
         assert row is not None  # alone, it ends with its group
         yield row
+
+
+def check(config: Config, job: Job) -> None:
+    """Refuse what cannot train, before anything does.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    data = load(config.data, job.data_root, config.test_split)
+    data.validate(config.validation)
 
 
 def describe(config: Config, job: Job) -> dict:

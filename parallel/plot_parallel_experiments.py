@@ -7,11 +7,11 @@ Writes beside this script
     parallel_numbers.{png,eps,json}         of plan workers: accuracy and consensus over workers
     log/parallel_experiments_plot_${BEGIN_TIME}.log    the table that it prints
 
-Without a dump it takes the newest here. --publish writes the figures into figure/ as well.
+Without a dump it takes the newest here. --publish writes the figures into
+figure/parallel/<plan>/ as well.
 """
 
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
 from harness.experiment import Experiment, Run  # noqa: E402
-from harness.result import plotting  # noqa: E402
+from harness.result import pictures, plotting  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
-from parallel.experiments import THESIS, THESIS_CIFAR  # noqa: E402
+from parallel.plans.gossip import THESIS, THESIS_CIFAR  # noqa: E402
 
 LABELS = {
     "local": "local (own starts)",
@@ -59,21 +59,30 @@ Value = Callable[[Run], float]
 
 def main(argv: Sequence[str]) -> int:
     """Run the script; 2 where the dump cannot be read."""
-    return plotting.run(argv, HERE, figures, table)
+    return plotting.run(argv, HERE, figures, table, drawers=drawers)
 
 
-def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
+def figures(whole: Experiment) -> list[pictures.Picture]:
     """Name, figure and data of each picture."""
+    return pictures.all_of(drawers(whole))
+
+
+def drawers(whole: Experiment) -> pictures.Drawers:
+    """What draws each picture, by its name."""
     note = stands_on(whole)
-    found = [("parallel_experiments", *against_bytes(whole, note))]
+    found = {"parallel_experiments": lambda: [_picture("experiments", against_bytes(whole, note))]}
     if whole.plan == "ist":
         width = lambda run: run.config["hidden"][0]  # noqa: E731
-        words = (width, "neurons per hidden layer", WIDTH_PANELS, note)
-        found.append(("parallel_widths", *panels(whole, *words)))
+        wide = (width, "neurons per hidden layer", WIDTH_PANELS, note)
+        found["parallel_widths"] = lambda: [_picture("widths", panels(whole, *wide))]
     if whole.plan == "workers":
-        words = (lambda run: run.config["workers"], "workers", NUMBER_PANELS, note)
-        found.append(("parallel_numbers", *panels(whole, *words)))
+        many = (lambda run: run.config["workers"], "workers", NUMBER_PANELS, note)
+        found["parallel_numbers"] = lambda: [_picture("numbers", panels(whole, *many))]
     return found
+
+
+def _picture(end: str, drawn: tuple[Any, dict]) -> pictures.Picture:
+    return f"parallel_{end}", *drawn
 
 
 def megabytes(run: Run) -> float:
@@ -95,9 +104,8 @@ def points(runs: Sequence[Run], x: Value, y: Value) -> dict[str, list]:
     found = []
     for same in by_arm.values():
         i = interval(y(run) for run in same)
-        low, high = (i.mean if end is None else end for end in (i.low, i.high))
         tail = same[0].arm.removeprefix(family(same[0].arm)).lstrip("-")  # 1/32, 128, ...
-        found.append((sum(map(x, same)) / len(same), i.mean, low, high, tail))
+        found.append((sum(map(x, same)) / len(same), i.mean, *i.ends, tail))
     columns = map(list, zip(*sorted(found), strict=True))
     return dict(zip(("x", "mean", "low", "high", "point"), columns, strict=True))
 
@@ -116,7 +124,8 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    from harness.result import figure
+    from harness.result import figure, titles
+    from harness.result.labels import name_points
 
     groups = grouped(whole)
     accuracy = lambda run: run.rows[-1]["test_accuracy"]  # noqa: E731
@@ -128,7 +137,8 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
     with figure.style():
         fig = Figure(figsize=(4.6 * len(series) + 2.9, 4.4))
         axes = fig.subplots(1, len(series), squeeze=False)[0]
-        for ax, (data, kinds) in zip(axes, series.items(), strict=True):
+        marks: list[list[Any]] = [[] for _ in axes]
+        for ax, named, (data, kinds) in zip(axes, marks, series.items(), strict=True):
             for name, found in kinds.items():
                 i, label = names.index(name), LABELS.get(name, name)
                 if max(found["x"]) == 0 and len(found["x"]) > 1:
@@ -144,16 +154,17 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
                     twin = any(shown["x"] == kinds[other]["x"] for other in names[:i])
                     shown["x"] = [v * (1.06 if twin else 1) for v in shown["x"]]  # (side by side)
                     figure.bars(ax, shown, i, label)
+                    color = [figure.COLORS[i % 8]] * len(some)
                     if whole.plan in POINTS and not twin:
-                        _name_points(ax, shown, figure.COLORS[i % 8], below=i > 1)
+                        named += zip(shown["x"], shown["mean"], shown["point"], color, strict=True)
             ax.set_xscale("log")
             ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.10g}"))
             ax.minorticks_off()
             ax.margins(x=0.1)
-            named = f" (at the points: {POINTS[whole.plan]})" if whole.plan in POINTS else ""
-            ax.set(xlabel=f"MB sent per worker in the whole run{named}")
-            ax.set_title(data if len(series) > 1 else "")
+            what = f" (at the points: {POINTS[whole.plan]})" if whole.plan in POINTS else ""
+            ax.set(xlabel=f"MB sent per worker in the whole run{what}")
+            ax.set_title(titles.NAMES.get(data, data) if len(series) > 1 else "")
         fig.axes[0].set_ylabel("test accuracy of the consensus")
         handles = {
             text: handle
@@ -161,14 +172,11 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
             for handle, text in zip(*ax.get_legend_handles_labels(), strict=True)
         }
         fig.legend(handles.values(), handles, loc="outside right center")
-        fig.suptitle(textwrap.fill(note, 105), fontsize=9, x=0.01, ha="left")
+        titles.letters(axes)
+        titles.headline(fig, note)
+        for ax, named in zip(axes, marks, strict=True):
+            name_points(ax, named)
     return fig, {"note": note, "series": series}
-
-
-def _name_points(ax: Any, found: dict[str, list], color: str, below: bool) -> None:
-    for x, y, text in zip(found["x"], found["mean"], found["point"], strict=True):
-        place: Any = dict(xytext=(6, -11), ha="left") if below else dict(xytext=(-5, 5), ha="right")
-        ax.annotate(text, (x, y), color=color, textcoords="offset points", fontsize=8, **place)
 
 
 def panels(
@@ -177,7 +185,7 @@ def panels(
     """A panel per quantity over x, one line per strategy."""
     from matplotlib.figure import Figure
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
     kinds: dict[str, list[Run]] = {}
     for run in whole.done():
@@ -187,19 +195,22 @@ def panels(
         for text, y in wanted.items()
     }
     with figure.style():
-        fig = Figure(figsize=(3.6 * len(wanted) + 1, 3.9))
-        for ax, (text, lines) in zip(fig.subplots(1, len(wanted)), series.items(), strict=True):
+        rows = (len(wanted) + 1) // 2
+        fig = Figure(figsize=(8.6, 3.3 * rows + 0.7))
+        axes = fig.subplots(rows, 2).flat
+        for ax, (text, lines) in zip(axes, series.items(), strict=True):
             for i, (name, found) in enumerate(lines.items()):
-                figure.bars(ax, found, i, LABELS.get(name, name))
+                places = figure.beside(found["x"], i, len(lines), 0.03)
+                figure.bars(ax, found | {"x": places}, i, LABELS.get(name, name))
             ax.set_xscale("log", base=2)
             ticks = sorted({v for found in lines.values() for v in found["x"]})
             ax.set_xticks(ticks, [f"{v:g}" for v in ticks])
             ax.minorticks_off()
-            ax.set(xlabel=label, title=text)
-            ax.title.set_fontsize(11)
+            ax.set(xlabel=label, ylabel=text)
         handles, names = fig.axes[0].get_legend_handles_labels()
         fig.legend(handles, names, loc="outside lower center", ncols=4)
-        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+        titles.letters(fig.axes)
+        titles.headline(fig, note)
     return fig, {"note": note, "series": series}
 
 

@@ -14,7 +14,7 @@ from harness import cost
 from harness.data import Data, load
 from harness.job import Job
 from harness.nets import perceptron
-from parallel.experiments import Config
+from parallel.plans.config import Config
 from parallel.strategy import Strategy, make
 from parallel.training.training import Training
 from parallel.world.comm import Comm, NotFinite
@@ -62,7 +62,7 @@ def open_session(config: Config, seed: int, job: Job) -> Training:
 
 
 def strategy(config: Config) -> Strategy:
-    """The strategy of a config, with those of its settings that it has."""
+    """The strategy of a config, with those of its settings that this family of plans has."""
     names = {
         "local_sgd": ("period",),
         "post_local_sgd": ("period", "switch"),
@@ -72,7 +72,7 @@ def strategy(config: Config) -> Strategy:
         "elastic_gossip": ("period", "probability", "alpha", "weights"),
         "ist": ("period", "rescale"),
     }.get(config.strategy, ())
-    return make(config.strategy, **{k: getattr(config, k) for k in names})
+    return make(config.strategy, **{k: getattr(config, k) for k in names if hasattr(config, k)})
 
 
 def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:
@@ -85,9 +85,9 @@ def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:
         data, layout = data.images(), torch.channels_last
         batches = Batches(data, "flip", seed, layout)
         test = images(data.test_x, data, layout)
-        return data._each(lambda x: test if x is data.test_x else x, ("test_x",)), batches
+        return data.map(lambda x: test if x is data.test_x else x, ("test_x",)), batches
     mean, scale = NORM.get(config.data, (0.0, 1.0))
-    return data.flatten()._each(lambda x: (x - mean) / scale, ("train_x", "test_x")), None
+    return data.flatten().map(lambda x: (x - mean) / scale, ("train_x", "test_x")), None
 
 
 def build(config: Config, data: Data, seed: int) -> nn.Module:

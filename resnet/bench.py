@@ -14,16 +14,15 @@ from typing import Annotated, Any
 import torch
 import tyro
 
+from harness import flags
 from harness.data.pictures import images
-from harness.exits.exits import EarlyExit
-from harness.exits.thresholds import Outcome, record, sweep
-from harness.exits.timing import measure
+from harness.exits import EarlyExit, Outcome, measure, record, sweep
 from harness.job import Job
 from harness.names import check
 from harness.record import weights
 from harness.record.provenance import collect
-from harness.record.study import Study
-from harness.result import figure, table
+from harness.result import figure, screen
+from harness.sweep import start
 from harness.sweep.launch import pick_device
 from resnet.experiments import PLANS
 from resnet.trainer import build, layout, read
@@ -66,7 +65,7 @@ class Options:
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(Options, prog="python -m resnet bench", args=list(argv))
+    options = flags.read(Options, argv, "python -m resnet bench", pairs=True)
     if options.threads:
         torch.set_num_threads(options.threads)
     lines = [line for arm in options.arms for line in bench(arm, options)]
@@ -84,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
         + [f"{x[key]:.2f}" for key in ("p50", "p99")]
         for x in lines
     ]
-    table.show(f"early exits, {torch.get_num_threads()} threads", heads, rows)
+    screen.show(f"early exits, {torch.get_num_threads()} threads", heads, rows)
     return 0
 
 
@@ -100,16 +99,13 @@ def save(document: dict[str, Any], stem: Path) -> None:
 
 def bench(arm: str, options: Options) -> list[dict[str, Any]]:
     """One object per batch size and setting of one trained net."""
-    plan = PLANS["exits"]
-    config = plan.arms[arm]
-    folder = Study("resnet", "exits", plan, options.results).seed_dir(arm, options.seed)
+    config = PLANS["exits"].arms[arm]
+    trained = start.path("resnet", "exits", arm, options.seed, options.results)
     data = read(config, _job(options))
     net = build(config, data, options.seed)
     assert isinstance(net, EarlyExit)
     lay = layout(config, _job(options).device)
-    words = f"--arms {' '.join(options.arms)} --seeds {options.seed}-{options.seed} --results DIR"
-    hint = f"train it with `python -m resnet exits {words}`, then add `--results DIR` here too"
-    weights.load(folder / weights.FILE, net, hint)
+    weights.load(trained, net)
     net.to(data.test_x.device).to(memory_format=lay)  # pyright: ignore
     test = images(data.test_x, data, lay)
     curve = sweep(record(net, test, data.test_y), options.steps)

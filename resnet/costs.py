@@ -1,20 +1,19 @@
 """`python -m resnet costs`: what each model costs, counted, and on request measured."""
 
 import copy
-import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-import tyro
 from torch import nn
 
 from bibd import SparseConv2d
-from harness import cost
-from harness.exits.exits import EarlyExit
-from harness.result import table
+from harness import cost, flags
+from harness.exits import EarlyExit
+from harness.result import costs as table
+from harness.result import export
 from resnet.model import resnet
 from resnet.words import name
 
@@ -22,7 +21,7 @@ SHAPE = (3, 32, 32)
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(table.Options):
     """Parameters, MACs, FLOPs and bytes of every model for one 32 x 32 image."""
 
     depths: tuple[int, ...] = (18, 34, 50, 101, 152)
@@ -35,48 +34,24 @@ class Options:
     """Stages with an early exit; the costs are then those of the last, heads included."""
     width: int = 64
     """Channels of the stem."""
-    mode: Literal["true", "iddl"] = "true"
-    """true: 2 per multiply-add, plus biases and norms; iddl: as the original study counted."""
-    latency: bool = False
+    latency: bool = field(default=False, kw_only=True)
     """Measure a forward pass at batch 1 and 128."""
     counters: bool = False
     """Beside it what torch's FlopCounterMode and thop say."""
-    json: bool = False
-    """Print a list of objects, one per model."""
 
     def __post_init__(self):
         if not self.depths or not self.patterns:
             raise ValueError("costs needs at least one of --depths and one of --patterns")
 
 
-HEADS = {
-    "name": "model",
-    "connections": "connections",
-    "parameters": "parameters",
-    "macs": "MACs (M)",
-    "flops": "FLOPs (M)",
-    "bytes": "bytes",
-    "flop_counter": "FlopCounterMode (M)",
-    "thop": "thop (M)",
-    "norm_elements": "norm elements (M)",
-    "latency_1_us": "batch 1, us",
-    "latency_128_us": "batch 128, us",
-}
-MILLIONS = ("macs", "flops", "flop_counter", "thop", "norm_elements")
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    options = tyro.cli(Options, prog="python -m resnet costs", args=list(argv))
+    options = flags.read(Options, argv, "python -m resnet costs", pairs=True)
+    export.check(options.to)
     lines = costs(options)
-    if options.json:
-        print(json.dumps(lines))
-        return 0
-    keys = [key for key in HEADS if key in lines[0]]
-    rows = [[_text(key, line[key]) for key in keys] for line in lines]
-    table.show(f"resnet costs (FLOPs mode {options.mode})", [HEADS[k] for k in keys], rows)
+    table.show("resnet costs", lines, options, millions=True)
     for line in lines:
-        if "exit_macs" in line:
+        if "exit_macs" in line and not options.json:
             parts = ", ".join(f"{macs / 1e6:.2f}" for macs in line["exit_macs"])
             print(f"{line['name']}: MACs (M) of leaving at each exit: {parts}")
     return 0
@@ -93,20 +68,12 @@ def _line(depth: int, pattern: str, options: Options) -> dict[str, Any]:
     o = options
     model = resnet(depth, pattern, o.groups, o.exits, width=o.width)
     total = cost.total(model, SHAPE)
-    line: dict[str, Any] = {
-        "name": name(depth, pattern, o.groups, o.exits),
-        "connections": total.nonzeros,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "macs": total.macs,
-        "flops": total.flops(o.mode),
-        "bytes": total.bytes,
-    }
+    line = table.line(name(depth, pattern, o.groups, o.exits), model, total, o.mode)
     if isinstance(model, EarlyExit):
         line["exit_macs"] = [c.macs for c in model.costs()]
     whole = Whole(model)
     if o.latency:
-        line["latency_1_us"] = 1e6 * cost.latency(whole, SHAPE, 1)
-        line["latency_128_us"] = 1e6 * cost.latency(whole, SHAPE, 128)
+        line |= table.timed(whole, SHAPE)
     if o.counters:
         line |= counted(whole, SHAPE) | {"norm_elements": total.norm_elements}
     return line
@@ -147,11 +114,3 @@ def counted(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
         model.eval()(x)
     by_thop = profile(model, (x,), verbose=False)[0]
     return {"flop_counter": counter.get_total_flops(), "thop": int(by_thop)}
-
-
-def _text(key: str, value: Any) -> str:
-    if key in MILLIONS:
-        return f"{value / 1e6:,.2f}"
-    if isinstance(value, float):
-        return f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else value

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from bibd import SparseConv2d
-from harness.exits.exits import EarlyExit
-from harness.exits.thresholds import Record, fit, outcome, record, sweep
+from harness.exits import EarlyExit, Record, fit, outcome, record, sweep
 
 Images = tuple[torch.Tensor, torch.Tensor]
 LOSSES = (0.0, 0.005, 0.01, 0.02)  # of accuracy, against the last exit

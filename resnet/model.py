@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bibd.pattern import check_family, check_whole
-from harness.exits.exits import EarlyExit, attach
+from harness.exits import EarlyExit, attach
 from harness.exits.words import CRITERIA, HEADS
 from harness.names import check, unknown
 from harness.seeding import seeded

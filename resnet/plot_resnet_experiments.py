@@ -10,13 +10,14 @@ Writes beside this script
     log/resnet_experiments_plot_${BEGIN_TIME}.log       the table that it prints
 
 Also reads the original project's accuracy_array_*.pkl (with the names beside it), through an
-allow-list; nothing in it is run. --publish writes the figures into figure/ as well.
+allow-list; nothing in it is run. --publish writes the figures into figure/resnet/<plan>/ as well.
 """
 
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -27,8 +28,8 @@ if not __package__:  # started as a script: the packages are one folder up
 
 from harness.experiment import Experiment, Run  # noqa: E402
 from harness.record import store  # noqa: E402
-from harness.result import plotting  # noqa: E402
-from harness.result.stats import interval  # noqa: E402
+from harness.result import pictures, plotting  # noqa: E402
+from harness.result.stats import Interval, interval  # noqa: E402
 
 LABELS = {
     "ResNet": "dense (ResNet)",
@@ -36,32 +37,41 @@ LABELS = {
     "R-ResNet": "random (R-ResNet)",
 }
 METRICS = ("test_accuracy", "train_loss", "test_loss")
+SUBSETS = {"": (), "_sparse_only": ("dense",)}  # ending of the name, patterns that it leaves out
 AXIS = "FLOPs (M), counted as published (equal costs side by side)"
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the script; 2 where the dump cannot be read."""
-    return plotting.run(argv, HERE, figures, table, read, write_arrays)
+    return plotting.run(argv, HERE, figures, table, read, write_arrays, drawers)
 
 
-def figures(whole: Experiment) -> list[tuple[str, Any, dict]]:
+def figures(whole: Experiment) -> list[pictures.Picture]:
     """Name, figure and data of each picture."""
+    return pictures.all_of(drawers(whole))
+
+
+def drawers(whole: Experiment) -> pictures.Drawers:
+    """What draws each picture, by its name."""
     from resnet.plots import exits as plot_exits
     from resnet.plots import factors as plot_factors
     from resnet.plots import groups as plot_groups
 
     own = {"factors": plot_factors, "exits": plot_exits, "groups": plot_groups}
     if whole.plan in own:
-        return own[whole.plan].figures(whole, stands_on(whole))
+        return own[whole.plan].drawers(whole, stands_on(whole))
+    found = {f"fig_resnet_experiments{end}": partial(_accuracy, whole, end) for end in SUBSETS}
+    return {**found, "fig_resnet_curves": partial(_curves, whole)}
+
+
+def _accuracy(whole: Experiment, end: str) -> Iterator[pictures.Picture]:
+    """Accuracy against FLOPs, of all families or without some."""
     everything = series(whole)
-    sparse = {family: s for family, s in everything.items() if s["pattern"] != "dense"}
-    found = []
-    for stem, data in {"": everything, "_sparse_only": sparse}.items():
-        if data:
-            content = {"note": stands_on(whole), "series": data}
-            name = f"fig_resnet_experiments{stem}"
-            found.append((name, _against_flops(data, list(everything), stands_on(whole)), content))
-    return [*found, *_curves(whole)]
+    shown = {f: s for f, s in everything.items() if s["pattern"] not in SUBSETS[end]}
+    if shown:
+        content = {"note": stands_on(whole), "series": shown}
+        fig = _against_flops(shown, list(everything), stands_on(whole))
+        yield f"fig_resnet_experiments{end}", fig, content
 
 
 def series(whole: Experiment) -> dict[str, dict[str, Any]]:
@@ -103,7 +113,7 @@ def stands_on(whole: Experiment) -> str:
     seeds = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     word = "seed, no interval" if counts[-1] == 1 else "seeds, 95 % intervals"
     c = run.config
-    net = f"width {c['width']}, " if c else ""
+    net = f"width {c['width']}, " if "width" in c else ""
     data = f"{c.get('data', 'CIFAR-10')} ({run.facts.get('split', 'split not recorded')})"
     return f"{data},\n{net}{run.rows[-1]['epoch']} epochs, {seeds} {word}"
 
@@ -111,7 +121,7 @@ def stands_on(whole: Experiment) -> str:
 def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
     values = [f for s in data.values() for f in s["flops"]]
     log = max(values) > 4 * min(values)
@@ -120,18 +130,17 @@ def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
         fig = Figure(figsize=(7.5, 4.4))
         ax = fig.add_subplot()
         for name, s in data.items():
-            low, high = (
-                [m if v is None else v for m, v in zip(s["mean"], s[k], strict=True)]
-                for k in ("low", "high")
+            found = figure.columns(
+                Interval(*row) for row in zip(s["mean"], s["low"], s["high"], s["n"], strict=True)
             )
-            points = {"x": places[name], "mean": s["mean"], "low": low, "high": high}
+            points = {"x": places[name], **found}
             figure.bars(ax, points, families.index(name), LABELS.get(name, name))
         if log:
             ax.set_xscale("log")
             figure.log_axis(ax.xaxis)
         low, high = ax.get_ylim()  # (of two seeds an interval may leave what is possible)
         ax.set(xlabel=AXIS, ylabel="test accuracy", ylim=(max(low, 0), min(high, 1)))
-        ax.set_title(note, fontsize=9, loc="left")
+        titles.headline(fig, note)
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return fig
 
@@ -154,7 +163,7 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness.result import figure
+    from harness.result import figure, titles
 
     data = {m: {arm: figure.by_epoch(whole, m, arm) for arm in whole.arms()} for m in METRICS}
     data = {m: {arm: d for arm, d in arms.items() if d} for m, arms in data.items()}
@@ -172,13 +181,14 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
             ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         handles, labels = ax.get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=4)
-        fig.suptitle(stands_on(whole).replace("\n", " "), fontsize=9, x=0.01, ha="left")
+        titles.letters(fig.axes)
+        titles.headline(fig, stands_on(whole))
     return [("fig_resnet_curves", fig, {"note": stands_on(whole), "series": data})]
 
 
 def table(whole: Experiment) -> Iterator[str]:
     """The table as lines: our mean and interval beside the published single run."""
-    from resnet.experiments import PUBLISHED
+    from resnet.plans.published import PUBLISHED
 
     yield stands_on(whole).replace("\n", " ")
     yield "FLOPs as published: multiply-adds + 2 per element of a norm"
@@ -218,7 +228,9 @@ def read(path: Path) -> Experiment:
     if not numbers or not all(isinstance(a, float) and 0 <= a <= 1 for a in accuracies):
         got = f"expected {len(names)} numbers in [0, 1], got {accuracies}"
         raise ValueError(f"{path} is no row of accuracies: {got}")
-    known = {line["name"]: line["flops"] for line in costs(Options((18, 34, 50), mode="iddl"))}
+    known = {
+        line["name"]: line["flops"] for line in costs(Options(depths=(18, 34, 50), mode="iddl"))
+    }
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"{path} has a model {unknown[0]!r}; expected some of {', '.join(known)}")

@@ -15,12 +15,12 @@ from harness import cost
 from harness.cost import synchronize
 from harness.data import Data, load
 from harness.data.pictures import Batches, images
-from harness.exits.exits import EarlyExit, losses
+from harness.exits import EarlyExit, losses
 from harness.job import Job
 from harness.seeding import order, seeded
 from resnet import facts
-from resnet.experiments import Config
 from resnet.model import resnet
+from resnet.plans.config import Config
 
 CHUNK = 250  # images of the test set at a time
 RISE = 0.05  # share of a cosine schedule in which the rate goes up

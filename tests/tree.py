@@ -1,4 +1,4 @@
-"""Where the checkout is, what git tracks of it, and how its commands run."""
+"""Where the checkout is, what is in it (read off the folders), and how its commands run."""
 
 import shutil
 import subprocess
@@ -10,7 +10,9 @@ import pytest
 from tests.python import ROOT, python
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+STUDIES = sorted(path.parent.name for path in ROOT.glob("*/experiments.py"))
+BESIDE = {"benchmarks", "examples", "tests"}  # packages that are not shipped
+PACKAGES = sorted({path.parent.name for path in ROOT.glob("*/__init__.py")} - BESIDE)
 
 
 def run(*argv, cwd=ROOT, timeout=300, env=None):

@@ -18,7 +18,7 @@ from torch import nn
 
 from harness.data import Data
 from harness.data.pictures import Batches
-from harness.exits.exits import losses
+from harness.exits import losses
 from harness.nets.perceptron import mlp
 from harness.record.checkpoint import load_checkpoint, save_checkpoint
 from parallel import STRATEGIES, DataParallel, ModelParallel, World, train

@@ -6,6 +6,13 @@ native   the library in native.cpp, compiled at first use. CPU.
 auto     on a CPU the fastest of the three, as measured here (bibd.kernels.tune); dense elsewhere
          and where a program is written down (export from torch 2.7 on, jit.trace, fx).
 
+Where torch transforms, compiles or casts a call in a way that `bag` or `native` has no rule for,
+dense does the work: bag under compile, torch.func, autocast and on meta tensors, native under
+forward-mode AD and under autocast to float16.
+
+A NaN or an infinity in an input reaches, on `bag` and `native`, the outputs that read that input;
+on `dense` all outputs of the sample, since 0 * NaN is NaN. `auto` may take `dense`.
+
 `backend=` of a layer names one; $IDDL_BACKEND names one for the layers that say "auto".
 """
 
@@ -14,14 +21,16 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from bibd.advice import warn
 from bibd.kernels import build, modes, native, tune
 from bibd.kernels.bag import bag_linear, bag_stacked
 from bibd.kernels.conv_ops import differentiable as traced_conv
 from bibd.kernels.conv_ops import native_conv
-from bibd.kernels.dense import dense_linear, dense_weight
+from bibd.kernels.dense import dense_linear, dense_weight, unchanged
+from bibd.kernels.linear_ops import differentiable as traced_linear
+from bibd.kernels.linear_ops import native_linear
+from bibd.kernels.measure import Candidates
 from bibd.kernels.native import quick
-from bibd.kernels.ops import differentiable as traced_linear
-from bibd.kernels.ops import native_linear
 from bibd.kernels.table import Table, stacked, table
 from bibd.kernels.trials import (
     conv_trials,
@@ -52,6 +61,7 @@ __all__ = [
     "table",
     "traced_conv",
     "traced_linear",
+    "unchanged",
     "wanted",
 ]
 
@@ -84,7 +94,8 @@ def environment() -> str:
 
 
 def paths() -> dict[str, str]:
-    """The choices made since this was last asked, for a record."""
+    """The choices made since this was last asked, for a record; from now on they stand."""
+    tune.keep()
     asked = environment()
     return tune.used() | ({} if asked == "auto" else {"IDDL_BACKEND": asked})
 
@@ -94,7 +105,7 @@ def choose(
     tensors: tuple[torch.Tensor, torch.Tensor],
     sizes: tuple[int, int, int, int],
     geometry: tuple[int, ...],
-    candidates: Callable[[], Callable[[int, torch.dtype, bool], tune.Candidates]],
+    candidates: Callable[[], Callable[[int, torch.dtype, bool], Candidates]],
 ) -> str:
     """The path of one call.
 
@@ -116,7 +127,7 @@ def choose(
             f"backend 'native' is for the CPU and this layer is on {values.device}: use 'auto'"
         )
     if backend != "auto":
-        return backend
+        return "dense" if _has_no_rule(backend, x, values) else backend
     inputs, outputs, nonzeros, members = sizes
     possible = inputs * outputs * members
     if possible * _pixels(geometry) < TINY or values.device.type != "cpu":
@@ -131,6 +142,20 @@ def choose(
         kind, inputs, outputs, nonzeros, members, geometry, batch, native.threads(), x.dtype, train
     )
     return tune.choice(call, lambda: candidates()(1 << batch, x.dtype, train))
+
+
+def _has_no_rule(backend: str, x: torch.Tensor, values: torch.Tensor) -> bool:
+    """Whether a path that was asked for cannot follow what is going on around this call."""
+    if backend == "dense":
+        return False
+    if backend == "native":
+        kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+        if modes.forward_mode():
+            warn("backend 'native' has no rule for forward-mode AD: 'dense' computes this call")
+            return True
+        return kind not in native.TYPES and kind is not None
+    ordinary = type(x) in native.KINDS and type(values) in native.KINDS
+    return not (modes.quiet() and ordinary) or x.is_meta or values.is_meta
 
 
 def _pixels(geometry: tuple[int, ...]) -> int:

@@ -1,4 +1,4 @@
-"""Convolutions by the native library, as bibd.kernels.ops has the linear layers.
+"""Convolutions by the native library, as bibd.kernels.linear_ops has the linear layers.
 
 y = conv(x, v)                 dx = conv(g, v, back)        dv = sample(g, x)
 dv = sample(g, x)              dg = conv(x, h)              dx = conv(g, h, back)
@@ -10,14 +10,14 @@ import torch
 from torch.utils.flop_counter import register_flop_formula
 
 from bibd.kernels import modes, native
-from bibd.kernels.ops import _library, eager, given, members_of
+from bibd.kernels.library import LIBRARY, eager, given, members_of
 from bibd.kernels.table import Table
 
-_library.define(
+LIBRARY.define(
     "conv(Tensor x, Tensor values, Tensor flat, int inputs, int outputs, int groups, "
     "SymInt height, SymInt width, int stride, int[] padding, bool back) -> Tensor"
 )
-_library.define(
+LIBRARY.define(
     "conv_sample(Tensor grad, Tensor x, Tensor flat, int inputs, int outputs, int groups, "
     "int window, int stride, int[] padding) -> Tensor"
 )
@@ -40,8 +40,8 @@ def _sample(grad, x, flat, inputs, outputs, groups, window, stride, padding):
     return native.conv_sampled(grad, x, found, shape)
 
 
-_library.impl("conv", _conv, "CPU")
-_library.impl("conv_sample", _sample, "CPU")
+LIBRARY.impl("conv", _conv, "CPU")
+LIBRARY.impl("conv_sample", _sample, "CPU")
 
 
 def result_size(size, window, stride, padding):
@@ -49,7 +49,7 @@ def result_size(size, window, stride, padding):
     return [(n + 2 * p - window) // stride + 1 for n, p in zip(size, padding, strict=True)]
 
 
-@torch.library.register_fake("iddl::conv", lib=_library)
+@torch.library.register_fake("iddl::conv", lib=LIBRARY)
 def _(x, values, flat, inputs, outputs, groups, height, width, stride, padding, back):
     if back:
         return x.new_empty(x.shape[0], inputs, height, width)
@@ -57,7 +57,7 @@ def _(x, values, flat, inputs, outputs, groups, height, width, stride, padding, 
     return x.new_empty(x.shape[0], outputs, *size)
 
 
-@torch.library.register_fake("iddl::conv_sample", lib=_library)
+@torch.library.register_fake("iddl::conv_sample", lib=LIBRARY)
 def _(grad, x, flat, inputs, outputs, groups, window, stride, padding):
     return x.new_empty(flat.shape[-1], window, window)
 

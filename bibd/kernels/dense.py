@@ -1,7 +1,11 @@
 """The oracle path: put the values where they belong in a full weight, then multiply densely."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
+
+from bibd.kernels import modes
 
 
 def dense_weight(
@@ -18,4 +22,28 @@ def dense_weight(
 
 def dense_linear(x, values, bias, flat, shape):
     """F.linear with the scattered weight."""
-    return F.linear(x, dense_weight(values, flat, shape), bias)
+    return unchanged(F.linear(x, dense_weight(values, flat, shape), bias), x, values)
+
+
+def unchanged(y: torch.Tensor, x: Any, values: Any) -> torch.Tensor:
+    """The result y, whose backward pass refuses values that were written over since.
+
+    Autograd keeps the scattered weight and not the values, so it would not notice by itself, as it
+    does for nn.Linear where the input needs a gradient.
+    """
+    if not modes.quiet() or not isinstance(y, torch.Tensor):
+        return y  # (what is compiled or transformed is not looked at)
+    if y.grad_fn is None or not x.requires_grad:
+        return y
+    version = values._version
+
+    def check(_):
+        if values._version != version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an "
+                f"inplace operation: the values {tuple(values.shape)} of a sparse layer are at "
+                f"version {values._version}; expected version {version} instead"
+            )
+
+    y.grad_fn.register_prehook(check)
+    return y

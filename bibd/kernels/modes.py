@@ -34,6 +34,11 @@ def cast(*tensors: torch.Tensor | None) -> list[Any]:
     return [t if t is None or t.dtype is torch.float64 else t.to(kind) for t in tensors]
 
 
+def autocast() -> bool:
+    """Whether tensors are cast for a product, so that dtypes may differ."""
+    return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
+
+
 def batched(x: torch.Tensor) -> bool:
     """True for the many gradients at a time of autograd.grad(is_grads_batched=True)."""
     return "Batched" in str(torch._C._dispatch_keys(x))

@@ -1,6 +1,6 @@
 """Calls of the native library on ordinary CPU tensors; what does not fit is refused here.
 
-Nothing in this file knows gradients or transforms: bibd.kernels.ops does.
+Nothing in this file knows gradients or transforms: bibd.kernels.linear_ops does.
 """
 
 import ctypes

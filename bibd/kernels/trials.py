@@ -10,7 +10,7 @@ from bibd.kernels import build
 from bibd.kernels.bag import bag_linear, bag_stacked
 from bibd.kernels.conv_ops import native_conv
 from bibd.kernels.dense import dense_linear, dense_weight
-from bibd.kernels.ops import native_linear
+from bibd.kernels.linear_ops import native_linear
 from bibd.kernels.table import Table
 from bibd.pattern import Pattern
 

@@ -1,9 +1,12 @@
 """Which path is fastest here: measured once a machine for each kind of call, kept in a file.
 
-    <cache>/kernels/choices-<machine>.json    {"linear 1024 1056 33792 ...": {"native": 41.2, ...}}
+    <cache>/kernels/choices-<machine>.json
+    {"linear 1024 1056 33792 ...": {"us": {"native": 41.2, ...}, "median_us": {...}, ...}, ...}
 
-Times are microseconds, the shorter of a few. Who measures first decides for all processes, so that
-one run and its resumption take the same path. `IDDL_BACKEND` decides without measuring.
+Who measures first decides for all processes. Doubtful times (bibd.kernels.measure) are measured
+anew by a process that meets them later, but never by one that keeps a record: a run and its
+resumption take the same path. `python -m bibd explain --again` measures anew in any case, and
+`IDDL_BACKEND` decides without measuring.
 """
 
 import contextlib
@@ -13,7 +16,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,11 +24,10 @@ from typing import Any, NamedTuple
 import torch
 
 from bibd.kernels import build
+from bibd.kernels.measure import Candidates, Measured, measure
 
-Candidates = Mapping[str, Callable[[], Any]]
-BUDGET = 0.02  # seconds a path, after its first call
-ROUNDS = 7
-HOPELESS = 4  # times slower than the best in its first call: not measured again
+FORMAT = 2  # of the file
+REST = 600.0  # seconds for which doubtful times stand, so that processes started together agree
 
 
 class Call(NamedTuple):
@@ -52,6 +54,7 @@ class Call(NamedTuple):
 
 _chosen: dict[Call, str] = {}
 _used: dict[str, str] = {}
+_recorded: list[bool] = []  # whether this process keeps a record of its choices
 _lock = threading.Lock()
 
 
@@ -65,10 +68,21 @@ def choice(call: Call, candidates: Callable[[], Candidates]) -> str:
     found = _chosen.get(call)
     if found is None:
         with _lock:
-            times = known().get(str(call)) or remember(str(call), measure(candidates()))
-        found = _chosen[call] = min(times, key=lambda path: times[path])
+            times = known().get(str(call))
+            if times is None or _is_over(times):
+                times = remember(str(call), measure(candidates()))
+        found = _chosen[call] = times.best
     _used[str(call)] = found
     return found
+
+
+def _is_over(times: Measured) -> bool:
+    return times.doubtful and not _recorded and time.time() - times.when > REST
+
+
+def keep() -> None:
+    """From now on this process records its choices: it takes what is on file, doubtful or not."""
+    _recorded[:] = [True]
 
 
 def used(forget: bool = True) -> dict[str, str]:
@@ -80,35 +94,6 @@ def used(forget: bool = True) -> dict[str, str]:
     return found
 
 
-def measure(candidates: Candidates) -> dict[str, float]:
-    """Microseconds of each path: the shortest of a few calls, in turns."""
-    times: dict[str, float] = {}
-    for path, call in candidates.items():
-        try:
-            call()  # builds tables, wakes threads
-            times[path] = _time(call)
-        except (ValueError, RuntimeError, MemoryError):
-            if path == "dense":  # (the one that has no limits of its own)
-                raise
-    best = min(times.values())
-    rest = {path: call for path, call in candidates.items() if path in times}
-    rest = {path: call for path, call in rest.items() if times[path] < HOPELESS * best}
-    for _ in range(ROUNDS if len(rest) > 1 else 0):
-        for path, call in rest.items():
-            until = time.perf_counter() + BUDGET / ROUNDS
-            while True:
-                times[path] = min(times[path], _time(call))
-                if time.perf_counter() > until:
-                    break
-    return {path: round(seconds * 1e6, 2) for path, seconds in times.items()}
-
-
-def _time(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
 @cache
 def path() -> Path:
     """The file of this machine: other processor, torch or kernels, other file."""
@@ -116,12 +101,12 @@ def path() -> Path:
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line for line in lines if line.startswith("model name")), "")
-    parts = cpu, os.cpu_count(), build.isa(), torch.__version__, build.sources()
+    parts = FORMAT, cpu, os.cpu_count(), build.isa(), torch.__version__, build.sources()
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     return build.cache_dir() / f"choices-{digest}.json"
 
 
-def known() -> dict[str, dict[str, float]]:
+def known() -> dict[str, Measured]:
     """What the file says; nothing if there is none that can be read."""
     try:
         found = json.loads(path().read_text())
@@ -129,24 +114,46 @@ def known() -> dict[str, dict[str, float]]:
         return {}
     if not isinstance(found, dict):
         return {}
-    return {k: v for k, v in found.items() if isinstance(v, dict) and v and _numbers(v)}
+    read = {call: _read(times) for call, times in found.items()}
+    return {call: times for call, times in read.items() if times is not None}
 
 
-def _numbers(times: dict[str, Any]) -> bool:
-    return all(isinstance(t, int | float) and t > 0 for t in times.values())
+def _read(times: Any) -> Measured | None:
+    """One entry of the file; None if it is damaged."""
+    try:
+        found = Measured(**times)
+        numbers = [*found.us.values(), *found.median_us.values()]
+        whole = found.us.keys() == found.median_us.keys() and bool(found.us)
+        right = all(isinstance(t, int | float) and t > 0 for t in numbers)
+        return found if whole and right and found.load >= 0 and found.when >= 0 else None
+    except (TypeError, AttributeError):
+        return None
 
 
-def remember(call: str, times: dict[str, float]) -> dict[str, float]:
-    """Add these times to the file, unless another process was first: then those are returned."""
+def remember(call: str, times: Measured, again: bool = False) -> Measured:
+    """Add these times to the file, unless another process was first: then those are returned.
+
+    Args:
+        call: The kind of call.
+        times: What was measured just now.
+        again: Put them in the place of those on file, whatever these are.
+    """
     try:
         with build.locked(path().with_suffix(".lock"), 10):
             found = known()
-            if call not in found:
+            if again or call not in found or _is_over(found[call]):
                 found[call] = times
-                _write(json.dumps(found, indent=0, sort_keys=True) + "\n")
+                plain = {name: one._asdict() for name, one in found.items()}
+                _write(json.dumps(plain, indent=0, sort_keys=True) + "\n")
             return found[call]
     except OSError:
         return times  # a full disk costs the next process a measurement
+
+
+def forget(call: str) -> None:
+    """Let the next layer of this process look into the file again."""
+    for known_call in [c for c in _chosen if str(c) == call]:
+        del _chosen[known_call]
 
 
 def _write(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Data sets as tensors: `load("mnist")`, or a `Data` of your own.
+"""Data sets as tensors: `load("mnist")`, or your own, `Data.from_csv("my.csv")`.
 
 Public names are loaded on first use: plans ask for DATASETS, and --help must not pay for torch.
 """
@@ -10,7 +10,9 @@ _HOME = {
     "SPLITS": "names",
     "data_root": "names",
     "Data": "tensors",
-    "DataError": "tensors",
+    "DataError": "names",
+    "check_dataset": "names",
+    "as_data": "registry",
     "load": "registry",
 }
 __all__ = sorted(_HOME)  # pyright: ignore

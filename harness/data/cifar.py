@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.fetch import missing, patience
-from harness.data.tensors import Data, DataError
+from harness.data.names import DataError
+from harness.data.tensors import Data
 
 BINARY = "cifar-10-batches-bin"
 SIDE = 32

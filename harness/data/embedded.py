@@ -1,12 +1,14 @@
 """The sets that need no files: two from scikit-learn, two that are made here."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch.nn.functional import interpolate
 
 from harness.data.tensors import Data
 
+HERE = Path()  # no files are read
 SEED = 0  # fixes the split of iris and digits, which come without one
 
 
@@ -20,7 +22,7 @@ def _embedded(name: str, x, y) -> Data:
     return Data(name, split, train_x, train_y, test_x, test_y)
 
 
-def iris() -> Data:
+def iris(root: Path = HERE, official: bool = True) -> Data:
     """Fisher's flowers, scaled by the training part."""
     from sklearn.datasets import load_iris
 
@@ -30,7 +32,7 @@ def iris() -> Data:
     return replace(data, train_x=(data.train_x - mean) / std, test_x=(data.test_x - mean) / std)
 
 
-def digits() -> Data:
+def digits(root: Path = HERE, official: bool = True) -> Data:
     """Handwritten digits of 8 x 8 pixels."""
     from sklearn.datasets import load_digits
 
@@ -38,7 +40,7 @@ def digits() -> Data:
     return _embedded("digits", x / 16.0, y)
 
 
-def synthetic() -> Data:
+def synthetic(root: Path = HERE, official: bool = True) -> Data:
     """Ten Gaussian clouds in 64 dimensions, close enough that they overlap."""
     g = torch.Generator().manual_seed(SEED)
     centres = torch.randn(10, 64, generator=g) * 0.35
@@ -47,7 +49,7 @@ def synthetic() -> Data:
     return Data("synthetic", "2000 train / 500 test", x[:2000], y[:2000], x[2000:], y[2000:])
 
 
-def synthetic_images() -> Data:
+def synthetic_images(root: Path = HERE, official: bool = True) -> Data:
     """Ten classes of blurred colour pictures, each shifted at random and under noise."""
     g = torch.Generator().manual_seed(SEED)
     classes = interpolate(torch.randn(10, 3, 8, 8, generator=g), scale_factor=4, mode="bilinear")
@@ -57,11 +59,3 @@ def synthetic_images() -> Data:
     x = (0.5 + 0.15 * x + 0.15 * torch.randn(x.shape, generator=g)).clamp(0, 1)
     split = "1200 train / 300 test"
     return Data("synthetic_images", split, x[:1200], y[:1200], x[1200:], y[1200:])
-
-
-SETS = {
-    "iris": iris,
-    "digits": digits,
-    "synthetic": synthetic,
-    "synthetic_images": synthetic_images,
-}

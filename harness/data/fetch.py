@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.data.tensors import DataError
+from harness.data.names import DataError
 
 
 @contextmanager

@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from harness.data.fetch import missing, patience
-from harness.data.tensors import Data, DataError
+from harness.data.names import DataError
+from harness.data.tensors import Data
 
 _PARTS = ("train-images", "train-labels", "t10k-images", "t10k-labels")
 # MD5 of the unpacked IDX files, in the order of _PARTS.
@@ -22,6 +23,16 @@ _MD5 = {
         "15d484375f8d13e6eb1aabb0c3f46965",
     ),
 }
+
+
+def mnist(root: Path, official: bool) -> Data:
+    """The ten digits; all four files are read, also for a holdout split."""
+    return read("mnist", "MNIST", root)
+
+
+def fashion_mnist(root: Path, official: bool) -> Data:
+    """The ten kinds of clothes, in the same layout."""
+    return read("fashion_mnist", "FashionMNIST", root)
 
 
 def read(name: str, folder: str, root: Path) -> Data:

@@ -3,21 +3,23 @@
     iris digits synthetic synthetic_images    embedded: no download, no files
     mnist fashion_mnist cifar10 cifar100      torchvision's files and layout under root (and
                                               cifar-10-batches-bin: see harness.data.cifar)
+    csv:FILE csv:FILE:COLUMN                  a table of your own, the last column to be predicted,
+                                              or this one
+    what a study adds to DATASETS             see harness.data.names
 
 Root is the argument, else $IDDL_DATA, else ~/.cache/iddl. Nothing is ever swapped for another set
 in silence. `split` says in words what the test numbers stand on.
 """
 
-from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from harness.data import cifar, embedded, idx
-from harness.data.names import DATASETS, EMBEDDED, SPLITS, data_root
+from harness.data.names import CSV, DATASETS, SPLITS, check_dataset, csv_parts, data_root
 from harness.data.tensors import Data
 from harness.names import check
-
-Loader = Callable[[Path, bool], Data]
 
 
 def load(
@@ -26,7 +28,7 @@ def load(
     """The data set; read once per process.
 
     Args:
-        name: One of DATASETS.
+        name: One of DATASETS, or csv:FILE, or csv:FILE:COLUMN.
         root: Folder of the downloaded sets.
         test_split: "official", or "holdout": the last fifth of the training set serves as test
             set and the official test set is not read.
@@ -36,35 +38,64 @@ def load(
         ValueError: unknown name or split.
         DataError: files missing or damaged.
     """
-    check("data set", name, DATASETS)
+    check_dataset(name)
     check("test split", test_split, SPLITS)
-    return _load(name, str(data_root(root)), test_split).to(device)
+    if name.startswith(CSV):
+        file, column = csv_parts(name)
+        stamp = file.stat().st_mtime_ns if file.exists() else 0  # (a file may change under us)
+        return _held(_csv(file, column, stamp), test_split).to(device)
+    return _load(name, DATASETS[name], str(data_root(root)), test_split).to(device)
 
 
-@lru_cache(maxsize=4)
-def _load(name: str, root: str, test_split: str) -> Data:
-    data = LOADERS[name](Path(root), test_split == "official")
-    if test_split == "official":
-        return data
-    cut = len(data.train_x) * 4 // 5
-    return Data(
-        data.name,
-        f"holdout: last {len(data.train_x) - cut} of the training set",
-        data.train_x[:cut],
-        data.train_y[:cut],
-        data.train_x[cut:],
-        data.train_y[cut:],
+def as_data(source: Any) -> Data:
+    """What a caller means by data: a name, a Data, tensors (x, y), or a torch Dataset.
+
+    Raises:
+        ValueError: it is nothing of these; says what it is.
+    """
+    if isinstance(source, str):
+        return load(source)
+    if isinstance(source, Data):
+        return source
+    if isinstance(source, tuple | list) and len(source) == 2:
+        return Data.from_tensors(*source)
+    if hasattr(source, "__getitem__") and not hasattr(source, "shape"):
+        return Data.from_dataset(source)
+    raise ValueError(
+        "data is the name of a data set, tensors (x, y), a torch Dataset or a harness.data.Data; "
+        f"got a {type(source).__name__}"
     )
 
 
-def _own(name: str) -> Loader:
-    return lambda _root, _official: embedded.SETS[name]()
+@lru_cache(maxsize=4)
+def _load(name: str, loader: Any, root: str, test_split: str) -> Data:
+    if isinstance(loader, str):
+        module, _, function = loader.partition(":")
+        loader = getattr(import_module(module), function)
+    data = loader(Path(root), test_split == "official")
+    if not isinstance(data, Data):
+        raise ValueError(
+            f"the loader of data set {name!r} returned a {type(data).__name__}; expected a Data, "
+            "such as Data.from_tensors(x, y)"
+        )
+    return _held(data, test_split)
 
 
-LOADERS: dict[str, Loader] = {
-    **{name: _own(name) for name in EMBEDDED},
-    "mnist": lambda root, _official: idx.read("mnist", "MNIST", root),
-    "fashion_mnist": lambda root, _official: idx.read("fashion_mnist", "FashionMNIST", root),
-    "cifar10": cifar.cifar10,
-    "cifar100": cifar.cifar100,
-}
+@lru_cache(maxsize=4)
+def _csv(file: Path, column: str | None, stamp: int) -> Data:
+    return Data.from_csv(file, column)
+
+
+def _held(data: Data, test_split: str) -> Data:
+    """The data as this split has it."""
+    if test_split == "official":
+        return data
+    cut = len(data.train_x) * 4 // 5
+    return replace(
+        data,
+        split=f"holdout: last {len(data.train_x) - cut} of the training set",
+        train_x=data.train_x[:cut],
+        train_y=data.train_y[:cut],
+        test_x=data.train_x[cut:],
+        test_y=data.train_y[cut:],
+    )

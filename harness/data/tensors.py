@@ -1,22 +1,24 @@
 """A data set as tensors: inputs and targets of its training, test and validation parts."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt, prod
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
 INPUTS = ("train_x", "test_x", "validation_x")
-
-
-class DataError(ValueError):
-    """Data that is missing or damaged; no arm of a plan can run."""
+TARGETS = ("train_y", "test_y", "validation_y")
 
 
 @dataclass(frozen=True)
 class Data:
-    """Inputs are float32 (samples, ...), targets int64; on the device they were asked for."""
+    """Inputs are float32 (samples, ...), targets int64; on the device they were asked for.
+
+    `names` are those of the classes, where they came as text.
+    """
 
     name: str
     split: str
@@ -26,6 +28,123 @@ class Data:
     test_y: "torch.Tensor"
     validation_x: "torch.Tensor | None" = None
     validation_y: "torch.Tensor | None" = None
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def from_tensors(
+        cls,
+        x: Any,
+        y: Any,
+        *,
+        test: "tuple[Any, Any] | float" = 0.2,
+        validation: "tuple[Any, Any] | None" = None,
+        name: str = "own data",
+        seed: int = 0,
+    ) -> "Data":
+        """Data of your own, from tensors, arrays or lists.
+
+        Args:
+            x: Inputs (samples, ...).
+            y: Classes (samples,), whole numbers from 0 on.
+            test: The test part (x, y); or the share of the samples that is set aside for it, each
+                class in proportion.
+            validation: The validation part (x, y), if there is one.
+            name: What tables and errors call it.
+            seed: Of the split.
+
+        Raises:
+            DataError: what does not fit, and how it should be.
+        """
+        from harness.data import own
+
+        train = own.pair(x, y, name)
+        if isinstance(test, tuple | list):
+            held = own.pair(*test, f"test part of {name}")
+            said = f"given split, {len(train[0])} train / {len(held[0])} test"
+        else:
+            train, held, said = own.divide(*train, test, seed)
+        kept = own.pair(*validation, f"validation part of {name}") if validation else (None, None)
+        if validation:
+            said += f" / {len(validation[0])} validation"
+        for what, other in (("test", held[0]), ("validation", kept[0])):
+            own.same_shape(train[0], other, f"{what} part of {name}")
+        return cls(name, said, *train, *held, *kept)
+
+    @classmethod
+    def from_dataset(
+        cls,
+        dataset: Any,
+        *,
+        test: Any = 0.2,
+        validation: Any = None,
+        name: str = "own data",
+        seed: int = 0,
+    ) -> "Data":
+        """The samples of a torch or torchvision Dataset, read once; pictures between 0 and 1.
+
+        `test` and `validation` are Datasets, tensors (x, y), or for `test` a share; the rest is as
+        in `from_tensors`.
+        """
+        from harness.data import own
+
+        def part(given: Any, what: str) -> Any:
+            plain = given is None or isinstance(given, float | tuple | list)
+            return given if plain else own.gather(given, f"{what} part of {name}")
+
+        x, y = own.gather(dataset, name)
+        parts = dict(test=part(test, "test"), validation=part(validation, "validation"))
+        return cls.from_tensors(x, y, **parts, name=name, seed=seed)
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        target: str | None = None,
+        *,
+        test: "str | Path | float" = 0.2,
+        drop: Sequence[str] = (),
+        scale: bool = True,
+        name: str | None = None,
+        seed: int = 0,
+    ) -> "Data":
+        """A table of numbers and one column to predict.
+
+        Args:
+            path: Of the CSV file; its first line names the columns.
+            target: The column to predict, text or whole numbers; default: the last one.
+            test: Another file with the same columns; or the share that is set aside.
+            drop: Columns that are not read.
+            scale: Give every column the mean 0 and the deviation 1 of its training part.
+            name: What tables and errors call it; default: the name of the file.
+            seed: Of the split.
+
+        Raises:
+            DataError: names the column and the line that do not fit.
+        """
+        from harness.data import frame
+
+        table, said = frame.read(path)
+        target = str(table.columns[-1]) if target is None else target
+        columns = [column for column in table.columns if column not in (target, *drop)]
+        values = frame.target(table, target, said)
+        classes = sorted(set(values))
+        x, y = frame.inputs(table, columns, said), frame.number(values, classes, said)
+        part: Any = test
+        if isinstance(test, str | Path):
+            other, where = frame.read(test)
+            found = frame.number(frame.target(other, target, where), classes, where)
+            part = frame.inputs(other, columns, where), found
+        data = cls.from_tensors(x, y, test=part, name=name or Path(path).stem, seed=seed)
+        split = f"{target} of {said}, {data.split}"
+        data = replace(data, split=split, names=tuple(map(str, classes)))
+        return data.scaled() if scale else data
+
+    def scaled(self) -> "Data":
+        """The same with mean 0 and deviation 1 of each input value, by the training part."""
+        mean, deviation = self.train_x.mean(0), self.train_x.std(0, correction=0)
+        deviation[deviation == 0] = 1.0
+        found = self.map(lambda x: (x - mean) / deviation)
+        return replace(found, split=f"{self.split}, scaled")
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,7 +159,7 @@ class Data:
 
     def flatten(self) -> "Data":
         """The same data with one axis per input."""
-        return self._each(lambda x: x.flatten(1), INPUTS)
+        return self.map(lambda x: x.flatten(1))
 
     def images(self) -> "Data":
         """The same with axes (samples, channels, height, width); flat squares become images.
@@ -58,7 +177,7 @@ class Data:
                 f"{self.name} has no images (a sample has shape {self.shape}): use digits, mnist, "
                 "fashion_mnist, cifar10, cifar100 or synthetic_images"
             )
-        return self._each(lambda x: x.view(-1, *shape), INPUTS)
+        return self.map(lambda x: x.view(-1, *shape))
 
     def first(self, size: int) -> "Data":
         """Only the first `size` training samples; 0 means all.
@@ -85,7 +204,7 @@ class Data:
             raise ValueError(
                 f"pad={border} is for images; a sample of {self.name} has shape {self.shape}"
             )
-        return self._each(lambda x: pad(x, [border] * 4), INPUTS) if border else self
+        return self.map(lambda x: pad(x, [border] * 4)) if border else self
 
     def validate(self, size: int) -> "Data":
         """The last `size` training samples become the validation set.
@@ -108,8 +227,11 @@ class Data:
 
     def to(self, device: str) -> "Data":
         """The same data on another device."""
-        return self._each(lambda x: x.to(device), (*INPUTS, "train_y", "test_y", "validation_y"))
+        return self.map(lambda x: x.to(device), (*INPUTS, *TARGETS))
 
-    def _each(self, change, names: tuple[str, ...]) -> "Data":
-        held = {k: getattr(self, k) for k in names}
+    def map(
+        self, change: "Callable[[torch.Tensor], torch.Tensor]", parts: Sequence[str] = INPUTS
+    ) -> "Data":
+        """The same with each of these parts changed; those that are not there stay away."""
+        held = {k: getattr(self, k) for k in parts}
         return replace(self, **{k: change(x) for k, x in held.items() if x is not None})

@@ -19,7 +19,11 @@ Sides = Mapping[str, Callable[[torch.Tensor], Any]]
 
 @torch.inference_mode()
 def race(sides: Sides, x: torch.Tensor, batch: int, calls: int) -> dict[str, dict[str, float]]:
-    """Milliseconds a call of each side, over so many batches of x."""
+    """Milliseconds that a call of each side takes, over the first batches of x.
+
+    Raises:
+        ValueError: x is too short for one batch.
+    """
     parts = [part for part in x.split(batch) if len(part) == batch][:calls]
     if not parts:
         raise ValueError(f"{len(x)} samples make no batch of {batch} to be timed")
@@ -46,7 +50,15 @@ def percentiles(times: Sequence[float]) -> dict[str, float]:
 def measure(
     model: EarlyExit, x: torch.Tensor, batch: int, calls: int, thresholds: Sequence[Any]
 ) -> list[dict[str, Any]]:
-    """One object per setting: the full net, all exits without leaving, and each of `thresholds`."""
+    """Time the full net, all exits without leaving, and leaving early under each of `thresholds`.
+
+    Args:
+        model: A net with exits; it is put into eval mode.
+        x: Inputs, at least one batch of them.
+        batch: Samples of a call.
+        calls: Calls of each side at most.
+        thresholds: The settings to time, each as `early` takes it.
+    """
     model.eval()
     sides: dict[str, Callable[[torch.Tensor], Any]] = {
         "full net": model,

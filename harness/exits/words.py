@@ -8,7 +8,11 @@ CRITERIA = ("max_probability", "entropy", "margin")
 
 
 def check_exits(after: Sequence[int], stages: int) -> tuple[int, ...]:
-    """The numbers themselves, if such stages exist and have a stage behind them."""
+    """The numbers themselves, if such stages exist and have a stage behind them.
+
+    Raises:
+        ValueError: no such stage, the last one, none at all, or not in ascending order.
+    """
     numbers = tuple(after) if isinstance(after, Iterable) else (after,)
     whole = [isinstance(n, Integral) and not isinstance(n, bool) for n in numbers]
     numbers = tuple(int(n) if fine else n for n, fine in zip(numbers, whole, strict=True))

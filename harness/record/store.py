@@ -161,14 +161,14 @@ def check_config(folder: Path, config: dict[str, Any]) -> None:
 def compare_config(stored: dict[str, Any], config: dict[str, Any], where: str) -> None:
     """Refuse two configs that share a folder but not every field.
 
-    (A field that is only in the newer has its default there, or the folder would be another.)
+    (A field that only one of them has is at its default there, or the folder would be another: the
+    key of an arm hashes what differs from the defaults.)
     """
-    for name in stored:
-        if stored.get(name, "absent") != config.get(name, "absent"):
+    for name in (name for name in stored if name in config):
+        if stored[name] != config[name]:
             raise ValueError(
-                f"{where} was made with {name}={stored.get(name, 'absent')!r}, now it is "
-                f"{config.get(name, 'absent')!r} (a default or the file changed): move it away and "
-                "run the same command again"
+                f"{where} was made with {name}={stored[name]!r}, now it is {config[name]!r} (a "
+                "default or the file changed): move it away and run the same command again"
             )
 
 

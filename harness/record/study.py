@@ -9,11 +9,13 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from harness.experiment import DONE, Experiment, Run
 from harness.plan import Plan, arm_key, as_dict, digest
+from harness.record import rows as protocol
 from harness.record import store
 from harness.record.checkpoint import load_checkpoint
 
@@ -88,16 +90,38 @@ class Study:
         whole.runs = sorted(runs.values(), key=lambda run: (rank[run.arm], run.seed))
         used = {run.provenance for run in whole.runs}
         whole.provenance = {k: v for k, v in whole.provenance.items() if k in used}
+        for run in whole.runs:
+            protocol.tell_broken(run)
         return whole
 
-    def save(self) -> Experiment:
-        """Write the aggregate anew from all there is; safe beside other processes."""
+    def save(self, known: Experiment | None = None) -> Experiment:
+        """Bring the aggregate up to all there is; safe beside other processes.
+
+        A file that says the same already is left as it is, to the byte: it may be tracked.
+
+        Args:
+            known: What collect() gave a moment ago, where nothing was trained since. It saves
+                reading the run folders again unless the aggregate lacks some of it.
+        """
         with store.locked(self.home / ".lock"):
-            whole = self.collect()
-            if whole.runs:
+            whole = known or self.collect()
+            if whole.runs and not self._says_the_same(whole):
+                whole = self.collect() if known else whole
                 self._keep_what_the_plan_dropped()
                 store.save(whole, self.out)
+            elif whole.runs and not (self.out / "experiment.pkl").exists():
+                store.dump(whole, self.out / "experiment.pkl")
         return whole
+
+    def _says_the_same(self, whole: Experiment) -> bool:
+        """Whether the stored aggregate holds these runs, however an older version wrote them."""
+        path = self.out / "experiment.json"
+        if not path.exists():
+            return False
+        stored = store.load(path)
+        key = attrgetter("arm", "seed")
+        same_runs = sorted(stored.runs, key=key) == sorted(whole.runs, key=key)
+        return same_runs and whole.provenance.items() <= stored.provenance.items()
 
     def _keep_what_the_plan_dropped(self) -> None:
         """Put a record aside that holds runs of arms which the plan has no more."""

@@ -31,13 +31,23 @@ def load(path: Path, net: nn.Module, how_to_make: str = "") -> None:
         FileNotFoundError: no such file; `how_to_make` says what to type.
         ValueError: a damaged file, or weights of another architecture; the net is as it was.
     """
+    load_state(net, read(path, how_to_make), str(path))
+
+
+def read(path: Path, how_to_make: str = "") -> dict[str, Any]:
+    """The state dict in this file; tensors and builtin values only.
+
+    Raises:
+        FileNotFoundError: no such file; `how_to_make` says what to type.
+        ValueError: a damaged file.
+    """
     found = load_checkpoint(path)
     if found is None:
         raise FileNotFoundError(f"no trained weights at {path}{how_to_make and ': '}{how_to_make}")
     state = found.get("state") if isinstance(found, dict) else None
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds no trained weights of a run (no `state`)")
-    load_state(net, state, str(path))
+    return state
 
 
 def load_state(net: nn.Module, state: dict[str, Any], where: str = "this state") -> None:

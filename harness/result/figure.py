@@ -1,13 +1,16 @@
 """Figures for papers: each saved as PNG + EPS + the JSON of its data.
 
 Colours are Okabe and Ito's (safe for colour-blind readers); every series also has its own marker
-and line, so that grey prints stay readable. EPS knows no transparency: intervals are opaque tints.
+and line, so that grey prints stay readable. EPS knows no transparency: bands are opaque tints in
+it. Its letters are outlines: sharp at any size, no font to embed (publishers refuse Type 3), and a
+fifteenth of the time that embedding TrueType takes (2.0 instead of 15.4 CPU seconds for the five
+figures of `mlp smoke`, of which 1.0 are left since the layout is solved once a figure).
 Figures are matplotlib.figure.Figure objects, made without pyplot: no global state.
 """
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,15 +18,20 @@ from typing import Any
 import matplotlib
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
+from matplotlib.patheffects import Normal
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from harness.experiment import Experiment
 from harness.record import store
-from harness.result.stats import interval
+from harness.result.stats import Interval, interval
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999933")
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+
+SHARE, BAND = 0.22, "_band"  # opacity of what `band` fills, and how that is found again
 
 STYLE: Any = {
     "font.size": 11,
@@ -38,7 +46,6 @@ STYLE: Any = {
     "lines.markersize": 6,
     "figure.constrained_layout.use": True,
     "savefig.dpi": 200,
-    "ps.fonttype": 42,  # text stays text: editable, and accepted by publishers
     "svg.hashsalt": "iddl",
 }
 
@@ -50,21 +57,67 @@ def style() -> Iterator[None]:
         yield
 
 
-def tint(color: str, share: float = 0.22) -> tuple[float, float, float]:
+def tint(color: Any, share: float = SHARE) -> tuple[float, float, float]:
     """The colour as it would look at this opacity on white, but opaque."""
     r, g, b = (1 - share * (1 - c) for c in to_rgb(color))
     return r, g, b
 
 
+def look(i: int) -> dict[str, Any]:
+    """Colour, marker and line of the i-th series; after 64 of them they repeat."""
+    other = (i + i // 8) % 8
+    return dict(color=COLORS[i % 8], marker=MARKERS[other], linestyle=LINES[other])
+
+
 def save(fig: Figure, stem: Path, data: Any) -> list[Path]:
     """Write stem.png, stem.eps and stem.json; the same picture gives the same bytes."""
     paths = []
+    settle(fig)
     with _fixed_date(), style():
-        for suffix, metadata in ((".png", {"Software": None}), (".eps", {"Creator": "iddl"})):
-            path = stem.with_name(stem.name + suffix)
-            paths.append(store.write(path, _render(fig, suffix[1:], metadata)))
+        png = _render(fig, "png", {"Software": None})
+        paths.append(store.write(stem.with_name(f"{stem.name}.png"), png))
+        with _outlines(fig), _opaque(fig):
+            eps = _render(fig, "eps", {"Creator": "iddl"})
+        paths.append(store.write(stem.with_name(f"{stem.name}.eps"), eps))
     text = json.dumps(data, indent=1, allow_nan=False) + "\n"
     return [*paths, store.write(stem.with_name(f"{stem.name}.json"), text)]
+
+
+def settle(fig: Figure) -> None:
+    """Solve the layout once for all formats; each rendering would solve it again."""
+    if isinstance(fig.get_layout_engine(), PlaceHolderLayoutEngine | None):
+        return  # it has none, or is settled
+    with style():
+        fig.draw_without_rendering()
+    fig.set_layout_engine("none")
+
+
+@contextmanager
+def _outlines(fig: Figure) -> Iterator[None]:
+    """Have every text drawn as paths, which is what a path effect needs, if it changes nothing."""
+    texts = fig.findobj(Text)
+    before = [text.get_path_effects() for text in texts]
+    try:
+        for text in texts:
+            text.set_path_effects([Normal()])
+        yield
+    finally:
+        for text, effects in zip(texts, before, strict=True):
+            text.set_path_effects(effects)
+
+
+@contextmanager
+def _opaque(fig: Figure) -> Iterator[None]:
+    """Have bands drawn as the tints that they would be on white."""
+    bands = fig.findobj(lambda artist: artist.get_label() == BAND)
+    before: list[Any] = [band.get_facecolor() for band in bands]  # pyright: ignore
+    try:
+        for band, color in zip(bands, before, strict=True):
+            band.set(alpha=None, facecolor=tint(color[0][:3]))
+        yield
+    finally:
+        for band, color in zip(bands, before, strict=True):
+            band.set(alpha=SHARE, facecolor=color[0][:3])
 
 
 def brief(paths: Sequence[Path]) -> str:
@@ -83,9 +136,33 @@ def relative(path: Path) -> Path:
 
 def svg(fig: Figure) -> str:
     """The figure as an <svg> element, to put into a page."""
+    settle(fig)
     with style():
         text = _render(fig, "svg", {"Date": None, "Creator": None}).decode()
     return text[text.index("<svg") :]
+
+
+def sentence(fig: Figure) -> str:
+    """What the figure shows, in words: for those who do not see it, and to find it by."""
+    panels = list(dict.fromkeys(filter(None, map(_panel, fig.axes))))
+    lines = dict.fromkeys(
+        text
+        for ax in fig.axes
+        for text in ax.get_legend_handles_labels()[1]
+        if not text.startswith("_")
+    )
+    of = f", for {', '.join(lines)}" if lines else ""
+    words = "; ".join(panels)
+    on = fig.get_suptitle().split()
+    return f"{words[:1].upper()}{words[1:]}{of}." + f" {' '.join(on)}." * bool(on)
+
+
+def _panel(ax: Any) -> str:
+    """Such as "test loss over epoch (hidden 16-20)"."""
+    y, x, title = (" ".join(t.split()) for t in (ax.get_ylabel(), ax.get_xlabel(), ax.get_title()))
+    words = " over ".join(filter(None, (y, x)))
+    letter = f"({ax.get_title('left')}) " * bool(ax.get_title("left"))
+    return letter + (f"{words} ({title})" if words and title else words or title)
 
 
 def _render(fig: Figure, kind: str, metadata: Mapping[str, Any]) -> bytes:
@@ -133,13 +210,18 @@ def by_epoch(experiment: Experiment, metric: str, arm: str) -> dict[str, list]:
     epochs = sorted(values)
     if not epochs:
         return {}
-    parts = [interval(values[e]) for e in epochs]
-    return {
-        "x": epochs,
-        "mean": [p.mean for p in parts],
-        "low": [p.mean if p.low is None else p.low for p in parts],
-        "high": [p.mean if p.high is None else p.high for p in parts],
-    }
+    return {"x": epochs, **columns(interval(values[e]) for e in epochs)}
+
+
+def columns(intervals: Iterable[Interval]) -> dict[str, list[float]]:
+    """Means and ends of intervals as `bars` and `band` take them."""
+    found = [(i.mean, *i.ends) for i in intervals]
+    return {name: [row[k] for row in found] for k, name in enumerate(("mean", "low", "high"))}
+
+
+def beside(x: Sequence[float], i: int, n: int, share: float = 0.05) -> list[float]:
+    """Places of the i-th of n series on an axis of powers of two, so that none hides another."""
+    return [v * 2 ** (share * (2 * i - n + 1)) for v in x]
 
 
 def log_axis(axis) -> None:
@@ -156,24 +238,12 @@ def bars(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
     ends = [
         [abs(m - v) for m, v in zip(data["mean"], data[k], strict=True)] for k in ("low", "high")
     ]
-    color, marker = COLORS[i % 8], MARKERS[(i + i // 8) % 8]
-    style: Any = dict(color=color, marker=marker, linestyle=LINES[(i + i // 8) % 8])
-    ax.errorbar(data["x"], data["mean"], yerr=ends, capsize=3, label=label, **style)
+    ax.errorbar(data["x"], data["mean"], yerr=ends, capsize=3, label=label, **look(i))
 
 
 def band(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
-    """A line over an opaque tint from low to high; bands lie under all lines."""
-    color = COLORS[i % 8]
-    ax.fill_between(
-        data["x"], data["low"], data["high"], color=tint(color), linewidth=0, zorder=1.5
-    )
-    ax.plot(
-        data["x"],
-        data["mean"],
-        color=color,
-        linestyle=LINES[(i + i // 8) % 8],
-        marker=MARKERS[(i + i // 8) % 8],
-        markersize=4,
-        label=label,
-        zorder=2 + 0.01 * i,
-    )
+    """A line over a tint from low to high; bands lie under all lines."""
+    face: Any = dict(color=COLORS[i % 8], alpha=SHARE, label=BAND)
+    ax.fill_between(data["x"], data["low"], data["high"], linewidth=0, zorder=1.5, **face)
+    over = 2 + 0.01 * i
+    ax.plot(data["x"], data["mean"], markersize=4, label=label, zorder=over, **look(i))

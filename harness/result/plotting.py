@@ -16,7 +16,10 @@ import tyro
 
 from harness.experiment import Experiment
 from harness.record import store
+from harness.record.rows import tell_broken
+from harness.result import pictures
 
+KINDS = (".json", ".p", ".pkl", ".pickle")
 Figures = Callable[[Experiment], list[tuple[str, Any, Any]]]  # name, figure, data of each
 
 
@@ -29,7 +32,7 @@ class Options:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Where the figures go; default: beside this script."""
     publish: bool = False
-    """Also write them into figure/, named after the plan."""
+    """Also write them into figure/<study>/<plan>/, which is tracked."""
 
 
 def run(
@@ -39,8 +42,9 @@ def run(
     lines: Callable[[Experiment], Iterable[str]],
     read: Callable[[Path], Experiment] = store.load,
     more: Callable[[Experiment, Path, str], None] | None = None,
+    drawers: Callable[[Experiment], pictures.Drawers] | None = None,
 ) -> int:
-    """Run a plot script; 2 where the dump cannot be read.
+    """Run a plot script; 2 where the dump cannot be read, 1 where no picture can be drawn.
 
     Args:
         argv: The command line.
@@ -49,25 +53,61 @@ def run(
         lines: The table as text.
         read: Reads a dump.
         more: Writes other files; gets the experiment, the folder and the time of the run.
+        drawers: Draws them one by one, so that one that fails stops no other.
     """
     options = tyro.cli(Options, args=list(argv), config=(tyro.conf.FlagCreatePairsOff,))
     name = f"{here.name}_experiments"
     try:
         dump, out = options.dump or newest(here, name), options.out or here
+        if dump.exists() and dump.suffix not in KINDS:
+            raise ValueError(
+                f"{dump} is no record: expected an experiment.json, or a pickle of one (.p, .pkl)"
+            )
         whole = read(dump)
-        if not whole.done():
-            raise ValueError(f"{dump} holds no run that is done; there is nothing to draw")
-        text = "\n".join(lines(whole))
+        check(whole, dump, here)
+        text = "\n".join(_lines(whole, lines))
         print(text)
         begin = begin_time(dump)
         store.write(out / "log" / f"{name}_plot_{begin}.log", text + "\n")
-        _draw(whole, figures(whole), out, here.parent / "figure" if options.publish else None)
+        public = here.parent / "figure" / here.name / whole.plan if options.publish else None
+        found, complete = pictures.draw(
+            drawers(whole) if drawers else {"the figures": lambda: figures(whole)}
+        )
+        _draw(whole, found, out, public)
         if more:
             more(whole, out, begin)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    return 0 if found or complete else 1
+
+
+def check(whole: Experiment, dump: Path, here: Path) -> None:
+    """Refuse a record of another study, and one that nothing can be drawn of.
+
+    Raises:
+        ValueError: says what the record is, and which script draws it.
+    """
+    if whole.folder != here.name:
+        raise ValueError(
+            f"{dump} is a record of {whole.folder} (plan {whole.plan}), and this script draws "
+            f"those of {here.name}: try {whole.folder}/plot_{whole.folder}_experiments.py"
+        )
+    for run in whole.runs:
+        tell_broken(run)
+    if not whole.done():
+        broken = next((f": {run.arm} seed {run.seed}: {run.error}" for run in whole.runs), "")
+        raise ValueError(f"{dump} holds no run that is done; there is nothing to draw{broken}")
+
+
+def _lines(whole: Experiment, lines: Callable[[Experiment], Iterable[str]]) -> list[str]:
+    """The table; where a study's own columns do not fit the record, a line that says so."""
+    found: list[str] = []
+    try:
+        found += lines(whole)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        print(f"the table ends here ({type(error).__name__}: {error})", file=sys.stderr)
+    return found
 
 
 def newest(folder: Path, name: str) -> Path:
@@ -88,6 +128,14 @@ def begin_time(dump: Path) -> str:
     return found[0] if found else os.environ.get("BEGIN_TIME", f"{datetime.now():%Y%m%d_%H%M%S}")
 
 
+def picture(stem: str, study: str) -> str:
+    """The name of a picture below figure/<study>/<plan>/, which need not say the study again.
+
+    Beside the plot script a picture is called `mlp_experiments_loss`; there it is `loss`.
+    """
+    return re.sub(rf"^(fig_)?{re.escape(study)}_(experiments_)?", "", stem)
+
+
 def _draw(whole: Experiment, found: list[tuple[str, Any, Any]], out: Path, public: Path | None):
     """Save all figures and say where."""
     from harness.result import figure
@@ -95,6 +143,8 @@ def _draw(whole: Experiment, found: list[tuple[str, Any, Any]], out: Path, publi
     paths = [p for stem, fig, data in found for p in figure.save(fig, out / stem, data)]
     print(f"figures: {figure.brief(paths)}")
     if public:
-        names = [(public / f"{stem}_{whole.plan}", fig, data) for stem, fig, data in found]
+        names = [
+            (public / picture(stem, public.parent.name), fig, data) for stem, fig, data in found
+        ]
         paths = [p for stem, fig, data in names for p in figure.save(fig, stem, data)]
         print(f"published: {figure.brief(paths)}")

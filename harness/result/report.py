@@ -3,29 +3,24 @@
 While a study runs the page reloads itself every few seconds; afterwards it stands still.
 """
 
-import html
+import math
 import shlex
+import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from harness.experiment import DONE, Experiment, Run
+from harness.plan import as_dict
 from harness.record import store
 from harness.record.study import Study
-from harness.result import table
+from harness.result import export, page, table, titles
+from harness.result.page import plain as _e
+from harness.result.page import prose
 
 MOST_CURVES = 12  # arms in one figure; more leave no room beside their legend
-CSS = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:1000px;margin:2rem auto;padding:0 1rem;color:#222}
-h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2rem}
-table{border-collapse:collapse;font-size:.9rem}th,td{padding:.25rem .7rem;text-align:right}
-th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid #222}
-tr:nth-child(even){background:#f5f5f5}.scroll{overflow-x:auto}
-code,pre{background:#f2f2f2;padding:.1rem .3rem;white-space:pre-wrap;overflow-wrap:anywhere}
-figure{margin:2rem 0}svg{max-width:100%;height:auto}
-.fail{color:#a00}.small{font-size:.85rem;color:#555}
-"""
 
 
 def write(
@@ -40,21 +35,17 @@ def write(
     shown.runs += [run for run in running if run.status == DONE]
     body = [
         f"<h1>{_e(study.folder)}: {_e(study.name)}</h1>",
-        f"<p>{_e(study.plan.question)}</p>",
+        f"<p>{prose(study.plan.question)}</p>",
         _status(study, whole, running),
         _results(study, whole),
         _comparisons(study, whole),
+        _arms(study),
         _failures(study, whole),
         _pictures(pictures) if pictures else _curves(study, shown),
         _provenance(study, whole),
     ]
-    refresh = '<meta http-equiv="refresh" content="5">' if running else ""
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{refresh}'
-        f"<title>{_e(study.folder)} {_e(study.name)}</title><style>{CSS}</style></head>"
-        f"<body>{''.join(body)}</body></html>\n"
-    )
-    return store.write(study.out / "report.html", page)
+    title = f"{study.folder} {study.name}: {study.plan.question}"
+    return store.write(study.out / "report.html", page.page(title, body, refresh=bool(running)))
 
 
 class Live:
@@ -68,7 +59,15 @@ class Live:
         begin = self.clock()
         if begin < self.next:
             return
-        write(self.study, self.study.collect(), running)
+        try:
+            write(self.study, self.study.collect(), running)
+        except OSError:
+            raise
+        except Exception as error:  # a page must not end a run
+            self.next = math.inf
+            reason = f"{type(error).__name__}: {error}"
+            print(f"report.html is not rewritten until the end ({reason})", file=sys.stderr)
+            return
         end = self.clock()
         self.next = end + max(3.0, 20 * (end - begin))
 
@@ -87,54 +86,72 @@ def reproduce(study: Study) -> str:
     return shlex.join(words)
 
 
-def _e(text: object) -> str:
-    return html.escape(str(text))
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{_e(h)}</th>" for h in heads)
-    body = "".join("<tr>" + "".join(f"<td>{_e(c)}</td>" for c in row) + "</tr>" for row in rows)
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="scroll">{table}</div>'
-
-
 def _status(study: Study, whole: Experiment, running: Sequence[Run]) -> str:
     planned = len(study.plan.arms) * len(study.plan.seeds)
     text = f"{len(whole.done())} runs done; the plan has {planned}."
     if running:
         epochs = max(len(run.rows) for run in running)
         text += f" Now: {_e(running[0].arm)}, {len(running)} seeds, epoch {epochs}."
-    expect = f"<p>Expected: {_e(study.plan.expect)}</p>" if study.plan.expect else ""
+    expect = f"<p>Expected: {prose(study.plan.expect)}</p>" if study.plan.expect else ""
     return f"<p><strong>{text}</strong></p>{expect}"
 
 
 def _results(study: Study, whole: Experiment) -> str:
-    lines = table.summarize(whole, study.plan.metric)
+    lines = table.summarize(whole, study.plan.measure.name)
     if not lines:
         return "<h2>Results</h2><p>No run has finished yet.</p>"
     epochs = sorted({line["epochs"] for line in lines})
     span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
     note = f"Last epoch ({span}), {_stands_on(whole)}."
-    return f'<h2>Results</h2><p class="small">{_e(note)}</p>{_table(*table.cells(lines))}'
+    shown = page.table(*table.cells(lines, study.plan.measure), "results")
+    return f'<h2>Results</h2><p class="small">{_e(note)}</p>{shown}{_files(study, lines)}'
+
+
+def _files(study: Study, lines: Sequence[dict[str, Any]]) -> str:
+    """The table to take along."""
+    name = f"{study.folder}-{study.name}"
+    links = (
+        page.download(f"{name}.csv", "text/csv", export.as_csv(lines)),
+        page.download(f"{name}.json", "application/json", export.as_json(lines)),
+    )
+    return f'<p class="small">All digits of this table: {", ".join(links)}</p>'
+
+
+def _arms(study: Study) -> str:
+    """What the names of the arms stand for: the settings in which they differ."""
+    shared = study.plan.shared()
+    settings = {arm: as_dict(config) for arm, config in study.plan.arms.items()}
+    keys = [key for key in next(iter(settings.values())) if key not in shared]
+    if not keys:
+        return ""
+    rows = [[arm, *(_setting(of[key]) for key in keys)] for arm, of in settings.items()]
+    heads = ["model", *(key.replace("_", " ") for key in keys)]
+    shown = page.table(heads, rows, "settings of the models", words=range(1, len(heads)))
+    return f"<details><summary>What the names of the models mean</summary>{shown}</details>"
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _stands_on(whole: Experiment) -> str:
     splits = {
         (r.config.get("data", "?"), r.facts.get("split", "split not said")) for r in whole.done()
     }
-    return "; ".join(f"{data}: {split}" for data, split in sorted(splits))
+    return "; ".join(titles.data(data, split) for data, split in sorted(splits))
 
 
 def _comparisons(study: Study, whole: Experiment) -> str:
     found = table.differences(whole, study.plan)
     if not found:
         return ""
-    rows = [
-        [f"{d.first} - {d.second}", d.interval.text(100, 2) + " points", d.verdict] for d in found
-    ]
+    rows = [[f"{d.first} - {d.second}", d.text, d.verdict] for d in found]
     heads = ["difference, paired by seed", "mean and 95 % interval", "verdict"]
     note = "Intervals are per comparison, not adjusted for their number."
-    return f'<h2>Comparisons</h2>{_table(heads, rows)}<p class="small">{note}</p>'
+    shown = page.table(heads, rows, "comparisons", words=(2,))
+    return f'<h2>Comparisons</h2>{shown}<p class="small">{note}</p>'
 
 
 def _failures(study: Study, whole: Experiment) -> str:
@@ -147,22 +164,20 @@ def _failures(study: Study, whole: Experiment) -> str:
 
 
 def _pictures(pictures: Sequence[Any]) -> str:
-    from harness.result import figure
-
-    return "".join(f"<figure>{figure.svg(fig)}</figure>" for fig in pictures)
+    return "<h2>Figures</h2>" + "".join(map(page.picture, pictures, count(1)))
 
 
 def _curves(study: Study, shown: Experiment) -> str:
     from harness.result import figure
 
-    found = []
-    for metric in dict.fromkeys((study.plan.metric, "train_loss", "test_loss")):
+    found, number = [], count(1)
+    for metric in dict.fromkeys((study.plan.measure.name, "train_loss", "test_loss")):
         arms = [arm for arm in shown.arms() if figure.by_epoch(shown, metric, arm)]
         if arms:
             found.append(f"<h2>{_e(metric.replace('_', ' '))} per epoch</h2>")
         for start in range(0, len(arms), MOST_CURVES):
             fig = figure.curves(shown, metric, arms[start : start + MOST_CURVES])
-            found.append(figure.svg(fig))
+            found.append(page.picture(fig, next(number)))
     note = '<p class="small">Lines are means over seeds, tints their 95 % intervals.</p>'
     return "".join(found) + (note if found else "")
 

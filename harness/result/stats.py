@@ -2,7 +2,8 @@
 
     mean +- t(0.975, n-1) * s / sqrt(n)
 
-A verdict word is given only where the 95 % interval of the paired difference excludes 0.
+A verdict word is given only where the 95 % interval of the paired difference excludes 0; which way
+is better, the metric says.
 Intervals are per comparison: nothing is adjusted for how many comparisons a table holds.
 """
 
@@ -10,6 +11,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean, stdev
+
+from harness.metric import ACCURACY, Metric
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,29 @@ class Interval:
     n: int
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Low and high as a picture needs them: the mean itself where there is no interval."""
+        return (
+            self.mean if self.low is None else self.low,
+            self.mean if self.high is None else self.high,
+        )
+
+    @property
     def half(self) -> float | None:
         """Half the width of the interval."""
         return None if self.high is None else self.high - self.mean
 
-    def text(self, scale: float = 1.0, digits: int = 4) -> str:
-        """Such as "0.9486 ± 0.0012 (n=10)"."""
-        head = f"{self.mean * scale:.{digits}f}"
-        if self.half is None:
-            return f"{head} (n=1, no interval)"
-        return f"{head} ± {self.half * scale:.{digits}f} (n={self.n})"
+    def amount(self, scale: float = 1.0, digits: int = 4, unit: str = "") -> str:
+        """Such as "0.9486 ± 0.0012" or "7.83 ± 7.64 points"."""
+        text = f"{self.mean * scale:.{digits}f}"
+        if self.half is not None:
+            text += f" ± {self.half * scale:.{digits}f}"
+        return f"{text} {unit}".rstrip()
+
+    def text(self, scale: float = 1.0, digits: int = 4, unit: str = "") -> str:
+        """Such as "0.9486 ± 0.0012 (n=10)" or "7.83 ± 7.64 points (n=5)"."""
+        count = "n=1, no interval" if self.half is None else f"n={self.n}"
+        return f"{self.amount(scale, digits, unit)} ({count})"
 
 
 def interval(values: Iterable[float], level: float = 0.95) -> Interval:
@@ -56,6 +72,7 @@ class Difference:
     first: str
     second: str
     interval: Interval
+    metric: Metric = ACCURACY
 
     @property
     def verdict(self) -> str:
@@ -63,18 +80,32 @@ class Difference:
         i = self.interval
         if i.low is None or i.high is None:
             return f"{self.first} and {self.second}: n = 1, no interval"
-        if i.low > 0:
-            return f"{self.first} is better than {self.second}"
-        if i.high < 0:
-            return f"{self.first} is worse than {self.second}"
+        word = self.metric.judge(i.low, i.high)
+        if word:
+            return f"{self.first} is {word} than {self.second}"
         return f"no difference shown between {self.first} and {self.second}"
+
+    @property
+    def text(self) -> str:
+        """How much, in the unit of the metric: "7.83 ± 7.64 points (n=5)"."""
+        return self.interval.text(self.metric.scale, self.metric.digits, self.metric.unit)
+
+    @property
+    def sentence(self) -> str:
+        """Verdict and amount; of one seed, which gives no verdict, the amount alone."""
+        alone = self.interval.half is None
+        return f"{f'{self.first} minus {self.second}' if alone else self.verdict}: {self.text}"
 
 
 def paired(
-    first: str, second: str, a: Mapping[int, float], b: Mapping[int, float]
+    first: str,
+    second: str,
+    a: Mapping[int, float],
+    b: Mapping[int, float],
+    metric: Metric = ACCURACY,
 ) -> Difference | None:
-    """The difference by seed (larger is better); None where no seed is common."""
+    """The difference by seed, judged by the metric; None where no seed is common."""
     seeds = sorted(set(a) & set(b))
     if not seeds:
         return None
-    return Difference(first, second, interval(a[s] - b[s] for s in seeds))
+    return Difference(first, second, interval(a[s] - b[s] for s in seeds), metric)

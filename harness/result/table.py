@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.experiment import Experiment
+from harness.metric import ACCURACY, Metric
 from harness.plan import Plan
-from harness.result.stats import Difference, interval, paired
+from harness.result.stats import Difference, Interval, interval, paired
 
 FACTS = ("connections", "parameters", "macs", "flops", "bytes")
 SECONDS = ("train_time", "inference_time")
@@ -29,22 +30,24 @@ def summarize(experiment: Experiment, metric: str = "test_accuracy") -> list[dic
             "high": i.high,
         }
         line |= {k: runs[0].facts[k] for k in FACTS if k in runs[0].facts}
-        line |= {k: _mean_of(runs, k) for k in SECONDS if k in runs[0].rows[-1]}
+        means = {k: _mean_of(runs, k) for k in SECONDS if k != metric}
+        line |= {k: mean for k, mean in means.items() if mean is not None}
         lines.append(line | {"epochs": max(run.rows[-1]["epoch"] for run in runs)})
     return lines
 
 
-def _mean_of(runs: Sequence[Any], key: str) -> float:
-    values = [row[key] for run in runs for row in run.rows]
-    return sum(values) / len(values)
+def _mean_of(runs: Sequence[Any], key: str) -> float | None:
+    """Over all rows that have it, as it is optional."""
+    values = [row[key] for run in runs for row in run.rows if row.get(key) is not None]
+    return sum(values) / len(values) if values else None
 
 
 def differences(experiment: Experiment, plan: Plan) -> list[Difference]:
     """The comparisons of the plan, as far as their runs exist."""
     found = []
     for first, second in plan.compare:
-        a, b = (experiment.final(arm, plan.metric) for arm in (first, second))
-        difference = paired(first, second, a, b)
+        a, b = (experiment.final(arm, plan.measure.name) for arm in (first, second))
+        difference = paired(first, second, a, b, plan.measure)
         if difference:
             found.append(difference)
     return found
@@ -61,7 +64,7 @@ def failures(experiment: Experiment) -> list[str]:
 
 HEADS = {
     "name": "model",
-    "accuracy": "test accuracy, 95 % interval",
+    "mean": "{metric}, 95 % interval",
     "connections": "connections",
     "parameters": "parameters",
     "flops": "FLOPs",
@@ -70,33 +73,20 @@ HEADS = {
 }
 
 
-def cells(lines: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+def cells(
+    lines: list[dict[str, Any]], metric: Metric = ACCURACY
+) -> tuple[list[str], list[list[str]]]:
     """Heads and texts, with only the columns that the lines have."""
-    keys = [k for k in HEADS if k in ("name", "accuracy") or any(k in line for line in lines)]
-    return [HEADS[k] for k in keys], [[_cell(line, k) for k in keys] for line in lines]
+    keys = [k for k in HEADS if k in ("name", "mean") or any(k in line for line in lines)]
+    heads = [HEADS[k].format(metric=metric.head) for k in keys]
+    return heads, [[_cell(line, k, metric) for k in keys] for line in lines]
 
 
-def _cell(line: dict[str, Any], key: str) -> str:
-    if key == "accuracy":
-        if line["low"] is None:
-            return f"{line['mean']:.4f} (n=1, no interval)"
-        return f"{line['mean']:.4f} ± {line['high'] - line['mean']:.4f} (n={line['n']})"
+def _cell(line: dict[str, Any], key: str, metric: Metric) -> str:
+    if key == "mean":
+        scale, digits, _ = metric.of_values  # (the unit stands in the head)
+        return Interval(line["mean"], line["low"], line["high"], line["n"]).text(scale, digits)
     value = line.get(key, "")
     if isinstance(value, float):
         return f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def show(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: boxed on a terminal, the same columns in a log."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for i, head in enumerate(heads):
-        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i < 2)
-    for row in rows:
-        table.add_row(*row)
-    console = Console(soft_wrap=False)
-    console.width = max(console.width, 140) if not console.is_terminal else console.width
-    console.print(table)

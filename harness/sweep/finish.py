@@ -1,75 +1,126 @@
-"""The end of a call: figures, report, table, and where they are."""
+"""The end of a call: table, report, figures (the record stands already), and where they are.
 
-import importlib
-import importlib.util
+Numbers come first: whatever a picture meets, the table has been shown and the record written.
+"""
+
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 from harness.experiment import FAILED, Experiment
 from harness.record.provenance import command
+from harness.record.rows import lacking
 from harness.record.study import Study
-from harness.result import figure, report, table
+from harness.result import export, figure, pictures, report, screen, table
+from harness.sweep import drawn
+from harness.sweep.options import Options
 
 
 def finish(
-    study: Study,
-    whole: Experiment,
-    arms: Sequence[str],
-    seeds: tuple[int, ...],
-    quiet: bool,
-    as_json: bool,
+    study: Study, whole: Experiment, arms: Sequence[str], seeds: tuple[int, ...], options: Options
 ) -> int:
-    """Write what the aggregate shows and say so; 1 if a run failed or nobody did it."""
-    pictures = draw(study, whole)
-    figures = [
-        path for stem, fig, data in pictures for path in figure.save(fig, study.out / stem, data)
-    ]
-    page = report.write(study, whole, pictures=[fig for _, fig, _ in pictures])
-    failed = table.failures(whole)
-    lines = table.summarize(whole, study.plan.metric)
-    found = table.differences(whole, study.plan)
-    if as_json:
-        document = {
-            "folder": study.folder,
-            "plan": study.name,
-            "metric": study.plan.metric,
-            "table": lines,
-            "comparisons": [
-                {"name": f"{d.first} - {d.second}", "verdict": d.verdict, **vars(d.interval)}
-                for d in found
-            ],
-            "failed": failed,
-            "paths": [str(p) for p in (study.out / "experiment.json", page, *figures)],
-        }
-        print(json.dumps(document))
-    elif not quiet:
-        table.show(f"{study.folder} {study.name}", *table.cells(lines))
-        for d in found:
-            print(f"{d.verdict}: {d.interval.text(100, 2)} points")
-        if any(run.seed not in seeds for run in whole.runs):
-            print("(the table holds all seeds on record, not only those of this call)")
+    """Show what the record says, and write what shows it; 1 if a run failed or nobody did it."""
+    talk = not (options.quiet or options.json)
+    if talk:
+        _print_table(study, whole, seeds)
+    if options.to:
+        _write_table(study, whole, options.to)
+    page, figures = show(study, whole, talk, options.figures)
+    if options.json:
+        print(json.dumps(document(study, whole, [page, *figures])))
+    elif talk:
         print(f"record:  {study.out / 'experiment.json'}")
         print(f"figures: {figure.brief(figures)}")
         print(f"report:  {page}")
+    return _status(study, whole, arms, seeds)
+
+
+def _print_table(study: Study, whole: Experiment, seeds: tuple[int, ...]) -> None:
+    metric = study.plan.measure
+    lines = table.summarize(whole, metric.name)
+    screen.show(f"{study.folder} {study.name}", *table.cells(lines, metric))
+    for difference in table.differences(whole, study.plan):
+        print(difference.sentence)
+    if any(run.seed not in seeds for run in whole.runs):
+        print("(the table holds all seeds on record, not only those of this call)")
+
+
+def _write_table(study: Study, whole: Experiment, path: Path) -> None:
+    metric = study.plan.measure
+    lines = table.summarize(whole, metric.name)
+    export.write(path, lines, *table.cells(lines, metric))
+
+
+def show(study: Study, whole: Experiment, talk: bool, save: bool = True) -> tuple[Path, list[Path]]:
+    """Report and figures, drawn unless those of the last call still hold; where they are."""
+    known = drawn.still_good(study)
+    if known is not None:
+        return study.out / "report.html", known
+    found, complete = _draw(study, whole, talk)
+    page = report.write(study, whole, pictures=[fig for _, fig, _ in found])
+    if not save:
+        return page, []
+    paths, written = pictures.save(found, study.out)
+    if complete and written:
+        drawn.remember(study, paths)
+    return page, paths
+
+
+def _draw(study: Study, whole: Experiment, talk: bool) -> tuple[list[pictures.Picture], bool]:
+    try:
+        drawers = drawn.drawers_of(study, whole)
+    except Exception as error:  # a plot module that cannot even be imported
+        pictures.tell("all", error)
+        return [], False
+    if talk and drawers:
+        count = "the" if "all" in drawers else len(drawers)
+        print(f"drawing {count} figures ...", file=sys.stderr, flush=True)
+    return pictures.draw(drawers)
+
+
+def document(study: Study, whole: Experiment, paths: Sequence[Path]) -> dict:
+    """What --json prints."""
+    metric = study.plan.measure
+    return {
+        "folder": study.folder,
+        "plan": study.name,
+        "metric": metric.name,
+        "better": metric.better,
+        "unit": metric.unit,
+        "scale": metric.scale,
+        "table": table.summarize(whole, metric.name),
+        "comparisons": [
+            {"name": f"{d.first} - {d.second}", "verdict": d.verdict, **vars(d.interval)}
+            for d in table.differences(whole, study.plan)
+        ],
+        "failed": table.failures(whole),
+        "paths": [str(path) for path in (study.out / "experiment.json", *paths)],
+    }
+
+
+def _status(study: Study, whole: Experiment, arms: Sequence[str], seeds: tuple[int, ...]) -> int:
+    """Say on stderr what is missing; 1 if anything is that nobody works on."""
+    failed, unseen = table.failures(whole), lacking(whole.runs, study.plan.measure.name)
     for text in failed:
         print(f"failed: {text}", file=sys.stderr)
+    if unseen:
+        print(f"nothing to compare: {unseen}", file=sys.stderr)
+    lost = _lost(study, whole, arms, seeds)
+    if lost:
+        print(f"not done (their process was killed?): {', '.join(lost)}", file=sys.stderr)
+    if failed or lost:
+        print(f"try them again with: {command()}", file=sys.stderr)
+    return 1 if failed or lost or unseen else 0
+
+
+def _lost(
+    study: Study, whole: Experiment, arms: Sequence[str], seeds: tuple[int, ...]
+) -> list[str]:
+    """The runs of this call that are neither done, nor failed, nor in anybody's hands."""
     broken = {(run.arm, run.seed) for run in whole.runs if run.status == FAILED}
     left = [(a, s) for a in arms for s in study.to_do(a, seeds, whole) if (a, s) not in broken]
     lost = [f"{arm} seed {seed}" for arm, seed in left if study.abandoned(arm, seed)]
     if len(left) > len(lost):
         print(f"{len(left) - len(lost)} runs are in the hands of another process", file=sys.stderr)
-    if lost:
-        print(f"not done (their process was killed?): {', '.join(lost)}", file=sys.stderr)
-    if failed or lost:
-        print(f"try them again with: {command()}", file=sys.stderr)
-    return 1 if failed or lost else 0
-
-
-def draw(study: Study, whole: Experiment) -> list[tuple[str, Any, Any]]:
-    """Name, figure and data of the folder's own pictures, if it has a plot module."""
-    name = f"{study.folder}.plot_{study.folder}_experiments"
-    if importlib.util.find_spec(name) is None or not whole.done():
-        return []
-    return importlib.import_module(name).figures(whole)
+    return lost

@@ -2,30 +2,38 @@
 
 import contextlib
 import ctypes
-import importlib
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from harness.data.names import DATASETS
 from harness.experiment import Experiment
+from harness.job import Job
 from harness.plan import duration
 from harness.record import store
 from harness.record.study import Study
 from harness.result import report
+from harness.sweep import modules
 from harness.sweep.crew import Crew, crew_size
 from harness.sweep.options import Options
-from harness.sweep.runner import Sweep
+from harness.sweep.runner import Sweep, check_arm
 from harness.sweep.show import Events, Quiet, make_show
 
 
 def dry_run(study: Study, arms: Sequence[str], seeds: Sequence[int], as_json: bool) -> int:
-    """Status and folder of every run; touches nothing."""
+    """Status and folder of every run; touches nothing.
+
+    Raises:
+        ValueError: an arm could not train.
+    """
     whole = study.collect()
+    if study.overrides:  # (a plan as written is known to train: no need to pay for torch)
+        check_arms(study, [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)])
     lines = [
         {
             "name": f"{arm} seed {seed}",
@@ -77,57 +85,78 @@ def run(
             file=sys.stderr,
         )
     if not busy and not quiet:
+        anew = shlex.join(["python", "-m", study.folder, *_elsewhere(argv)])
         print(
-            f"nothing to train: all of these runs are on record in {study.out}; --results DIR "
-            "trains them anew, in another folder",
+            f"nothing to train: all of these runs are on record in {study.out}; to train them "
+            f"anew, in a folder of your own: {anew}",
             file=sys.stderr,
         )
-    groups = _groups(study, busy, seeds, whole)
-    show = make_show(groups, quiet)
     try:
         if busy:
-            _work(study, busy, seeds, groups, options, device, show, argv)
+            whole = _work(study, busy, seeds, whole, options, device, quiet, argv)
+        else:
+            whole = study.save(whole)
+    except BaseException:
+        whole = study.save()  # what is done so far
+        raise
     finally:
-        show.close()
-        whole = study.save()
         if options.dump and whole.runs:
             store.dump(whole, options.dump)
-    return finish(study, whole, arms, tuple(seeds), options.quiet, options.json)
+    return finish(study, whole, arms, tuple(seeds), options)
 
 
-def trainer_of(folder: str) -> Any:
-    """The module with `train` or `train_stack`."""
-    return importlib.import_module(f"{folder}.trainer")
+def _elsewhere(argv: Sequence[str]) -> list[str]:
+    """The same words with results in a folder of one's own."""
+    words = [*argv]
+    for i, word in enumerate(argv):
+        if word.split("=")[0] == "--results":
+            del words[i : i + (1 if "=" in word else 2)]
+            break
+    return [*words, "--results", "mine"]
 
 
 def _groups(study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Experiment) -> int:
     """How many trainings there are: one per arm where all its seeds train as one stack."""
-    if hasattr(trainer_of(study.folder), "train_stack"):
+    if hasattr(modules.trainer(study.folder), "train_stack"):
         return len(busy)
     return sum(len(study.to_do(arm, tuple(seeds), whole)) for arm in busy)
 
 
 def _work(
-    study: Study, busy, seeds, groups: int, options: Options, device: str, show: Quiet, argv
-) -> None:
+    study: Study, busy, seeds, whole: Experiment, options: Options, device: str, quiet: bool, argv
+) -> Experiment:
     """By a crew or in this process; with as many threads either way, so that bits do not change."""
+    groups = _groups(study, busy, seeds, whole)
     threads = study.plan.threads if device == "cpu" else None
     size = crew_size(options.jobs, threads, cores_here(), groups)
-    if size < 2:
-        if threads:
-            _set_threads(threads)
-        return _sweep(study, busy, seeds, options, device, show)
-    command = [sys.executable, "-m", study.folder, *argv, "--jobs", "1"]
-    threads = threads or max(1, cores_here() // size)
-    if Crew(study, size, threads, show, report.Live(study)).run(command) == 2:
-        raise ValueError("no arm could run; the reason stands above")
+    show = make_show(groups, quiet, study.plan.measure.name)
+    try:
+        if size < 2:
+            if threads:
+                _set_threads(threads)
+            return _sweep(study, busy, seeds, options, device, show, whole)
+        command = [sys.executable, "-m", study.folder, *argv, "--jobs", "1"]
+        threads = threads or max(1, cores_here() // size)
+        if Crew(study, size, threads, show, report.Live(study)).run(command) == 2:
+            raise ValueError("no arm could run; the reason stands above")
+        return study.save()
+    finally:
+        show.close()
 
 
-def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet) -> None:
+def _sweep(
+    study: Study,
+    arms,
+    seeds,
+    options: Options,
+    device: str,
+    show: Quiet,
+    whole: Experiment | None = None,
+) -> Experiment:
     keep_pages()
-    Sweep(
+    return Sweep(
         study,
-        trainer_of(study.folder),
+        modules.trainer(study.folder),
         tuple(seeds),
         tuple(arms),
         show,
@@ -136,7 +165,22 @@ def _sweep(study: Study, arms, seeds, options: Options, device: str, show: Quiet
         checkpoint_every=options.checkpoint_every,
         keep=options.keep_weights,
         live=None if isinstance(show, Events) else report.Live(study),
+        whole=whole,
     ).run()
+
+
+def check_arms(study: Study, arms: Sequence[str]) -> None:
+    """Ask the trainer, before anything runs, whether these arms can train on embedded data.
+
+    Raises:
+        ValueError: names the arm and what does not fit.
+    """
+    trainer = modules.trainer(study.folder)
+    for arm in arms:
+        config = study.plan.arms[arm]
+        home = str(DATASETS.get(getattr(config, "data", ""), ""))
+        if home.startswith("harness.data.embedded:"):  # (others might have to be fetched)
+            check_arm(trainer, arm, config, Job())
 
 
 def keep_pages() -> None:
@@ -177,10 +221,23 @@ def _banner(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> None:
     print(study.plan.question, file=sys.stderr)
     changed = ", ".join(f"{k}={v}" for k, v in study.overrides.items()) or "none"
     print(
-        f"{len(arms)} arms x {len(seeds)} seeds; estimate for the whole plan "
-        f"{duration(study.plan.minutes)} on 2 cores; overrides: {changed}\nresults: {study.out}",
+        f"{_count(len(arms), 'arm')} x {_count(len(seeds), 'seed')}; {estimate(study, arms, seeds)}"
+        f"; overrides: {changed}\nresults: {study.out}",
         file=sys.stderr,
     )
+
+
+def estimate(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> str:
+    """How long this call may take: its share of the plan's runs, of the plan's time."""
+    whole = study.plan.minutes
+    share = len(arms) * len(seeds) / (len(study.plan.arms) * len(study.plan.seeds))
+    if share == 1:
+        return f"estimate {duration(whole)} on 2 cores"
+    return f"estimate {duration(whole * share)} on 2 cores (the whole plan: {duration(whole)})"
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def pick_device(name: str) -> str:

@@ -1,17 +1,21 @@
 """The flags of a plan: those every plan has, and the fields of its config that all arms share.
 
-A field's docstring is its help text: what a reader of the code sees is what --help says.
+A field's docstring is its help text: what a reader of the code sees is what --help says. `{}` in
+it stands for the words that WORDS of the module has for this field, so that help never goes stale.
 """
 
 import ast
 import inspect
+import shutil
+import sys
 import textwrap
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+from harness.flags import unchecked
 from harness.plan import Plan, duration
 
 
@@ -28,7 +32,7 @@ class Options:
     device: str = "auto"
     """cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."""
     results: Path = Path("results")
-    """Folder that the results go to."""
+    """Folder that the results go to; another one (mine) trains anew what is on record here."""
     jobs: int = 0
     """Arms that train at a time, each in its own process; 0: what suits the plan and the cores."""
     checkpoint_every: float = 5.0
@@ -39,12 +43,16 @@ class Options:
     """Also write this call's Experiment there, pickled."""
     pid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the process id there."""
+    figures: bool = True
+    """Whether figures are saved beside the report (which holds them in any case)."""
     dry_run: bool = False
     """Show folders and status of every run, and stop."""
     quiet: bool = False
     """No progress, no table."""
     json: bool = False
     """Print one JSON document on stdout and nothing else."""
+    to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
 
     def __post_init__(self):
         if self.jobs < 0 or self.checkpoint_every < 0:
@@ -63,14 +71,16 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
         if f.name in shared:
             kind = Annotated[hints[f.name], tyro.conf.arg(help=docs.get(f.name, ""))]
             extra.append((f.name, kind, field(default=getattr(config, f.name))))
-    flags = make_dataclass("Flags", extra, bases=(Options,), frozen=True)
+    flags = unchecked(Options, extra)  # (Options checks itself below)
     text = f"{plan.question}\n\nEstimate: {duration(plan.minutes)} on 2 cores. {plan.expect}"
     varied = [f.name.replace("_", "-") for f in fields(config) if f.name not in shared]
+    _refuse_varied(name, plan, varied, argv)
     text += f"\n\nWhat differs between the arms is no option: {', '.join(varied)}." * bool(varied)
+    columns = min(shutil.get_terminal_size().columns, 100)
     parsed = tyro.cli(
         flags,
         prog=f"python -m {folder} {name}",
-        description=text,
+        description="\n\n".join(textwrap.fill(p, columns) for p in text.split("\n\n")),
         args=argv,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
@@ -79,8 +89,29 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
     return options, {k: v for k, v in values.items() if v != getattr(config, k)}
 
 
+def _refuse_varied(name: str, plan: Plan, varied: list[str], argv: list[str]) -> None:
+    """Say of a flag that is a field of the arms why it is none, and what to type instead."""
+    for word in argv:
+        flag = word.split("=")[0].replace("_", "-").removeprefix("--")
+        if word.startswith("--") and flag.removeprefix("no-") in varied:
+            arms = " ".join(list(plan.arms)[:2])
+            raise ValueError(
+                f"--{flag} is no option of {name}: it is what differs between its arms. Pick arms "
+                f"with --arms, such as --arms {arms}; there are {', '.join(plan.arms)}"
+            )
+
+
 def field_docs(kind: type) -> dict[str, str]:
-    """The string below each field of a class: what a reader sees is what --help says."""
+    """The string below each field of a class, also of those that it inherits."""
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        words = getattr(sys.modules[base.__module__], "WORDS", {})
+        for name, text in _strings(base).items():
+            found[name] = text.replace("{}", ", ".join(map(str, words.get(name, ()))))
+    return found
+
+
+def _strings(kind: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     assert isinstance(body, ast.ClassDef)
     found = {}

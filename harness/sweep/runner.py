@@ -9,6 +9,10 @@ A folder's train module offers
     check(config, job)              -> raises ValueError for what cannot train   (optional)
     paths()                         -> which ways to compute were taken since    (optional)
 
+A row is a plain dict with `epoch` and the plan's metric; harness.record.rows states the whole
+protocol, and every row is checked by it: what breaks it fails the run, in words. A config has a
+field `epochs`.
+
 For each group of seeds:  claim -> restore -> { row, checkpoint } per epoch -> run.json -> release.
 """
 
@@ -21,13 +25,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.data import DataError
-from harness.experiment import FAILED, Experiment, Run
+from harness.experiment import FAILED, Experiment, Run, plain
 from harness.job import Job
 from harness.plan import as_dict
+from harness.record import rows as protocol
 from harness.record import store, weights
 from harness.record.checkpoint import load_checkpoint, save_checkpoint
 from harness.record.provenance import collect as collect_provenance
 from harness.record.study import Study
+from harness.sweep import start
 from harness.sweep.show import Quiet
 
 
@@ -46,11 +52,12 @@ class Sweep:
     keep: bool = False  # the trained weights, beside each run
     live: Any = None  # called with the experiment so far, after each epoch
     provenance: dict[str, Any] = field(default_factory=dict)
+    whole: Experiment | None = None  # what is on record, if the caller has just read it
     since: float = field(default_factory=lambda: float(os.environ.get("IDDL_SINCE", time.time())))
 
     def run(self) -> Experiment:
         """Everything that is not done yet; the aggregate is written whatever happens."""
-        whole = self.study.collect()
+        whole = self.whole or self.study.collect()
         self._check(whole)
         try:
             for arm in self.arms:
@@ -61,15 +68,12 @@ class Sweep:
 
     def _check(self, whole: Experiment) -> None:
         """Ask the trainer, if it can tell, whether the arms that are to train can."""
-        check = getattr(self.trainer, "check", None)
+        job = Job(self.device, self.data_root)
         for arm in self.arms:
-            if check and self.study.to_do(arm, self.seeds, whole):
-                try:
-                    check(self.study.plan.arms[arm], Job(self.device, self.data_root))
-                except DataError:
-                    raise
-                except ValueError as error:
-                    raise ValueError(f"{arm}: {error}") from None
+            open_seeds = self.study.to_do(arm, self.seeds, whole)
+            start.files(self.study, arm, open_seeds)
+            if open_seeds:
+                check_arm(self.trainer, arm, self.study.plan.arms[arm], job)
 
     def _arm(self, arm: str, whole: Experiment) -> None:
         """All open seeds at once where they train as one stack, else one by one."""
@@ -97,6 +101,7 @@ class Sweep:
         run = store.load_run(folder)
         if run is None:
             return False
+        protocol.tell_broken(run)
         return run.status != FAILED or (folder / "run.json").stat().st_mtime >= self.since
 
     def _groups(self, arm: str, mine: list[int]) -> Iterator[tuple[list[int], dict | None]]:
@@ -111,7 +116,7 @@ class Sweep:
 
     def _group(self, arm: str, seeds: list[int], saved: dict | None) -> None:
         config = self.study.plan.arms[arm]
-        job = Job(self.device, self.data_root, saved)
+        job = Job(self.device, self.data_root, saved, starts=start.states(self.study, arm, seeds))
         runs = [self._open(arm, seed, (saved or {}).get("rows", {})) for seed in seeds]
         self.show.begin(arm, seeds, config.epochs, job)
         keep = False
@@ -121,8 +126,9 @@ class Sweep:
             raise
         except Exception as error:
             keep = True  # the checkpoint: what failed may not fail next time
+            told = isinstance(error, protocol.RowError)
             for run in runs:
-                run.error = run.error or f"{type(error).__name__}: {error}"
+                run.error = run.error or f"{'' if told else f'{type(error).__name__}: '}{error}"
         for run in runs:
             run.status = FAILED if run.error else run.status
             store.save_run(run, self.study.seed_dir(arm, run.seed))
@@ -145,12 +151,13 @@ class Sweep:
         paths()  # (those of an arm before)
         self._sign(runs)
         describe = getattr(self.trainer, "describe", None)
-        facts = describe(config, job) if describe else {}
+        facts = plain(describe(config, job) if describe else {}, "describe")
         for run in runs:
-            run.facts = facts
+            run.facts = facts | start.facts(self.study, arm, run.seed)
         path = self.study.checkpoint(arm, [run.seed for run in runs])
         last = time.monotonic()
         for rows in _rows(self.trainer, config, [run.seed for run in runs], job):
+            protocol.check_group(rows, [run.seed for run in runs])
             for run, row in zip(runs, rows, strict=True):
                 self._record(run, row)
             self.show.rows(arm, [run.seed for run in runs], rows)
@@ -161,6 +168,8 @@ class Sweep:
                 last = time.monotonic()
             if self.live:
                 self.live(runs)
+        if not all(run.rows for run in runs):
+            raise protocol.RowError("the trainer yielded no row; expected one for each epoch")
         if (self.keep or self.study.plan.keep) and len(runs) == 1 and not runs[0].error:
             weights.save(self.study.seed_dir(arm, runs[0].seed), job.parts["net"])
         if taken := paths():
@@ -176,9 +185,28 @@ class Sweep:
     def _record(self, run: Run, row: dict[str, Any] | None) -> None:
         if run.error or row is None:
             return
+        protocol.check_row(row, self.study.plan.measure.name)
+        store.append_row(self.study.seed_dir(run.arm, run.seed), row)
         run.rows.append(row)
         run.error = row.get("failed")
-        store.append_row(self.study.seed_dir(run.arm, run.seed), row)
+
+
+def check_arm(trainer: Any, arm: str, config: Any, job: Job) -> None:
+    """Refuse an arm that cannot train, as far as its trainer can tell before it does.
+
+    Raises:
+        ValueError: names the arm and what does not fit.
+        DataError: the data is not there.
+    """
+    try:
+        if not hasattr(config, "epochs"):
+            raise ValueError(f"its {type(config).__name__} has no field `epochs`, which bars count")
+        if hasattr(trainer, "check"):
+            trainer.check(config, job)
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"{arm}: {error}") from None
 
 
 def _rows(trainer: Any, config: Any, seeds: list[int], job: Job) -> Iterator[list[dict | None]]:

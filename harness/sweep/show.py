@@ -15,6 +15,7 @@ from harness.experiment import plain
 from harness.job import Job
 
 Group = tuple[str, tuple[int, ...]]  # an arm, and its seeds that train side by side
+BAR, SPARE = 20, 6  # columns of a bar, and those at the right that stay empty
 Rows = list[dict[str, Any] | None]  # one per seed; None where a seed has ended before the others
 
 
@@ -57,8 +58,8 @@ class Events(Quiet):
 class Lines(Quiet):
     """One line per group, and more where epochs take long."""
 
-    def __init__(self, groups: int):
-        self.groups, self.number = groups, 0
+    def __init__(self, groups: int, metric: str = "test_accuracy"):
+        self.groups, self.number, self.metric = groups, 0, metric
         self.active: dict[Group, dict[str, Any]] = {}
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
@@ -77,7 +78,7 @@ class Lines(Quiet):
     def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
         """At most one line in ten seconds."""
         a = self.active[arm, tuple(seeds)]
-        a["text"] = summary(rows)
+        a["text"] = summary(rows, self.metric)
         if time.monotonic() - a["last"] > 10:
             a["last"] = time.monotonic()
             self._say(f"{a['head']} epoch {_epoch(rows)}/{a['epochs']} {a['text']}")
@@ -92,24 +93,47 @@ class Lines(Quiet):
         print(text, file=sys.stderr, flush=True)
 
 
+def _progress() -> Any:
+    """The bars of a terminal: what moves has a fixed place, and the words have the rest.
+
+        ━━━━━━━━━━━━━━━━━━━━  26% 0:00:12 all arms
+        ━━━━━━━━━━╺━━━━━━━━━  50% 0:00:03 B-MLP-3-1 seeds 0-4 epoch 3/10 loss 0.1413
+                                          accuracy 0.9400
+
+    The last columns stay empty. A terminal writes ^C at the cursor, behind the last bar; where that
+    starts a new line, the first bar is left behind when the bars are drawn again.
+    """
+    from rich.console import Console
+    from rich.constrain import Constrain
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    console = Console(stderr=True)
+
+    class Fixed(Progress):
+        def get_renderables(self):
+            yield Constrain(self.make_tasks_table(self.tasks), max(40, console.width - SPARE))
+
+    def place(width: int) -> Column:
+        return Column(width=width, no_wrap=True)
+
+    return Fixed(
+        BarColumn(BAR, table_column=place(BAR)),
+        TextColumn("{task.percentage:>3.0f}%", table_column=place(4)),
+        TimeRemainingColumn(table_column=place(7)),
+        TextColumn("{task.description} {task.fields[text]}", table_column=Column(overflow="fold")),
+        console=console,
+        refresh_per_second=5,
+    )
+
+
 class Bars(Quiet):
     """A bar for the sweep, and one per arm that trains; it moves within an epoch too."""
 
-    def __init__(self, groups: int):
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
+    def __init__(self, groups: int, metric: str = "test_accuracy"):
         self.active: dict[Group, dict[str, Any]] = {}
-        self.finished = 0
-        self.progress = Progress(
-            TextColumn("{task.description:<26}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=Console(stderr=True),
-            refresh_per_second=5,
-        )
+        self.finished, self.metric = 0, metric
+        self.progress = _progress()
         self.sweep = self.progress.add_task("all arms", total=groups, text="")
         self.progress.start()
         self.over = threading.Event()
@@ -130,7 +154,7 @@ class Bars(Quiet):
         """Move it on by an epoch."""
         a = self.active[arm, tuple(seeds)]
         a["epoch"], a["job"].progress = _epoch(rows), 0.0
-        text = f"epoch {a['epoch']}/{a['epochs']} {summary(rows)}"
+        text = f"epoch {a['epoch']}/{a['epochs']} {summary(rows, self.metric)}"
         self.progress.update(a["task"], text=text)
 
     def refresh(self) -> None:
@@ -157,23 +181,24 @@ class Bars(Quiet):
         self.progress.stop()
 
 
-def make_show(groups: int, quiet: bool) -> Quiet:
-    """The one that fits the place."""
-    if quiet:
+def make_show(groups: int, quiet: bool, metric: str = "test_accuracy") -> Quiet:
+    """The one that fits the place (nobody, where there is nothing to watch)."""
+    if quiet or not groups:
         return Quiet()
-    return Bars(groups) if sys.stderr.isatty() else Lines(groups)
+    return Bars(groups, metric) if sys.stderr.isatty() else Lines(groups, metric)
 
 
 def _epoch(rows: Rows) -> int:
     return max(row["epoch"] for row in rows if row)
 
 
-def summary(rows: Rows) -> str:
+def summary(rows: Rows, metric: str = "test_accuracy") -> str:
     """Mean over the group (those that still train) of what most people look at."""
     parts = []
-    for key, name in (("train_loss", "loss"), ("test_accuracy", "accuracy")):
-        values = [row[key] for row in rows if row and row.get(key) is not None]
+    for key in dict.fromkeys(("train_loss", metric)):
+        values = [row[key] for row in rows if row and type(row.get(key)) in (int, float)]
         if values:
+            name = key.removeprefix("train_").removeprefix("test_").replace("_", " ")
             parts.append(f"{name} {sum(values) / len(values):.4f}")
     return " ".join(parts)
 

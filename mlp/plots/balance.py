@@ -6,6 +6,7 @@ density      accuracy against connections, one line per pattern
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -14,12 +15,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from harness.experiment import Experiment
-from harness.result import figure
-from harness.result.stats import Interval, interval
-from mlp.experiments import IMAGES, NARROW, PATTERNS
+from harness.result import figure, titles
+from harness.result.pictures import Drawers, Picture, all_of
+from harness.result.stats import Difference, Interval, interval, paired
+from mlp.plans.balance import IMAGES, NARROW, PATTERNS
 from mlp.plots import contrasts as balance
 
 REFERENCE = "biregular"
+KEY = "test_accuracy"
 COMPARED = [*(p for p in PATTERNS if p != REFERENCE), "bibd-canonical", "iddl-canonical"]
 NAMES = {
     "bibd": "BIBD",
@@ -40,13 +43,16 @@ MEANINGS = {
     "imbalance": "variance of pair coverage",
 }
 
-Picture = tuple[str, Figure, dict]
-
 
 def figures(whole: Experiment) -> list[Picture]:
     """Name, figure and data of each picture that the finished runs allow."""
-    drawers = {"balance": (effects, predictors), "density": (density,)}[whole.plan]
-    return [picture for drawer in drawers for picture in drawer(whole)]
+    return all_of(drawers(whole))
+
+
+def drawers(whole: Experiment) -> Drawers:
+    """What draws each picture, by its name."""
+    found = {"balance": (effects, predictors), "density": (density,)}[whole.plan]
+    return {f"mlp_experiments_{draw.__name__}": partial(draw, whole) for draw in found}
 
 
 def note(whole: Experiment, names: Sequence[str] | None = None) -> str:
@@ -81,7 +87,8 @@ def effects(whole: Experiment) -> Iterator[Picture]:
         fig.supxlabel(words, fontsize=11)
         on = note(whole, [REFERENCE, *COMPARED])
         words = "95 % intervals, paired by seed; diamonds: the interval excludes 0"
-        fig.suptitle(f"{on}, {words}", fontsize=9, x=0.01, ha="left")
+        titles.letters(axes)
+        titles.headline(fig, f"{on}, {words}")
     yield "mlp_experiments_effects", fig, {"note": on, "reference": REFERENCE, **data}
 
 
@@ -90,7 +97,7 @@ def _forest(ax: Any, found: dict[str, dict]) -> None:
     for row, name in enumerate(COMPARED):
         if name in found:
             i = found[name]
-            low, high = (i["mean"] if v is None else v for v in (i["low"], i["high"]))
+            low, high = Interval(**i).ends
             sure = low > 0 or high < 0
             ax.errorbar(
                 100 * i["mean"],
@@ -135,7 +142,8 @@ def predictors(whole: Experiment) -> Iterator[Picture]:
         halves = [100 * i.half for i in found if i.half is not None]
         size = f"± {min(halves):.2f} to {max(halves):.2f} points" if halves else "from one seed"
         words = f"means, 95 % intervals {size}"
-        fig.suptitle(f"{on}; {words}", fontsize=9, x=0.01, ha="left")
+        titles.letters(axes)
+        titles.headline(fig, f"{on}; {words}")
     data = {"note": on, "points": points, "numbers": numbers}
     yield "mlp_experiments_predictors", fig, data
 
@@ -164,40 +172,75 @@ def density(whole: Experiment) -> Iterator[Picture]:
     }
     if not any(data.values()):
         return
+    gaps = {images: _gaps(whole, images) for images in IMAGES}
     with figure.style():
-        fig = Figure(figsize=(10, 4.6))
-        for ax, (images, lines) in zip(fig.subplots(1, len(data)), data.items(), strict=True):
-            for i, (name, line) in enumerate(lines.items()):
-                errors = [100 * (1 - m) for m in line["mean"]]
-                bars = [
-                    [100 * (v - m) for m, v in zip(line["mean"], line["high"], strict=True)],
-                    [100 * (m - v) for m, v in zip(line["mean"], line["low"], strict=True)],
-                ]
-                shift = 1 + 0.02 * (i - 3)  # side by side, or they hide each other
-                ax.errorbar(
-                    [n * shift for n in line["connections"]],
-                    errors,
-                    yerr=bars,
-                    color=figure.COLORS[i],
-                    marker=figure.MARKERS[i],
-                    linestyle=figure.LINES[i],
-                    capsize=2,
-                    label=NAMES[name],
-                )
-            ax.set(xscale="log", yscale="log", xlabel="connections", ylabel="test error, %")
-            low, high = ax.get_ylim()
-            shown = [n for n in (1, 2, 3, 5, 7, 10, 12, 15, 20, 30, 50) if low <= n <= high]
-            ax.set_yticks(shown, list(map(str, shown)))
-            ax.yaxis.set_minor_locator(NullLocator())
-            ticks = max((line["connections"] for line in lines.values()), key=len, default=[])
-            ax.set_xticks(ticks, [f"{n:,}" for n in ticks])
-            ax.xaxis.set_minor_locator(NullLocator())
-            ax.set_title(IMAGE_NAMES[images], fontsize=10)
-        handles, labels = fig.axes[0].get_legend_handles_labels()
+        fig = Figure(figsize=(10, 7.4))
+        axes = fig.subplots(2, len(data), sharex="col")
+        for (above, below), images in zip(axes.T, data, strict=True):
+            _errors(above, data[images])
+            _differences(below, gaps[images])
+            ticks = max((line["connections"] for line in data[images].values()), key=len)
+            below.set_xticks(ticks, [f"{n:,}" for n in ticks])
+            below.xaxis.set_minor_locator(NullLocator())
+            below.set_xlabel("connections")
+            above.set_title(IMAGE_NAMES[images], fontsize=10)
+        axes[0, 0].set_ylabel("test error, %")
+        words = f"accuracy minus that of\n“{NAMES[REFERENCE]}”,\npoints, paired by seed"
+        axes[1, 0].set_ylabel(words, fontsize=10)
+        handles, labels = axes[0, 0].get_legend_handles_labels()
         fig.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
+        titles.letters(fig.axes)
         words = f"1024 → q² → q²+q → 10 for q = 8, 16, 32; 10 epochs; {note(whole)}, 95 % intervals"
-        fig.suptitle(words, fontsize=9, x=0.01, ha="left")
-    yield "mlp_experiments_density", fig, {"note": note(whole), **data}
+        titles.headline(fig, words)
+    yield "mlp_experiments_density", fig, {"note": note(whole), **data, "differences": gaps}
+
+
+def _errors(ax: Any, lines: dict[str, dict]) -> None:
+    """Test error in percent, on a scale on which all that there is has its place."""
+    for i, (name, line) in enumerate(lines.items()):
+        errors = {"mean": [100 * (1 - v) for v in line["mean"]]}
+        errors["low"] = [100 * (1 - v) for v in line["high"]]
+        errors["high"] = [100 * (1 - v) for v in line["low"]]
+        x = figure.beside(line["connections"], i, len(lines), 0.014)
+        figure.bars(ax, {"x": x, **errors}, i, NAMES[name])
+    ax.set(xscale="log", yscale="log")
+    low, high = ax.get_ylim()
+    shown = [n for n in (1, 2, 3, 5, 7, 10, 12, 15, 20, 30, 50) if low <= n <= high]
+    ax.set_yticks(shown, list(map(str, shown)))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _differences(ax: Any, gaps: dict[str, dict]) -> None:
+    """Against the reference, whose line is 0: what the scale of all errors hides."""
+    ax.axhline(0, color="black", linewidth=1)
+    for i, name in enumerate((*PATTERNS, "narrow")):
+        if name in gaps and name != "narrow":  # (that one would set the scale)
+            found = gaps[name]
+            points = {k: [100 * v for v in found[k]] for k in ("mean", "low", "high")}
+            x = figure.beside(found["connections"], i, len(PATTERNS) + 1, 0.03)
+            figure.bars(ax, {"x": x, **points}, i, NAMES[name])
+
+
+def _gaps(whole: Experiment, images: str) -> dict[str, dict]:
+    """Each pattern minus the reference at each size, paired by seed."""
+    connections = {run.arm: run.facts["connections"] for run in whole.done()}
+    found: dict[str, dict] = {}
+    for name in (*PATTERNS, "narrow"):
+        pairs = [(f"{name}-{q}-{images}", f"{REFERENCE}-{q}-{images}") for q in NARROW]
+        known = [
+            (connections[a], difference.interval)
+            for a, b in pairs
+            if name != REFERENCE and a in connections
+            if (difference := _against(whole, a, b))
+        ]
+        if known:
+            found[name] = {"connections": [n for n, _ in known]}
+            found[name] |= figure.columns(i for _, i in known)
+    return found
+
+
+def _against(whole: Experiment, a: str, b: str) -> Difference | None:
+    return paired(a, b, whole.final(a, "test_accuracy"), whole.final(b, "test_accuracy"))
 
 
 def _line(whole: Experiment, name: str, images: str) -> dict[str, list]:
@@ -208,7 +251,5 @@ def _line(whole: Experiment, name: str, images: str) -> dict[str, list]:
         return {}
     return {
         "connections": [runs[arm] for arm in arms if arm in runs],
-        "mean": [i.mean for i in found],
-        "low": [i.mean if i.low is None else i.low for i in found],
-        "high": [i.mean if i.high is None else i.high for i in found],
+        **figure.columns(found),
     }

@@ -17,7 +17,9 @@ from typing import Any
 from bibd.certificate import Certificate, certify
 from harness.experiment import Experiment
 from harness.result.stats import Difference, Interval, interval, paired
-from mlp.experiments import IMAGES, NARROW, PATTERNS, PLANS, Config
+from mlp.experiments import PLANS
+from mlp.plans.balance import IMAGES, NARROW, PATTERNS
+from mlp.plans.config import Config
 
 SETTINGS = [(data, length) for length in ("short", "flat") for data in ("mnist", "fashion")]
 PREDICTORS = ("sigma2", "coverage", "imbalance")

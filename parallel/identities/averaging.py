@@ -28,6 +28,7 @@ from parallel.training.loop import rows
 from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.ops import AllReduce, Exchange, Push, check, messages, traffic
+from parallel.world.run import run
 from parallel.world.world import World
 
 Maker = Callable[[], Strategy]
@@ -118,7 +119,7 @@ def by_oracle(maker: Maker) -> float:
             draw = random(SEED, step)
             return [[p.tolist() for p in own] for own in partition(widths, WORKERS, draw)]
 
-        words = sgd, strategy.period, parts, bool(strategy.rescale)
+        words = sgd, strategy.period, parts, strategy.rescale
         return _apart([oracle.subnets(start[0], xs, ys, batches, *words)], [_flat(found)])
     talk = _talk(strategy, oracle.flat(start[0]))
     expected = oracle.run(start, xs, ys, batches, sgd, talk)
@@ -205,10 +206,10 @@ def by_processes(maker: Maker) -> float:
     parts = net, task(), F.cross_entropy, partial(torch.optim.SGD, **MOMENTUM), maker()
     options = dict(batch_size=BATCH, seed=SEED)
     world = World.procs(WORKERS, timeout=30)
-    *_, row = world.run(states, parts, options, STEPS)
+    *_, row = run(world, states, parts, options, STEPS)
     here = trained(maker())
     worst = apart(here.executor.consensus(), row)
-    *_, last = world.run(rows, parts, options, STEPS, STEPS)
+    *_, last = run(world, rows, parts, options, STEPS, STEPS)
     sent = abs(last["bytes_payload"] - here.comm.sent)
     return max(worst, float(sent))
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import tyro
 
 from harness.names import check
-from harness.result import table
+from harness.result import screen
 from parallel.strategy import STRATEGIES, Strategy, make
 
 CLASSES = ("bitwise", "rounding", "exact", "negative")
@@ -129,7 +129,12 @@ def main(argv: Sequence[str]) -> int:
             for f in found
         ]
         heads = ["strategy", "identity", "class", "worst deviation", ""]
-        table.show(f"{sum(f.ok for f in found)} of {len(found)} identities hold", heads, rows)
+        screen.show(
+            f"{sum(f.ok for f in found)} of {len(found)} identities hold",
+            heads,
+            rows,
+            ("identity",),
+        )
         for f in found:
             if f.error:
                 print(f"{f.strategy}, {f.identity}: {f.error}")

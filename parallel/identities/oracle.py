@@ -28,8 +28,11 @@ def forward(net: Net, x: Sequence[float], masks=None, scales=None) -> list[list[
     return seen
 
 
-def gradient(net: Net, xs, ys, masks=None, scales=None) -> Net:
-    """Of the mean loss over these samples; zero where there are none."""
+def gradient(net: Net, xs, ys, masks=None, scales=None, steady=False) -> Net:
+    """Of the mean loss over these samples; zero where there are none.
+
+    `steady`: gradients do not grow with a layer's scale; those of its weights shrink with it.
+    """
     total = [([[0.0] * len(r) for r in rows], [0.0] * len(b)) for rows, b in net]
     for x, y in zip(xs, ys, strict=True):
         seen = forward(net, x, masks, scales)
@@ -38,13 +41,14 @@ def gradient(net: Net, xs, ys, masks=None, scales=None) -> Net:
         delta = [p / sum(powers) - (k == y) for k, p in enumerate(powers)]
         for l in reversed(range(len(net))):  # noqa: E741
             scale, (rows, biases) = (scales[l] if scales else 1.0), total[l]
+            own, below = (1 / scale, 1.0) if steady else (scale, scale)
             for i, d in enumerate(delta):
                 biases[i] += d / len(xs)
                 for j, v in enumerate(seen[l]):
-                    rows[i][j] += d * v * scale / len(xs)
+                    rows[i][j] += d * v * own / len(xs)
             if l:
                 back = [
-                    sum(d * row[j] * scale for d, row in zip(delta, net[l][0], strict=True))
+                    sum(d * row[j] * below for d, row in zip(delta, net[l][0], strict=True))
                     for j in range(len(seen[l]))
                 ]
                 keep = masks[l - 1] if masks else [1.0] * len(back)
@@ -202,9 +206,12 @@ def mean(vectors: Vectors, counts: Sequence[float]) -> list[float]:
 
 
 def subnets(
-    net: Net, xs, ys, batches: Batches, optimizer, period: int, parts, rescale: bool
+    net: Net, xs, ys, batches: Batches, optimizer, period: int, parts, rescale: bool | str
 ) -> list[float]:
-    """Independent subnets as masked full nets: `parts(step)[worker][layer]` are its neurons."""
+    """Independent subnets as masked full nets: `parts(step)[worker][layer]` are its neurons.
+
+    Under "auto" gradients are steady.
+    """
     master, sizes = flat(net), [len(biases) for _, biases in net[:-1]]
     buffer: list[float] | None = None
     for start in range(0, len(batches), period):
@@ -220,7 +227,7 @@ def subnets(
             active = _active(net, masks)
             for shares in batches[start : start + period]:
                 some = [xs[k] for k in shares[i]], [ys[k] for k in shares[i]]
-                g = flat(gradient(unflat(w, net), *some, masks, scales))
+                g = flat(gradient(unflat(w, net), *some, masks, scales, rescale == "auto"))
                 moved = o.move([a * b for a, b in zip(w, active, strict=True)], g)
                 w = [v + u * a for v, u, a in zip(w, moved, active, strict=True)]
             ends.append(w)

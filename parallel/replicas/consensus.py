@@ -40,7 +40,7 @@ def _from_0(states: States, comm: Comm, own: State, like: State) -> State:
     here = comm.rank
     out = {(0, r): own for r in range(comm.workers)} if here == 0 else {}
     expect = {(0, here): {k: like[k][0] for k in names if k in like}}
-    return comm.deliver(out, expect, counted=False)[0, here]
+    return comm.wait(comm.post(out, expect, counted=False))[0, here]
 
 
 def distance(members: Stacked | Looped, comm: Comm) -> float:
@@ -59,6 +59,6 @@ def broadcast(model: nn.Module, comm: Comm) -> None:
         return
     own = {k: p.detach() for k, p in model.named_parameters()} | float_buffers(model)
     out = {(0, r): own for r in range(comm.workers)} if comm.rank == 0 else {}
-    got = comm.deliver(out, {(0, comm.rank): own}, counted=False)
+    got = comm.wait(comm.post(out, {(0, comm.rank): own}, counted=False))
     for name, value in got[0, comm.rank].items():
         own[name].copy_(value)

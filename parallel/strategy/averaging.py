@@ -36,6 +36,7 @@ class GradientAllReduce(Strategy):
     """
 
     sends = "gradients"
+    elastic = False
 
     def init(self, workers: int) -> None:
         """There is nothing to choose."""
@@ -67,6 +68,8 @@ class LocalSGD(Strategy):
 
     period: int = 16
     phase: int = 0
+
+    elastic = False
 
     def init(self, workers: int) -> None:
         """Check the period."""

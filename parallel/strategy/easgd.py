@@ -22,6 +22,7 @@ class EASGD(Strategy):
     period: int = 1
 
     centre = True
+    elastic = False
 
     def init(self, workers: int) -> None:
         """Check the spring."""

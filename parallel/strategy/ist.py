@@ -6,9 +6,12 @@
                              then rank 0 deals anew: a new random partition, each gets its slices
 
 The optimizer's state follows the neurons. Sums over a part of a layer are about W times smaller
-than over all of it: where a norm follows that does not matter; elsewhere rescale="auto" multiplies
-the input of such layers by W in the subnets (as dropout does), False leaves it, as the paper does
-(all its layers have norms).
+than over all of it: where a norm follows that does not matter; elsewhere
+
+    rescale="auto"    such sums are multiplied by W in the subnets; a learning rate keeps its
+                      meaning (parallel.subnets.cutting.ScaledLinear)
+    rescale=True      the same, as dropout does it: steps in such layers reach W^2 times as far
+    rescale=False     nothing, as the paper does (all its layers have norms)
 """
 
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ class IST(Strategy):
 
     Args:
         period: H, local steps between two partitions.
-        rescale: "auto" or False; see above.
+        rescale: "auto", True or False; see above.
     """
 
     period: int = 20
@@ -40,7 +43,7 @@ class IST(Strategy):
         if self.average != ("params",):
             raise ValueError("ist: slices move with their state, nothing is averaged by `average`")
         if self.rescale not in ("auto", True, False):
-            raise ValueError(f'rescale is "auto" or False, got {self.rescale!r}')
+            raise ValueError(f'rescale is "auto", True or False, got {self.rescale!r}')
 
     def plan(self, seed: int, step: int) -> Round:
         """Collect at the end of a round of H steps, and deal for the next."""

@@ -155,30 +155,54 @@ def give(whole: torch.Tensor, piece: torch.Tensor, cut: Cut, parts: Parts) -> No
 
 
 class ScaledLinear(nn.Linear):
-    """A linear layer whose input is scaled up for the neurons that are not there."""
+    """A linear layer that is scaled up for the neurons that are not there: s W x + b.
+
+    A step of rate r then moves the sum by s (r s g x) x, which is s^2 times what it is without the
+    scale: a rate that suits the plain net throws the subnet off. `steady` lets the step mean what
+    it meant: dL/dW = g x / s, as if V = s W were trained, and layers below hear W g, not s W g.
+    """
 
     scale = 1.0
+    steady = False
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """W (scale x) + b."""
+        """Scale W x + b."""
+        if self.steady:
+            return grown(F.linear(input, quiet(self.weight, self.scale)), self.scale, self.bias)
         return F.linear(input * self.scale, self.weight, self.bias)
 
     @classmethod
     def stack(cls, modules: "Sequence[ScaledLinear]") -> nn.Module:
         """As of Linear layers."""
         both = _ScaledStack(modules)
-        both.scale = modules[0].scale
+        both.scale, both.steady = modules[0].scale, modules[0].steady
         return both
 
 
 class _ScaledStack(StackedLinear):
     scale = 1.0
+    steady = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return super().forward(x * self.scale)
+        if not self.steady:
+            return super().forward(x * self.scale)
+        sums = torch.bmm(quiet(self.weight, self.scale), x.mT)
+        return grown(sums, self.scale, self.bias).mT
 
 
-def subnet(model: nn.Module, how: Chain, parts: Parts, rescale: bool) -> nn.Module:
+def quiet(weight: torch.Tensor, scale: float) -> torch.Tensor:
+    """The weight; a gradient of it comes back divided by the scale."""
+    part = weight / scale
+    return part + (weight - part).detach()
+
+
+def grown(sums: torch.Tensor, scale: float, bias: torch.Tensor | None) -> torch.Tensor:
+    """`scale` times the sums, and the bias; a gradient comes back as it is."""
+    scaled = sums + ((scale - 1) * sums).detach()
+    return scaled if bias is None else scaled + bias
+
+
+def subnet(model: nn.Module, how: Chain, parts: Parts, rescale: bool | str) -> nn.Module:
     """A worker's model: the same forward, smaller layers. The parts decide sizes and values."""
     small = copy.deepcopy(model)
     values = dict(model.named_parameters()) | dict(model.named_buffers())
@@ -201,11 +225,11 @@ def subnet(model: nn.Module, how: Chain, parts: Parts, rescale: bool) -> nn.Modu
     return small
 
 
-def _resize(small: nn.Module, name: str, layer: int, how: Chain, parts: Parts, rescale: bool):
+def _resize(small: nn.Module, name: str, layer: int, how: Chain, parts: Parts, rescale: bool | str):
     linear = small.get_submodule(name)
     assert isinstance(linear, nn.Linear)
     linear.out_features, linear.in_features = linear.weight.shape
     scale = how.widths[layer - 1] / len(parts[layer - 1]) if layer else 1.0
     if scale != 1 and rescale and not how.normed[layer]:
         linear.__class__ = ScaledLinear
-        linear.scale = scale  # pyright: ignore
+        linear.scale, linear.steady = scale, rescale == "auto"  # pyright: ignore

@@ -42,8 +42,9 @@ class Executor:
         """The subnets of the first partition; later ones have the same shapes."""
         self.states = Master(models[0], self.comm.workers, seed)
         self.whole = self.states.whole
+        rescale = getattr(self.strategy, "rescale", False)
         return [
-            subnet(m, self.states.chain, self.states.parts[r], bool(self.strategy.rescale))  # pyright: ignore
+            subnet(m, self.states.chain, self.states.parts[r], rescale)
             for m, r in zip(models, self.comm.ranks, strict=True)
         ]
 
@@ -93,7 +94,7 @@ class Executor:
             out = {(0, r): self.states.pieces(r, mine[0]) for r in range(comm.workers)}
         expect = {(0, r): own for r, own in zip(comm.ranks, mine, strict=True)}
         self.planned += counted * sum(nbytes(piece) for (_, r), piece in out.items() if r)
-        got = comm.deliver(out, expect, counted)
+        got = comm.wait(comm.post(out, expect, counted))
         for r, own in zip(comm.ranks, mine, strict=True):
             for name, value in got[0, r].items():
                 own[name].copy_(value)
@@ -107,7 +108,7 @@ class Executor:
         if comm.rank == 0:
             expect = {(r, 0): self.states.shapes(r, mine[0]) for r in range(comm.workers)}
             self.planned += counted * sum(nbytes(v) for (r, _), v in expect.items() if r)
-        got = comm.deliver(out, expect, counted)
+        got = comm.wait(comm.post(out, expect, counted))
         if comm.rank:
             return self.states.values
         return self.states.merge([got[r, 0] for r in range(comm.workers)], self.seen)
@@ -119,7 +120,7 @@ class Executor:
         found = {k: v for k, v in found.items() if "/" not in k}
         out = {(0, r): found for r in range(comm.workers)} if comm.rank == 0 else {}
         here = {(0, r): found for r in comm.ranks}
-        found = comm.deliver(out, here, counted=False)[0, comm.rank]
+        found = comm.wait(comm.post(out, here, counted=False))[0, comm.rank]
         return self.whole.state_dict() | self.members.counters() | found
 
     @torch.no_grad()

@@ -41,6 +41,8 @@ def merge(
     `begin`: what an optimizer's state is where nobody has had a number yet, if not 0.
     """
     new = {k: v.clone() for k, v in master.items()}
+    place = next((v.device for v in master.values()), None)  # (workers may be on several)
+    got = [{k: v.to(place) for k, v in one.items()} for one in got]
     shares = normal(counts)
     for name in got[0]:
         cut = cut_of(name, how)

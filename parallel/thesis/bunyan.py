@@ -1,9 +1,10 @@
 """Logs in the JSON lines of Node's Bunyan, as the thesis had them; `bunyan logs/x/rank_0.log`."""
 
+import contextlib
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ class Log:
     """
 
     def __init__(self, path: Path, rank: int, level: str = "INFO", go_on: bool = False):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(path, "a" if go_on else "w", buffering=1)  # noqa: SIM115 (for its life)
-        self.rank, self.least = rank, LEVELS[level]
+        with told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = open(path, "a" if go_on else "w", buffering=1)  # noqa: SIM115 (for its life)
+        self.path, self.rank, self.least = path, rank, LEVELS[level]
 
     def write(self, payload: Mapping[str, Any], msg: str = "", level: str = "INFO") -> None:
         """One record."""
@@ -41,7 +43,8 @@ class Log:
             "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z",
             "msg": msg,
         }
-        self.file.write(json.dumps({**head, **plain(dict(payload))}) + "\n")
+        with told(self.path):
+            self.file.write(json.dumps({**head, **plain(dict(payload))}) + "\n")
 
     def accuracy(self, where: Mapping[str, Any], name: str, share: float) -> None:
         """Two records, as the thesis had them: a fraction, and a text in per cent."""
@@ -49,5 +52,23 @@ class Log:
         self.write({**where, f"{name}Perc": f"{100 * share:.2f} %"})
 
     def close(self) -> None:
-        """The end."""
-        self.file.close()
+        """End the file; what a full disk kept back has been told already."""
+        with contextlib.suppress(OSError):
+            self.file.close()
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Give a failure to write the sentence that checkpoints have.
+
+    Raises:
+        OSError: says which file, and what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"could not write {path}: {error.strerror}. What was written before is still there; "
+            "make room or choose another folder (--log-path DIR), then run the same command again",
+        ) from None

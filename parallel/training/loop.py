@@ -14,17 +14,19 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
-from harness.data import Data, load
+from harness.data import Data, as_data
 from parallel.strategy import Strategy, make
 from parallel.training.training import Training
 from parallel.world.comm import Comm
+from parallel.world.run import run
 from parallel.world.world import World
 
 
 def train(
     model: nn.Module | Callable[[int], nn.Module],
-    data: Data | str = "digits",
+    data: Data | str | tuple[Any, Any] | Dataset = "digits",
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = nn.functional.cross_entropy,
     optimizer: Callable[..., torch.optim.Optimizer] | None = None,
     strategy: Strategy | str = "all_reduce",
@@ -40,7 +42,8 @@ def train(
 
     Args:
         model: Copied to every worker; or a function from a worker's rank to its model.
-        data: The training part is cut into a shard per worker; inputs as the model takes them.
+        data: The name of a data set, tensors (x, y), a torch Dataset or a harness.data.Data. The
+            training part is cut into a shard per worker; inputs as the model takes them.
         loss: Of outputs and targets; a mean over the samples.
         optimizer: Makes the optimizer from parameters; default SGD, lr 0.1. One that works element
             by element (all but LBFGS and the factored ones) steps all workers of a stack at once.
@@ -59,11 +62,7 @@ def train(
     if not isinstance(world, World):
         raise ValueError(f"world is World.sim(n), World.procs(n) or World.env(), got {world!r}")
     strategy = make(strategy) if isinstance(strategy, str) else strategy
-    data = load(data).flatten() if isinstance(data, str) else data
-    if not isinstance(data, Data):
-        raise ValueError(
-            f"data is a name of a data set or a harness.data.Data, got a {type(data).__name__}"
-        )
+    data = as_data(data).flatten() if isinstance(data, str) else as_data(data)
     if not isinstance(strategy, Strategy):
         raise ValueError(f"strategy is a name or a Strategy (make it first), got {strategy!r}")
     numbers = {"steps": (steps, 1), "every": (every, 1), "seed": (seed, 0)}
@@ -73,7 +72,7 @@ def train(
             raise ValueError(f"{name} is a whole number, {least} or more, got {value!r}")
     optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
     options = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
-    yield from world.run(rows, (model, data, loss, optimizer, strategy), options, steps, every)
+    yield from run(world, rows, (model, data, loss, optimizer, strategy), options, steps, every)
 
 
 def rows(

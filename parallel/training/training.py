@@ -57,7 +57,8 @@ class Training:
         self.executor = executor_of(strategy, comm, seed)
         if comm.elastic and not strategy.elastic:
             raise ValueError(
-                f"{type(strategy).__name__} cannot go on without a worker: elastic=False"
+                f"{type(strategy).__name__} cannot go on without a worker: take elastic=False, or "
+                "a strategy that can (local, no_comm, elastic_gossip, gossip_pull, gossip_push)"
             )
         models = starts(model, comm.ranks, strategy.same_start)
         distinct(models[0])

@@ -2,11 +2,10 @@
 
 import atexit
 import sys
-from datetime import timedelta
 
 import torch.distributed as dist
 
-from parallel.world.wire import Wire
+from parallel.world.wire import Wire, join
 from parallel.world.world import World
 
 TOGETHER = "; eval(), state_dict() and .module are to be called by all ranks together"
@@ -17,27 +16,27 @@ def attach(timeout: float = 60.0) -> Wire:
     if dist.is_initialized():
         store = dist.distributed_c10d._get_default_store()
         comm = Wire(dist.get_rank(), dist.get_world_size(), store, timeout, False)
-        comm.own_group, comm.aside = False, dist.new_group(timeout=timedelta(seconds=timeout))
+        comm.group.take()
     else:
-        comm = Wire.join(World.env(timeout=timeout))
+        comm = join(World.env(timeout=timeout))
         atexit.register(comm.close)
-    comm.advice = TOGETHER
+    comm.faults.advice = TOGETHER
     _leave_word(comm)
     return comm
 
 
 def _leave_word(comm: Wire) -> None:
     """If this script ends, or fails anywhere, the others can learn of it."""
-    before = sys.excepthook
+    before, faults = sys.excepthook, comm.faults
 
     def failed(kind, error, trace):
-        if not comm.noted:
-            comm.note(f"{kind.__name__}: {error}")
+        if not faults.noted:
+            faults.note(f"{kind.__name__}: {error}")
         before(kind, error, trace)
 
     def ended():
-        if not comm.noted:
-            comm.note(
+        if not faults.noted:
+            faults.note(
                 f"its script ended after {comm.at}: all ranks need the same number of batches"
             )
 

@@ -2,13 +2,15 @@
 
     combine(ops, rows, table)    sum_k table[i][k] * state of k, for the workers here
     mean(rows, counts)           weighted mean over all workers, for each worker here
-    deliver(messages, expect)    {(from, to): tensors}: those that come to workers here
+    post(messages, expect)       {(from, to): tensors} go on their way; a ticket for what is due
+    wait(ticket)                 {(from, to): tensors}: those that came to workers here
 
 `parallel.world.wire` does the same between processes. `sent` counts the bytes that workers here
 have sent (in one process: would have sent); what is only for telemetry is not counted.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +20,17 @@ from parallel.world.ops import CENTRE, Message, Op, host, traffic
 State = dict[str, torch.Tensor]
 HEADER = ".header"  # travels with gradients and says whose they are: not counted
 Table = dict[int, dict[int, float]]
+
+
+@dataclass
+class Ticket:
+    """What was posted and is still to be waited for; tickets may be waited for in any order."""
+
+    here: dict[Message, State]  # what needs no way: it is here already
+    expect: Mapping[Message, State] = field(default_factory=dict)
+    buffers: dict[Message, list[torch.Tensor]] = field(default_factory=dict)
+    works: list[tuple[int, Message, Any]] = field(default_factory=list)  # whose, which, the wait
+    lost: set[Message] = field(default_factory=set)
 
 
 class Comm:
@@ -66,13 +79,26 @@ class Comm:
         weights = normal(counts)
         return {k: _mean(v, weights) for k, v in rows.items()}
 
-    def deliver(
-        self, messages: Mapping[Message, State], expect: Mapping[Message, State], counted=True
-    ) -> dict[Message, State]:
-        """What was sent; `expect` has tensors of the same sizes as those that come to here."""
+    def post(
+        self,
+        messages: Mapping[Message, State],
+        expect: Mapping[Message, State],
+        counted: bool = True,
+    ) -> Ticket:
+        """Begin to send, and to receive; the tensors may change again as soon as this returns.
+
+        Args:
+            messages: Those of workers here, by (from, to).
+            expect: Tensors of the same names and sizes as those that will come to workers here.
+            counted: Part of the training (else telemetry): its bytes are counted, here and once.
+        """
         if counted:
             self.sent += sum(nbytes(v) for (i, j), v in messages.items() if host(i) != host(j))
-        return dict(messages)
+        return Ticket(kept(messages))
+
+    def wait(self, ticket: Ticket) -> dict[Message, State]:
+        """The messages that came to workers here, once all of the ticket's are there."""
+        return ticket.here
 
     def everyone(self, value: float) -> list[float]:
         """A number of each process."""
@@ -103,6 +129,12 @@ def refuse(rows: State, ids: Sequence[int]) -> None:
                         f"worker {i} has NaN or infinity in {name}: it was not sent. Lower the "
                         "learning rate, or look at that worker's data"
                     )
+
+
+def kept(messages: Mapping[Message, State]) -> dict[Message, State]:
+    """Copies, as what is sent is one; a state that goes to many is copied once."""
+    copies = {id(v): {k: t.detach().clone() for k, t in v.items()} for v in messages.values()}
+    return {m: copies[id(v)] for m, v in messages.items()}
 
 
 def _mean(value: torch.Tensor, weights: list[float]) -> torch.Tensor:

@@ -1,9 +1,15 @@
 """Processes on this machine that run one task together; the parent waits, and tells what happened.
 
-They come from a fork server that has loaded torch once, so that the fourth starts as fast as the
-first. The parent holds the store, which outlives any of them.
+They come from a fork server that has loaded torch, and the module of its first task, once: so the
+fourth starts as fast as the first. The parent holds the store, which outlives any of them.
+
+    [1] parent: store, pipes, a process per rank ──►  member.py: reaches the store, meets the others
+    [2] listener: reads every pipe at once        ◄──  "row" (of rank 0), "error", "done"
+    [3] a pipe that closes without a last word    ◄──  killed: the exit code says by what
+    [4] one has failed: a while for the others, then all that are left are killed
 """
 
+import contextlib
 import io
 import multiprocessing
 import os
@@ -13,31 +19,23 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.multiprocessing
 
-from parallel.world.wire import PeerLost, Wire, closing, grace
-
-if TYPE_CHECKING:
-    from parallel.world.world import World
+from parallel.world.faults import PeerLost, grace
+from parallel.world.member import member
+from parallel.world.rendezvous import store_at
+from parallel.world.world import World
 
 # (torch._dynamo: the first optimizer of a process would load it, for seconds)
-PRELOADED = [
-    "torch",
-    "torch.distributed",
-    "torch._dynamo",
-    "parallel.training.training",
-    "parallel.strategy",
-]
-
-
+PRELOADED = ("torch", "torch.distributed", "torch._dynamo")
+OPENING = 30.0  # seconds for the parent's own store
+NO_GUARD = 79  # exit code of a process that would start processes while it reads the script
 END = object()  # of the rows
 
 
@@ -45,16 +43,14 @@ class WorkerError(RuntimeError):
     """A process failed; the text says which, and why."""
 
 
-class Crew:
+class Procs:
     """The processes of one run."""
 
-    def __init__(self, world: "World", task: Callable, args: tuple):
+    def __init__(self, world: World, task: Callable, args: tuple):
         self.world, self.grace = world, grace(world.timeout)
-        self.store = dist.TCPStore(  # pyright: ignore
-            "127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=30)
-        )
+        self.store = store_at("127.0.0.1", 0, OPENING, True)  # [1]
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
+        context.set_forkserver_preload(preloaded(task))
         self.pipes: dict[Connection, int] = {}
         self.lines = []  # each member holds the other end: if we die, it notices
         self.members = []
@@ -64,7 +60,7 @@ class Crew:
             self.lines.append((line, held))
             self.pipes[ours] = rank
             words = rank, world, self.store.port, theirs, line, task, args
-            self.members.append(context.Process(target=_member, args=words, daemon=True))
+            self.members.append(context.Process(target=member, args=words, daemon=True))
         self.failed: dict[int, tuple[str, str]] = {}
         self.done: set[int] = set()
         self.told: Any = queue.SimpleQueue()
@@ -83,9 +79,9 @@ class Crew:
                 raise row
             yield row
         if self._stuck():
-            raise WorkerError(self._story())
+            raise WorkerError(story(self.failed, self.world.workers))
         if self.failed:  # elastic: the others have gone on
-            warnings.warn(self._story(), stacklevel=3)
+            warnings.warn(story(self.failed, self.world.workers), stacklevel=3)
 
     def _listen(self) -> None:
         """Read all that comes, at once: rank 0 never waits for whoever takes the rows."""
@@ -93,11 +89,11 @@ class Crew:
         try:
             while self.pipes:
                 for pipe in wait(list(self.pipes), timeout=0.5):
-                    self._read(pipe)  # pyright: ignore
+                    self._read(pipe)  # [2]  # pyright: ignore
                 if (self._stuck() or 0 in self.done) and deadline is None:
                     deadline = time.monotonic() + self.world.timeout + 2 * self.grace
                 if deadline and time.monotonic() > deadline:
-                    for rank in self.pipes.values():
+                    for rank in self.pipes.values():  # [4]
                         self.failed.setdefault(rank, ("Stuck", "did not end, and was killed"))
                     break
         except Exception as error:
@@ -106,8 +102,8 @@ class Crew:
 
     def _start(self) -> None:
         try:
-            for member in self.members:
-                member.start()
+            for one in self.members:
+                one.start()
         except OSError:
             raise
         except Exception as error:  # of pickling, of many kinds
@@ -117,13 +113,15 @@ class Crew:
             ) from None
 
     def _read(self, pipe: Connection) -> None:
-        rank = self.pipes[pipe]
-        try:
-            kind, *content = torch.load(io.BytesIO(pipe.recv_bytes()), weights_only=True)
-        except (EOFError, OSError):
+        rank, said = self.pipes[pipe], None
+        with contextlib.suppress(EOFError, OSError):
+            said = pipe.recv_bytes()
+        if said is None:
             del self.pipes[pipe]
-            self._ended(rank)
+            self._ended(rank)  # [3]
             return
+        try:
+            kind, *content = torch.load(io.BytesIO(said), weights_only=True)
         except UnpicklingError as error:
             thing = re.search(r"GLOBAL (\S+)", str(error))
             raise ValueError(
@@ -142,6 +140,11 @@ class Crew:
         if rank in self.done or rank in self.failed:
             return
         code = self.members[rank].exitcode
+        if code == NO_GUARD:
+            raise ValueError(
+                "World.procs: put the call under `if __name__ == '__main__':`. Each process reads "
+                "the script first, and would start processes of its own"
+            )
         how = (
             f"was killed by {signal.Signals(-code).name}"
             if code and code < 0
@@ -153,75 +156,48 @@ class Crew:
         """Whether a failure is one that the others cannot do without."""
         return bool(self.failed) and (not self.world.elastic or 0 in self.failed)
 
-    def _story(self) -> str:
-        """Causes first; those who only lost touch with them after."""
-        order = sorted(self.failed.items(), key=lambda item: item[1][0] == PeerLost.__name__)
-        lines = [
-            text if kind == PeerLost.__name__ else f"rank {rank}: {text}"
-            for rank, (kind, text) in order
-        ]
-        return "\n  ".join(
-            [f"{len(self.failed)} of {self.world.workers} processes failed:", *lines]
-        )
-
     def stop(self) -> None:
         """Nobody is left behind."""
         for how in ("terminate", "kill"):
-            for member in self.members:
-                if member.is_alive():
-                    getattr(member, how)()
-            for member in self.members:
-                if member.pid:
-                    member.join(self.grace)
+            for one in self.members:
+                if one.is_alive():
+                    getattr(one, how)()
+            for one in self.members:
+                if one.pid:
+                    one.join(self.grace)
         if self.listener.is_alive():
             self.listener.join(self.grace)
 
 
-def spawn(world: "World", task: Callable[..., Iterator[Any]], args: tuple) -> Iterator[Any]:
-    """Rows of rank 0."""
-    crew = Crew(world, task, args)
+def story(failed: Mapping[int, tuple[str, str]], workers: int) -> str:
+    """Causes first; those who only lost touch with them after; what many say is said once."""
+    said: dict[tuple[bool, str], list[int]] = {}
+    for rank, (kind, text) in sorted(failed.items()):
+        said.setdefault((kind == PeerLost.__name__, text), []).append(rank)
+    lines = [
+        text if lost else f"rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}: {text}"
+        for (lost, text), ranks in sorted(said.items(), key=lambda item: item[0][0])
+    ]
+    return "\n  ".join([f"{len(failed)} of {workers} processes failed:", *lines])
+
+
+def spawn(world: World, task: Callable[..., Iterator[Any]], args: tuple) -> Iterator[Any]:
+    """Yield the rows of rank 0; nobody is left behind, however it ends.
+
+    Raises:
+        ValueError: the script would start itself again, or something cannot travel.
+        WorkerError: a process failed that the others cannot do without.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(NO_GUARD)  # (this is one of the processes, and still reads the script)
+    procs = Procs(world, task, args)
     try:
-        yield from crew.rows()
+        yield from procs.rows()
     finally:
-        crew.stop()
+        procs.stop()
 
 
-def _member(rank: int, world: "World", port: int, pipe, line, task, args: tuple) -> None:
-    """One process: run the task, tell the parent; end when the parent does, however it does."""
-    threading.Thread(target=_watch, args=(line,), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(world.threads or max(1, (cores or 1) // world.workers))
-    limit = timedelta(seconds=world.timeout)
-    try:
-        store = dist.TCPStore(  # pyright: ignore
-            "127.0.0.1", port, is_master=False, timeout=limit
-        )
-        comm = Wire(rank, world.workers, store, world.timeout, world.elastic)
-        with closing(comm):
-            comm.open(world.backend, local=rank)
-            for row in task(comm, *args):
-                if rank == 0:
-                    _tell(pipe, "row", row)
-        _tell(pipe, "done")
-    except Exception as error:
-        _tell(pipe, "error", type(error).__name__, _text(error))
-        raise SystemExit(1) from None
-
-
-def _watch(line: Connection) -> None:
-    try:
-        line.recv_bytes()
-    except (EOFError, OSError):
-        os._exit(1)
-
-
-def _tell(pipe: Connection, *words: Any) -> None:
-    """Builtin values and tensors as bytes: whole though this process may end before the reading."""
-    buffer = io.BytesIO()
-    torch.save(words, buffer)
-    pipe.send_bytes(buffer.getvalue())
-
-
-def _text(error: Exception) -> str:
-    return str(error) if isinstance(error, PeerLost) else f"{type(error).__name__}: {error}"
+def preloaded(task: Callable) -> list[str]:
+    """What the fork server loads; never the script, which would run there."""
+    own = getattr(task, "__module__", None)
+    return [*PRELOADED, *([own] if own and own != "__main__" else [])]

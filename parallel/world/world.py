@@ -1,20 +1,20 @@
-"""One script, three worlds.
+"""One script, three worlds: a value that says where the workers are. `world/run.py` goes there.
 
     World.sim(64)     64 workers in this process, as one tensor program where they stack
     World.procs(4)    4 processes on this machine: gloo, or NCCL with a GPU each
     World.env()       the rank that torchrun (or anything that sets RANK, WORLD_SIZE, MASTER_ADDR,
                       MASTER_PORT) gives this process, on one or many machines
 
-Every wait ends after `timeout` seconds. `elastic`: go on without workers that died, where the
-strategy only ever talks to one other at a time.
+Every wait ends after `timeout` seconds. `elastic`: go on without workers that died, but for worker
+0, under strategies that do not need everybody (local, no_comm, elastic_gossip, gossip_pull, ...);
+one that does is refused at once. A worker that hangs ends an elastic run too.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from harness.names import check
-from parallel.world.comm import Comm
+from parallel.world.environment import from_environment
 
 KINDS = ("sim", "procs", "env")
 
@@ -54,24 +54,4 @@ class World:
         Raises:
             ValueError: it gives none.
         """
-        from parallel.world.rendezvous import from_environment
-
         return cls("env", from_environment()["WORLD_SIZE"], **options)
-
-    def run(self, task: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any]:
-        """Yield what `task(comm, *args)` yields, on rank 0 if there are several processes.
-
-        Under `env` every process runs it, and yields what its own task does.
-        """
-        if self.kind == "sim":
-            yield from task(Comm(self.workers), *args)
-            return
-        if self.kind == "procs":
-            from parallel.world.procs import spawn
-
-            yield from spawn(self, task, args)
-            return
-        from parallel.world.wire import Wire, closing
-
-        with closing(Wire.join(self)) as comm:
-            yield from task(comm, *args)

@@ -175,7 +175,7 @@ def normalised(data: Data) -> Data:
     axes = [a for a in range(x.dim()) if a != 1 or x.dim() != 4]
     mean = x.mean(axes, keepdim=True)
     deviation = x.std(axes, keepdim=True).clamp_min(1e-6)
-    return data._each(lambda x: (x - mean) / deviation, ("train_x", "test_x", "validation_x"))
+    return data.map(lambda x: (x - mean) / deviation, ("train_x", "test_x", "validation_x"))
 
 
 def _say(wanted: bool, head: str, values: dict[str, Any]) -> None:

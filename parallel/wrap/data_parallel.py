@@ -208,8 +208,9 @@ def strategy_of(
     """
     if not isinstance(style, str | Strategy) or not isinstance(model, nn.Module):
         raise ValueError(
-            'DataParallel(style="torch", model=net): the style is a name or a Strategy and the '
-            f"model a keyword, an nn.Module; got {type(style).__name__} and {type(model).__name__}"
+            'DataParallel(style="torch", model=net): the style is a name and the model a keyword, '
+            f"an nn.Module (a Strategy of yours is a style too); got {type(style).__name__} and "
+            f"{type(model).__name__}"
         )
     own = [k for k in inspect.signature(DataParallel).parameters if k != "options"]
     if isinstance(style, Strategy):

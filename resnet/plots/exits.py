@@ -4,15 +4,26 @@ from statistics import fmean
 from typing import Any
 
 from harness.experiment import Experiment
-from harness.result import figure
+from harness.result import figure, titles
+from harness.result.pictures import Drawers, Picture, all_of
 from harness.result.stats import interval
 
 
-def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
+def figures(whole: Experiment, note: str) -> list[Picture]:
     """The curve over one threshold for each arm, and the shares of the exits along it."""
+    return all_of(drawers(whole, note))
+
+
+def drawers(whole: Experiment, note: str) -> Drawers:
+    """What draws each picture, by its name; arms without exits have none."""
     data = {arm: curve(whole, arm) for arm in whole.arms()}
     data = {arm: points for arm, points in data.items() if points["x"]}
-    return [_against_macs(data, note), _shares(data, note)] if data else []
+    if not data:
+        return {}
+    return {
+        "fig_resnet_curve": lambda: [_against_macs(data, note)],
+        "fig_resnet_shares": lambda: [_shares(data, note)],
+    }
 
 
 def curve(whole: Experiment, arm: str) -> dict[str, Any]:
@@ -25,9 +36,7 @@ def curve(whole: Experiment, arm: str) -> dict[str, Any]:
     points = list(zip(*sweeps, strict=True))
     found: dict[str, Any] = {"x": [fmean(p["macs"] for p in point) / 1e6 for point in points]}
     accuracies = [interval(p["accuracy"] for p in point) for point in points]
-    found["mean"] = [i.mean for i in accuracies]
-    found["low"] = [i.mean if i.low is None else i.low for i in accuracies]
-    found["high"] = [i.mean if i.high is None else i.high for i in accuracies]
+    found |= figure.columns(accuracies)
     found["shares"] = [
         [fmean(column) for column in zip(*(p["shares"] for p in point), strict=True)]
         for point in points
@@ -45,14 +54,15 @@ def _against_macs(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
         ax = fig.add_subplot()
         for i, (arm, d) in enumerate(data.items()):
             figure.band(ax, d, i, arm)
-            ax.plot(d["full"], d["mean"][-1], marker="*", markersize=15, color=figure.COLORS[i])
+            star: Any = figure.look(i) | dict(marker="*", markersize=15)
+            ax.plot(d["full"], d["mean"][-1], **star)
         ax.plot([], [], "*", color="#555555", markersize=12, label="always full, no heads")
         ax.set_xscale("log")
         figure.log_axis(ax.xaxis)
         low, high = ax.get_ylim()  # (of few seeds an interval may leave what is possible)
         ax.set_ylim(max(low, 0), min(high, 1))
         ax.set(xlabel="expected MACs per image (M), heads included", ylabel="test accuracy")
-        ax.set_title(note, fontsize=9, loc="left")
+        titles.headline(fig, note)
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return "fig_resnet_curve", fig, {"note": note, "series": data}
 
@@ -66,13 +76,14 @@ def _shares(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
         for ax, (arm, d) in zip(panels, data.items(), strict=True):
             columns = list(zip(*d["shares"], strict=True))
             names = [f"exit {i + 1}" for i in range(len(columns) - 1)] + ["last exit"]
-            colors = [figure.tint(figure.COLORS[i], 0.6) for i in range(len(columns))]
+            colors = [figure.tint(figure.COLORS[i % 8], 0.6) for i in range(len(columns))]
             ax.stackplot(d["x"], *columns, labels=names, colors=colors)
             ax.set(xlabel="expected MACs (M)", ylim=(0, 1))
             ax.set_title(arm, fontsize=9)
         fig.axes[0].set_ylabel("share of the test images")
         fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        fig.suptitle(note.replace("\n", " "), fontsize=9, x=0.01, ha="left")
+        titles.letters(panels)
+        titles.headline(fig, note)
     shares = {arm: {"x": d["x"], "shares": d["shares"]} for arm, d in data.items()}
     return "fig_resnet_shares", fig, {"note": note, "series": shares}
 
@@ -91,12 +102,14 @@ def times(lines: list[dict[str, Any]], note: str) -> Any:
                 early = [x for x in mine if x["name"].rsplit(", ", 1)[-1][0].isdigit()]
                 full = next(x for x in mine if x["name"].endswith("full net"))
                 x, y = ([p[k] for p in early] for k in ("mean", "accuracy"))
-                style = dict(color=figure.COLORS[i], linestyle=figure.LINES[i])
-                ax.plot(x, y, marker=figure.MARKERS[i], label=f"{arm}, leaving early", **style)
-                ax.plot(full["mean"], full["accuracy"], "*", markersize=15, color=figure.COLORS[i])
+                look = figure.look(i)
+                ax.plot(x, y, label=f"{arm}, leaving early", **look)
+                star: Any = look | dict(marker="*", markersize=15)
+                ax.plot(full["mean"], full["accuracy"], **star)
             ax.plot([], [], "*", color="#555555", markersize=12, label="the full net, no heads")
             ax.set(xlabel=f"mean time of a call, ms (batch {batch})", ylabel="test accuracy")
             ax.set_xlim(left=0)
         fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        fig.suptitle(note, fontsize=9, x=0.01, ha="left")
+        titles.letters(fig.axes)
+        titles.headline(fig, note)
     return fig

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.experiment import Experiment, plain
-from harness.result import figure
+from harness.result import figure, titles
 from harness.result.factorial import Analysis, Effect, analyse
+from harness.result.pictures import Drawers, Picture, all_of
 from harness.result.stats import interval
-from resnet.experiments import FACTORS
+from resnet.plans.parts import FACTORS
 
 WORDS = {"()": "none", "(2, 3)": "two", "random_biregular": "biregular"}
 LEVELS = {name: tuple(WORDS.get(str(v), str(v)) for v in FACTORS[name]) for name in FACTORS}
@@ -33,10 +34,19 @@ def analysis(whole: Experiment) -> Analysis | None:
         return None
 
 
-def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
+def figures(whole: Experiment, note: str) -> list[Picture]:
     """The cells themselves, and the effects with their intervals."""
-    cells, found = _cells(whole, note), analysis(whole)
-    return [cells] if found is None else [cells, _effects(found, note)]
+    return all_of(drawers(whole, note))
+
+
+def drawers(whole: Experiment, note: str) -> Drawers:
+    """What draws each picture, by its name; there are no effects while the grid is not whole."""
+    return {
+        "fig_resnet_cells": lambda: [_cells(whole, note)],
+        "fig_resnet_effects": lambda: [
+            _effects(found, note) for found in [analysis(whole)] if found
+        ],
+    }
 
 
 def _cells(whole: Experiment, note: str) -> tuple[str, Any, dict]:
@@ -52,9 +62,7 @@ def _cells(whole: Experiment, note: str) -> tuple[str, Any, dict]:
                 found = {g: interval(v.values()) for g, v in runs.items() if v}
                 series = {
                     "x": list(found),
-                    "mean": [v.mean for v in found.values()],
-                    "low": [v.mean if v.low is None else v.low for v in found.values()],
-                    "high": [v.mean if v.high is None else v.high for v in found.values()],
+                    **figure.columns(found.values()),
                 }
                 data[f"{pattern}, exits {exits}"] = series
                 # Beside each other, so that no bar hides another.
@@ -64,7 +72,8 @@ def _cells(whole: Experiment, note: str) -> tuple[str, Any, dict]:
             ax.set(xlabel="groups", title=f"early exits: {exits}")
         axes[0].set_ylabel("test accuracy of the last exit")
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        fig.suptitle(note.replace("\n", " "), fontsize=9, x=0.01, ha="left")
+        titles.letters(axes)
+        titles.headline(fig, note)
     return "fig_resnet_cells", fig, {"note": note, "series": data}
 
 
@@ -85,7 +94,7 @@ def _effects(found: Analysis, note: str) -> tuple[str, Any, dict]:
         ax.set_yticks(range(len(shown)), [_name(e) for e in shown], fontsize=9)
         ax.invert_yaxis()
         ax.set(xlabel="effect on test accuracy, points (95 % interval)")
-        ax.set_title(note, fontsize=9, loc="left")
+        titles.headline(fig, note)
     rows = [[e.term, list(e.levels), e.interval.mean, e.interval.half] for e in found.effects]
     content = {"note": note, "effects": rows, "tests": [plain(vars(t)) for t in tests.values()]}
     return "fig_resnet_effects", fig, content

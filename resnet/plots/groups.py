@@ -1,9 +1,8 @@
 """Figures of plan `groups`: what vertical partitioning costs and saves."""
 
-from typing import Any
-
 from harness.experiment import Experiment
-from harness.result import figure
+from harness.result import figure, titles
+from harness.result.pictures import Drawers, Picture
 from harness.result.stats import interval
 
 FAMILIES = {"dense": "dense in groups", "iddl": "modular in groups"}
@@ -14,7 +13,12 @@ METRICS = {
 }
 
 
-def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
+def drawers(whole: Experiment, note: str) -> Drawers:
+    """What draws the picture, by its name."""
+    return {"fig_resnet_sweep": lambda: figures(whole, note)}
+
+
+def figures(whole: Experiment, note: str) -> list[Picture]:
     """One figure of three panels over the number of groups."""
     from matplotlib.figure import Figure
 
@@ -23,15 +27,18 @@ def figures(whole: Experiment, note: str) -> list[tuple[str, Any, dict]]:
         fig = Figure(figsize=(10.5, 3.6))
         for ax, metric in zip(fig.subplots(1, 3), METRICS, strict=True):
             for i, (pattern, label) in enumerate(FAMILIES.items()):
-                if data[metric][pattern]["x"]:
-                    figure.bars(ax, data[metric][pattern], i, label)
+                points = data[metric][pattern]
+                if points["x"]:
+                    x = figure.beside(points["x"], i, len(FAMILIES))
+                    figure.bars(ax, points | {"x": x}, i, label)
             ax.set_xscale("log", base=2)
             ticks = sorted({x for d in data[metric].values() for x in d["x"]})
             ax.set_xticks(ticks, [str(x) for x in ticks])
             ax.minorticks_off()
             ax.set(xlabel="groups", ylabel=METRICS[metric])
         fig.axes[0].legend()
-        fig.suptitle(note.replace("\n", " "), fontsize=9, x=0.01, ha="left")
+        titles.letters(fig.axes)
+        titles.headline(fig, note)
     return [("fig_resnet_sweep", fig, {"note": note, "series": data})]
 
 
@@ -45,7 +52,5 @@ def over_groups(whole: Experiment, metric: str, pattern: str) -> dict[str, list]
     found = {x: interval(values[x]) for x in sorted(values)}
     return {
         "x": list(found),
-        "mean": [i.mean for i in found.values()],
-        "low": [i.mean if i.low is None else i.low for i in found.values()],
-        "high": [i.mean if i.high is None else i.high for i in found.values()],
+        **figure.columns(found.values()),
     }

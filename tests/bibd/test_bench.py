@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -15,7 +14,7 @@ from benchmarks.sparse import cases, plot
 from benchmarks.sparse.goals import GOALS, judge
 from benchmarks.sparse.residual import dense, net
 from benchmarks.sparse.rounds import race, together
-from bibd import SparseConv2d, SparseLinear, make_pattern
+from bibd import SparseConv2d, SparseLinear, bench, make_pattern
 from bibd.kernels import build
 from tests.tree import ROOT
 
@@ -127,6 +126,29 @@ def test_the_verb_prints_one_document(tmp_path):
     assert {"isa", "build_seconds", "peak_mib", "allocator", "provenance"} <= set(found)
 
 
+@pytest.mark.parametrize("beside", [[], ["benchmarks/sparse/__main__.py"]])
+def test_outside_a_checkout_the_verb_says_where_it_lives(beside, tmp_path, monkeypatch):
+    """Nor is a stranger's folder of that name, beside an installed package, run by mistake."""
+    for name in beside:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("raise SystemExit(9)")
+    monkeypatch.setattr(bench, "CHECKOUT", tmp_path)
+    with pytest.raises(ValueError, match="clone the repository and type `make bench`"):
+        bench.main([])
+
+
+def test_the_verb_hands_its_words_and_the_exit_status_on(tmp_path, monkeypatch, capfd):
+    (tmp_path / "pyproject.toml").touch()
+    program = tmp_path / "benchmarks/sparse/__main__.py"
+    program.parent.mkdir(parents=True)
+    for folder in program.parents[:2]:
+        (folder / "__init__.py").touch()
+    program.write_text("import sys; print(sys.argv[1:]); raise SystemExit(7)")
+    monkeypatch.setattr(bench, "CHECKOUT", tmp_path)
+    assert bench.main(["--only", "conv"]) == 7
+    assert capfd.readouterr().out == "['--only', 'conv']\n"
+
+
 def test_the_record_is_whole():
     cases_there = {row["case"] for row in RECORD["cases"] if "case" in row}
     assert cases_there == set(GOALS)
@@ -138,12 +160,5 @@ def test_the_record_is_whole():
 
 def test_the_figure_is_of_the_record():
     _, data = plot.picture(RECORD)
-    kept = json.loads((ROOT / "figure" / "sparse_speed.json").read_text())
+    kept = json.loads((ROOT / "figure" / "bibd" / "speed" / "speedup.json").read_text())
     assert kept == json.loads(json.dumps(data))
-
-
-def test_the_readme_is_of_the_record():
-    text = (ROOT / "README.md").read_text()
-    table = re.search(r"<!-- speed -->\n(.*?)<!-- end speed -->", text, re.DOTALL)
-    assert table is not None
-    assert table.group(1).strip() == plot.readme(RECORD).strip()

@@ -17,6 +17,7 @@ from bibd.design import (
     difference_set,
     dual,
     from_blocks,
+    from_mask,
     modular,
     projective_plane,
     singer,
@@ -357,3 +358,38 @@ def test_build_work_is_linear_in_connections():
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 100 * p.nonzeros
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: from_blocks(4, [5]), r"block 0 is a list of points, got 5: from_blocks\(4"),
+        (lambda: from_blocks(4, 7), "the blocks are lists of points, got 7"),
+        (lambda: from_blocks(4, "01"), "the blocks are lists of points, got '01'"),
+        (lambda: from_blocks(4, [[0], [0, None]]), "block 1 holds None; points are whole numbers"),
+        (lambda: from_blocks(4, [[1, "2"]]), "block 0 holds '2'; points are whole numbers, 0 to 3"),
+        (lambda: from_blocks(4, [[True, 2]]), "block 0 holds True; points are whole numbers"),
+        (lambda: truncate(affine_plane(3), 1.5, 1), "whole numbers of at least 1, got 1.5 and 1"),
+        (lambda: truncate(affine_plane(3), True, True), "whole numbers .* got True and True"),
+        (lambda: tiled(affine_plane(3), 1.5), "a tile is a whole number of at least 1, got 1.5"),
+        (lambda: tiled(affine_plane(3), "2"), "a tile is a whole number of at least 1, got '2'"),
+        (lambda: tiled(affine_plane(3), True), "got True"),
+        (lambda: tiled(affine_plane(3), None), "got None"),
+        (lambda: modular(2.5), "a whole q of at least 2, got 2.5"),
+        (lambda: from_mask(np.zeros((0, 3))), r"one block and one point, got shape \(0, 3\)"),
+        (lambda: from_mask(np.zeros((3, 0))), r"one block and one point, got shape \(3, 0\)"),
+    ],
+)
+def test_what_is_no_design_is_refused_in_words(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")  # torch says that once
+def test_masks_may_be_tensors_of_any_kind():
+    torch = pytest.importorskip("torch")
+    table = torch.tensor([[0.5, 0.0, -1.0], [0.0, 2.0, 0.0]], requires_grad=True)
+    kinds = table.bfloat16(), table.half(), table.to_sparse(), table.to_sparse_csr(), table > 9
+    for mask in kinds:
+        want = mask.detach().to_dense().float().numpy() != 0
+        assert (from_mask(mask).incidence() == want).all()

@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -280,12 +281,24 @@ def test_an_infinite_weight_spoils_only_what_it_touches(backend):
     assert layer.weight.grad.isfinite().all()
 
 
-def test_wrong_inputs_are_named_by_the_bag_path():
-    layer = SparseLinear(600, 500, backend="bag")
-    with pytest.raises(ValueError, match=r"float32 input of shape \(8, 600\), got .*\(8, 300\)"):
-        layer(torch.randn(8, 300))
-    with pytest.raises(ValueError, match=r"got torch\.float64"):
-        layer(torch.randn(8, 600, dtype=F64))
+@pytest.mark.parametrize("backend", [*BACKENDS, "auto", "native"])
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.zeros(8, 300), r"got torch.float32 of shape \(8, 300\): make the layer as wide"),
+        (torch.zeros(8, 1, 20, 30), r"of shape \(8, 1, 20, 30\): x.flatten\(1\)"),
+        (torch.zeros(8, 600, 4), r"of shape \(8, 600, 4\): x.movedim\(1, -1\)"),
+        (torch.zeros(()), r"of shape \(\)"),
+        (torch.zeros(8, 600, dtype=F64), r"x.to\(torch.float32\), or layer.to\(torch.float64\)"),
+        (torch.zeros(8, 600, dtype=torch.int64), r"got torch.int64 .*: x.to\(torch.float32\)$"),
+    ],
+)
+def test_wrong_inputs_are_told_alike_on_every_path(backend, x, words):
+    layer = SparseLinear(600, 500, backend=backend)
+    start = r"SparseLinear\(600, 500\) takes torch.float32 input of shape \(..., 600\), "
+    for _ in range(2):  # nor is a wrong kind remembered as a right one
+        with pytest.raises(ValueError, match=start + ".*" + words):
+            layer(x)
 
 
 def test_states_are_tensors_all_through():
@@ -302,10 +315,106 @@ def test_designs_and_patterns_of_ones_own():
     assert repr(layer).startswith("SparseLinear(9, 12, pattern=AG(2,3)(9, 12)")
     with pytest.raises(ValueError, match="seed=3 and nonzeros=None would do nothing"):
         SparseLinear(9, 12, make_pattern("iddl", 9, 12), seed=3)
-    import numpy as np
-
     for indices in ([0, 0], [1, 0], [0, 9], [-1, 0]):
         with pytest.raises(ValueError, match="ascending, distinct inputs below 9"):
             bibd.Pattern("own", 9, 1, np.array([0, 2]), np.array(indices))
     with pytest.raises(ValueError, match="unknown pattern: a NoneType"):
         SparseLinear(9, 12, None)
+
+
+def bag_and_twin(sizes=(40, 30)):
+    layer = SparseLinear(*sizes, "random", seed=2, backend="bag", dtype=F64)
+    twin = copy.deepcopy(layer)
+    twin.backend = "dense"
+    return layer, twin
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*")
+@pytest.mark.parametrize("name", ["jacrev", "jacfwd", "hessian"])
+def test_the_bag_path_leaves_transforms_to_the_dense_one(name):
+    layer, twin = bag_and_twin()
+    transform, x = getattr(torch.func, name), torch.randn(40, dtype=F64)
+
+    def through(net):
+        return transform(lambda x: net(x).square().sum())(x)
+
+    torch.testing.assert_close(through(layer), through(twin))
+
+
+def test_the_bag_path_leaves_compilers_meta_tensors_and_autocast_to_the_dense_one():
+    layer, twin = bag_and_twin()
+    x = torch.randn(3, 40, dtype=F64)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), twin(x))
+    assert copy.deepcopy(layer).to("meta")(x.to("meta")).shape == (3, 30)
+    layer, linear = layer.float(), nn.Linear(40, 30)
+    for kind in (torch.bfloat16, torch.float16):
+        with torch.autocast("cpu", dtype=kind):
+            assert layer(x.float()).dtype == linear(x.float()).dtype == kind
+    assert layer.path(x.float()) == "bag"
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "native"])
+def test_values_written_over_before_the_backward_pass_are_an_error(backend):
+    """As of nn.Linear, and where it is none there, the input needing no gradient, it is none."""
+    layer, dense = SparseLinear(64, 72, backend=backend), nn.Linear(64, 72)
+    for net in (layer, dense):
+        y = net(torch.randn(3, 64, requires_grad=True)).sum()
+        with torch.no_grad():
+            net.weight.mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.backward()
+    y = layer(torch.randn(3, 64, requires_grad=True)).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+
+
+def test_a_nan_stays_with_the_outputs_that_read_it_except_on_the_dense_path():
+    """As the docs of the layer say."""
+    x = torch.ones(1, 64)
+    x[0, 5] = float("nan")
+    for backend in ("bag", "native", "dense"):
+        layer = BibdLinear(64, 72, backend=backend)
+        reads = torch.from_numpy(layer.pattern.mask()[:, 5].copy())
+        want = torch.ones(72, dtype=torch.bool) if backend == "dense" else reads
+        assert torch.equal(layer(x)[0].isnan(), want)
+
+
+def test_checkpoints_that_name_no_pattern_are_taken_with_a_warning():
+    saved = SparseLinear(64, 72, "random", seed=1).state_dict()
+    layer = nn.Sequential(SparseLinear(64, 72, "random", seed=2))
+    for state in (
+        {f"0.{k}": None if "extra" in k else v for k, v in saved.items()},
+        {f"0.{k}": v for k, v in saved.items() if "extra" not in k},
+    ):
+        with pytest.warns(UserWarning, match=r"0.weight comes without .*belong to random.*seed=2"):
+            layer.load_state_dict(state, strict=False)
+        assert torch.equal(layer[0].weight, saved["weight"])
+    with (
+        pytest.warns(UserWarning, match="without the name of its pattern"),
+        pytest.raises(RuntimeError, match=r"Missing key.*_extra_state"),
+    ):
+        layer.load_state_dict(state)
+
+
+def put(module, name, value):
+    """As loaders do that go through a file name by name, such as accelerate's."""
+    if name not in module._parameters and name not in module._buffers:
+        raise ValueError(f"{module} does not have a parameter or a buffer named {name}.")
+    if name in module._buffers:
+        module._buffers[name] = value
+    else:
+        module._parameters[name] = nn.Parameter(value)
+
+
+def test_loaders_that_go_by_names_find_theirs_and_the_pattern_is_checked():
+    saved = SparseLinear(64, 72, "random", seed=1)
+    same, other = (SparseLinear(64, 72, "random", seed=s, device="meta") for s in (1, 2))
+    for layer in (same, other):
+        for name, value in saved.state_dict().items():
+            put(layer, name, value)
+    x = torch.randn(3, 64)
+    assert torch.equal(same(x), saved(x))
+    assert same.state_dict().keys() == saved.state_dict().keys()
+    with pytest.raises(ValueError, match=r"belong to pattern random.*seed=1.*has random.*seed=2"):
+        other(x)

@@ -37,7 +37,7 @@ def test_a_stack_knows_its_patterns():
 def test_a_stack_refuses_what_does_not_fit():
     large = made(1, 2, size=(1024, 1056))
     for shape in [(2, 3, 1200), (3, 3, 1024), (2, 1024)]:
-        with pytest.raises(ValueError, match=r"expected torch.float32 input of shape \(2"):
+        with pytest.raises(ValueError, match=r"takes torch.float32 input of shape \(2"):
             large(torch.randn(shape))
     first = SparseLinear(16, 20, "random", seed=1)
     for other, words in (

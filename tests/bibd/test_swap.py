@@ -140,7 +140,8 @@ def test_what_others_hold_on_to_stays():
     model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16), nn.Linear(16, 16), nn.LazyLinear(9))
     model[1].bias = model[0].bias
     model[2].register_full_backward_pre_hook(lambda *_: None)
-    notes = [line.note for line in sparsify(model).lines]
+    with pytest.warns(UserWarning, match="swapped nothing"):
+        notes = [line.note for line in sparsify(model).lines]
     assert ["shares" in note for note in notes] == [True, True, False, False]
     assert "hooks" in notes[2]
     assert "LazyLinear" in notes[3]
@@ -170,9 +171,11 @@ def test_a_design_goes_where_it_fits_and_frozen_stays_frozen():
     assert "is for 9 inputs and 12 outputs" in report.lines[1].note
     assert not model[0].weight.requires_grad
     assert not model[0].bias.requires_grad
-    assert sparsify(nn.Sequential(nn.ReLU())).lines == ()
+    with pytest.warns(UserWarning, match="swapped nothing: the model has no Linear or Conv2d"):
+        assert sparsify(nn.Sequential(nn.ReLU())).lines == ()
     inside = nn.Sequential(nn.Sequential(nn.Linear(9, 12)), nn.Linear(9, 12))
-    by_class = sparsify(inside, skip=[nn.Sequential])
+    with pytest.warns(UserWarning, match="swapped nothing: the model keeps all of its layers"):
+        by_class = sparsify(inside, skip=[nn.Sequential])
     assert [x.note for x in by_class.lines] == ["skipped", "skipped"]
 
 
@@ -180,7 +183,7 @@ def test_a_design_goes_where_it_fits_and_frozen_stays_frozen():
     ("model", "options", "words"),
     [
         (nn.Linear(4, 4), {}, r"single Linear: use SparseLinear.from_dense"),
-        (net(), {"skip": ("fc",)}, "skip='fc' fits no Linear or Conv2d layer of the model"),
+        (net(), {"skip": ("fc",)}, "skip='fc' fits no layer of the model that holds a matrix"),
         (nn.Sequential(net()), {"skip": "0"}, r"did you mean '0\.\*'"),
         (net(), {"skip": (3,)}, "skip takes names, classes and modules, got 3"),
         (net(), {"seed": -1}, "seed must be a whole number of at least 0, got -1"),
@@ -194,3 +197,80 @@ def test_wrong_input(model, options, words):
     with pytest.raises(ValueError, match=words):
         sparsify(model, **options)
     assert model.state_dict().keys() == before.keys()
+
+
+class Attention(nn.Module):
+    """As vision transformers write it, who add a bias of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.proj, self.gate = nn.Linear(16, 48), nn.Linear(48, 16), nn.Linear(16, 16)
+        self.mlp = nn.Sequential(nn.Linear(16, 64), nn.Linear(64, 16))
+        self.init_weights()
+
+    def init_weights(self):
+        nn.init.zeros_(self.proj.weight)
+
+    def forward(self, x):
+        x = x.to(self.gate.weight.dtype) if isinstance(self.gate.weight, torch.Tensor) else x
+        x = self.gate(self.proj(nn.functional.linear(x, self.qkv.weight)))
+        return self.mlp(x) + nn.functional.linear(x, self.mlp[0].weight).sum()
+
+
+class Outer(nn.Module):
+    """Reads a weight that lies deeper."""
+
+    def __init__(self):
+        super().__init__()
+        self.block, self.head = Attention(), nn.Linear(16, 20)
+
+    def forward(self, x):
+        return self.head(self.block(x) @ self.block.gate.weight)
+
+
+def test_modules_that_read_a_weight_themselves_are_found_in_their_source():
+    notes = {x.name: x.note for x in sparsify(Attention()).lines}
+    assert notes.pop("qkv") == "stays: Attention reads its weight itself"
+    assert not any(notes[name] for name in ("proj", "gate", "mlp.1"))
+    model = Outer()
+    notes = {x.name: x.note for x in sparsify(model, skip="block.mlp.*").lines}
+    assert notes["block.gate"] == "stays: Outer reads its weight itself"
+    assert model(torch.randn(2, 16)).shape == (2, 20)
+
+
+class Conv1D(nn.Module):
+    """As GPT-2 has it: the weight of a linear layer, transposed."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, outputs))
+
+    def forward(self, x):
+        return x @ self.weight
+
+
+def test_layers_of_other_kinds_get_a_line():
+    model = nn.Sequential(nn.Embedding(5, 16), Conv1D(16, 16), nn.LayerNorm(16), nn.Linear(16, 20))
+    report = sparsify(model)
+    assert [x.name for x in report.lines] == ["1", "3"]
+    assert report.lines[0].note == "stays: Conv1D is neither nn.Linear nor nn.Conv2d"
+    assert "1      16x16" in str(report)
+    assert isinstance(model[3], SparseLinear)
+
+
+def test_a_model_in_which_nothing_is_left_to_swap_says_so():
+    model = nn.Sequential(nn.Linear(16, 20))
+    sparsify(model)
+    with pytest.warns(UserWarning, match="swapped nothing: the model keeps all of its layers"):
+        report = sparsify(model)
+    assert report.lines[0].note == "stays: it is sparse already"
+    assert report.before == report.after == model[0].weight.numel()
+    assert "swapped nothing" in str(report)
+
+
+def test_a_last_layer_with_unread_inputs_is_told():
+    model = nn.Sequential(nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, 10))
+    words = "last layer '2' is sparse now, and 28 of its inputs are read by no output: skip='2'"
+    with pytest.warns(UserWarning, match=words):
+        report = sparsify(model)
+    assert words in str(report).splitlines()[-1]

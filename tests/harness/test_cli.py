@@ -1,7 +1,9 @@
 """The command line as people and scripts meet it."""
 
+import importlib
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,7 +13,8 @@ import pytest
 
 from harness.cli import main
 from harness.sweep.options import field_docs, parse
-from mlp.experiments import PLANS, Config
+from mlp.experiments import PLANS
+from mlp.plans.config import Config
 from tests.tree import ROOT
 
 
@@ -79,6 +82,10 @@ def test_every_config_field_has_help():
         (["smoke", "--device", "meta"], "--device got 'meta'; expected auto, cpu"),
         (["smoke", "--lr", "nan"], "lr must be above 0 and finite"),
         (["papre", "--list"], "unknown plan 'papre'"),
+        (["smoke", "--pattern", "bibd"], "--pattern is no option of smoke: it is what differs"),
+        (["smoke", "--hidden=3"], "Pick arms with --arms, such as --arms MLP-3-1 MLP-3-2;"),
+        (["smoke", "--jobs", "-1"], "error: --jobs and --checkpoint-every must not be negative"),
+        (["smoke", "--validation", "5000", "--dry-run"], "validation=5000 would leave no"),
     ],
 )
 def test_wrong_words_exit_2_and_say_what_to_type(argv, says, capsys, tmp_path):
@@ -87,14 +94,36 @@ def test_wrong_words_exit_2_and_say_what_to_type(argv, says, capsys, tmp_path):
     assert not list(tmp_path.rglob("run.json"))
 
 
-@pytest.mark.parametrize(
-    ("argv", "says"), [(["--epoch", "3"], "--epochs"), (["--hidden", "3"], "hidden")]
-)
-def test_typos_in_flags_are_tyros_to_explain(argv, says, capsys):
+def test_typos_in_flags_are_tyros_to_explain(capsys):
     with pytest.raises(SystemExit) as done:
-        main(PLANS, "mlp", {}, ["smoke", *argv])
+        main(PLANS, "mlp", {}, ["smoke", "--epoch", "3"])
     assert done.value.code == 2
-    assert says in capsys.readouterr().err
+    assert "--epochs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "argv", "says"),
+    [
+        ("parallel.thesis.main", ["--agg-prob", "2"], "--agg-prob must be in (0, 1], got 2.0"),
+        ("resnet.bench", ["--steps", "1"], "bench needs an arm, --steps of at least 2"),
+        ("bibd.draw", ["--in", "999", "--out", "999", "--conv"], "kernels are too many to see"),
+    ],
+)
+def test_wrong_values_of_verbs_are_sentences_without_a_class(target, argv, says, capsys):
+    with pytest.raises(ValueError, match=re.escape(says)) as error:
+        importlib.import_module(target).main(argv)
+    assert "Options" not in str(error.value)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_help_of_a_verb_keeps_its_words(capsys):
+    with pytest.raises(SystemExit):
+        importlib.import_module("parallel.thesis.main").main(["--help"])
+    shown = capsys.readouterr().out
+    options = importlib.import_module("parallel.thesis.main").Options
+    assert options.__doc__.split("\n")[0] in shown
+    assert "Flags" not in shown
+    assert " ".join(field_docs(options)["log_path"].split())[:20] in " ".join(shown.split())
 
 
 def test_dry_run_touches_nothing(tmp_path, capsys):
@@ -136,6 +165,17 @@ def test_a_run_whose_loss_explodes_is_reported(call):
     assert status == 1
     assert "failed: MLP-3-1 seed 0: the loss became" in err
     assert "try them again with:" in err
+
+
+def test_the_estimate_is_that_of_the_chosen_arms_and_seeds(call):
+    words = ["smoke", "--epochs", "1", "--arms", "MLP-3-1", "--no-figures"]
+    _, _, err = call(*words, "--seeds", "1")
+    assert "1 arm x 1 seed; estimate 1 s on 2 cores (the whole plan: 20 s)" in err
+    status, out, err = call(*words, "--seeds", "1")
+    assert status == 0
+    again = "python -m mlp smoke --epochs 1 --arms MLP-3-1 --no-figures --seeds 1 --jobs 1"
+    assert f"to train them anew, in a folder of your own: {again} --results mine\n" in err
+    assert "figures: none" in out
 
 
 def test_missing_data_says_what_to_do(command, tmp_path, no_network):

@@ -57,3 +57,6 @@ def test_wrong_seeds_say_what_is_expected(text):
 def test_durations_as_words():
     assert plan.duration(0.5) == "30 s"
     assert plan.duration(3) == "3 min"
+    assert plan.duration(0.001) == "1 s"
+    assert plan.duration(2.5 / 12) == "12 s"
+    assert plan.duration(50 / 3) == "17 min"

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from tests.tree import PACKAGES, ROOT, run
+from tests.tree import PACKAGES, ROOT, STUDIES, run
 
-STUDIES = {
+SCRIPTS = {
     "mlp": (
         ["--seeds", "2", "--epochs", "1", "--arms", "B-MLP-3-1"],
         ["mlp_experiments.png", "mlp_experiments.eps"],
@@ -49,7 +49,7 @@ def script_environment(tmp_path, begin):
 @pytest.mark.parametrize("study", STUDIES)
 def test_the_shell_script_leaves_what_it_says(study, checkout, tmp_path):
     """Run as a user does, from inside the folder."""
-    words, *names = STUDIES[study]
+    words, *names = SCRIPTS[study]
     env = script_environment(tmp_path, "20260102_030405")
     script = f"./run_{study}_experiments.sh"
     done = run(script, "smoke", *words, cwd=checkout / study, env=env)
@@ -71,7 +71,7 @@ def test_the_shell_script_leaves_what_it_says(study, checkout, tmp_path):
 @pytest.mark.slow
 def test_the_shell_script_elsewhere_and_in_the_background(checkout, tmp_path):
     env = script_environment(tmp_path, "20260102_030406")
-    script, words = checkout / "mlp" / "run_mlp_experiments.sh", STUDIES["mlp"][0]
+    script, words = checkout / "mlp" / "run_mlp_experiments.sh", SCRIPTS["mlp"][0]
     wrong = run("bash", script, "papre", cwd=tmp_path, env=env)
     assert wrong.returncode == 2
     assert "did you mean 'paper'" in wrong.stdout

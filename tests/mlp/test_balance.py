@@ -11,8 +11,9 @@ from harness.experiment import Experiment, Run
 from harness.plan import as_dict
 from mlp import plot_mlp_experiments as plot
 from mlp.costs import costs
-from mlp.experiments import PATTERNS, PLANS
+from mlp.experiments import PLANS
 from mlp.model import build, patterns
+from mlp.plans.balance import PATTERNS
 from mlp.plots import balance as plot_balance
 from mlp.plots import contrasts as balance
 from mlp.plots.contrasts import SETTINGS
@@ -155,4 +156,8 @@ def test_figures_of_both_plans(tmp_path):
     ((stem, fig, data),) = plot.figures(whole)
     assert stem == "mlp_experiments_density"
     assert data["mnist"]["bibd"]["connections"] == [800, 1600, 3200]
-    assert len(fig.axes) == 2
+    assert [ax.get_title("left") for ax in fig.axes] == ["a", "b", "c", "d"]
+    gaps = data["differences"]["mnist"]
+    assert set(gaps) == {*PATTERNS, "narrow"} - {plot_balance.REFERENCE}
+    assert gaps["bibd"]["connections"] == [800, 1600, 3200]
+    assert gaps["bibd"]["mean"] == pytest.approx([0, 0, 0])  # every arm was given the same values

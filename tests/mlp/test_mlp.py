@@ -13,8 +13,9 @@ from harness.record import store
 from harness.result import plotting
 from mlp import plot_mlp_experiments as plot
 from mlp.costs import costs
-from mlp.experiments import PLANS, PUBLISHED
+from mlp.experiments import PLANS
 from mlp.model import build
+from mlp.plans.twelve import PUBLISHED
 from mlp.trainer import describe, train, train_stack
 
 COUNTS = {

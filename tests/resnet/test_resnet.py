@@ -184,7 +184,7 @@ def test_sparse_nets_are_masked_dense_ones(settings_):
     for key, m in net.named_modules():
         if isinstance(m, SparseConv2d):
             full = twin.get_submodule(key).weight.grad
-            on = full.reshape(-1, *m.window)[m.places()]
+            on = full.reshape(-1, *m.kernel_size)[m._places()]
             assert torch.allclose(m.weight.grad, on, rtol=1e-7, atol=1e-10)
             compared += 1
     assert compared == sum(isinstance(m, SparseConv2d) for m in net.modules()) > 6
@@ -323,7 +323,7 @@ def test_wrong_arguments():
 
 
 def test_costs_with_exits_are_of_one_net_in_every_column():
-    options = Options((10,), ("iddl",), width=8, exits=(2, 3), counters=True)
+    options = Options(depths=(10,), patterns=("iddl",), width=8, exits=(2, 3), counters=True)
     (line,) = costs(options)
     assert line["flop_counter"] == 2 * line["macs"] == 2 * line["exit_macs"][-1]
 

@@ -9,13 +9,16 @@ import torch
 
 from harness.data import Data, load
 from harness.data.pictures import NORMS, Batches, images
-from harness.exits.exits import EarlyExit
+from harness.exits import EarlyExit
 from harness.job import Job
 from harness.plan import arm_key
 from harness.record import weights
 from resnet import trainer
-from resnet.experiments import FACTORS, PLANS, PUBLISHED, QUICK, VERBS, Config
+from resnet.experiments import PLANS, VERBS
 from resnet.model import resnet
+from resnet.plans.config import QUICK, Config
+from resnet.plans.parts import FACTORS
+from resnet.plans.published import PUBLISHED
 from resnet.trainer import describe, evaluate, rate, train
 
 TINY = dataclasses.replace(
@@ -369,3 +372,13 @@ def test_plans_are_what_they_say():
     assert len(cells) == len(PLANS["factors"].arms) == 3 * 3 * 2
     assert all({c[i] for c in cells} == set(FACTORS[n]) for i, n in enumerate(FACTORS))
     assert isinstance(trainer.build(PLANS["exits"].arms["ResNet-18-EE"], pictures(), 0), EarlyExit)
+
+
+def test_bench_without_weights_says_the_command_that_makes_them(tmp_path, capsys):
+    """Before any data is read."""
+    from harness.cli import main
+
+    argv = ["bench", "--arms", "ResNet-18-EE", "--seed", "2", "--results", str(tmp_path)]
+    assert main(PLANS, "resnet", VERBS, argv) == 1
+    made = "python -m resnet exits --arms ResNet-18-EE --seeds 2-2 --keep-weights --results"
+    assert f"make them by `{made} {tmp_path}`" in capsys.readouterr().err

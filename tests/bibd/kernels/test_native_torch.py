@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bibd import SparseConv2d, SparseLinear
 from bibd.kernels import build
-from bibd.kernels.ops import KEPT, given
+from bibd.kernels.library import KEPT, given
 from harness.stack import stack
 
 pytestmark = [
@@ -150,12 +150,13 @@ def test_layers_of_different_patterns_under_vmap(make):
             same(g[i], w)
 
 
-def test_forward_mode_says_that_it_cannot(pair):
+def test_forward_mode_takes_the_dense_path_with_a_notice(pair):
     layer, twin, x = pair
-    with pytest.raises((NotImplementedError, RuntimeError), match=r"jvp|forward"):
-        jvp(layer, (x,), (x,))
-    layer.backend = "auto"  # takes the dense path there
-    same(jvp(layer, (x,), (x,)), jvp(twin, (x,), (x,)))
+    with pytest.warns(UserWarning, match="no rule for forward-mode AD: 'dense' computes"):
+        got = jvp(layer, (x,), (x,))
+    same(got, jvp(twin, (x,), (x,)))
+    layer.backend = "auto"  # takes the dense path there without a word
+    same(jvp(layer, (x,), (x,)), got)
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -224,6 +225,14 @@ def test_meta_tensors_and_autocast(pair):
     assert got.dtype == want.dtype == torch.bfloat16
     torch.testing.assert_close(got, want, rtol=0.05, atol=0.1)
     assert all(p.dtype == torch.float32 for p in leaves)
+
+
+def test_autocast_to_what_the_library_does_not_know_is_dense(pair):
+    layer, twin, x = (part.float() for part in pair)
+    with torch.autocast("cpu", dtype=torch.float16):
+        got, want = layer(x), twin(x)
+    assert got.dtype == want.dtype == torch.float16
+    torch.testing.assert_close(got, want)
 
 
 def test_checkpointing(pair):
@@ -330,13 +339,13 @@ def test_a_backend_can_be_changed_at_any_time():
     for backend in ("native", "dense", "bag", "auto", "native"):
         layer.backend = backend
         layer(x)
-        paths.append(layer.route(x))
+        paths.append(layer._route(x))
     assert paths == ["native", "dense", "bag", "dense", "native"]
 
 
 def test_parametrized_and_pruned_weights():
     layer = linear()
-    nn.utils.parametrizations.weight_norm(layer, dim=None)
+    nn.utils.parametrizations.weight_norm(layer, dim=None)  # of the values as of the matrix
     twin = copy.deepcopy(layer)
     twin.backend = "dense"
     x = torch.randn(3, 20, dtype=F64)

@@ -1,21 +1,29 @@
 """Early exits: they really leave, and the answers are those of one sample at a time."""
 
-import itertools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from harness import cost
-from harness.exits.exits import CRITERIA, EarlyExit, attach, check_thresholds, leaves, losses
-from harness.exits.thresholds import Record, fit, leave_at, outcome, record, sweep
-from harness.exits.timing import measure
+from harness.exits import (
+    CRITERIA,
+    EarlyExit,
+    attach,
+    losses,
+    measure,
+    outcome,
+    record,
+)
+from harness.exits.leaving import check_thresholds
+from harness.exits.thresholds import leave_at
 from resnet.model import resnet
+from tests.tree import ROOT
 
 NETS = {
     "dense": dict(pattern="dense"),
@@ -140,27 +148,6 @@ def test_always_and_never_are_the_first_and_the_last_exit(layout):
     assert torch.equal(only_second.logits, every[1])
 
 
-def test_extremes_hold_whatever_the_rounding():
-    sure = torch.tensor([1.0, 1.0 + 1e-7, float("nan"), -1e-9])
-    assert leaves(sure, 1.0).tolist() == [False] * 4
-    assert leaves(sure, 0.0).tolist() == [True] * 4
-    assert leaves(sure, 0.5).tolist() == [True, True, False, False]
-    flat, peaked = torch.zeros(3, 10), torch.tensor([[1e4] + [0.0] * 9])
-    for f in CRITERIA.values():
-        assert -1e-6 <= f(flat).min() <= f(peaked).max() <= 1 + 1e-6
-        assert f(peaked.double()).item() == pytest.approx(1)
-    assert CRITERIA["entropy"](flat.double()).abs().max() < 1e-12
-    assert CRITERIA["margin"](flat).abs().max() == 0
-
-
-def test_the_words_of_the_settings_are_the_criteria():
-    from harness.exits import words
-    from resnet.words import STAGES
-
-    assert set(words.CRITERIA) == set(CRITERIA)
-    assert len(resnet(10, width=8).stages) == STAGES
-
-
 def test_any_net_with_stages_can_have_exits():
     from mlp.experiments import PLANS
     from mlp.model import build
@@ -178,6 +165,62 @@ def test_any_net_with_stages_can_have_exits():
         attach(net, (0,), (784,), 10)
 
 
+OWN_NET = """
+import sys
+import torch
+from torch import nn
+from harness.exits import EarlyExit, attach, fit, losses, record
+
+torch.manual_seed(0)
+net = nn.Sequential(
+    nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Sequential(nn.MaxPool2d(2), nn.Flatten()),
+    nn.Linear(4 * 16, 3),
+)
+model = attach(net, after=(1, 2), shape=(1, 8, 8), classes=3, head="linear")
+assert isinstance(model, EarlyExit) and model.stages is net and model.exits == 3
+x, y = torch.randn(40, 1, 8, 8), torch.arange(40) % 3
+losses(model(x)[None], y).sum().backward()
+best = fit(record(model, x, y), budget=1e6)
+with torch.no_grad():
+    answers = model.early(x, best["thresholds"])
+    assert torch.equal(model.early(x, 1).logits, net(x))
+shares = [(answers.exit == k).float().mean().item() for k in range(3)]
+assert all(abs(a - b) < 1e-6 for a, b in zip(shares, best["shares"])), (shares, best)
+print([m for m in sys.modules if m.split(".")[0] in ("resnet", "mlp", "parallel", "bibd")])
+"""
+
+
+def test_a_net_of_ones_own_gets_exits_without_any_study():
+    done = subprocess.run(
+        [sys.executable, "-c", OWN_NET], cwd=ROOT, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_face_says_what_is_there_and_no_module_bears_its_names():
+    from harness import exits
+
+    for name in exits.__all__:
+        assert getattr(exits, name) is not None
+        assert not (ROOT / "harness" / "exits" / f"{name}.py").exists()
+    assert dir(exits) == sorted(exits.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'atach'; it has CRITERIA, Answers"):
+        exits.atach  # noqa: B018
+
+
+def test_words_of_exits_cost_no_torch():
+    code = "import sys, harness.exits, harness.exits.words; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_heads_are_of_the_type_and_on_the_device_of_the_net():
+    net = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 2)).double().to("meta")
+    head = attach(net, (0,), (6,), 2, head="linear").heads[0]
+    assert {(p.dtype, p.device.type) for p in head.parameters()} == {(torch.float64, "meta")}
+
+
 def test_nets_that_do_not_follow_the_protocol_are_refused():
     class Net(nn.Module):
         def __init__(self, *stages):
@@ -188,6 +231,7 @@ def test_nets_that_do_not_follow_the_protocol_are_refused():
     fine = Net(nn.Conv2d(3, 8, 3, padding=1), flat)
     assert attach(fine, (0,), (3, 8, 8), 10).exits == 2
     for net, shape, classes, text in (
+        (nn.ReLU(), (3,), 2, "ReLU has no `stages`, an nn.Sequential that is the whole net"),
         (nn.Linear(3, 2), (3,), 2, "Linear has no `stages`, an nn.Sequential that is the whole"),
         (Net(nn.Conv2d(3, 8, 3), nn.ReLU()), (3, 8, 8), 10, r"the last stage gives \(8, 6, 6\)"),
         (fine, (3, 8, 8), 7, r"the last stage gives \(10,\), expected \(7,\)"),
@@ -251,84 +295,6 @@ def test_costs_are_cumulative_sums():
     assert net.trunk().macs == sum(parts)
 
 
-def records(rng, samples, exits=2):
-    scores = rng.random((exits, samples))
-    right = rng.random((exits + 1, samples)) < np.linspace(0.5, 0.8, exits + 1)[:, None]
-    right[:-1] |= scores > 0.7  # sure answers are right
-    return Record(scores, right, tuple(np.cumsum(rng.integers(10, 50, exits + 1)).tolist()))
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**31), st.floats(0, 1), st.floats(0, 1))
-def test_outcomes_by_a_plain_loop(seed, a, b):
-    found = records(np.random.default_rng(seed), 40)
-    o, macs, hits, at = outcome(found, (a, b)), 0, 0, [0, 0, 0]
-    for i in range(40):
-        exit_ = 2
-        for k, bound in ((1, b), (0, a)):
-            if bound <= 0 or (bound < 1 and found.scores[k, i] > bound):
-                exit_ = k
-        at[exit_] += 1
-        macs += found.macs[exit_]
-        hits += bool(found.right[exit_, i])
-    assert o["shares"] == pytest.approx([n / 40 for n in at])
-    assert sum(o["shares"]) == pytest.approx(1)
-    assert o["macs"] == pytest.approx(macs / 40)
-    assert o["accuracy"] == pytest.approx(hits / 40)
-
-
-def test_the_sweep_goes_from_the_first_exit_to_the_last():
-    found = records(np.random.default_rng(1), 500)
-    curve = sweep(found)
-    assert len(curve) == 21
-    assert (curve[0]["shares"], curve[-1]["shares"]) == ([1, 0, 0], [0, 0, 1])
-    assert curve[0]["accuracy"] == found.right[0].mean()
-    assert curve[-1]["accuracy"] == found.right[-1].mean()
-    macs = [point["macs"] for point in curve]
-    assert macs == sorted(macs)
-
-
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("exits", [1, 2])
-def test_fitted_thresholds_are_the_best_of_all_candidates(seed, exits):
-    """Brute force over every combination is the oracle."""
-    found = records(np.random.default_rng(seed), 200, exits)
-    grid = [[0.0, *np.quantile(s, np.linspace(0, 1, 65)), 1.0] for s in found.scores]
-    every = [outcome(found, pair) for pair in itertools.product(*grid)]
-    full = outcome(found, 1.0)
-    target = full["accuracy"] - 0.01
-    best = fit(found, accuracy=target)
-    assert best["accuracy"] >= target
-    assert best["macs"] == min(o["macs"] for o in every if o["accuracy"] >= target)
-    budget = 0.7 * full["macs"]
-    within = [o["accuracy"] for o in every if o["macs"] <= budget]
-    if within:
-        best = fit(found, budget=budget)
-        assert best["macs"] <= budget
-        assert best["accuracy"] == max(within)
-
-
-def test_fits_of_many_exits_are_no_worse_than_one_threshold_for_all():
-    found = records(np.random.default_rng(3), 400, exits=4)
-    target = outcome(found, 1.0)["accuracy"] - 0.01
-    best = fit(found, accuracy=target)
-    assert best["accuracy"] >= target
-    grid = np.linspace(0, 1, 201)
-    shared = [outcome(found, float(t)) for t in grid]
-    assert best["macs"] <= min(o["macs"] for o in shared if o["accuracy"] >= target)
-
-
-def test_fits_that_cannot_be():
-    found = records(np.random.default_rng(0), 100)
-    with pytest.raises(ValueError, match=r"no thresholds reach accuracy 1\.01; the best is 0"):
-        fit(found, accuracy=1.01)
-    with pytest.raises(ValueError, match="no thresholds stay within 1 MACs; the least is"):
-        fit(found, budget=1)
-    for wrong in ({}, {"accuracy": 0.5, "budget": 10}):
-        with pytest.raises(ValueError, match="either accuracy= or budget="):
-            fit(found, **wrong)
-
-
 @torch.no_grad()
 def test_what_is_recorded_is_what_early_does():
     net = trained_a_little()
@@ -375,6 +341,9 @@ def test_wrong_inputs():
         measure(net, torch.zeros(2, 3, 32, 32), 5, 3, [0.5])
     with pytest.raises(ValueError, match="no samples to record"):
         record(net, torch.zeros(0, 3, 32, 32), torch.zeros(0))
+    for labels in (torch.zeros(3), torch.zeros(5), torch.zeros(4, 10)):
+        with pytest.raises(ValueError, match=r"4 samples need as many labels, a tensor of shape"):
+            record(net, torch.zeros(4, 3, 32, 32), labels)
     with pytest.raises(ValueError, match=r"shape \(3, 32, 32\), got \(4, 3, 28, 28\)"):
         net.early(torch.zeros(4, 3, 28, 28), 0.5)
     with pytest.raises(ValueError, match=r"shape \(3, 32, 32\), got \(4, 1, 32, 32\)"):

@@ -242,3 +242,10 @@ def test_a_pickle_cannot_change_our_classes(tmp_path):
         with pytest.raises(ValueError, match="trusted"):
             read(tmp_path / "evil.pkl")
         assert Experiment.done is honest
+
+
+def test_a_field_that_only_one_of_two_configs_has_is_no_difference():
+    """A plan's config may gain a setting or lose one: the key of an arm says what is not default."""
+    store.compare_config({"width": 3, "gone": 0}, {"width": 3, "new": True}, "here")
+    with pytest.raises(ValueError, match="here was made with width=3, now it is 4"):
+        store.compare_config({"gone": 0, "width": 3}, {"width": 4}, "here")

@@ -9,11 +9,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from harness.experiment import Experiment, Run
 from harness.plan import Plan
 from harness.record.study import Study
-from harness.result import figure, report, table
+from harness.result import figure, plotting, report, table
 
 
 def experiment():
@@ -74,12 +76,41 @@ def test_the_triple_is_stable_and_eps_keeps_no_transparency(tmp_path):
     png, eps, data = first
     assert png.startswith(b"\x89PNG")
     assert eps.startswith(b"%!PS-Adobe")
+    assert b"curveto" in eps or b"\nc\n" in eps or b" c\n" in eps  # letters are outlines
+    for font in (b"FontName", b"FontType", b"findfont", b"glyphshow", b"BitmapSequence"):
+        assert font not in eps
     assert json.loads(data) == {"x": [1, 2]}
+
+
+def test_the_layout_is_solved_once_and_texts_stay_texts(tmp_path, monkeypatch):
+    fig = figure.curves(experiment(), "test_accuracy", ["low", "high"])
+    solved, engine = [], fig.get_layout_engine()
+    execute = engine.execute
+    monkeypatch.setattr(engine, "execute", lambda f: solved.append(execute(f)))
+    figure.save(fig, tmp_path / "a", {})
+    assert figure.svg(fig).startswith("<svg")
+    figure.save(fig, tmp_path / "b", {})
+    assert len(solved) == 1
+    assert not any(text.get_path_effects() for text in fig.findobj(Text))
 
 
 def luminance(color):
     r, g, b = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def test_published_pictures_are_filed_by_study_and_plan(tmp_path, monkeypatch):
+    """Loose ones beside the script keep the names that users of the original look for."""
+    saved = []
+    monkeypatch.setattr(figure, "save", lambda fig, stem, data: saved.append(stem) or [stem])
+    pictures = lambda whole: [("mlp_experiments_loss", Figure(), {})]  # noqa: E731
+    argv = ["dump.p", "--out", str(tmp_path), "--publish"]
+    read = lambda path: experiment()  # noqa: E731
+    assert plotting.run(argv, tmp_path / "mlp", pictures, lambda whole: ["table"], read) == 0
+    folder = tmp_path / "figure" / "mlp" / "smoke"
+    assert saved == [tmp_path / "mlp_experiments_loss", folder / "loss"]
+    for stem, name in (("fig_resnet_cells", "cells"), ("fig_resnet_experiments", "experiments")):
+        assert plotting.picture(stem, "resnet") == name
 
 
 def test_series_differ_in_grey_too():
@@ -106,7 +137,10 @@ def test_the_report_is_one_page_with_everything(tmp_path):
     page = report.write(study(tmp_path), experiment()).read_text()
     parser = Outside()
     parser.feed(page)
-    assert parser.links == []
+    assert [link.split(",")[0] for link in parser.links] == [
+        "data:text/csv;charset=utf-8",
+        "data:application/json;charset=utf-8",
+    ]
     assert not re.search(r"<script|@import|url\(http", page)
     for part in (
         "Which is higher?",
@@ -115,7 +149,7 @@ def test_the_report_is_one_page_with_everything(tmp_path):
         "the loss became nan &lt;at&gt; step 3",
         "cpu: a &amp; b",
         "1,234,567",
-        "digits: a split",
+        "Digits (a split)",
         "n=4",
         "<svg",
     ):
@@ -141,6 +175,21 @@ def test_many_arms_take_several_figures(tmp_path):
 def test_an_empty_report(tmp_path):
     page = report.write(study(tmp_path), Experiment("mlp", "smoke")).read_text()
     assert "No run has finished yet." in page
+
+
+def test_a_live_report_that_fails_ends_no_run(tmp_path, monkeypatch, capsys):
+    clock = [0.0]
+
+    def write(*_):
+        raise KeyError("width")
+
+    monkeypatch.setattr(report, "write", write)
+    live = report.Live(study(tmp_path), lambda: clock[0])
+    for _ in range(50):
+        clock[0] += 10
+        live([])
+    err = capsys.readouterr().err
+    assert err == "report.html is not rewritten until the end (KeyError: 'width')\n"
 
 
 def test_the_live_report_is_thrifty(tmp_path, monkeypatch):

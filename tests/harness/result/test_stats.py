@@ -51,3 +51,10 @@ def test_paired_differences_use_common_seeds_and_words_follow_the_interval():
 def test_intervals_as_words():
     assert stats.interval([1.0]).text() == "1.0000 (n=1, no interval)"
     assert stats.interval([0.9, 0.9]).text(100, 1) == "90.0 ± 0.0 (n=2)"
+
+
+def test_a_difference_is_told_once_with_its_unit():
+    more = stats.paired("A", "B", {0: 0.9, 1: 0.9}, {0: 0.5, 1: 0.5})
+    assert more.sentence == "A is better than B: 40.00 ± 0.00 points (n=2)"
+    one = stats.paired("A", "B", {0: 0.9}, {0: 0.5})
+    assert one.sentence == "A minus B: 40.00 points (n=1, no interval)"

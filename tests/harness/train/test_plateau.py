@@ -12,8 +12,8 @@ from harness.seeding import order
 from harness.stack import stack
 from harness.train.fit import fit, gradient_step
 from harness.train.plateau import Plateau
-from mlp.experiments import Config
 from mlp.model import build
+from mlp.plans.config import Config
 from mlp.trainer import read, train, train_stack
 
 DIGITS = Config(

@@ -348,7 +348,7 @@ def test_traffic_counts_what_leaves_a_place():
         ("post_local_sgd", dict(switch=-1), "switch is the number of a step"),
         ("easgd", dict(alpha=0.5), "take alpha <= 0.25"),
         ("ist", dict(period=0), "period is a number of steps"),
-        ("ist", dict(rescale="no"), 'rescale is "auto" or False'),
+        ("ist", dict(rescale="no"), 'rescale is "auto", True or False'),
         ("local_sgd", dict(average=("parms",)), "did you mean 'params'"),
         ("local_sgd", dict(perod=3), "did you mean 'period'"),
         ("localsgd", {}, "did you mean 'local_sgd'"),

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +16,12 @@ from torch import nn
 from harness.data import load
 from harness.record.checkpoint import load_checkpoint
 from parallel import DataParallel, benchmarks
-from parallel.thesis.main import Options, _unused
-from parallel.thesis.run import SETTINGS, _filled, model, read, run, strategy
+from parallel.thesis.bunyan import Log
+from parallel.thesis.checkpoint import Checkpoints
+from parallel.thesis.options import Options, unused
+from parallel.thesis.run import run
+from parallel.thesis.setting import SETTINGS, filled, model, read, strategy
+from parallel.world.procs import WorkerError
 from tests.tree import ROOT
 
 VOLATILE = ("time", "pid", "hostname")
@@ -56,13 +62,13 @@ def test_every_method_on_iris(method, tmp_path):
 
 
 def test_0_is_a_value_and_none_is_the_experiments():
-    assert _filled(Options(momentum=0.0)).momentum == 0
-    assert not _filled(Options(experiment="mnist", momentum=0.0)).nesterov
-    assert _filled(Options(experiment="mnist")).nesterov
-    assert not _filled(Options(experiment="mnist", no_nesterov=True)).nesterov
-    assert _filled(Options(epochs=0)).epochs == 0
-    assert _filled(Options(learning_rate=0.0)).learning_rate == 0
-    assert _filled(Options()) == SETTINGS["iris"]
+    assert filled(Options(momentum=0.0)).momentum == 0
+    assert not filled(Options(experiment="mnist", momentum=0.0)).nesterov
+    assert filled(Options(experiment="mnist")).nesterov
+    assert not filled(Options(experiment="mnist", no_nesterov=True)).nesterov
+    assert filled(Options(epochs=0)).epochs == 0
+    assert filled(Options(learning_rate=0.0)).learning_rate == 0
+    assert filled(Options()) == SETTINGS["iris"]
     assert SETTINGS["mnist"].epochs == 100
     assert SETTINGS["cifar10"].anneal_milestones == (15, 30, 40)
 
@@ -116,9 +122,60 @@ def test_from_checkpoint_goes_on_to_the_bit(world, tmp_path, capsys):
     else:
         with pytest.raises(ValueError, match="with workers 4, this one has 3"):
             once(tmp_path, "again", from_checkpoint=True, **words, num_workers=3)
-        (tmp_path / "again" / "rank_0.cp.pt").unlink()
+        for place in (tmp_path / "again").glob("*.cp.pt"):
+            place.unlink()
         once(tmp_path, "again", from_checkpoint=True, **words, epochs=1)
         assert "rank_0.cp.pt not in" in capsys.readouterr().err
+
+
+def test_a_rank_that_could_not_save_does_not_end_the_run_for_good(tmp_path):
+    """Its disk was full: it has one epoch less than the others, who still have that one too."""
+    words = dict(agg_method="elasticGossip", agg_prob=0.5, checkpoint_interval=1, world="procs")
+    words |= dict(timeout=30.0, num_workers=2)
+    whole = once(tmp_path, "whole", **words)
+    once(tmp_path, "cut", epochs=2, **words)
+    (tmp_path / "cut" / "rank_1.cp.pt").unlink()
+    again = once(tmp_path, "cut", from_checkpoint=True, **words)
+    exact = ("test_loss", "worker_accuracy", "bytes_payload", "samples", "step")
+    assert {k: whole[k] for k in exact} == {k: again[k] for k in exact}
+    for rank in range(2):
+        steps = [kept(tmp_path / "cut", rank, which) for which in ("before.", "")]
+        assert steps == [50, 75]
+    (tmp_path / "cut" / "rank_0.cp.pt").unlink()
+    (tmp_path / "cut" / "rank_1.before.cp.pt").unlink()
+    with pytest.raises(WorkerError, match=r"no step in common in .* \(rank 0: 50; rank 1: 75\)"):
+        once(tmp_path, "cut", from_checkpoint=True, **words)
+
+
+def kept(folder, rank, which):
+    return load_checkpoint(folder / f"rank_{rank}.{which}cp.pt")["session"]["done"]
+
+
+def test_what_is_newer_than_the_step_that_was_taken_is_removed(tmp_path):
+    """So that the next save keeps the step that all have as the one before."""
+    words = dict(world="sim", checkpoint_interval=1)
+    once(tmp_path, "x", **words)
+    comm = SimpleNamespace(rank=0, everyone=lambda step: [step, min(step, 50)])
+    setting = filled(Options(**words))
+    shards = SimpleNamespace(steps=25)
+    taken = []
+    training = SimpleNamespace(done=50, shards=shards, load_state_dict=taken.append)
+    training.digest = load_checkpoint(tmp_path / "x" / "rank_0.cp.pt")["digest"]
+    options = Options(log_path=tmp_path / "x", **words)
+    assert Checkpoints(comm, options, setting, training).restore()
+    assert [one["done"] for one in taken] == [50]
+    assert kept(tmp_path / "x", 0, "") == 50
+    assert not (tmp_path / "x" / "rank_0.before.cp.pt").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is /dev/full")
+def test_a_full_disk_under_a_log_is_told_as_under_a_checkpoint():
+    log = Log(Path("/dev/full"), 0)
+    with pytest.raises(OSError, match=r"could not write /dev/full: No space left on device\. What"):
+        log.write({"Update": 1})
+    log.close()
+    with pytest.raises(OSError, match=r"could not write /dev/null/x/rank_0.log: Not a directory"):
+        Log(Path("/dev/null/x/rank_0.log"), 0)
 
 
 def test_a_refused_run_leaves_what_was_there(tmp_path):
@@ -157,7 +214,7 @@ def test_a_new_run_of_the_same_name_leaves_nothing_of_the_old(tmp_path, capsys):
     ],
 )
 def test_options_without_effect_are_told(words, said):
-    told = [f"{' and '.join(names)}: no effect ({why})" for names, why in _unused(Options(**words))]
+    told = [f"{' and '.join(names)}: no effect ({why})" for names, why in unused(Options(**words))]
     assert [text for text in told if said and said in text] == told
     assert bool(told) == bool(said)
 

@@ -20,6 +20,7 @@ from parallel.training.shards import Shards
 from parallel.training.training import Training
 from parallel.world.comm import Comm, NotFinite
 from parallel.world.ops import Exchange, Round
+from parallel.world.run import run
 
 MOMENTUM = partial(torch.optim.SGD, **identities.MOMENTUM)
 OPTIONS = dict(batch_size=7, seed=5)
@@ -256,8 +257,8 @@ def spare_run(comm, name, options, size):
     ],
 )
 def test_idle_ranks_and_what_no_loss_reaches_are_alike_in_processes(name, options):
-    (here,) = World.sim(3).run(spare_run, name, options, 7)
-    (there,) = World.procs(3, timeout=20).run(spare_run, name, options, 7)
+    (here,) = run(World.sim(3), spare_run, name, options, 7)
+    (there,) = run(World.procs(3, timeout=20), spare_run, name, options, 7)
     assert identities.apart(here, there) < 1e-12
 
 

@@ -11,6 +11,7 @@ from harness.nets.dropout import KeyedDropout
 from parallel import World, train
 from parallel.identities import averaging as identities
 from parallel.strategy import make
+from parallel.world.run import run
 
 
 def test_the_callers_random_numbers_are_left_alone():
@@ -39,7 +40,7 @@ def test_frozen_layers_of_ranks_without_samples():
     sgd = partial(torch.optim.SGD, **identities.MOMENTUM)
     words = model, identities.task(), F.cross_entropy, sgd, make("all_reduce")
     options = dict(batch_size=7, seed=5)
-    *_, row = World.procs(3, timeout=20).run(identities.states, words, options, 12)
+    *_, row = run(World.procs(3, timeout=20), identities.states, words, options, 12)
     assert torch.allclose(row["0.weight"], model[0].weight, rtol=0, atol=1e-15)
 
 

@@ -33,9 +33,11 @@ SCRIPT = """
     from pathlib import Path
     import torch
     import torch.nn.functional as F
-    from parallel import World, identities
+    from parallel import World
+    from parallel.identities import averaging as identities
     from parallel.training.training import Training
     from parallel.strategy import make
+    from parallel.world.run import run
     from harness.record.checkpoint import load_checkpoint, save_checkpoint
 
     def task(comm):
@@ -54,8 +56,8 @@ SCRIPT = """
                 save_checkpoint(place, session.state_dict())
         yield session.row()
 
-    (row,) = World.env(timeout=20).run(task)
-    (again,) = World.env(timeout=20).run(task)  # a second meeting in the same processes
+    (row,) = run(World.env(timeout=20), task)
+    (again,) = run(World.env(timeout=20), task)  # a second meeting in the same processes
     assert again["step"] == 12
     if os.environ["RANK"] == "0":
         print("loss", row["test_loss"].hex(), row["bytes_payload"])
@@ -83,7 +85,8 @@ ALONE = """
     import sys
     import torch
     import torch.nn.functional as F
-    from parallel import DataParallel, identities
+    from parallel import DataParallel
+    from parallel.identities import averaging as identities
 
     net = DataParallel(style=sys.argv[1], model=identities.net(), timeout=10)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -116,7 +119,8 @@ WRAPPED = """
     import sys
     import torch
     import torch.nn.functional as F
-    from parallel import DataParallel, identities
+    from parallel import DataParallel
+    from parallel.identities import averaging as identities
 
     import os
     rank = int(os.environ["RANK"])
@@ -167,7 +171,8 @@ RANKS = """
     import torch.nn.functional as F
     import torch.distributed as dist
     from torch.nn.parallel import DistributedDataParallel
-    from parallel import DataParallel, identities
+    from parallel import DataParallel
+    from parallel.identities import averaging as identities
 
     net = DataParallel("torch", model=identities.net(), timeout=20)
     rank, data = net.comm.rank, identities.task()
@@ -206,7 +211,8 @@ FEWER = """
     import torch
     import torch.nn as nn
     import torch.nn.functional as F
-    from parallel import DataParallel, identities
+    from parallel import DataParallel
+    from parallel.identities import averaging as identities
 
     class Net(nn.Module):
         def __init__(self):

@@ -6,7 +6,8 @@ import torch
 from parallel.identities import averaging as identities
 from parallel.strategy import make
 from parallel.world import packing
-from parallel.world.wire import WEIGHT, Wire
+from parallel.world.star import WEIGHT, weighed
+from parallel.world.wire import Wire
 
 
 def test_the_weight_of_who_does_not_come_goes_to_oneself():
@@ -21,15 +22,12 @@ def test_the_weight_of_who_does_not_come_goes_to_oneself():
 @pytest.mark.parametrize(("weights", "mean"), [((0.5, 0.25), 4.0), ((0.0, 0.0), 5.0)])
 def test_the_mean_of_those_who_live(weights, mean):
     """By their weights; alike where only the dead had any."""
-
-    class Two(Wire):
-        def _star(self, own, reduce):
-            other = {"w": torch.tensor([8.0]), WEIGHT: torch.tensor(weights[1]).double()}
-            parts = [packing.pack(own), packing.pack(other)]
-            return reduce(list(zip(*parts, strict=True)))
-
-    wire = Two(0, 3, None, 1.0, elastic=True)
-    (found,) = wire._living_mean({"w": torch.tensor([2.0])}, weights[0])
+    came = [
+        {"w": torch.tensor([value]), WEIGHT: torch.tensor(weight).double()}
+        for value, weight in zip((2.0, 8.0), weights, strict=True)
+    ]
+    parts = list(zip(*map(packing.pack, came), strict=True))
+    found = packing.unpack(weighed(parts, came[0]), came[0])["w"]
     assert found.item() == pytest.approx(mean)
 
 

@@ -23,8 +23,10 @@ from parallel.identities import averaging as identities
 from parallel.strategy import make
 from parallel.training.loop import rows
 from parallel.training.training import Training
+from parallel.world.comm import Comm
+from parallel.world.environment import from_environment
 from parallel.world.procs import WorkerError
-from parallel.world.rendezvous import from_environment
+from parallel.world.run import run as go
 from tests.tree import ROOT
 
 FAST = dict(timeout=6)
@@ -56,16 +58,15 @@ def test_processes_are_the_simulation(name):
     assert deviation <= 1e-12
 
 
-@pytest.mark.parametrize("name", ["all_reduce", "easgd"])
+@pytest.mark.parametrize("name", ["no_comm", "elastic_gossip"])
 def test_elastic_processes_are_the_simulation_while_all_live(name):
     """Means go through rank 0, weighted by the same samples."""
-    strategy = make(name, **({"alpha": 0.2} if name == "easgd" else {}))
+    strategy = make(name)
     words = identities.net, identities.task(), F.cross_entropy, partial(torch.optim.SGD, lr=0.1)
     with limit(90):
         world = World.procs(3, timeout=20, elastic=True)
-        *_, row = world.run(identities.states, (*words, strategy), OPTIONS, 10)
-    here = identities.trained(make(name, alpha=0.2) if name == "easgd" else make(name), steps=0)
-    session = Training(*words, here.executor.strategy, here.comm.__class__(3), **OPTIONS)
+        *_, row = go(world, identities.states, (*words, strategy), OPTIONS, 10)
+    session = Training(*words, make(name), Comm(3), **OPTIONS)
     for _ in range(10):
         session.step()
     assert identities.apart(session.executor.consensus(), row) <= 1e-12
@@ -121,7 +122,7 @@ OPTIONS = dict(batch_size=7, seed=5)
 def run(what, strategy, steps=12, world=None, **options):
     world = world or World.procs(4, **FAST)
     with limit(90):
-        return list(world.run(misbehave, what, parts(strategy, **options), OPTIONS, steps))
+        return list(go(world, misbehave, what, parts(strategy, **options), OPTIONS, steps))
 
 
 @pytest.mark.parametrize(
@@ -148,13 +149,47 @@ def test_a_failure_is_named_and_nobody_waits_for_ever(what, strategy, texts):
         assert text in str(caught.value), str(caught.value)
 
 
-def test_gossip_goes_on_without_a_dead_peer():
-    world = World.procs(4, elastic=True, **FAST)
-    with pytest.warns(UserWarning, match="rank 2: was killed by SIGKILL"):
-        found = run("die", "elastic_gossip", world=world)
+@pytest.mark.parametrize(
+    ("strategy", "dying"),
+    [("elastic_gossip", (2,)), ("elastic_gossip", (1, 2, 3)), ("local", (2,))],
+)
+def test_who_does_not_need_everybody_goes_on_without_the_dead_and_ends(strategy, dying):
+    """One of four is killed, or all but rank 0."""
+    world = World.procs(4, elastic=True, timeout=30)
+    with limit(110), pytest.warns(UserWarning, match=f"{len(dying)} of 4 processes") as warned:
+        found = list(go(world, losing, parts(strategy), OPTIONS, dying))
     assert [row["step"] for row in found] == [4, 8, 12]
     assert all(row["test_loss"] == row["test_loss"] for row in found)
-    assert found[-1]["consensus_distance"] < 1
+    killed = f"rank{'s' * (len(dying) > 1)} {', '.join(map(str, dying))}: was killed by SIGKILL"
+    assert killed in "".join(str(one.message) for one in warned)
+
+
+def losing(comm, parts, options, dying):
+    session = Training(*parts, comm, **options)
+    while session.done < 12:
+        if comm.rank in dying and session.done == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        session.step()
+        if session.done % 4 == 0:
+            yield session.row()
+
+
+@pytest.mark.parametrize("name", ["all_reduce", "local_sgd", "post_local_sgd", "easgd", "ist"])
+def test_who_needs_everybody_is_refused_in_an_elastic_world(name):
+    """Before the first step, in one sentence for all ranks."""
+    strategy = make(name, **({"alpha": 0.2} if name == "easgd" else {}))
+    comm = Comm(2)
+    comm.elastic = True
+    with pytest.raises(ValueError, match="cannot go on without a worker: take elastic=False"):
+        Training(*parts("local")[:4], strategy, comm, **OPTIONS)
+
+
+def test_what_all_ranks_say_is_said_once():
+    world = World.procs(3, elastic=True, timeout=30)
+    with limit(90), pytest.raises(WorkerError) as caught:
+        list(go(world, losing, parts("all_reduce"), OPTIONS, ()))
+    assert str(caught.value).count("cannot go on without a worker") == 1
+    assert "ranks 0, 1, 2: ValueError: GradientAllReduce cannot" in str(caught.value)
 
 
 def test_a_peer_that_hangs_ends_an_elastic_run():
@@ -170,7 +205,7 @@ def test_ranks_that_start_from_different_steps_are_refused():
             WorkerError, match="rank 0 at the end of step 4, rank 1 at the end of step 2"
         ),
     ):
-        list(World.procs(2, **FAST).run(resume_apart, parts("all_reduce"), OPTIONS))
+        list(go(World.procs(2, **FAST), resume_apart, parts("all_reduce"), OPTIONS))
 
 
 def resume_apart(comm, parts, options):
@@ -184,7 +219,7 @@ def resume_apart(comm, parts, options):
 
 def test_ranks_that_run_different_things_are_refused():
     with limit(60), pytest.raises(WorkerError, match="do not run the same thing"):
-        list(World.procs(2, **FAST).run(other_seeds, parts("elastic_gossip"), OPTIONS))
+        list(go(World.procs(2, **FAST), other_seeds, parts("elastic_gossip"), OPTIONS))
 
 
 def other_seeds(comm, parts, options):
@@ -199,7 +234,7 @@ def test_what_cannot_travel_is_said():
 
 def test_rank_0_does_not_wait_for_whoever_takes_the_rows(tmp_path):
     """More than a pipe holds, while the taker is at the first row."""
-    found = World.procs(2, **FAST).run(large_rows, tmp_path / "through")
+    found = go(World.procs(2, **FAST), large_rows, tmp_path / "through")
     with limit(60):
         assert next(found) == "0" * 100_000
         while not (tmp_path / "through").exists():
@@ -209,7 +244,7 @@ def test_rank_0_does_not_wait_for_whoever_takes_the_rows(tmp_path):
 
 def test_a_row_of_other_things_is_refused():
     with limit(60), pytest.raises(ValueError, match=r"a row holds numpy\S*scalar: rows are dicts"):
-        list(World.procs(2, **FAST).run(numpy_rows))
+        list(go(World.procs(2, **FAST), numpy_rows))
 
 
 def numpy_rows(comm):
@@ -254,7 +289,7 @@ def test_a_taken_port_is_said(monkeypatch):
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         with limit(60), pytest.raises(ValueError, match=f"127.0.0.1:{port}.*is the port taken"):
-            list(World.env(timeout=3).run(rows))
+            list(go(World.env(timeout=3), rows))
 
 
 def test_a_kill_while_saving_leaves_the_old_file(tmp_path):
@@ -264,10 +299,10 @@ def test_a_kill_while_saving_leaves_the_old_file(tmp_path):
     code = f"""
         import os, signal, threading, time
         from pathlib import Path
-        from parallel import identities
+        from parallel.identities import averaging as identities
         from parallel.strategy import make
         from harness.record.checkpoint import save_checkpoint
-        s = identities.session(make("easgd", alpha=0.2))
+        s = identities.training(make("easgd", alpha=0.2))
         place = Path({str(tmp_path)!r}) / "rank_0.cp.pt"
         s.step()
         save_checkpoint(place, s.state_dict())
@@ -283,7 +318,7 @@ def test_a_kill_while_saving_leaves_the_old_file(tmp_path):
         process.kill()
         process.wait(20)
     saved = load_checkpoint(tmp_path / "rank_0.cp.pt")
-    session = identities.session(make("easgd", alpha=0.2))
+    session = identities.training(make("easgd", alpha=0.2))
     session.load_state_dict(saved)
     again = identities.trained(make("easgd", alpha=0.2), steps=saved["done"])
     assert identities.apart(session.executor.consensus(), again.executor.consensus()) == 0

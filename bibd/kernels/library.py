@@ -1,0 +1,64 @@
+"""What the operators of linear layers and of convolutions share: their namespace and their tables.
+
+Operators take the connections as a tensor, since torch knows nothing else; `given` finds the
+table that belongs to such a tensor.
+"""
+
+from collections import OrderedDict
+
+import numpy as np
+import torch
+
+from bibd.kernels import modes, native
+from bibd.kernels.table import Table
+
+KEPT = 256  # tables that came as tensors
+LIBRARY = torch.library.Library("iddl", "DEF")
+_given: OrderedDict[tuple, tuple[torch.Tensor, Table]] = OrderedDict()
+
+
+def given(flat: torch.Tensor, inputs: int, outputs: int, groups: int = 1) -> Table:
+    """The table of connections that come as a tensor (tables, n); checked and built once.
+
+    Raises:
+        ValueError: they are not ascending places in the weight.
+    """
+    if flat.is_inference():
+        return _build(flat, inputs, outputs, groups)
+    key = flat.data_ptr(), flat._version, flat.shape, flat.stride(), inputs, outputs, groups
+    found = _given.get(key)
+    if found is None:
+        # (The tensor is kept too, so that no other can come to lie at its address.)
+        found = _given[key] = flat, _build(flat, inputs, outputs, groups)
+        while len(_given) > KEPT:
+            _given.popitem(last=False)
+    return found[1]
+
+
+def _build(flat: torch.Tensor, inputs: int, outputs: int, groups: int) -> Table:
+    if flat.dtype is not torch.int64 or flat.ndim != 2 or flat.device.type != "cpu":
+        raise ValueError(f"connections are int64 (tables, n), got {flat.dtype} {tuple(flat.shape)}")
+    if min(inputs, outputs, groups) < 1 or inputs % groups or outputs % groups:
+        raise ValueError(f"no layer of {inputs} inputs, {outputs} outputs and {groups} groups")
+    places = flat.numpy()
+    size = inputs // groups * outputs
+    if places.size and not 0 <= places.min() <= places.max() < size:
+        raise ValueError(f"connections are places below {size} in the weight")
+    if (np.diff(places) <= 0).any():
+        raise ValueError("connections must be ascending and distinct")
+    return Table(places, inputs, outputs, groups)
+
+
+def members_of(info, dims, tensors) -> list[torch.Tensor]:
+    """Tensors (n, members, ...), from those that vmap maps and those that it does not."""
+    moved = []
+    for t, dim in zip(tensors, dims, strict=True):
+        moved.append(t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0))
+    return moved
+
+
+def eager(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
+    """Whether the library may be called at once: plain tensors, nobody watches or transforms."""
+    return (
+        not torch.compiler.is_compiling() and native.plain(x, values, bias) and not modes.watched()
+    )

@@ -1,0 +1,128 @@
+"""Times of rival calls on a machine that may be busy with other things.
+
+The rivals take turns, so that what else goes on meets all of them:
+
+    round 1    native native dense | native native dense | ...      us      the shortest of all
+    round 2    native dense        | ...                            median  of each round's shortest
+
+Where a rival's rounds disagree the turns go on for a while. What still disagrees then, or was
+measured while more was running than there are processors, is kept as doubtful.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any, NamedTuple
+
+Candidates = Mapping[str, Callable[[], Any]]
+BUDGET = 0.02  # seconds a path, after its first call
+ROUNDS = 7
+MOST_PASSES = 4  # of so many rounds, while they disagree
+HOPELESS = 4  # times slower than the best in its first call: not measured again
+DISAGREE = 1.5  # median over shortest from which on a time is doubtful
+LONG = 3.0  # seconds for all turns, where one call takes as long as a budget
+
+
+class Measured(NamedTuple):
+    """Microseconds of each path, how they spread, and how busy the machine was."""
+
+    us: dict[str, float]
+    median_us: dict[str, float]
+    load: float = 0.0  # programs that wanted to run, per processor
+    when: float = 0.0  # seconds since 1970
+
+    @property
+    def best(self) -> str:
+        """The fastest path."""
+        return min(self.us, key=lambda path: self.us[path])
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether another path might be the fastest when nobody else is at work."""
+        if len(self.us) < 2:
+            return False
+        return self.load > 1 or disagree(self.us, self.median_us)
+
+
+def disagree(us: Mapping[str, float], medians: Mapping[str, float]) -> bool:
+    """Whether a path that could be the fastest was now fast and now slow."""
+    best = min(us.values())
+    return any(medians[path] > DISAGREE * t for path, t in us.items() if t < HOPELESS * best)
+
+
+def measure(
+    candidates: Candidates, tell: Callable[[str, float], None] = lambda path, seconds: None
+) -> Measured:
+    """Time each path, the shortest of a few calls in turns.
+
+    Args:
+        candidates: A call for each path.
+        tell: Hears a path and the seconds of its first calls, as they come.
+
+    Raises:
+        ValueError, RuntimeError, MemoryError: from path "dense", the one without limits.
+    """
+    shortest: dict[str, float] = {}
+    for path, call in candidates.items():
+        try:
+            shortest[path] = _first(call)
+        except (ValueError, RuntimeError, MemoryError):
+            if path == "dense":
+                raise
+            continue
+        tell(path, shortest[path])
+    best = min(shortest.values())
+    rest = {p: candidates[p] for p, t in shortest.items() if t < HOPELESS * best}
+    rounds: dict[str, list[float]] = {path: [] for path in rest}
+    for _ in range(MOST_PASSES if len(rest) > 1 else 0):
+        turns(rest, rounds, _affordable(sum(shortest[path] for path in rest)))
+        if not all(rounds.values()) or not disagree(*_summary(shortest, rounds)):
+            break
+    us, medians = _summary(shortest, rounds)
+    return Measured(us, medians, _load(), time.time())
+
+
+def turns(rest: Candidates, rounds: dict[str, list[float]], times: int) -> None:
+    """Let each path have its turn so many times; adds the shortest call of each turn."""
+    for _ in range(times):
+        for path, call in rest.items():
+            until = time.perf_counter() + BUDGET / ROUNDS
+            found = [_time(call)]
+            while time.perf_counter() < until:
+                found.append(_time(call))
+            rounds[path].append(min(found))
+
+
+def _summary(shortest: dict[str, float], rounds: dict[str, list[float]]):
+    """Microseconds: the shortest, and the median of the rounds."""
+    us, medians = {}, {}
+    for path, first in shortest.items():
+        own = rounds.get(path) or [first]
+        us[path] = round(min(first, *own) * 1e6, 2)
+        medians[path] = round(median(own) * 1e6, 2)
+    return us, medians
+
+
+def _affordable(seconds: float) -> int:
+    """How many rounds of calls that take so long together."""
+    return ROUNDS if seconds * ROUNDS < LONG else int(LONG / seconds)
+
+
+def _first(call: Callable[[], Any]) -> float:
+    took = _time(call)  # builds tables, wakes threads
+    return took if took > LONG / ROUNDS else _time(call)
+
+
+def _time(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _load() -> float:
+    """Programs that wanted to run in the last minute, per processor; 0 where nobody counts."""
+    try:
+        return round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
+    except (AttributeError, OSError):
+        return 0.0

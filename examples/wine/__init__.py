@@ -1,0 +1,1 @@
+"""A whole study in sixty lines; copy the folder, rename it, change what is asked."""

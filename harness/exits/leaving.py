@@ -1,0 +1,37 @@
+"""Who leaves at an exit: the rule, and the thresholds that it takes.
+
+A sample leaves at the first exit whose score lies above the threshold; at 0 everything leaves, at 1
+nothing. The net's own forward pass, recorded scores and the search for thresholds all ask here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+Thresholds = float | Sequence[float]
+
+
+def leaves(score: Any, threshold: Any) -> Any:
+    """Which samples are sure enough: all at threshold 0, none at 1, whatever the rounding.
+
+    Scores and thresholds may be tensors, arrays or numbers, of any shapes that broadcast.
+    """
+    return (score > threshold) & (threshold < 1) | (threshold <= 0)
+
+
+def check_thresholds(thresholds: Thresholds, heads: int) -> tuple[float, ...]:
+    """One threshold per head; a single number stands for all.
+
+    Raises:
+        ValueError: too many, too few, or one outside [0, 1].
+    """
+    if hasattr(thresholds, "tolist"):  # of numpy or torch
+        thresholds = thresholds.tolist()  # pyright: ignore
+    one = isinstance(thresholds, int | float)
+    bounds = (thresholds,) * heads if one else tuple(thresholds or ())
+    numbers = all(isinstance(b, int | float) and 0 <= b <= 1 for b in bounds)
+    if len(bounds) != heads or not numbers:
+        raise ValueError(
+            f"expected a threshold in [0, 1] for each of {heads} early exits (or one for all), got "
+            f"{thresholds}; 0 lets every sample leave there, 1 none"
+        )
+    return tuple(float(b) for b in bounds)

@@ -1,0 +1,1 @@
+"""Plans of the MLP study, a file for each family; no torch."""

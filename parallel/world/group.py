@@ -1,0 +1,69 @@
+"""The process groups that the ranks of a world meet in: entered, and left, within the timeout."""
+
+import os
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from parallel.world.faults import PeerLost, grace
+from parallel.world.rendezvous import short
+from parallel.world.within import within
+
+
+class Group:
+    """Two groups of the same ranks.
+
+    Plans go through the first. Telemetry and checks have a second one, `aside`: a rank that is
+    elsewhere is then waited for and named; in one group gloo ends the process when sizes differ.
+    """
+
+    def __init__(self, timeout: float):
+        self.timeout = timeout
+        self.device = torch.device("cpu")
+        self.own = False  # whether the first group was opened here
+        self.aside: Any = None
+
+    def open(
+        self, store: Any, rank: int, workers: int, backend: str | None = None, local: int = 0
+    ) -> None:
+        """Meet the others; by NCCL where each rank here has a GPU of its own.
+
+        Raises:
+            PeerLost: not all came in time.
+        """
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", workers))
+        if backend is None:
+            backend = "nccl" if 0 < here <= torch.cuda.device_count() else "gloo"
+        if backend == "nccl":
+            self.device = torch.device("cuda", local)
+            torch.cuda.set_device(self.device)
+        words = dict(backend=backend, store=store, rank=rank, world_size=workers)
+        try:
+            within(self.timeout, self._meet, words)
+        except (RuntimeError, TimeoutError) as error:
+            raise PeerLost(
+                f"rank {rank}: not all of {workers} ranks came within {self.timeout:g} s "
+                f"({short(error)})"
+            ) from None
+
+    def _meet(self, words: dict[str, Any]) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # (a thread has a device of its own)
+        dist.init_process_group(**words, timeout=timedelta(seconds=self.timeout))
+        self.own = True
+        self.take()
+
+    def take(self) -> None:
+        """Open the second group beside the one that there is."""
+        self.aside = dist.new_group(timeout=timedelta(seconds=self.timeout))
+
+    def close(self) -> None:
+        """Leave what was opened here; never longer than a moment."""
+        if self.own and dist.is_initialized():
+            self.own = False
+            try:
+                within(grace(self.timeout), dist.destroy_process_group)
+            except (RuntimeError, ValueError, TimeoutError):
+                return  # (a peer is gone: there is nobody to take leave of)

@@ -1,0 +1,63 @@
+"""What a process of `World.procs` does, from its first line to its last word."""
+
+import io
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from parallel.world.faults import PeerLost
+from parallel.world.rendezvous import store_at
+from parallel.world.wire import Wire, closing
+from parallel.world.world import World
+
+
+def member(rank: int, world: World, port: int, pipe, line, task, args: tuple) -> None:
+    """Run the task and tell the parent; end when the parent does, however it does.
+
+    Args:
+        rank: Of this process.
+        world: Its world.
+        port: Where the parent's store is.
+        pipe: To the parent.
+        line: From the parent, who holds the other end as long as it lives.
+        task: See parallel.world.run.
+        args: Of the task.
+    """
+    threading.Thread(target=_watch, args=(line,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(world.threads or max(1, (cores or 1) // world.workers))
+    try:
+        store = store_at("127.0.0.1", port, world.timeout, False)
+        comm = Wire(rank, world.workers, store, world.timeout, world.elastic)
+        with closing(comm):
+            comm.group.open(store, rank, world.workers, world.backend, local=rank)
+            for row in task(comm, *args):
+                if rank == 0:
+                    _tell(pipe, "row", row)
+        _tell(pipe, "done")
+    except Exception as error:
+        _tell(pipe, "error", type(error).__name__, _text(error))
+        raise SystemExit(1) from None
+
+
+def _watch(line: Connection) -> None:
+    try:
+        line.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _tell(pipe: Connection, *words: Any) -> None:
+    """Builtin values and tensors as bytes: whole though this process may end before the reading."""
+    buffer = io.BytesIO()
+    torch.save(words, buffer)
+    pipe.send_bytes(buffer.getvalue())
+
+
+def _text(error: Exception) -> str:
+    return str(error) if isinstance(error, PeerLost) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,1 @@
+"""Plans of the ResNet study, a file for each family; no torch."""
