@@ -24,10 +24,11 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
 NUMERICS = (
-    "factorial or interval or linear or conv or fit or plateau or stack or readme or committed"
+    "factorial or interval or linear or conv or fit or plateau or stack or pages or committed"
 )
 COMPILER = ("g++", "c++", "clang", "gcc", "cc", "x86_64-", "aarch64-")  # how their names begin
 NOBODY = 65534
+TOGETHER = ("-n", "auto", "--dist", "worksteal")  # a process for each core of the machine
 MINUTES = 60  # at most, a machine
 
 
@@ -272,7 +273,7 @@ def main() -> int:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing runs on or is left
     part = args.k or (NUMERICS if args.quick else "")
-    words = ["-m", "not slow", *(["-k", part] if part else [])]
+    words = ["-m", "not slow", *TOGETHER, *(["-k", part] if part else [])]
     with tempfile.TemporaryDirectory(prefix="machines-") as folder:
         os.chmod(folder, 0o755)
         good = [run(name, words, Path(folder)) for name in args.names or MACHINES]

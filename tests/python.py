@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LATE = (
-    *("IDDL_", "CXX", "PATH", "PYTEST_", "TORCHINDUCTOR_"),
-    *("no_proxy", "http_proxy", "https_proxy", "ftp_proxy"),
+EARLY = (  # how names begin that are read when Python starts or a library is loaded
+    *("PYTHON", "LD_", "HOME", "TMPDIR", "LANG", "LC_", "TZ", "MPL", "TORCH_", "ATEN_", "NPY_"),
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ONEDNN_", "DNNL_"),
 )
 BEFORE = dict(os.environ)  # of the process that loads torch
 
@@ -32,9 +32,9 @@ def python(*argv, cwd=ROOT, env=None, timeout=300) -> subprocess.CompletedProces
 
 
 def late(env: dict[str, str]) -> bool:
-    """Whether it differs only in what is read after torch was loaded."""
+    """Whether it differs from ours only in what is read after torch was loaded."""
     other = {k for k in env.keys() | BEFORE.keys() if env.get(k) != BEFORE.get(k)}
-    return all(name.startswith(LATE) for name in other)
+    return not any(name.startswith(EARLY) for name in other)
 
 
 @functools.cache

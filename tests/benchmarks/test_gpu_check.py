@@ -1,14 +1,12 @@
 """The script for a borrowed card, run on the CPU with small sizes."""
 
 import json
-import subprocess
-import sys
 import time
 
 import pytest
 
 from benchmarks.gpu import check, suite, twins, wrappers
-from tests.tree import ROOT
+from tests.python import python
 
 
 @pytest.fixture
@@ -124,6 +122,6 @@ def test_the_script_needs_no_tyro_and_says_what_it_needs(tmp_path):
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
     code += "from benchmarks.gpu import check, machine, modules, steps, suite, twins, wrappers\n"
     code += "check.main(['--device', 'cuda'])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", code)
     assert done.returncode == 2
     assert "--out DIR is needed" in done.stderr

@@ -1,7 +1,6 @@
 """The shape of parallel/: how far a step travels, how large its classes are, what its names mean."""
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from parallel import DataParallel, ModelParallel
+from tests.python import python
 from tests.tree import ROOT
 
 PARALLEL = ROOT / "parallel"
@@ -115,7 +115,7 @@ def test_wrappers_are_classes_and_say_so():
 )
 def test_verify_can_be_called_whoever_imported_what(order):
     code = f"{order}; assert parallel.verify('local').ok; assert callable(parallel.train)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
 
 

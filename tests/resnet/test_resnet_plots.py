@@ -1,5 +1,7 @@
 """Plots of the ResNet study: from a real dump, from part of one, from the original's arrays."""
 
+import contextlib
+import io
 import json
 import pickle
 import shutil
@@ -25,33 +27,43 @@ def dump(tmp_path_factory):
     return path
 
 
-def test_plots_of_a_dump(dump, tmp_path, capsys):
-    assert plot.main([str(dump), "--out", str(tmp_path)]) == 0
+@pytest.fixture(scope="module")
+def plotted(dump):
+    """The folder with all that the script makes of the dump, and what it printed."""
+    folder, said = dump.parent / "plotted", io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert plot.main([str(dump), "--out", str(folder)]) == 0
+    return folder, said.getvalue()
+
+
+def test_plots_of_a_dump(dump, plotted):
+    folder, said = plotted
     for stem in (
         "fig_resnet_experiments",
         "fig_resnet_experiments_sparse_only",
         "fig_resnet_curves",
     ):
         for suffix in ("png", "eps", "json"):
-            assert (tmp_path / f"{stem}.{suffix}").stat().st_size > 300
-    log = (tmp_path / "log" / "resnet_experiments_plot_20260102_030405.log").read_text()
-    assert log in capsys.readouterr().out
+            assert (folder / f"{stem}.{suffix}").stat().st_size > 300
+    log = (folder / "log" / "resnet_experiments_plot_20260102_030405.log").read_text()
+    assert log in said
     whole = store.load(dump)
-    data = json.loads((tmp_path / "fig_resnet_experiments.json").read_text())["series"]
+    data = json.loads((folder / "fig_resnet_experiments.json").read_text())["series"]
     assert list(data) == ["ResNet", "B-ResNet", "ResNet-EE"]
     mean = sum(whole.final("B-ResNet-10", "test_accuracy").values()) / 2
     assert data["B-ResNet"]["mean"] == [pytest.approx(mean)]
     flops = next(r.facts["flops_iddl"] for r in whole.runs if r.arm == "B-ResNet-10")
     assert data["B-ResNet"]["flops"] == [flops]
-    sparse = json.loads((tmp_path / "fig_resnet_experiments_sparse_only.json").read_text())
+    sparse = json.loads((folder / "fig_resnet_experiments_sparse_only.json").read_text())
     assert list(sparse["series"]) == ["B-ResNet"]
 
 
-def test_the_arrays_of_the_original(dump, tmp_path, capsys):
+def test_the_arrays_of_the_original(plotted, tmp_path):
     """Written as pickled numpy arrays, and read back through the allow-list only."""
-    assert plot.main([str(dump), "--out", str(tmp_path)]) == 0
+    folder, _ = plotted
+    names = folder / "model_name_array_20260102_030405.pkl"
     accuracies = tmp_path / "accuracy_array_20260102_030405.pkl"
-    names = tmp_path / "model_name_array_20260102_030405.pkl"
+    shutil.copy(folder / accuracies.name, accuracies)
     loaded = pickle.loads(accuracies.read_bytes())  # as a user of the original would
     assert isinstance(loaded, np.ndarray)
     assert store.load_array(names) == ["ResNet-10", "B-ResNet-10", "ResNet-10-EE"]

@@ -23,6 +23,7 @@ from harness.exits import (
 from harness.exits.leaving import check_thresholds
 from harness.exits.thresholds import leave_at
 from resnet.model import resnet
+from tests.python import python
 from tests.tree import ROOT
 
 NETS = {
@@ -191,9 +192,7 @@ print([m for m in sys.modules if m.split(".")[0] in ("resnet", "mlp", "parallel"
 
 
 def test_a_net_of_ones_own_gets_exits_without_any_study():
-    done = subprocess.run(
-        [sys.executable, "-c", OWN_NET], cwd=ROOT, capture_output=True, text=True, timeout=180
-    )
+    done = python("-c", OWN_NET, timeout=180)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
 

@@ -14,6 +14,7 @@ import pytest
 from parallel import World
 from parallel.training.loop import rows
 from parallel.world.run import run
+from tests.python import python
 from tests.tree import ROOT
 
 LATE = 200  # seconds: far above all timeouts here, far below "for ever"
@@ -62,8 +63,8 @@ def test_a_peer_that_accepts_and_never_answers_ends_with_the_timeout(monkeypatch
 def test_the_command_of_the_thesis_ends_as_well(tmp_path):
     with silent() as port:
         words = ["--timeout", "2", "--rank", "1", "--master-loc", f"127.0.0.1:{port}"]
-        argv = [sys.executable, "-m", "parallel", "gossip", *words, "--log-path", str(tmp_path)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=LATE, cwd=ROOT)
+        words += ["--log-path", tmp_path]
+        done = python("-m", "parallel", "gossip", *words, timeout=LATE)
     assert done.returncode == 2
     assert "cannot open or reach the meeting place" in done.stderr
     assert "Traceback" not in done.stderr
