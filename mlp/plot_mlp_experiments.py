@@ -9,7 +9,7 @@ Writes beside this script
     log/mlp_experiments_plot_${BEGIN_TIME}.log   the table that it prints
 
 Also reads the original project's own dumps (through an allow-list of names; nothing is run).
---publish writes the figures of a committed study into figure/ as well.
+--publish writes the figures of a committed study into figure/mlp/<plan>/ as well.
 """
 
 import sys
@@ -29,7 +29,7 @@ from mlp.plans.twelve import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
 
 LABELS = {
     "MLP": "dense (MLP)",
-    "B-MLP": "pattern iddl (B-MLP)",
+    "B-MLP": "modular rule (B-MLP)",
     "R-MLP": "random (R-MLP)",
 }
 METRICS = {"accuracy": "test_accuracy", "loss": "test_loss", "train_loss": "train_loss"}

@@ -10,7 +10,7 @@ Writes beside this script
     log/resnet_experiments_plot_${BEGIN_TIME}.log       the table that it prints
 
 Also reads the original project's accuracy_array_*.pkl (with the names beside it), through an
-allow-list; nothing in it is run. --publish writes the figures into figure/ as well.
+allow-list; nothing in it is run. --publish writes the figures into figure/resnet/<plan>/ as well.
 """
 
 import re

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.result.plotting import picture
 from tests.tree import ROOT
 
 if "IDDL_CACHE" not in os.environ:  # the tests build and measure for themselves
@@ -61,12 +62,13 @@ def no_network(monkeypatch):
 def committed():
     """Compares figures that a plot script makes with the files of a plan; gives their data."""
 
-    def compare(plan, figures):
+    def compare(study, plan, figures):
         kept = []
         for stem, _, data in figures:
-            for suffix in ("png", "eps"):
-                assert (ROOT / "figure" / f"{stem}_{plan}.{suffix}").exists()
-            kept.append(json.loads((ROOT / "figure" / f"{stem}_{plan}.json").read_text()))
+            name = ROOT / "figure" / study / plan / picture(stem, study)
+            for suffix in (".png", ".eps"):
+                assert name.with_name(name.name + suffix).exists()
+            kept.append(json.loads(name.with_name(f"{name.name}.json").read_text()))
             assert rounded(kept[-1]) == rounded(json.loads(json.dumps(data)))
         assert kept
         return kept

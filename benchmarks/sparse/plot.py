@@ -13,7 +13,7 @@ from harness.result import figure
 
 RECORD = Path(__file__).parent.parent / "sparse_speed.json"
 README = Path(__file__).parent.parent.parent / "README.md"
-STEM = Path(__file__).parent.parent.parent / "figure" / "sparse_speed"
+STEM = Path(__file__).parent.parent.parent / "figure" / "bibd" / "speed" / "speedup"
 # name: (the sides of which the best is drawn, colour, marker)
 SERIES = {
     "ours": (("ours",), "#cf000f", "o"),

@@ -32,7 +32,7 @@ class Options:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Where the figures go; default: beside this script."""
     publish: bool = False
-    """Also write them into figure/, named after the plan."""
+    """Also write them into figure/<study>/<plan>/, which is tracked."""
 
 
 def run(
@@ -72,7 +72,8 @@ def run(
         found, complete = pictures.draw(
             drawers(whole) if drawers else {"the figures": lambda: figures(whole)}
         )
-        _draw(whole, found, out, here.parent / "figure" if options.publish else None)
+        public = here.parent / "figure" / here.name / whole.plan if options.publish else None
+        _draw(whole, found, out, public)
         if more:
             more(whole, out, begin)
     except (OSError, ValueError) as error:
@@ -127,6 +128,14 @@ def begin_time(dump: Path) -> str:
     return found[0] if found else os.environ.get("BEGIN_TIME", f"{datetime.now():%Y%m%d_%H%M%S}")
 
 
+def picture(stem: str, study: str) -> str:
+    """The name of a picture below figure/<study>/<plan>/, which need not say the study again.
+
+    Beside the plot script a picture is called `mlp_experiments_loss`; there it is `loss`.
+    """
+    return re.sub(rf"^(fig_)?{re.escape(study)}_(experiments_)?", "", stem)
+
+
 def _draw(whole: Experiment, found: list[tuple[str, Any, Any]], out: Path, public: Path | None):
     """Save all figures and say where."""
     from harness.result import figure
@@ -134,6 +143,8 @@ def _draw(whole: Experiment, found: list[tuple[str, Any, Any]], out: Path, publi
     paths = [p for stem, fig, data in found for p in figure.save(fig, out / stem, data)]
     print(f"figures: {figure.brief(paths)}")
     if public:
-        names = [(public / f"{stem}_{whole.plan}", fig, data) for stem, fig, data in found]
+        names = [
+            (public / picture(stem, public.parent.name), fig, data) for stem, fig, data in found
+        ]
         paths = [p for stem, fig, data in names for p in figure.save(fig, stem, data)]
         print(f"published: {figure.brief(paths)}")

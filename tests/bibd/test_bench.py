@@ -161,7 +161,7 @@ def test_the_record_is_whole():
 
 def test_the_figure_is_of_the_record():
     _, data = plot.picture(RECORD)
-    kept = json.loads((ROOT / "figure" / "sparse_speed.json").read_text())
+    kept = json.loads((ROOT / "figure" / "bibd" / "speed" / "speedup.json").read_text())
     assert kept == json.loads(json.dumps(data))
 
 

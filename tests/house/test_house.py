@@ -245,7 +245,7 @@ def test_committed_figures_of_the_two_plans_are_of_their_records(committed):
 
     for plan in ("balance", "density"):
         whole = store.load(ROOT / "results" / "mlp" / plan / "experiment.json")
-        committed(plan, plot_balance.figures(whole))
+        committed("mlp", plan, plot_balance.figures(whole))
 
 
 def test_committed_figures_are_of_the_committed_records():
@@ -256,9 +256,10 @@ def test_committed_figures_are_of_the_committed_records():
 
     for plan in ("paper", "fashion"):
         whole = store.load(ROOT / "results" / "mlp" / plan / "experiment.json")
+        folder = ROOT / "figure" / "mlp" / plan
         for suffix in ("png", "eps"):
-            assert (ROOT / "figure" / f"mlp_experiments_{plan}.{suffix}").exists()
-        data = json.loads((ROOT / "figure" / f"mlp_experiments_{plan}.json").read_text())
+            assert (folder / f"experiments.{suffix}").exists()
+        data = json.loads((folder / "experiments.json").read_text())
         for series in data["series"].values():
             for arm, mean in zip(series["arm"], series["mean"], strict=True):
                 got = interval(whole.final(arm, "test_accuracy").values()).mean

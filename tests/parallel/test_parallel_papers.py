@@ -132,7 +132,7 @@ def test_committed_figures_are_of_the_committed_records(plan, committed):
     assert all(
         run.rows[-1]["bytes_planned"] == run.rows[-1]["bytes_payload"] for run in whole.done()
     )
-    for kept in committed(plan, plot.figures(whole)):
+    for kept in committed("parallel", plan, plot.figures(whole)):
         assert whole.plan != "gossip_cifar10" or "holdout" in kept["note"]
 
 

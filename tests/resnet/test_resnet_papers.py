@@ -104,7 +104,7 @@ def exits_rows():
 
 
 def time_rows():
-    found = json.loads((ROOT / "figure" / "resnet_exits_time.json").read_text())
+    found = json.loads((ROOT / "figure" / "resnet" / "exits" / "time.json").read_text())
     for line in found["table"]:
         setting = line["name"].split(", ", 1)[1]
         setting = setting if not setting[0].isdigit() else f"threshold {float(setting):.3f}"
@@ -157,4 +157,4 @@ def test_the_tables_of_the_readme_are_the_records(table):
 def test_committed_figures_are_of_the_committed_records(plan, committed):
     whole = record(plan)
     assert len({run.seed for run in whole.done()}) >= 3
-    assert all("holdout" in kept["note"] for kept in committed(plan, plot.figures(whole)))
+    assert all("holdout" in kept["note"] for kept in committed("resnet", plan, plot.figures(whole)))

@@ -9,12 +9,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from harness.experiment import Experiment, Run
 from harness.plan import Plan
 from harness.record.study import Study
-from harness.result import figure, report, table
+from harness.result import figure, plotting, report, table
 
 
 def experiment():
@@ -96,6 +97,20 @@ def test_the_layout_is_solved_once_and_texts_stay_texts(tmp_path, monkeypatch):
 def luminance(color):
     r, g, b = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+
+def test_published_pictures_are_filed_by_study_and_plan(tmp_path, monkeypatch):
+    """Loose ones beside the script keep the names that users of the original look for."""
+    saved = []
+    monkeypatch.setattr(figure, "save", lambda fig, stem, data: saved.append(stem) or [stem])
+    pictures = lambda whole: [("mlp_experiments_loss", Figure(), {})]  # noqa: E731
+    argv = ["dump.p", "--out", str(tmp_path), "--publish"]
+    read = lambda path: experiment()  # noqa: E731
+    assert plotting.run(argv, tmp_path / "mlp", pictures, lambda whole: ["table"], read) == 0
+    folder = tmp_path / "figure" / "mlp" / "smoke"
+    assert saved == [tmp_path / "mlp_experiments_loss", folder / "loss"]
+    for stem, name in (("fig_resnet_cells", "cells"), ("fig_resnet_experiments", "experiments")):
+        assert plotting.picture(stem, "resnet") == name
 
 
 def test_series_differ_in_grey_too():
