@@ -7,7 +7,8 @@ Writes beside this script
     parallel_numbers.{png,eps,json}         of plan workers: accuracy and consensus over workers
     log/parallel_experiments_plot_${BEGIN_TIME}.log    the table that it prints
 
-Without a dump it takes the newest here. --publish writes the figures into figure/parallel/<plan>/ as well.
+Without a dump it takes the newest here. --publish writes the figures into
+figure/parallel/<plan>/ as well.
 """
 
 import sys

@@ -1,0 +1,76 @@
+"""What the pages say of speed, from the records of the benchmarks beside this file: `make pages`."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.sparse.goals import DENSE, PEERS
+from harness.result.pages import Rows, fixed
+
+HERE = Path(__file__).resolve().parent
+
+
+@cache
+def record(name: str) -> dict[str, Any]:
+    """A record, read once."""
+    return json.loads((HERE / f"{name}.json").read_text())
+
+
+def speed() -> Rows:
+    """Sparse layers: one line a case, both numbers of threads in each cell."""
+    yield "case", "q", "ours, µs", "best dense", "F.linear", "best other sparse way", "grouped"
+    lines = [row for row in record("sparse_speed")["cases"] if "q" in row]
+    for name in dict.fromkeys(row["name"] for row in lines):
+        rows = [row for row in lines if row["name"] == name]
+        cells = [", ".join(_time(row["us"]["ours"]) for row in rows)]
+        for sides in ((*DENSE, "oneDNN"), ("F.linear",), PEERS, ("grouped",)):
+            cells.append(", ".join(filter(None, (_ratio(row, sides) for row in rows))))
+        yield name, f"{rows[0]['q']:g}", *cells
+
+
+def _time(us: float) -> str:
+    return fixed(us, 1 if us < 100 else 0)
+
+
+def _ratio(row: dict[str, Any], sides: Sequence[str]) -> str:
+    """How much longer the best of these sides takes; † where more was asked."""
+    there = {side: row["us"][side] for side in sides if side in row["us"]}
+    if not there:
+        return ""
+    best = min(there, key=lambda side: there[side])
+    short = any(g.get("side") == best and g["reached"] == "no" for g in row["goals"])
+    return f"{fixed(there[best] / row['us']['ours'], 1)}{'†' if short else ''}"
+
+
+def over_dense(*words: str) -> str:
+    """The least and the most that a layer beats the best dense one by, over cases and threads."""
+    found = []
+    for row in record("sparse_speed")["cases"]:
+        there = [row["us"][side] for side in (*DENSE, "oneDNN") if side in row.get("us", {})]
+        if there and any(row["name"].startswith(word) for word in words):
+            found.append(min(there) / row["us"]["ours"])
+    return f"{fixed(min(found), 1)} to {fixed(max(found), 1)}"
+
+
+def studies() -> Rows:
+    """Seconds of one model-run of plan paper: everybody's loops, and seeds side by side."""
+    yield (
+        "model", "DataLoader over MNIST, s", "DataLoader over tensors, s", "one seed, s",
+        "ten stacked, s each", "times faster than each", "price of ten seeds, in ones",
+    )  # fmt: skip
+    for line in record("mlp_study")["table"]:
+        seconds = [fixed(line[f"{k}, s"], 1) for k in ("loader", "tensors", "ours, 1 seed")]
+        seconds.append(fixed(line["ours stacked, s per model-run"], 2))
+        ratios = [line[f"times faster than {k}"] for k in ("loader", "tensors")]
+        cells = ", ".join(fixed(r, 0 if r >= 10 else 1) for r in ratios)
+        yield line["name"], *seconds, cells, fixed(line["price of ten seeds, in ones"], 1)
+
+
+TABLES: dict[str, Callable[[], Rows]] = {"speed": speed, "studies": studies}
+VALUES: dict[str, Callable[[], str]] = {
+    "linear": lambda: over_dense("linear"),
+    "conv": lambda: over_dense("conv"),
+    "residual": lambda: over_dense("residual"),
+}

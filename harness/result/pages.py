@@ -1,0 +1,159 @@
+"""Pages whose tables and numbers are written from the records: `python -m harness.result.pages`.
+
+A page is a README.md. Between marks stands what the records say, and nobody types it:
+
+    <!-- table: mlp.balance -->                  TABLES["balance"] of mlp/pages.py
+    | difference | ... |                         (a list of rows, the head first)
+    <!-- end -->
+    ... makes <!-- value: mlp.bibd -->+0.04 ± 0.06<!-- end --> points     VALUES["bibd"] of it
+
+A `pages.py` holds two dicts of functions without arguments: `TABLES` (rows of texts) and `VALUES`
+(texts). It formats to digits far above the rounding of sums (`fixed`), so that every machine
+writes the same page.
+"""
+
+import argparse
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.experiment import Experiment
+from harness.names import unknown
+from harness.plan import Plan, duration
+from harness.record import store
+from harness.result.stats import Interval, interval, paired
+
+MARK = re.compile(r"<!-- (table|value): ([a-z]+)\.(\w+) -->(.*?)<!-- end -->", re.DOTALL)
+CLAIM = re.compile(r"±|\d ?%")  # what a page may say of a record between marks only
+MINUS = "\N{MINUS SIGN}"
+Rows = Iterable[Sequence[str]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the pages; with --check, 1 where a page would change."""
+    parser = argparse.ArgumentParser(prog="python -m harness.result.pages", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("pages", nargs="*", type=Path, help="default: README.md and */README.md")
+    parser.add_argument("--check", action="store_true", help="write nothing, name what would change")
+    options = parser.parse_args(argv)
+    changed = []
+    for page in options.pages or [Path("README.md"), *sorted(Path().glob("*/README.md"))]:
+        before = page.read_text(encoding="utf-8")
+        after = fill(before)
+        if after != before:
+            changed.append(str(page))
+            if not options.check:
+                store.write(page, after)
+    verb = "would change" if options.check else "written"
+    print(f"{verb}: {', '.join(changed)}" if changed else "all pages say what the records say")
+    return 1 if changed and options.check else 0
+
+
+def fill(text: str) -> str:
+    """The page with everything between its marks written anew.
+
+    Raises:
+        ValueError: a mark names nothing, has no end, or begins a line (Markdown would then take
+            the line for HTML and end the paragraph).
+    """
+    starts = len(re.findall(r"<!-- (?:table|value):", text))
+    if starts != len(MARK.findall(text)) or starts != text.count("<!-- end -->"):
+        raise ValueError(
+            f"{starts} marks begin and {text.count('<!-- end -->')} end; expected "
+            "`<!-- table: study.name -->` or `<!-- value: study.name -->`, each with `<!-- end -->`"
+        )
+    if lost := re.search(r"^ *(<!-- value.*|<!-- end -->\S.*)", text, re.MULTILINE):
+        raise ValueError(f"a line begins with a mark, wrap it elsewhere: {lost[0]}")
+    return MARK.sub(_written, text)
+
+
+def _written(mark: re.Match[str]) -> str:
+    kind, study, name, _ = mark.groups()
+    module = importlib.import_module(f"{study}.pages")
+    known: dict[str, Callable[[], Any]] = module.TABLES if kind == "table" else module.VALUES
+    if name not in known:
+        raise unknown(f"{kind} of {study}/pages.py", name, known)
+    found = known[name]()
+    inner = f"\n{table(found)}\n" if kind == "table" else found
+    return f"<!-- {kind}: {study}.{name} -->{inner}<!-- end -->"
+
+
+def table(rows: Rows) -> str:
+    """Rows as Markdown, the head first; columns of numbers are set to the right."""
+    head, *body = [list(row) for row in rows]
+    columns = zip(*body, strict=True)
+    rule = ["---:" if all(map(_is_number, column)) else "---" for column in columns]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
+
+
+def _is_number(cell: str) -> bool:
+    return not cell or cell[0].isdigit() or cell[0] in "+-" and len(cell) > 1
+
+
+def loose(text: str) -> list[str]:
+    """Lines of prose with an interval or a share that no mark holds (95 % is a level, not a find).
+
+    Code, tables between marks and what is in backticks do not count.
+    """
+    text = re.sub(r"```.*?```", "", MARK.sub("", text), flags=re.DOTALL)
+    text = re.sub(r"`[^`\n]*`", "", text).replace("95 %", "")
+    return [line for line in text.splitlines() if CLAIM.search(line)]
+
+
+def record(study: str, plan: str) -> Experiment:
+    """The committed record of a plan."""
+    root = Path(__file__).resolve().parents[2]
+    return store.load(root / "results" / study / plan / "experiment.json")
+
+
+def plans(study: str, known: dict[str, Plan]) -> Rows:
+    """A table of the plans of a study: what to type, what it asks and how long it takes."""
+    yield "plan", "question", "time on 2 cores"
+    for name, plan in known.items():
+        yield f"`python -m {study} {name}`", plan.question, duration(plan.minutes)
+
+
+def fixed(value: float, digits: int, sign: str = "") -> str:
+    """A number with so many decimals, the same on every machine: rounding is cut off before."""
+    return format(float(f"{value:.10g}"), f"{sign},.{digits}f")
+
+
+def mean(values: Iterable[float], digits: int = 4, scale: float = 1) -> str:
+    """Such as "0.9493 ± 0.0021": mean and half the 95 % interval."""
+    i = interval(values)
+    assert i.half is not None, "a page shows no accuracy of a single seed"
+    return f"{fixed(scale * i.mean, digits)} ± {fixed(scale * i.half, digits)}"
+
+
+def points(i: Interval, digits: int = 2, star: bool = True) -> str:
+    """A difference in points, such as "+0.16 ± 0.11*": the star says that it excludes 0."""
+    assert i.low is not None and i.high is not None and i.half is not None  # noqa: PT018
+    text = f"{fixed(100 * i.mean, digits, '+')} ± {fixed(100 * i.half, digits)}"
+    return text + "\\*" * (star and (i.low > 0 or i.high < 0))
+
+
+def difference(
+    whole: Experiment, first: str, second: str, metric: str = "test_accuracy"
+) -> Interval:
+    """First arm minus second, paired by seed."""
+    found = paired(first, second, *(whole.final(arm, metric) for arm in (first, second)))
+    assert found is not None, f"no seed has both {first} and {second}"
+    return found.interval
+
+
+def prose(i: Interval, digits: int = 2) -> str:
+    """A difference as a sentence has it: a true minus sign, and no star."""
+    return points(i, digits, star=False).replace("-", MINUS)
+
+
+def loss(i: Interval, digits: int = 1) -> str:
+    """How much less: the difference without its sign, for sentences that say "loses"."""
+    assert i.half is not None
+    return f"{fixed(100 * abs(i.mean), digits)} ± {fixed(100 * i.half, digits)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""What the pages say of the MLP study, from its records: `make pages` writes it between marks."""
+
+from collections.abc import Callable
+from functools import cache, partial
+
+from harness.experiment import Experiment
+from harness.result import pages
+from harness.result.pages import Rows
+from harness.result.stats import Interval, interval
+from mlp.experiments import PLANS, PUBLISHED
+from mlp.plots import contrasts
+
+SETTINGS = {
+    ("mnist", "short"): "MNIST, 10 epochs",
+    ("fashion", "short"): "Fashion, 10 epochs",
+    ("mnist", "flat"): "MNIST, flat",
+    ("fashion", "flat"): "Fashion, flat",
+}
+
+
+@cache
+def record(plan: str) -> Experiment:
+    """The committed record, read once."""
+    return pages.record("mlp", plan)
+
+
+def accuracy(plan: str, arm: str) -> str:
+    """Mean and interval of an arm."""
+    return pages.mean(record(plan).final(arm, "test_accuracy").values())
+
+
+def paper() -> Rows:
+    """The twelve models on both sets of pictures, beside what was published."""
+    yield "model", "connections", "MNIST", "published, one run", "Fashion-MNIST"
+    for arm in record("paper").arms():
+        facts = next(run.facts for run in record("paper").done() if run.arm == arm)
+        ours, other = accuracy("paper", arm), accuracy("fashion", arm)
+        yield arm, f"{facts['connections']:,}", ours, f"{PUBLISHED[arm]:.4f}", other
+
+
+def notebook() -> Rows:
+    """The three models of the original notebook."""
+    yield "model", "accuracy on MNIST", "published, one run"
+    for arm in record("notebook").arms():
+        yield arm, accuracy("notebook", arm), f"{PUBLISHED[arm]:.4f}"
+
+
+def balance() -> Rows:
+    """Every comparison of plan balance in its four settings, and their mean."""
+    yield "difference, points", *SETTINGS.values(), "mean of the four"
+    for first, second in contrasts.COMPARISONS:
+        found = contrasts.effects(record("balance"), first, second)
+        cells = [pages.points(found[key].interval) for key in SETTINGS]
+        yield f"{first} - {second}", *cells, pages.points(pooled(first, second))
+
+
+def pooled(first: str, second: str) -> Interval:
+    """First minus second over the four settings together."""
+    found = contrasts.overall(record("balance"), first, second)
+    assert found is not None, f"no seed has both {first} and {second} in every setting"
+    return found
+
+
+def density() -> Rows:
+    """BIBD at q = 32, where both layers are as balanced as can be, minus the others."""
+    yield "difference at q = 32, points", "MNIST", "Fashion-MNIST"
+    for name in ("biregular", "fan-in", "random", "iddl", "grouped", "narrow"):
+        cells = [pages.points(at_32(data, name)) for data in ("mnist", "fashion")]
+        yield f"bibd - {name}", *cells
+
+
+def at_32(data: str, name: str) -> Interval:
+    """BIBD minus another pattern at q = 32."""
+    return contrasts.at_densities(record("density"))[32, data, name].interval
+
+
+def setting(first: str, second: str, data: str, length: str) -> str:
+    """First minus second in one setting of plan balance."""
+    found = contrasts.effects(record("balance"), first, second)[data, length]
+    return pages.prose(found.interval)
+
+
+def lost() -> str:
+    """The least and the most that a sparse model loses to its dense one, in points."""
+    found = [
+        100 * (mean_of(plan, f"MLP-3-{size}") - mean_of(plan, f"{family}-MLP-3-{size}"))
+        for plan in ("paper", "fashion")
+        for family in "BR"
+        for size in (1, 2, 3, 4)
+    ]
+    return f"{pages.fixed(min(found), 0)} to {pages.fixed(max(found), 0)}"
+
+
+def mean_of(plan: str, arm: str) -> float:
+    """The mean accuracy of an arm."""
+    return interval(record(plan).final(arm, "test_accuracy").values()).mean
+
+
+def span() -> str:
+    """The worst and the best seed of B-MLP-3-1."""
+    values = record("paper").final("B-MLP-3-1", "test_accuracy").values()
+    return f"{min(values):.4f} to {max(values):.4f}"
+
+
+def ahead(first: str, second: str, *lengths: str) -> str:
+    """The least and the most that one arm is ahead in these settings, in points."""
+    found = contrasts.effects(record("balance"), first, second)
+    means = [100 * d.interval.mean for (_, length), d in found.items() if length in lengths]
+    return f"{pages.fixed(min(means), 1)} to {pages.fixed(max(means), 1)}"
+
+
+def predicted(leave_out: tuple[str, ...]) -> str:
+    """The least and the most that a number of the designs explains of the accuracies."""
+    found = [line["r2"] for line in contrasts.predictions(record("balance"), leave_out)]
+    return f"{pages.fixed(min(found), 2)} to {pages.fixed(max(found), 2)}"
+
+
+def first_ten() -> str:
+    """What the ten seeds that were planned said of the one comparison that changed its verdict."""
+    whole = record("density")
+    a, b = (whole.final(f"{n}-32-fashion", "test_accuracy") for n in ("bibd", "biregular"))
+    return pages.prose(interval(a[seed] - b[seed] for seed in range(10)))
+
+
+TABLES: dict[str, Callable[[], Rows]] = {
+    "paper": paper,
+    "notebook": notebook,
+    "balance": balance,
+    "density": density,
+    "plans": partial(pages.plans, "mlp", PLANS),
+}
+VALUES: dict[str, Callable[[], str]] = {
+    "bibd_biregular": lambda: pages.prose(pooled("bibd", "biregular")),
+    "bibd_random": lambda: pages.prose(pooled("bibd", "random")),
+    "bibd_iddl": lambda: pages.prose(pooled("bibd", "iddl")),
+    "bibd_grouped": lambda: pages.prose(pooled("bibd", "grouped")),
+    "fashion_flat": lambda: setting("bibd", "biregular", "fashion", "flat"),
+    "fashion_flat_modular": lambda: setting("iddl", "biregular", "fashion", "flat"),
+    "modular_along_short": lambda: setting("iddl-canonical", "iddl", "mnist", "short"),
+    "modular_along_flat": lambda: setting("iddl-canonical", "iddl", "mnist", "flat"),
+    "narrow": lambda: ahead("bibd", "narrow", "short", "flat"),
+    "narrow_better_rate": lambda: ahead("bibd", "narrow-slow", "short", "flat"),
+    "narrow_slow_short": lambda: ahead("narrow-slow", "bibd-slow", "short"),
+    "narrow_slow_flat": lambda: ahead("bibd-slow", "narrow-slow", "flat"),
+    "first_ten": first_ten,
+    "r2": lambda: predicted(()),
+    "r2_without_groups": lambda: predicted(("grouped",)),
+    "lost": lost,
+    "span": span,
+    "paper_dense": lambda: accuracy("paper", "MLP-3-4"),
+    "paper_modular": lambda: accuracy("paper", "B-MLP-3-4"),
+    "paper_random": lambda: accuracy("paper", "R-MLP-3-4"),
+}
