@@ -14,7 +14,7 @@ TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
 QUICK_MACHINES := iddl user nehalem avx2
 export PYTHON
 
-.PHONY: help demo test test-slow test-sanitized test-isas test-machines lint bench test-torch-range clean
+.PHONY: help demo test test-slow test-sanitized test-isas test-machines lint pages bench test-torch-range clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -50,6 +50,9 @@ lint: $(DEV) ## ruff, pyright, the floors of the house, shellcheck where it is i
 	$(PYTHON) -m pyright --pythonpath "$$(command -v $(PYTHON))"
 	$(PYTHON) -c 'from importlinter.cli import lint_imports_command as main; main()'
 	@if command -v shellcheck > /dev/null; then shellcheck -x */*.sh .ci/run; else echo "shellcheck: not installed, skipped"; fi
+
+pages: $(DEV) ## write the tables and numbers of all READMEs from the records
+	$(PYTHON) -m harness.result.pages
 
 bench: $(DEV) ## measure the speed claims of the README on this machine
 	$(PYTHON) -m benchmarks.startup

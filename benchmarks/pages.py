@@ -1,4 +1,4 @@
-"""What the pages say of speed, from the records of the benchmarks beside this file: `make pages`."""
+"""What the pages say of speed, from the records of the benchmarks here: see `make pages`."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -68,9 +68,15 @@ def studies() -> Rows:
         yield line["name"], *seconds, cells, fixed(line["price of ten seeds, in ones"], 1)
 
 
+def ten() -> str:
+    """The least and the most that ten stacked seeds cost, in runs of one seed."""
+    found = [line["price of ten seeds, in ones"] for line in record("mlp_study")["table"]]
+    return f"{fixed(min(found), 1)} to {fixed(max(found), 1)}"
+
+
 TABLES: dict[str, Callable[[], Rows]] = {"speed": speed, "studies": studies}
 VALUES: dict[str, Callable[[], str]] = {
     "linear": lambda: over_dense("linear"),
     "conv": lambda: over_dense("conv"),
-    "residual": lambda: over_dense("residual"),
+    "ten": ten,
 }

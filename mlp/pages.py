@@ -1,4 +1,4 @@
-"""What the pages say of the MLP study, from its records: `make pages` writes it between marks."""
+"""What the pages say of the MLP study, from its records: see `make pages`."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -147,7 +147,4 @@ VALUES: dict[str, Callable[[], str]] = {
     "r2_without_groups": lambda: predicted(("grouped",)),
     "lost": lost,
     "span": span,
-    "paper_dense": lambda: accuracy("paper", "MLP-3-4"),
-    "paper_modular": lambda: accuracy("paper", "B-MLP-3-4"),
-    "paper_random": lambda: accuracy("paper", "R-MLP-3-4"),
 }

@@ -1,4 +1,4 @@
-"""What the pages say of the ResNet study, from its records: `make pages` writes it between marks."""
+"""What the pages say of the ResNet study, from its records: see `make pages`."""
 
 import json
 from collections.abc import Callable, Iterable

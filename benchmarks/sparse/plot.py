@@ -8,11 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from benchmarks.sparse.goals import DENSE, PEERS
-from harness.record import store
 from harness.result import figure
 
 RECORD = Path(__file__).parent.parent / "sparse_speed.json"
-README = Path(__file__).parent.parent.parent / "README.md"
 STEM = Path(__file__).parent.parent.parent / "figure" / "bibd" / "speed" / "speedup"
 # name: (the sides of which the best is drawn, colour, marker)
 SERIES = {
@@ -92,36 +90,6 @@ def _panel(ax, title: str, series: dict[str, Any]) -> None:
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
-def readme(record: dict[str, Any]) -> str:
-    """The table of the README: one line a case, both numbers of threads in each cell."""
-    head = "case", "q", "ours, µs", "best dense", "F.linear", "best other sparse way", "grouped"
-    lines = [f"| {' | '.join(head)} |", "|---|---:|---:|---:|---:|---:|---:|"]
-    names = list(dict.fromkeys(row["name"] for row in record["cases"] if "q" in row))
-    for name in names:
-        rows = [row for row in record["cases"] if row["name"] == name]
-        dense = *DENSE, "oneDNN"
-        cells = [name, f"{rows[0]['q']:g}", ", ".join(_time(row["us"]["ours"]) for row in rows)]
-        for sides in (dense, ("F.linear",), PEERS, ("grouped",)):
-            cells.append(", ".join(filter(None, (_ratio(row, sides) for row in rows))) or "")
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _time(us: float) -> str:
-    return f"{us:.1f}" if us < 100 else f"{us:,.0f}"
-
-
-def _ratio(row: dict[str, Any], sides: tuple[str, ...]) -> str:
-    """How much longer the best of these sides takes; † where more was asked."""
-    there = {side: row["us"][side] for side in sides if side in row["us"]}
-    if not there:
-        return ""
-    best = min(there, key=lambda side: there[side])
-    short = any(g.get("side") == best and g["reached"] == "no" for g in row["goals"])
-    ratio = there[best] / row["us"]["ours"]
-    return f"{ratio:.1f}{'†' if short else ''}"
-
-
 def picture(record: dict[str, Any]) -> tuple[Figure, dict[str, Any]]:
     """The figure of a record and its data: the most threads that were measured."""
     threads = max(row.get("threads", 1) for row in record["cases"])
@@ -132,14 +100,10 @@ def picture(record: dict[str, Any]) -> tuple[Figure, dict[str, Any]]:
 
 
 def main() -> None:
-    """Write the three files, and the table into the README."""
+    """Write the three files; `make pages` writes the table."""
     record = json.loads(RECORD.read_text())
     fig, data = picture(record)
     print(figure.brief(figure.save(fig, STEM, data)))
-    before, _, rest = README.read_text().partition("<!-- speed -->\n")
-    _, _, after = rest.partition("<!-- end speed -->")
-    text = f"{before}<!-- speed -->\n{readme(record)}\n<!-- end speed -->{after}"
-    print(store.write(README, text).name)
 
 
 if __name__ == "__main__":

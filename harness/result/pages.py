@@ -33,16 +33,20 @@ Rows = Iterable[Sequence[str]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the pages; with --check, 1 where a page would change."""
+    """Write the pages; with --check, 1 where one would change; 2 where a mark is wrong."""
     parser = argparse.ArgumentParser(prog="python -m harness.result.pages", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("pages", nargs="*", type=Path, help="default: README.md and */README.md")
-    parser.add_argument("--check", action="store_true", help="write nothing, name what would change")
+    parser.add_argument("--check", action="store_true", help="only name what would change")
     options = parser.parse_args(argv)
     changed = []
     for page in options.pages or [Path("README.md"), *sorted(Path().glob("*/README.md"))]:
         before = page.read_text(encoding="utf-8")
-        after = fill(before)
+        try:
+            after = fill(before)
+        except ValueError as error:
+            print(f"error: {page}: {error}", file=sys.stderr)
+            return 2
         if after != before:
             changed.append(str(page))
             if not options.check:
@@ -90,7 +94,7 @@ def table(rows: Rows) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return not cell or cell[0].isdigit() or cell[0] in "+-" and len(cell) > 1
+    return not cell or cell[0].isdigit() or (cell[0] in "+-" and len(cell) > 1)
 
 
 def loose(text: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 
@@ -163,10 +162,3 @@ def test_the_figure_is_of_the_record():
     _, data = plot.picture(RECORD)
     kept = json.loads((ROOT / "figure" / "bibd" / "speed" / "speedup.json").read_text())
     assert kept == json.loads(json.dumps(data))
-
-
-def test_the_readme_is_of_the_record():
-    text = (ROOT / "README.md").read_text()
-    table = re.search(r"<!-- speed -->\n(.*?)<!-- end speed -->", text, re.DOTALL)
-    assert table is not None
-    assert table.group(1).strip() == plot.readme(RECORD).strip()

@@ -1,0 +1,171 @@
+"""The pages: their code runs, their commands exist, their numbers are those of the records."""
+
+import re
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from harness.result import pages
+from tests.tree import ROOT
+
+NAMES = ("", "bibd", "harness", "mlp", "parallel", "resnet")
+READMES = [ROOT / name / "README.md" for name in NAMES]
+GUIDES = [ROOT / name for name in ("setup.md", "contribution_guide.md", "CHANGELOG.md")]
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+def fenced(path, kind):
+    return re.findall(rf"```{kind}\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("path", READMES, ids=name)
+def test_making_the_pages_changes_nothing(path):
+    """So every table and every marked number is what the records say."""
+    text = path.read_text(encoding="utf-8")
+    assert pages.fill(text) == text, f"{name(path)}: run `make pages`"
+
+
+@pytest.mark.parametrize("path", READMES, ids=name)
+def test_a_page_says_no_interval_and_no_share_without_its_source(path):
+    assert pages.loose(path.read_text(encoding="utf-8")) == []
+
+
+def test_every_table_and_value_of_the_pages_is_shown_somewhere():
+    text = "".join(path.read_text(encoding="utf-8") for path in READMES)
+    shown = {(kind, f"{study}.{word}") for kind, study, word, _ in pages.MARK.findall(text)}
+    for study in ("benchmarks", "mlp", "parallel", "resnet"):
+        module = pages.importlib.import_module(f"{study}.pages")
+        made = {("table", f"{study}.{word}") for word in module.TABLES}
+        assert made | {("value", f"{study}.{word}") for word in module.VALUES} <= shown
+
+
+def test_the_first_page_is_short():
+    text = READMES[0].read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 130
+    blocks = fenced(READMES[0], "python")
+    assert len(blocks) == 2
+    assert all(len(block.splitlines()) <= 12 for block in blocks)
+
+
+@pytest.mark.parametrize("path", [*READMES, GUIDES[1]], ids=name)
+def test_code_on_a_page_does_not_scroll(path):
+    for block in fenced(path, "python"):
+        for line in block.splitlines():
+            assert len(line) <= 75, line
+            assert line.lstrip().startswith("#") or "  #" not in line, line
+
+
+@pytest.mark.parametrize("path", [*READMES, *GUIDES[:2]], ids=name)
+def test_python_on_a_page_runs(path, tmp_path):
+    """One block after the other, each as a script of its own, from the checkout."""
+    blocks = fenced(path, "python")
+    if not blocks:
+        pytest.skip("no code")
+    script = tmp_path / "script.py"
+    runner = "import runpy, sys\nfor n in sys.argv[1:]: runpy.run_path(n, run_name='__main__')\n"
+    files = []
+    for number, block in enumerate(blocks):
+        files.append(tmp_path / f"block_{number}.py")
+        files[-1].write_text(block)
+    script.write_text(runner)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", script, *files],
+        capture_output=True, text=True, timeout=300, cwd=ROOT, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def environment():
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def commands():
+    """The commands of all pages, each once; a command of several words stays one."""
+    lines = [
+        line.split("#")[0].strip()
+        for path in [*READMES, *GUIDES[:2]]
+        for block in fenced(path, "sh")
+        for line in block.splitlines()
+    ]
+    text = "".join(path.read_text(encoding="utf-8") for path in READMES)
+    lines += re.findall(r"`(python -m (?:mlp|parallel|resnet) [^`\n<\[.]*)`", text)
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+def test_the_two_commands_are_there():
+    assert {"make demo", "make test"} <= set(commands())
+
+
+PLANLESS = ("--list", "--help", "costs", "bench", "verify", "gossip")
+
+
+def dry(words, tmp_path):
+    """The command as one that trains and writes nothing."""
+    study, verb = words[2], words[3]
+    if verb == "draw":
+        return [*words, "--to", str(tmp_path / "picture")]
+    if verb == "bench":
+        return [*words[:4], "--help"]
+    if verb == "gossip":
+        return [*words, "--epochs", "0", "--world", "sim", "--log-path", str(tmp_path / "logs")]
+    if study in ("mlp", "parallel", "resnet") and verb not in PLANLESS and "--dry-run" not in words:
+        return [*words, "--dry-run"]
+    return words
+
+
+PYTHON = """
+import runpy, sys
+for line in sys.stdin.read().splitlines():
+    sys.argv = line.split("\\0")
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if end.code not in (0, None):
+            sys.exit(f"{sys.argv}: {end.code}")
+"""
+
+
+def test_commands_on_the_pages_exist(tmp_path):
+    """Make targets are there; python -m commands parse (as a dry run where they would train)."""
+    makefile = (ROOT / "Makefile").read_text()
+    lines = []
+    for command in commands():
+        words = command.removeprefix("time ").split()
+        if words[0] == "make":
+            assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
+        elif words[:2] == ["python", "-m"] and words[2].startswith("benchmarks."):
+            assert (ROOT / words[2].replace(".", "/")).with_suffix(".py").exists(), command
+        elif words[:2] == ["python", "-m"] and len(words) > 3:
+            lines.append("\0".join(dry(words, tmp_path)[2:]))
+        elif words[0] in ("bash", "python") and words[1] != "-m":
+            assert (ROOT / words[1]).exists(), command
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PYTHON)], input="\n".join(lines),
+        capture_output=True, text=True, timeout=300, cwd=ROOT, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("path", [*READMES, *GUIDES], ids=name)
+def test_links_lead_somewhere(path):
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", path.read_text("utf-8")):
+        if target.startswith("http"):
+            continue
+        there = (path.parent / target) if target else path
+        assert there.exists(), f"{name(path)}: {target}"
+        if anchor:
+            heads = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert anchor in slugs, f"{name(path)}: {target}#{anchor}"
+
+
+def test_words_that_promise_more_than_there_is_are_not_used():
+    for path in READMES:
+        assert "ensembl" not in path.read_text(encoding="utf-8"), name(path)
