@@ -6,7 +6,7 @@
 Public names are loaded on first use, so that `import bibd` never pays for torch.
 """
 
-from importlib import import_module
+from importlib import import_module, metadata
 
 _HOME = {
     "Design": "bibd.design",
@@ -42,6 +42,8 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):
+    if name == "__version__":
+        return metadata.version("iddl")
     if name not in _HOME:
         raise AttributeError(
             f"module 'bibd' has no attribute {name!r}; it has {', '.join(__all__)}"

@@ -9,7 +9,7 @@
 Public names are loaded on first use, so that `import parallel` never pays for torch.
 """
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import Any
 
 _HOME = {
@@ -30,6 +30,8 @@ __all__ = sorted(_HOME)  # pyright: ignore
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("iddl")
     if name not in _HOME:
         raise AttributeError(
             f"module 'parallel' has no attribute {name!r}; it has {', '.join(__all__)}"

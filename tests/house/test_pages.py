@@ -1,11 +1,16 @@
 """The pages: their code runs, their commands exist, their numbers are those of the records."""
 
+import importlib
 import re
 import subprocess
 import sys
 import textwrap
+import tomllib
+from importlib import metadata
 
+import nbformat
 import pytest
+import yaml
 
 from harness.result import pages
 from tests.tree import ROOT
@@ -39,7 +44,7 @@ def test_every_table_and_value_of_the_pages_is_shown_somewhere():
     text = "".join(path.read_text(encoding="utf-8") for path in READMES)
     shown = {(kind, f"{study}.{word}") for kind, study, word, _ in pages.MARK.findall(text)}
     for study in ("benchmarks", "mlp", "parallel", "resnet"):
-        module = pages.importlib.import_module(f"{study}.pages")
+        module = importlib.import_module(f"{study}.pages")
         made = {("table", f"{study}.{word}") for word in module.TABLES}
         assert made | {("value", f"{study}.{word}") for word in module.VALUES} <= shown
 
@@ -166,6 +171,32 @@ def test_links_lead_somewhere(path):
             assert anchor in slugs, f"{name(path)}: {target}#{anchor}"
 
 
+def test_the_version_is_one_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(cited["version"]) == project["version"]
+    assert f"version = {{{project['version']}}}" in READMES[0].read_text(encoding="utf-8")
+    for package in ("harness", "bibd", "parallel"):
+        assert importlib.import_module(package).__version__ == metadata.version("iddl")
+
+
+def test_every_package_says_that_it_is_typed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        assert (ROOT / package / "py.typed").exists(), package
+
+
 def test_words_that_promise_more_than_there_is_are_not_used():
     for path in READMES:
         assert "ensembl" not in path.read_text(encoding="utf-8"), name(path)
+
+
+@pytest.mark.parametrize("book", ["03_sparse_speed", "04_resnet_experiments"])
+def test_notebooks_end_with_what_to_take_away(book):
+    """Said from the records, in a cell that was executed; and no table has a hole."""
+    cells = nbformat.read(ROOT / "notebooks" / f"{book}.ipynb", as_version=4).cells
+    assert "What to take away" in cells[-2].source
+    (output,) = cells[-1].outputs
+    assert "text/markdown" in output.data
+    texts = [str(o.get("data", {}).get("text/plain")) for c in cells for o in c.get("outputs", ())]
+    assert not [text for text in texts if re.search(r"\bNaN\b", text)]
