@@ -82,7 +82,9 @@ def cpu() -> Rows:
 @cache
 def analysis() -> Analysis:
     """Of plan factors."""
-    return plot_factors.analysis(record("factors"))
+    found = plot_factors.analysis(record("factors"))
+    assert found is not None, "the grid of plan factors is not whole"
+    return found
 
 
 def factors() -> Rows:
