@@ -7,6 +7,7 @@ Public names are loaded on first use, so that `import bibd` never pays for torch
 """
 
 from importlib import import_module, metadata
+from typing import Any
 
 _HOME = {
     "Design": "bibd.design",
@@ -41,7 +42,7 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         return metadata.version("iddl")
     if name not in _HOME:
