@@ -57,6 +57,16 @@ def test_the_first_page_is_short():
     assert all(len(block.splitlines()) <= 12 for block in blocks)
 
 
+def test_the_first_page_names_every_folder():
+    text = READMES[0].read_text(encoding="utf-8")
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    folders = {line.split("/")[0] for line in done.stdout.splitlines() if "/" in line}
+    for folder in sorted(folders - {".ci"}):
+        assert f"{folder}/" in text, folder
+
+
 @pytest.mark.parametrize("path", [*READMES, GUIDES[1]], ids=name)
 def test_code_on_a_page_does_not_scroll(path):
     for block in fenced(path, "python"):
