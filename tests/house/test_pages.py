@@ -67,6 +67,14 @@ def test_the_first_page_names_every_folder():
         assert f"{folder}/" in text, folder
 
 
+def test_published_figures_are_triples_filed_by_study_and_plan():
+    paths = [path for path in (ROOT / "figure").rglob("*") if path.is_file()]
+    assert {len(path.relative_to(ROOT / "figure").parts) for path in paths} == {3}
+    for path in paths:
+        kinds = {p.suffix for p in path.parent.glob(f"{path.stem}.*")}
+        assert kinds == {".png", ".eps", ".json"}, name(path)
+
+
 @pytest.mark.parametrize("path", [*READMES, GUIDES[1]], ids=name)
 def test_code_on_a_page_does_not_scroll(path):
     for block in fenced(path, "python"):
