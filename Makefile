@@ -12,6 +12,7 @@ DEV := $(if $(ACTIVE),,.venv/.dev)
 TORCH_LOW := torch==2.6.0 torchvision==0.21.0
 TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
 QUICK_MACHINES := iddl user nehalem avx2
+TOGETHER := -n auto --dist worksteal
 export PYTHON
 
 .PHONY: help demo test test-slow test-sanitized test-isas test-machines lint pages bench test-torch-range clean
@@ -23,11 +24,11 @@ help: ## this list
 demo: $(RUNTIME) ## install if needed, then the MLP study on embedded data: table, figures, report (20 s)
 	bash mlp/run_mlp_experiments.sh smoke
 
-test: $(DEV) ## the test suite (under 10 minutes on 2 cores)
-	$(PYTHON) -m pytest -m "not slow"
+test: $(DEV) ## the test suite, one process a core (under 5 minutes on 2 cores)
+	$(PYTHON) -m pytest -m "not slow" $(TOGETHER)
 
 test-slow: $(DEV) ## what takes minutes
-	$(PYTHON) -m pytest -m slow
+	$(PYTHON) -m pytest -m slow $(TOGETHER)
 	$(MAKE) test-sanitized test-isas
 	$(PYTHON) tests/machines.py --quick $(QUICK_MACHINES)
 
@@ -38,11 +39,11 @@ test-sanitized: $(DEV) ## the tests of the native kernels with the address and u
 	@command -v g++ > /dev/null || { echo "test-sanitized: no g++, skipped"; exit 0; }; \
 	CXX=g++ IDDL_CXXFLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1" \
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so) $$(g++ -print-file-name=libstdc++.so)" \
-	ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest tests/bibd/test_native.py
+	ASAN_OPTIONS=detect_leaks=0 $(PYTHON) -m pytest tests/bibd/kernels/test_native.py
 
 test-isas: $(DEV) ## the same for AVX2 and for the baseline, as older processors would build them
-	IDDL_ISA=avx2 $(PYTHON) -m pytest tests/bibd/test_native.py
-	IDDL_ISA=baseline $(PYTHON) -m pytest tests/bibd/test_native.py
+	IDDL_ISA=avx2 $(PYTHON) -m pytest tests/bibd/kernels/test_native.py
+	IDDL_ISA=baseline $(PYTHON) -m pytest tests/bibd/kernels/test_native.py
 
 lint: $(DEV) ## ruff, pyright, the floors of the house, shellcheck where it is installed
 	$(PYTHON) -m ruff check .
@@ -63,8 +64,8 @@ bench: $(DEV) ## measure the speed claims of the README on this machine
 
 test-torch-range: ## the suite at both ends of the supported torch releases (two more environments)
 	$(MAKE) .venv-torch-low .venv-torch-high
-	.venv-torch-low/bin/python -m pytest -m "not slow"
-	.venv-torch-high/bin/python -m pytest -m "not slow"
+	.venv-torch-low/bin/python -m pytest -m "not slow" $(TOGETHER)
+	.venv-torch-high/bin/python -m pytest -m "not slow" $(TOGETHER)
 
 .venv-torch-low .venv-torch-high: pyproject.toml
 	$(or $(BASE),python3) -m venv $@

@@ -5,24 +5,35 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
 import sys
 import tempfile
 import types
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from harness.result.plotting import picture
-from tests.tree import ROOT
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # (before anything loads OpenMP)
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, CORES // int(workers))))
 
-if "IDDL_CACHE" not in os.environ:  # the tests build and measure for themselves
+import numpy as np  # noqa: E402
+
+from harness.result.plotting import picture  # noqa: E402
+from tests.python import python  # noqa: E402
+from tests.tree import ROOT  # noqa: E402
+
+if "IDDL_CACHE" not in os.environ:  # the tests build and measure for themselves, all in one place
     os.environ["IDDL_CACHE"] = tempfile.mkdtemp(prefix="iddl-tests-")
     atexit.register(shutil.rmtree, os.environ["IDDL_CACHE"], ignore_errors=True)
 
 if not os.access(ROOT, os.W_OK):  # where hypothesis keeps examples for the next time
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{os.environ['IDDL_CACHE']}/hypothesis")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: one process for each core that this one may use."""
+    return CORES
 
 
 @pytest.fixture(scope="session")
@@ -35,17 +46,9 @@ def command(tmp_path):
     """Run `python -m ...` in the checkout with a results folder of its own."""
 
     def run(*words, env=None, timeout=180, cwd=ROOT, results=True):
-        argv = [sys.executable, "-m", *map(str, words)]
         if results:
-            argv += ["--results", str(tmp_path / "results")]
-        return subprocess.run(
-            argv,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-        )
+            words = *words, "--results", tmp_path / "results"
+        return python("-m", *words, cwd=cwd, env={**os.environ, **(env or {})}, timeout=timeout)
 
     return run
 

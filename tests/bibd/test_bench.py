@@ -82,7 +82,7 @@ def test_conv_sides_have_one_shape():
             assert first.shape == (4, 16, 8, 8)
 
 
-@pytest.mark.skipif(build.library() is None, reason="no compiler")
+@pytest.mark.skipif(build.compiler() is None, reason="no compiler")
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("batch", [2, 17])
 def test_the_residual_net_is_its_masked_dense_twin(norm, batch):

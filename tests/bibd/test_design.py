@@ -83,7 +83,8 @@ def test_planes_cover_every_pair_once(q, make):
 def test_affine_planes_are_resolvable_and_modular_for_primes():
     for q in POWERS:
         d = affine_plane(q)
-        assert all((table(d)[d.classes == c].sum(0) == 1).all() for c in range(q + 1))
+        n = table(d)
+        assert all((n[d.classes == c].sum(0) == 1).all() for c in range(q + 1))
         same = (d.indices == modular(q).indices).all()
         assert same == (prime_power(q)[1] == 1), q
         assert d.b >= d.v + (q + 1) - 1  # Bose

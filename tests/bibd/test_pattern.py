@@ -1,12 +1,14 @@
 """Patterns against their definitions written out slowly."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import bibd
 from bibd.families import FAMILIES
 from bibd.pattern import check_family, diagonal, make_pattern
 
@@ -138,3 +140,13 @@ def test_wrong_input_is_named(arguments, says):
 def test_every_family_passes_its_own_check():
     for family in FAMILIES:
         check_family(family)
+
+
+def test_patterns_are_copies_and_stay_frozen():
+    indptr, indices = np.array([0, 2]), np.array([0, 3])
+    pattern = bibd.Pattern("own", 4, 1, indptr, indices)
+    indices[0] = 2  # the caller's own
+    assert pattern.indices.tolist() == [0, 3]
+    for same in (pattern, pickle.loads(pickle.dumps(pattern))):
+        with pytest.raises(ValueError, match="read-only"):
+            same.indices[0] = 1

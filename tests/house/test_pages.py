@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from harness.result import pages
+from tests.python import python
 from tests.tree import ROOT
 
 NAMES = ("", "bibd", "harness", "mlp", "parallel", "resnet")
@@ -90,17 +91,12 @@ def test_python_on_a_page_runs(path, tmp_path):
     blocks = fenced(path, "python")
     if not blocks:
         pytest.skip("no code")
-    script = tmp_path / "script.py"
     runner = "import runpy, sys\nfor n in sys.argv[1:]: runpy.run_path(n, run_name='__main__')\n"
     files = []
     for number, block in enumerate(blocks):
         files.append(tmp_path / f"block_{number}.py")
         files[-1].write_text(block)
-    script.write_text(runner)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", script, *files],
-        capture_output=True, text=True, timeout=300, cwd=ROOT, env=environment(),
-    )  # fmt: skip
+    done = python("-W", "error", "-c", runner, *files)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

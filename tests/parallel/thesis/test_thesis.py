@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +22,7 @@ from parallel.thesis.options import Options, unused
 from parallel.thesis.run import run
 from parallel.thesis.setting import SETTINGS, filled, model, read, strategy
 from parallel.world.procs import WorkerError
+from tests.tree import ROOT
 
 VOLATILE = ("time", "pid", "hostname")
 
@@ -345,3 +349,20 @@ def test_the_vgg_of_splintr():
     assert sizes == [(25088, 4096), (4096, 4096), (4096, 100)]
     assert [m.p for m in net.classifier if isinstance(m, nn.Dropout)] == [0.5, 0.5]
     assert any(isinstance(m, nn.BatchNorm2d) for m in net.features)
+
+
+@pytest.mark.slow
+def test_nobody_trains_on_when_the_parent_is_terminated(tmp_path):
+    words = ["gossip", "--epochs", "100000", "--num-workers", "2", "--log-path", str(tmp_path)]
+    argv = [sys.executable, "-m", "parallel", *words]
+    with subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        end = time.monotonic() + 90
+        log = tmp_path / "rank_1.log"
+        while not (log.exists() and log.stat().st_size > 2000) and time.monotonic() < end:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+    time.sleep(3)
+    size = log.stat().st_size
+    time.sleep(2)
+    assert log.stat().st_size == size > 2000

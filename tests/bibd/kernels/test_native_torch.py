@@ -17,7 +17,7 @@ from bibd.kernels.library import KEPT, given
 from harness.stack import stack
 
 pytestmark = [
-    pytest.mark.skipif(build.library() is None, reason="no compiler"),
+    pytest.mark.skipif(build.compiler() is None, reason="no compiler"),
     pytest.mark.filterwarnings("ignore:There is a performance drop"),  # of the dense twin
     pytest.mark.filterwarnings("ignore:`torch.jit"),
     pytest.mark.filterwarnings("ignore:Please use `torch.vmap`"),  # torch 2.6, of its own

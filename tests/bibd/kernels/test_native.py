@@ -11,7 +11,7 @@ from bibd.kernels import build, native
 from bibd.kernels.table import Table, table
 from bibd.pattern import make_pattern
 
-pytestmark = pytest.mark.skipif(build.library() is None, reason="no compiler")
+pytestmark = pytest.mark.skipif(build.compiler() is None, reason="no compiler")
 EXACT = {torch.float32: 3e-6, torch.float64: 1e-14, torch.bfloat16: 2**-8}
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

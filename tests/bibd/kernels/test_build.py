@@ -16,6 +16,7 @@ import torch
 
 from bibd import SparseLinear, kernels
 from bibd.kernels import build, native
+from tests.python import python
 
 needs_compiler = pytest.mark.skipif(build.compiler() is None, reason="no compiler")
 LAYER = """
@@ -34,17 +35,10 @@ CHECK = """
 """
 
 
-def python(*parts, env=None, timeout=120):
+def script(*parts, env=None, timeout=120):
     """Run a script of these parts as a user would."""
     text = "\n".join(textwrap.dedent(part) for part in parts)
-    return subprocess.run(
-        [sys.executable, "-c", text],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        cwd=build.SOURCES.parent.parent,
-        env={**os.environ, **(env or {})},
-    )
+    return python("-c", text, env={**os.environ, **(env or {})}, timeout=timeout)
 
 
 def stand_in(folder: Path, text: str) -> Path:
@@ -72,19 +66,19 @@ def test_the_library_is_of_this_processor_and_shares_torchs_threads():
 
 def test_without_a_compiler_everything_works_after_one_notice(tmp_path):
     env = {"PATH": str(tmp_path), "CXX": "", "IDDL_CACHE": str(tmp_path / "cache")}
-    done = python(LAYER, "layer(x); layer(x[:3]); conv(image)", CHECK, env=env)
+    done = script(LAYER, "layer(x); layer(x[:3]); conv(image)", CHECK, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "equal dense\n"
     assert done.stderr.count("iddl:") == 1
     assert "no C++ compiler found (looked for c++, g++, clang++ and $CXX)" in done.stderr
-    asked = python(LAYER, 'layer.backend = "native"; layer(x)', env=env)
+    asked = script(LAYER, 'layer.backend = "native"; layer(x)', env=env)
     assert "ValueError: backend 'native' needs a C++ compiler" in asked.stderr
 
 
 def test_a_compiler_that_fails_shows_its_last_lines(tmp_path):
     stand_in(tmp_path / "bin", 'for i in 1 2 3 4 5 6 7 8; do echo "line $i" >&2; done; exit 3')
     env = {"PATH": str(tmp_path / "bin"), "CXX": "", "IDDL_CACHE": str(tmp_path / "cache")}
-    done = python(LAYER, "layer(x)", CHECK, env=env)
+    done = script(LAYER, "layer(x)", CHECK, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "equal dense\n"
     assert (
@@ -98,7 +92,7 @@ def test_a_compiler_that_makes_rubbish(tmp_path):
     rubbish = 'while [ "$1" != -o ]; do shift; done; echo "no library" > "$2"'
     stand_in(tmp_path / "bin", rubbish)
     env = {"PATH": str(tmp_path / "bin"), "CXX": "", "IDDL_CACHE": str(tmp_path / "cache")}
-    done = python(LAYER, "layer(x)", CHECK, env=env)
+    done = script(LAYER, "layer(x)", CHECK, env=env)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "equal dense\n"
     assert "torch's operators do the work" in done.stderr
@@ -110,7 +104,7 @@ def test_two_processes_build_at_once(tmp_path):
     env = {"IDDL_CACHE": str(tmp_path), "IDDL_BACKEND": "native", "IDDL_CXXFLAGS": "-O0"}
     found = []
     starts = [
-        threading.Thread(target=lambda: found.append(python(LAYER, "layer(x)", CHECK, env=env)))
+        threading.Thread(target=lambda: found.append(script(LAYER, "layer(x)", CHECK, env=env)))
         for _ in range(2)
     ]
     for start in starts:
@@ -119,7 +113,7 @@ def test_two_processes_build_at_once(tmp_path):
         start.join()
     assert [done.returncode for done in found] == [0, 0], [done.stderr for done in found]
     assert len(list((tmp_path / "kernels").glob("*.so"))) == 1
-    again = python(LAYER, CHECK, env=env)
+    again = script(LAYER, CHECK, env=env)
     assert again.returncode == 0
     assert "building" not in again.stderr
 
@@ -142,7 +136,7 @@ def test_a_library_that_is_not_sound_is_built_anew(tmp_path, damage, monkeypatch
     found = {"cut": content[: len(content) // 2], "changed": changed, "empty": b""}
     path.unlink()  # (the one that is loaded stays whole in memory)
     path.write_bytes(found.get(damage, content))
-    done = python(LAYER, "layer(x)", CHECK, env={"IDDL_BACKEND": "native"})
+    done = script(LAYER, "layer(x)", CHECK, env={"IDDL_BACKEND": "native"})
     assert done.returncode == 0, done.stderr
     assert "building" in done.stderr
     body = path.read_bytes()
@@ -174,7 +168,7 @@ def test_a_read_only_cache(tmp_path, monkeypatch):
 @needs_compiler
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 def test_children_may_use_it(way):
-    script = f"""
+    text = f"""
     import multiprocessing as mp
 
     def child(queue):
@@ -199,10 +193,10 @@ def test_children_may_use_it(way):
         print("equal")
     """
     if way == "fork":
-        done = python(LAYER, script)
+        done = script(LAYER, text)
     else:
         path = Path(os.environ["IDDL_CACHE"]) / "spawned.py"
-        path.write_text(textwrap.dedent(LAYER) + textwrap.dedent(script))
+        path.write_text(textwrap.dedent(LAYER) + textwrap.dedent(text))
         root = str(build.SOURCES.parent.parent)
         done = subprocess.run(
             [sys.executable, str(path)], capture_output=True, text=True, timeout=120,
@@ -216,7 +210,7 @@ def test_children_may_use_it(way):
 @pytest.mark.skipif(shutil.which("clang++") is None, reason="no clang")
 def test_clang_builds_it_too(tmp_path):
     env = {"CXX": "clang++", "IDDL_CACHE": str(tmp_path), "IDDL_BACKEND": "native"}
-    done = python(LAYER, CHECK, env=env, timeout=300)
+    done = script(LAYER, CHECK, env=env, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "building the native kernels with" in done.stderr
     assert "clang" in done.stderr
@@ -226,15 +220,15 @@ def test_clang_builds_it_too(tmp_path):
     ("dense", "dense", "dense"), ("bag", "bag", None), ("native", "native", "native"),
 ])  # fmt: skip
 def test_the_environment_names_a_backend_for_layers_that_leave_it_open(backend, linear, conv):
-    if backend == "native" and build.library() is None:
+    if backend == "native" and build.compiler() is None:
         pytest.skip("no compiler")
-    script = "print(layer.path(x), conv.path(image)); layer.backend = 'dense'; print(layer.path(x))"
-    done = python(LAYER, script, env={"IDDL_BACKEND": backend})
+    text = "print(layer.path(x), conv.path(image)); layer.backend = 'dense'; print(layer.path(x))"
+    done = script(LAYER, text, env={"IDDL_BACKEND": backend})
     first, second = done.stdout.splitlines()
     assert first.split()[0] == linear
     assert conv is None or first.split()[1] == conv
     assert second == "dense"
-    wrong = python(LAYER, "layer(x)", env={"IDDL_BACKEND": "fast"})
+    wrong = script(LAYER, "layer(x)", env={"IDDL_BACKEND": "fast"})
     assert "IDDL_BACKEND must be one of auto, dense, bag, native, got 'fast'" in wrong.stderr
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from parallel import DataParallel, ModelParallel, World, train
+from parallel import DataParallel, World, train
 from parallel.identities import averaging as identities
 from parallel.world.comm import NotFinite
 from parallel.wrap.scatter import scatter
@@ -167,24 +167,13 @@ def test_training_goes_on_to_the_bit(style):
     assert identities.apart(state(whole[0]), state(second[0])) == 0
 
 
-def test_split_models_load_their_state_as_parts_of_others():
-    inner = ModelParallel(model=identities.net(), layer_split=[2])
-    whole = nn.Sequential(inner, nn.Linear(3, 2).double())
-    saved = copy.deepcopy(whole.state_dict())
-    assert "0.0.weight" in saved
-    with torch.no_grad():
-        for p in whole.parameters():
-            p.zero_()
-    whole.load_state_dict(saved)
-    assert identities.apart(state(whole), saved) == 0
-    with pytest.raises(RuntimeError, match="Missing key"):
-        whole.load_state_dict({k: v for k, v in saved.items() if k != "0.0.weight"})
-
-
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (dict(style=identities.net()), r"the style is a name and the model a keyword"),
+        (
+            dict(style=identities.net()),
+            r"the style is a name or a Strategy and the model a keyword",
+        ),
         (dict(style="torch"), "got str and NoneType"),
         (dict(model=identities.net(), initializer=3), "initializer is called with each replica"),
         (dict(style="ist", model=identities.net(), workers=True), "got True"),
@@ -214,12 +203,6 @@ def test_wrong_words_of_benchmarks(words, text):
 def test_an_initializer_changes_the_given_model():
     with pytest.raises(ValueError, match="change the given one in place"):
         DataParallel("localSGD", model=identities.net(), initializer=lambda _: identities.net(1))
-
-
-@pytest.mark.parametrize("split", [2, "2", [True]])
-def test_wrong_splits(split):
-    with pytest.raises(ValueError, match="layer_split"):
-        ModelParallel(model=identities.net(), layer_split=split)
 
 
 class Headed(nn.Module):

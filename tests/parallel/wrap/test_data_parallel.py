@@ -1,4 +1,4 @@
-"""DataParallel and ModelParallel: one line, and the loop stays what it was."""
+"""DataParallel: one line, and the loop stays what it was."""
 
 import copy
 import gc
@@ -12,23 +12,11 @@ from torch import nn
 
 from harness.nets.dropout import KeyedDropout, set_key
 from harness.stack import stack
-from parallel import STRATEGIES, DataParallel, ModelParallel
+from parallel import STRATEGIES, DataParallel
 from parallel.wrap.scatter import gather, scatter
+from tests.parallel.wrap.nets import batch, net, vgg
 
 SGD = dict(lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3)
-
-
-def net(seed=0, norm=False):
-    torch.manual_seed(seed)
-    extra = [nn.BatchNorm1d(8)] if norm else []
-    return nn.Sequential(
-        nn.Linear(5, 8), *extra, nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)
-    ).double()
-
-
-def batch(n=12, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return torch.randn(n, 5, generator=g).double(), torch.randint(3, (n,), generator=g)
 
 
 def fit(model, steps=9, n=12, optimizer=None, reduction="mean"):
@@ -209,26 +197,6 @@ def test_torchvision_models_keep_their_classifier(style):
     assert moved == [k for k, _ in model.named_parameters()]
 
 
-class VGG(nn.Module):
-    """The shape of torchvision's: features, pooling, classifier."""
-
-    def __init__(self):
-        super().__init__()
-        self.features = nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU())
-        self.avgpool = nn.AdaptiveAvgPool2d(2)
-        self.classifier = nn.Sequential(
-            *(nn.Linear(16, 8), nn.ReLU(), nn.Dropout(0.2)),
-            *(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 10)),
-        )
-
-    def forward(self, x):
-        return self.classifier(self.avgpool(self.features(x)).flatten(1))
-
-
-def vgg():
-    return VGG()
-
-
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -279,56 +247,6 @@ def test_ist_takes_the_state_along(name):
 
 
 # Layers over devices
-
-
-def test_model_parallel_is_the_bare_model_to_the_bit():
-    for model, split, sizes, x in (
-        (net(norm=True), [2, 4], [2, 2, 2], batch()[0]),
-        (vgg().double(), [1], [1, 2], torch.randn(4, 3, 16, 16).double()),
-    ):
-        torch.manual_seed(1)
-        bare = copy.deepcopy(model)
-        wrapped = ModelParallel(style="basic", model=model, layer_split=split)
-        assert [len(names) for _, names in wrapped.parts] == sizes
-        assert list(wrapped.state_dict()) == list(bare.state_dict())
-        outs = []
-        for m in (wrapped, bare):
-            torch.manual_seed(2)
-            out = m(x)
-            out.sum().backward()
-            outs.append(out)
-        assert torch.equal(*outs)
-        for a, b in zip(wrapped.parameters(), bare.parameters(), strict=True):
-            assert torch.equal(a.grad, b.grad)
-        wrapped.eval()
-        assert not any(m.training for m in model.modules())
-        assert torch.equal(wrapped(x), bare.eval()(x))
-        bare.load_state_dict(wrapped.state_dict())
-
-
-def test_model_parallel_on_two_devices():
-    """The second part on the meta device: everything reaches it, and only that."""
-    model = ModelParallel(model=net(), layer_split=[2], devices=["cpu", "meta"])
-    assert {p.device.type for p in model.model[:2].parameters()} == {"cpu"}
-    assert {p.device.type for p in model.model[2:].parameters()} == {"meta"}
-    assert model(batch()[0]).device.type == "meta"
-
-
-@pytest.mark.parametrize("split", [[0], [4, 2], [2, 2], [5], [-1], [1.5]])
-def test_split_points_out_of_order(split):
-    with pytest.raises(ValueError, match="expected ascending numbers from 1 to 4"):
-        ModelParallel(model=net(), layer_split=split)
-
-
-def test_other_wrong_words_of_model_parallel():
-    with pytest.raises(ValueError, match="2 devices for 3 parts"):
-        ModelParallel(model=net(), layer_split=[1, 2], devices=["cpu", "cpu"])
-    with pytest.raises(ValueError, match="did you mean 'layer_split'"):
-        ModelParallel(model=net(), layer_split=[1], layers_split=[2])
-    with pytest.raises(ValueError, match="is no Sequential"):
-        ModelParallel(model=nn.Linear(2, 2), layer_split=[1])
-    with pytest.raises(ValueError, match="unknown style"):
-        ModelParallel(style="pipeline", model=net(), layer_split=[1])
 
 
 # Dropout by key

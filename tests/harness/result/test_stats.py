@@ -1,0 +1,60 @@
+"""Intervals, paired differences, and the words that follow from them."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.result import stats
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=12))
+def test_interval_is_scipys(values):
+    got = stats.interval(values)
+    if np.ptp(values) < 1e-9:
+        assert got.half == pytest.approx(0, abs=1e-6)
+        return
+    low, high = scipy.stats.t.interval(
+        0.95, len(values) - 1, loc=np.mean(values), scale=scipy.stats.sem(values)
+    )
+    assert got.low == pytest.approx(low, rel=1e-9, abs=1e-9)
+    assert got.high == pytest.approx(high, rel=1e-9, abs=1e-9)
+
+
+def test_coverage_of_the_interval():
+    """About 95 of 100 intervals hold the truth: 1000 draws of five, within five deviations."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(1000):
+        i = stats.interval(rng.normal(2.0, 3.0, 5).tolist())
+        hits += i.low <= 2.0 <= i.high
+    assert abs(hits - 950) < 5 * math.sqrt(1000 * 0.95 * 0.05)
+
+
+def test_paired_differences_use_common_seeds_and_words_follow_the_interval():
+    noise = {s: 0.1 * math.sin(s) for s in range(8)}
+    a = {s: 0.8 + noise[s] for s in range(8)}
+    b = {s: 0.7 + noise[s] + 0.001 * (s % 2) for s in range(2, 10) if s in noise}
+    d = stats.paired("A", "B", a, b)
+    assert d.interval.n == 6
+    assert d.verdict == "A is better than B"
+    assert stats.paired("B", "A", b, a).verdict == "B is worse than A"
+    same = stats.paired("A", "C", a, {s: a[s] + 0.01 * (-1) ** s for s in a})
+    assert same.verdict == "no difference shown between A and C"
+    assert "n = 1, no interval" in stats.paired("A", "B", {0: 1.0}, {0: 0.5}).verdict
+    assert stats.paired("A", "B", {0: 1.0}, {1: 1.0}) is None
+
+
+def test_intervals_as_words():
+    assert stats.interval([1.0]).text() == "1.0000 (n=1, no interval)"
+    assert stats.interval([0.9, 0.9]).text(100, 1) == "90.0 ± 0.0 (n=2)"
+
+
+def test_a_difference_is_told_once_with_its_unit():
+    more = stats.paired("A", "B", {0: 0.9, 1: 0.9}, {0: 0.5, 1: 0.5})
+    assert more.sentence == "A is better than B: 40.00 ± 0.00 points (n=2)"
+    one = stats.paired("A", "B", {0: 0.9}, {0: 0.5})
+    assert one.sentence == "A minus B: 40.00 points (n=1, no interval)"

@@ -1,0 +1,19 @@
+"""Plans that cannot be followed are refused."""
+
+import numpy as np
+import pytest
+
+from parallel.world.ops import CENTRE, AllReduce, Exchange, Round, check
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        (Round(after=(AllReduce("gradients"),)), "averaged before the step"),
+        (Round(before=(Exchange(0, CENTRE),)), "names a worker that is not there"),
+        (Round(before=(Exchange(np.int64(0), 1),)), "something else than int"),
+    ],
+)
+def test_plans_that_cannot_be_followed(plan, text):
+    with pytest.raises(ValueError, match=text):
+        check(plan, 2, centre=False)
