@@ -152,6 +152,7 @@ for line in sys.stdin.read().splitlines():
 """
 
 
+@pytest.mark.slow
 def test_commands_on_the_pages_exist(tmp_path):
     """Make targets are there; python -m commands parse (as a dry run where they would train)."""
     makefile = (ROOT / "Makefile").read_text()
