@@ -63,6 +63,8 @@ class Metric:
 # What the last or first word of a name means; anything else is a Metric of one's own.
 KINDS: dict[str, dict[str, Any]] = {
     "accuracy": dict(better="higher"),
+    "recall": dict(better="higher"),
+    "precision": dict(better="higher"),
     "error": dict(better="lower"),
     "loss": dict(better="lower", unit="", scale=1.0, digits=4),
     "time": dict(better="lower", unit="s", scale=1.0, digits=3),

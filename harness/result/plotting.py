@@ -88,10 +88,11 @@ def check(whole: Experiment, dump: Path, here: Path) -> None:
     Raises:
         ValueError: says what the record is, and which script draws it.
     """
-    if whole.folder != here.name:
+    name = whole.folder.rpartition(".")[2]  # (of examples.wine: wine)
+    if name != here.name:
         raise ValueError(
             f"{dump} is a record of {whole.folder} (plan {whole.plan}), and this script draws "
-            f"those of {here.name}: try {whole.folder}/plot_{whole.folder}_experiments.py"
+            f"those of {here.name}: try {whole.folder.replace('.', '/')}/plot_{name}_experiments.py"
         )
     for run in whole.runs:
         tell_broken(run)

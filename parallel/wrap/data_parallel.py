@@ -27,6 +27,7 @@ from parallel.replicas.consensus import broadcast
 from parallel.replicas.replicas import Looped
 from parallel.strategy import STRATEGIES, Strategy, make
 from parallel.strategy.averaging import GradientAllReduce, PostLocalSGD
+from parallel.strategy.base import every
 from parallel.world.comm import Comm
 from parallel.wrap.hooks import Hooks
 from parallel.wrap.scatter import Scattered
@@ -228,8 +229,8 @@ def strategy_of(
             f"iterations={iterations} is the period of localSGD, post_local_sgd and ist, and has "
             f"no effect here; options of style={style!r}: {', '.join(theirs)}"
         )
-    if name in SYNCHRONISED:
-        options.setdefault("period", iterations)
+    if name in SYNCHRONISED and "period" not in options:
+        options["period"] = every("iterations", iterations)
     return make(name, **options)
 
 

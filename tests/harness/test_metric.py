@@ -84,7 +84,8 @@ def test_an_accuracy_is_a_fraction_and_its_differences_are_points(judge):
 
 def test_known_names_resolve_and_others_ask():
     assert metric_of("test_accuracy") == ACCURACY == Metric("test_accuracy")
-    assert metric_of("accuracy").better == "higher"
+    for name in ("accuracy", "worst_recall", "precision_at_5"):
+        assert metric_of(name) == Metric(name, better="higher")
     assert metric_of("test_error") == Metric("test_error", better="lower")
     assert Plan("?", {}, (0,), 1).measure == ACCURACY
     with pytest.raises(ValueError, match="metric 'f1': is more of it better, or less"):

@@ -1,5 +1,6 @@
 """The pages: their code runs, their commands exist, their numbers are those of the records."""
 
+import ast
 import importlib
 import re
 import subprocess
@@ -151,6 +152,7 @@ for line in sys.stdin.read().splitlines():
 """
 
 
+@pytest.mark.slow
 def test_commands_on_the_pages_exist(tmp_path):
     """Make targets are there; python -m commands parse (as a dry run where they would train)."""
     makefile = (ROOT / "Makefile").read_text()
@@ -203,6 +205,21 @@ def test_every_package_says_that_it_is_typed():
 def test_words_that_promise_more_than_there_is_are_not_used():
     for path in READMES:
         assert "ensembl" not in path.read_text(encoding="utf-8"), name(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=name)
+def test_what_a_notebook_imports_is_there(path):
+    cells = nbformat.read(path, as_version=4).cells
+    code = "".join(c.source.replace("%", "#") + "\n" for c in cells if c.cell_type == "code")
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                importlib.import_module(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
 
 
 @pytest.mark.parametrize("book", ["03_sparse_speed", "04_resnet_experiments"])

@@ -1,6 +1,5 @@
 """Training: pictures, rows, resuming to the bit, weights, and what goes wrong in words."""
 
-import contextlib
 import copy
 import dataclasses
 
@@ -205,8 +204,8 @@ def test_half_precision_exits_are_those_that_are_reported():
         (["--data", "iris"], "ResNet-10: iris has no images"),
         (["--batch-size", "1199"], "leave a last batch of one"),
         (["--match", "bibd"], "match='bibd' is for patterns whose count can be chosen"),
-        (["--exits", "7"], "there is no exit after stage 7"),
-        (["--groups", "3"], "groups=3 must divide the 8 channels"),
+        (["--exits", "7"], "--exits is no option of smoke"),
+        (["--groups", "3"], "--groups is no option of smoke"),
     ],
     ids=str,
 )
@@ -214,9 +213,8 @@ def test_what_cannot_train_is_refused_before_anything_does(words, text, tmp_path
     from harness.cli import main
 
     argv = ["smoke", "--arms", "ResNet-10", "--seeds", "1", "--jobs", "1", "--quiet", *words]
-    with contextlib.suppress(SystemExit):  # of tyro, where arms differ in that setting
-        assert main(PLANS, "resnet", None, [*argv, "--results", str(tmp_path)]) == 2
-        assert text in capsys.readouterr().err
+    assert main(PLANS, "resnet", None, [*argv, "--results", str(tmp_path)]) == 2
+    assert text in capsys.readouterr().err
     assert not list(tmp_path.rglob("run.json"))
 
 
@@ -286,7 +284,7 @@ def test_out_of_memory_says_what_to_lower(monkeypatch):
         (dict(depth=19), "unknown depth '19': did you mean '18'"),
         (dict(schedule="cosin"), "unknown schedule 'cosin': did you mean 'cosine'"),
         (dict(exit_loss="both"), "unknown exit loss 'both'"),
-        (dict(data="cifar"), "unknown data 'cifar': did you mean 'cifar10'"),
+        (dict(data="cifar"), "unknown data set 'cifar': did you mean 'cifar10'"),
         (dict(exits=(2, 9)), "no exit after stage 9: this net has stages 0 to 5"),
         (dict(exits=(3, 2)), "ascending order"),
         (dict(criterion="entropi"), "unknown criterion 'entropi': did you mean 'entropy'"),

@@ -4,12 +4,15 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from harness.cli import main
+from harness.experiment import Experiment, Run
 from harness.record import store
 from harness.record.study import Study
+from harness.result import plotting
 from harness.result.pictures import all_of, draw
 from mlp import plot_mlp_experiments as plot
 from mlp.experiments import PLANS, VERBS
@@ -68,7 +71,7 @@ def test_names_that_nobody_knows_get_looks_of_their_own(trained):
     panels = found["mlp_experiments_accuracy"].axes
     assert [ax.get_title() for ax in panels] == ["hidden 16-20", "hidden 64-72"]
     lines = {line.get_label(): line.get_color() for line in panels[0].get_lines()}
-    assert set(lines) == {"dense (MLP)", "pattern iddl (B-MLP)", "my-biregular"}
+    assert set(lines) == {plot.LABELS["MLP"], plot.LABELS["B-MLP"], "my-biregular"}
     assert len(set(lines.values())) == 3
 
 
@@ -223,6 +226,14 @@ def test_a_plot_script_draws_its_own_records_only(script, folder, tmp_path, caps
     assert f"{record} is a record of {folder} (plan {OF[folder]}), and this script draws" in err
     assert f"those of {script}: try {folder}/plot_{folder}_experiments.py" in err
     assert shown == ""
+
+
+def test_a_study_within_another_folder_draws_its_own_records():
+    run = Run("a", 0, "a", {}, [{"epoch": 1, "test_accuracy": 0.5}])
+    whole = Experiment("examples.wine", "smoke", "", [run])
+    plotting.check(whole, Path("r.json"), ROOT / "examples" / "wine")
+    with pytest.raises(ValueError, match=r"try examples/wine/plot_wine_experiments\.py"):
+        plotting.check(whole, Path("r.json"), ROOT / "mlp")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

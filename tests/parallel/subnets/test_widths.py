@@ -31,7 +31,8 @@ def test_subnets_of_a_width_that_does_not_divide(world):
     assert row["consensus_distance"] is None
 
 
-def test_uneven_subnets_are_masked_nets():
+@pytest.mark.parametrize("rescale", ["auto", True, False])
+def test_uneven_subnets_are_masked_nets(rescale):
     from parallel.identities import oracle
     from parallel.strategy.base import random
     from parallel.subnets.cutting import partition
@@ -42,7 +43,7 @@ def test_uneven_subnets_are_masked_nets():
     data = identities.task()
     found = Training(
         *(model.double(), data, F.cross_entropy, partial(torch.optim.SGD, **sgd)),
-        *(make("ist", period=3), Comm(3)),
+        *(make("ist", period=3, rescale=rescale), Comm(3)),
         batch_size=7,
         seed=5,
     )
@@ -50,7 +51,7 @@ def test_uneven_subnets_are_masked_nets():
         found.step()
     batches = [[i.tolist() for i in found.shards.at(k)] for k in range(1, 9)]
     parts = lambda k: [[p.tolist() for p in own] for own in partition([7, 5], 3, random(5, k))]  # noqa: E731
-    words = batches, partial(oracle.SGD, **sgd), 3, parts, True
+    words = batches, partial(oracle.SGD, **sgd), 3, parts, rescale
     xs, ys = data.train_x.tolist(), data.train_y.tolist()
     expected = oracle.subnets(identities._lists(model), xs, ys, *words)
     assert identities._apart([expected], [identities._flat(found)]) <= 1e-12

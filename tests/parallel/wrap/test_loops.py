@@ -172,9 +172,10 @@ def test_training_goes_on_to_the_bit(style):
     [
         (
             dict(style=identities.net()),
-            r"the style is a name or a Strategy and the model a keyword",
+            "the style is a name and the model a keyword",
         ),
         (dict(style="torch"), "got str and NoneType"),
+        (dict(style="localSGD", model=identities.net(), iterations=0), "iterations is a number of"),
         (dict(model=identities.net(), initializer=3), "initializer is called with each replica"),
         (dict(style="ist", model=identities.net(), workers=True), "got True"),
         (dict(style="localSGD", model=identities.net(), dim=2), r"dim=2, but the batch has shape"),
