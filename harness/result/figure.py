@@ -84,11 +84,16 @@ def save(fig: Figure, stem: Path, data: Any) -> list[Path]:
 
 
 def settle(fig: Figure) -> None:
-    """Solve the layout once for all formats; each rendering would solve it again."""
+    """Solve the layout once for all formats; each rendering would solve it again.
+
+    At the resolution of the PNG: at another one hinted letters have other widths, by some per cent.
+    """
     if isinstance(fig.get_layout_engine(), PlaceHolderLayoutEngine | None):
         return  # it has none, or is settled
     with style():
+        before, fig.dpi = fig.dpi, matplotlib.rcParams["savefig.dpi"]
         fig.draw_without_rendering()
+        fig.dpi = before
     fig.set_layout_engine("none")
 
 
