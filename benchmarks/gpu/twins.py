@@ -101,7 +101,7 @@ def compare(layer: Any, twin: Callable, x: torch.Tensor, terms: int, fast: int) 
     exact = dense_pass(twin, x, weight, bias, g)
     scale = dense_pass(twin, *(v if v is None else v.abs() for v in (x, weight, bias, g)))
     kept = layer._places()
-    of = lambda w: w.reshape(-1, *layer.window)[kept]  # noqa: E731
+    of = lambda w: w.reshape(-1, *layer.weight.shape[1:])[kept]  # noqa: E731
     exact["weight"], scale["weight"] = of(exact["weight"]), of(scale["weight"])
     own, inner = torch.finfo(x.dtype), torch.finfo(ACCUMULATES.get(x.dtype, torch.float32))
     most = (terms + 4) * inner.eps / 2
