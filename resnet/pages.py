@@ -22,6 +22,7 @@ from resnet.words import name
 
 ROOT = Path(__file__).resolve().parent.parent
 SHAPE = 3, 32, 32
+CARD = "paper/autocast-True"  # the record of a GPU
 
 
 @cache
@@ -255,6 +256,8 @@ TABLES: dict[str, Callable[[], Iterable]] = {
     "plans": partial(pages.plans, "resnet", PLANS),
 }
 VALUES: dict[str, Callable[[], str]] = {
+    "card_dense": lambda: accuracy(CARD, "ResNet-18"),
+    "card_modular": lambda: accuracy(CARD, "B-ResNet-18"),
     "sparse": _said(pages.loss, "cpu", "ResNet-18", "B-ResNet-18"),
     "modular_random": _said(pages.prose, "cpu", "B-ResNet-18", "biregular-ResNet-18"),
     "bibd_random": _said(pages.prose, "cpu", "bibd-ResNet-18", "biregular-as-bibd-ResNet-18"),
