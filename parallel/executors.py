@@ -1,5 +1,9 @@
 """Which executor carries out a strategy: by what its workers hold.
 
+Those here have their part before and after a local step; the forward and backward pass between is
+the training's own (parallel.training.backward, or the user's loop). An executor whose workers hold
+stages of a net will bring a pass of its own.
+
 An executor is the fifth small protocol, without a base class. Trainings, wrappers and identities
 know only this of it:
 

@@ -41,12 +41,9 @@ def letters(axes: Iterable[Any]) -> None:
     """Name the panels a, b, ..., to speak of them in a text; one panel needs no name."""
     axes = list(axes)
     for letter, ax in zip(ascii_lowercase, axes, strict=False):
-        if len(axes) > 1 and (title := ax.get_title()):  # a wide one would run into the letter
-            size = ax.title.get_fontsize()
-            ax.set_title(f"$\\bf{{{letter}}}$  {title}", loc="left", fontsize=size)
-            ax.set_title("")
-        elif len(axes) > 1:
-            ax.set_title(letter, loc="left", fontsize=11, fontweight="bold")
+        if len(axes) > 1:
+            aside = -0.12 if ax.get_title() else 0.0  # a wide title would run into the letter
+            ax.set_title(letter, loc="left", x=aside, fontsize=11, fontweight="bold")
 
 
 def in_words(note: str) -> str:

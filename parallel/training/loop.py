@@ -38,7 +38,7 @@ def train(
     every: int | None = None,
     reshuffle: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Train, and yield a row after every `every` steps and at the end.
+    """Train, and yield a row after every `every` steps and at the end: nothing is done before that.
 
     Args:
         model: Copied to every worker; or a function from a worker's rank to its model.
@@ -72,7 +72,8 @@ def train(
             raise ValueError(f"{name} is a whole number, {least} or more, got {value!r}")
     optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
     options = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
-    yield from run(world, rows, (model, data, loss, optimizer, strategy), options, steps, every)
+    # (checked when called, trained when asked for rows)
+    return run(world, rows, (model, data, loss, optimizer, strategy), options, steps, every)
 
 
 def rows(
