@@ -110,10 +110,10 @@ def _openmp() -> str | None:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:
         return None
-    names = (line.split()[-1] for line in lines if "omp" in line)
-    return next(
-        (n for n in names if Path(n).name.startswith(("libgomp", "libomp", "libiomp"))), None
-    )
+    names = [line.split()[-1] for line in lines if "omp" in line]
+    found = [n for n in names if Path(n).name.startswith(("libgomp", "libomp", "libiomp"))]
+    home = Path(torch.__file__).parent  # (scikit-learn, for one, brings another)
+    return next((n for n in found if Path(n).is_relative_to(home)), next(iter(found), None))
 
 
 @cache

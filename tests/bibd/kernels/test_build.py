@@ -51,6 +51,18 @@ def stand_in(folder: Path, text: str) -> Path:
 
 
 @needs_compiler
+def test_the_runtime_is_torchs_whoever_else_has_brought_one():
+    """scikit-learn has an OpenMP of its own: the key, and so the library, must not follow it."""
+    key = "from bibd.kernels import build; print(build.key(build.compiler()))"
+    alone = script(key)
+    crowded = script(
+        "from sklearn.cluster import KMeans; KMeans(2, n_init=1).fit([[0.0], [1.0]])", key
+    )
+    assert alone.returncode == crowded.returncode == 0, alone.stderr + crowded.stderr
+    assert alone.stdout == crowded.stdout != ""
+
+
+@needs_compiler
 def test_the_library_is_of_this_processor_and_shares_torchs_threads():
     library = build.library()
     assert library is not None

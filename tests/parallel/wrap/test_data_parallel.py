@@ -204,7 +204,7 @@ def test_torchvision_models_keep_their_classifier(style):
         (dict(style="localSGD", iteration=3), "did you mean 'iterations'"),
         (dict(style="gossip_pull", probabilty=0.5), "did you mean 'probability'"),
         (dict(style="localSGD", workers=0), "workers must be a number"),
-        (dict(style="localSGD", iterations=0), "period is a number of steps"),
+        (dict(style="localSGD", iterations=0), "iterations is a number of steps"),
         (dict(style="elastic_gossip", alpha=0), r"alpha must be in \(0, 1\]"),
         (dict(style="localSGD", loss_reduction="men"), "did you mean 'mean'"),
         (dict(style="localSGD", average=("momentum",)), "unknown part to average"),
