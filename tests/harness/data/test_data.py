@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data import DataError, cifar, idx, load, registry
+from harness.data import DATASETS, DataError, cifar, idx, load, registry
 
 EMBEDDED = {
     "iris": ((4,), 3, 120, 30),
