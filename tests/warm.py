@@ -5,12 +5,14 @@ would cost. `python -m tests.warm` reads one request a line (see tests.python) a
 number of the process and, when it has ended, with its exit status.
 """
 
+import atexit
 import gc
 import importlib
 import json
 import os
 import runpy
 import sys
+import threading
 import types
 import warnings
 
@@ -35,7 +37,7 @@ def become(request: dict) -> None:
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(request[name], os.O_WRONLY), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    sys.stdin = os.fdopen(0)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
     os.environ.clear()
     os.environ.update(request["env"])
     if request["strict"]:
@@ -52,6 +54,34 @@ def follow(kind: str, what: str, *words: str) -> None:
         exec(compile(what, "<string>", "exec"), module.__dict__)
 
 
-if __name__ == "__main__" and (request := serve()):
-    become(request)
-    follow(*request["argv"])
+def status(request: dict) -> int:
+    """What a shell would be told."""
+    try:
+        follow(*request["argv"])
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def leave(code: int) -> None:
+    """As a Python that ends, but for the second in which torch is taken apart."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.modules["__main__"].__dict__.clear()
+    gc.collect()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    if asked := serve():
+        become(asked)
+        leave(status(asked))
+    os._exit(0)
