@@ -73,7 +73,8 @@ def leave(code: int) -> None:
     """As a Python that ends, but for the second in which torch is taken apart."""
     threading._shutdown()
     atexit._run_exitfuncs()
-    sys.modules["__main__"].__dict__.clear()
+    if (left := sys.modules["__main__"].__dict__) is not globals():
+        left.clear()
     gc.collect()
     sys.stdout.flush()
     sys.stderr.flush()

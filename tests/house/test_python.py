@@ -42,6 +42,7 @@ def test_words_files_and_exit_status_are_those_of_a_fresh_process():
     assert (got.returncode, got.stderr) == (fresh.returncode, fresh.stderr) == (7, "to the other\n")
     assert got.stdout == fresh.stdout.replace("  \n", f"  {ROOT}\n")
     module = python("-m", "json.tool", "--help")
+    assert (module.returncode, module.stderr) == (0, "")
     assert module.stdout.startswith("usage: python -m json.tool")
 
 
