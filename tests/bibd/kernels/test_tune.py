@@ -124,7 +124,8 @@ def test_explain_measures_anew_what_is_on_file(choices, capsys):
     before = json.loads(capsys.readouterr().out)
     (name,) = before["on_file"]
     kept = {path: 1e6 * (1 + i) for i, path in enumerate(before["on_file"][name])}
-    choices.write_text(json.dumps({name: Measured(kept, kept, load=2.0)._asdict()}))
+    fresh = Measured(kept, kept, load=2.0, when=time.time())
+    choices.write_text(json.dumps({name: fresh._asdict()}))
     assert explain.main(words) == 0
     assert json.loads(capsys.readouterr().out)["doubtful"] == [name]
     assert explain.main([*words, "--again"]) == 0
