@@ -1,0 +1,103 @@
+"""Where weights will be some updates from now: the directions of weight prediction.
+
+    velocity       w - s lr v                  v: SGD's momentum buffer (SpecTrain)
+    decaying       w - s' lr v                 s' = gamma + ... + gamma^s: the momentum decays
+    displacement   w + s (w - w before)        any optimizer; a changing rate is followed a step late
+    adam           w - s lr m^ / (sqrt(v^) + eps)
+
+`displacement` is `velocity` exactly for SGD with momentum and coupled decay at a constant rate. SGD
+without momentum goes along its last gradient, which is its last displacement.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from harness.names import check
+
+if TYPE_CHECKING:
+    from parallel.pipeline.versions import Versions
+
+State = dict[str, torch.Tensor]
+Group = dict[str, Any]  # of an optimizer's parameters: lr, momentum, ...
+
+
+def velocity(weights: "Versions", steps: int) -> State:
+    """Straight on, along SGD's momentum."""
+    return _along(weights, _momentum, lambda group: steps)
+
+
+def decaying(weights: "Versions", steps: int) -> State:
+    """Along a momentum that gets no new gradients, so that each update is shorter by gamma."""
+    return _along(weights, _momentum, lambda g: sum(g["momentum"] ** i for i in range(1, steps + 1)))
+
+
+def adam(weights: "Versions", steps: int) -> State:
+    """Along the last update of Adam, AdamW or NAdam, without their decay."""
+    return _along(weights, _adam, lambda group: steps)
+
+
+def displacement(weights: "Versions", steps: int) -> State:
+    """As far again as the last update went, for each step."""
+    before = weights.version(weights.number - 1)
+    return {k: w + steps * (w - before[k]) for k, w in weights.newest.items()}
+
+
+def _along(
+    weights: "Versions",
+    way: Callable[["Versions", nn.Parameter, Group], torch.Tensor | None],
+    length: Callable[[Group], float],
+) -> State:
+    """w - length x lr x way; where an optimizer knows no way yet, w itself."""
+    found = dict(weights.newest)
+    for name, p in weights.params.items():
+        group = weights.group(name)
+        step = way(weights, p, group)
+        if step is not None:
+            found[name] = found[name].add(step, alpha=-length(group) * group["lr"])
+    return found
+
+
+def _momentum(weights: "Versions", p: nn.Parameter, group: Group) -> torch.Tensor | None:
+    return weights.stepper.state[p].get("momentum_buffer")
+
+
+def _adam(weights: "Versions", p: nn.Parameter, group: Group) -> torch.Tensor | None:
+    state = weights.stepper.state[p]
+    if not state:
+        return None
+    step, (first, second) = float(state["step"]), group["betas"]
+    mean = state["exp_avg"] / (1 - first**step)
+    square = state["exp_avg_sq"] / (1 - second**step)
+    return mean / (square.sqrt() + group["eps"])
+
+
+DIRECTIONS: dict[str, Callable[["Versions", int], State]] = {
+    "velocity": velocity,
+    "decaying": decaying,
+    "displacement": displacement,
+    "adam": adam,
+}
+
+
+def suitable(name: str, optimizer: torch.optim.Optimizer) -> str:
+    """The direction of this name, as this optimizer has it; "auto" takes the optimizer's own.
+
+    Raises:
+        ValueError: unknown, or not to be had from this optimizer.
+    """
+    check("direction", name, ("auto", *DIRECTIONS))
+    kind, sgd = type(optimizer).__name__, "dampening" in optimizer.param_groups[0]
+    momentum = sgd and all(g["momentum"] for g in optimizer.param_groups)
+    adaptive = kind in ("Adam", "AdamW", "NAdam")
+    own = "velocity" if momentum else "adam" if adaptive else "displacement"
+    if name == "auto" or (name in ("velocity", "decaying") and sgd and not momentum):
+        return own
+    if name in ("velocity", "decaying") and not sgd or name == "adam" and not adaptive:
+        raise ValueError(
+            f"ahead={name!r} goes along the state of {'Adam' if name == 'adam' else 'SGD'}, and "
+            f"this is {kind}: take ahead='displacement', which goes with any optimizer, or 'auto'"
+        )
+    return name

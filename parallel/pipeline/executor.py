@@ -1,0 +1,144 @@
+"""Carries out a table on the stages that are here, each action as soon as its turn and input come.
+
+    rank 0:  0F0 0F1 0B0 0U0 | 0F2 0B1 0U1 | ...       |: after update t of all its stages
+    rank 1:  1F0 1B0 1U0 | 1F1 1B1 1U1 | ...
+
+`until(t)` goes to the bar behind update t. Nothing before a bar needs anything behind another's, so
+the pipeline need not drain there; what is in flight stays so. In a simulation all ranks are here and
+take turns, one action each; `order` draws whose turn it is instead, which changes no number.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from parallel.pipeline.actions import Action, Table
+from parallel.pipeline.channel import Channel
+from parallel.pipeline.stage import Stage
+from parallel.world.comm import Comm
+
+Batch = tuple[torch.Tensor, torch.Tensor, float]  # inputs, targets, share of the minibatch
+
+
+class Executor:
+    """The stages of this rank (in a simulation: of all), and how far each rank has come.
+
+    Args:
+        table: Who does what; minibatch 0 of it is `first` of the training.
+        stages: Those here.
+        channel: Between them and the others.
+        feed: Samples of minibatch t, micro-batch j.
+        comm: For what rank this is.
+        pipeline: Says in what order, where that is free, and where gradients are clipped.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        stages: dict[int, Stage],
+        channel: Channel,
+        feed: Callable[[int, int], Batch],
+        comm: Comm,
+        pipeline: Pipeline,
+    ):
+        self.table, self.stages, self.channel, self.feed = table, stages, channel, feed
+        self.comm = comm
+        here = range(len(table.ranks)) if comm.alone else comm.ranks
+        self.at = dict.fromkeys(here, 0)
+        self.bars = {rank: bars(table, rank) for rank in range(len(table.ranks))}
+        self.first = 0  # which minibatch of the training is the table's first
+        self.draw = None if pipeline.order is None else random.Random(pipeline.order)
+        self.watch: Callable[[Action, Stage], None] | None = None
+        self.clip = Clip(pipeline.clip, pipeline.waits, comm) if pipeline.clip else None
+
+    def restart(self, first: int) -> None:
+        """Begin the table anew, for later minibatches; nothing is in flight."""
+        self.at, self.first = dict.fromkeys(self.at, 0), first
+        self.channel.restart()
+
+    def until(self, t: int) -> None:
+        """Every rank here goes to its bar behind update t."""
+        waiting = [rank for rank in self.at if self.at[rank] < self.bars[rank][t]]
+        while waiting:
+            moved = False
+            for rank in self._turn(waiting):
+                action = self.table.ranks[rank][self.at[rank]]
+                if self.comm.alone and not self.channel.ready(action):
+                    continue
+                self.act(action)
+                self.at[rank] += 1
+                moved = True
+            assert moved, f"no rank can go on: {[self.table.name_of(self.next(r)) for r in waiting]}"
+            waiting = [rank for rank in waiting if self.at[rank] < self.bars[rank][t]]
+
+    def next(self, rank: int) -> Action:
+        """What a rank will do."""
+        return self.table.ranks[rank][self.at[rank]]
+
+    def _turn(self, waiting: list[int]) -> list[int]:
+        """Whose turn it is."""
+        if self.draw is None:
+            return waiting
+        able = [rank for rank in waiting if self.channel.ready(self.next(rank))]
+        return [self.draw.choice(able)] if able else []
+
+    def act(self, action: Action) -> None:
+        """One action."""
+        stage = self.stages[action.stage]
+        self.comm.at = f"{self.table.name_of(action)} of stage {action.stage}"
+        key = action.minibatch + self.first, action.micro
+        match action.op:
+            case "F":
+                x, target, share = self.feed(action.minibatch, action.micro)
+                x = self.channel.take(action) if action.stage else x
+                y = stage.forward(key, x, share, target)
+                if stage.loss is None:
+                    self.channel.send(action, y)
+            case "B" | "I":
+                dy = None if stage.loss is not None else self.channel.take(action)
+                backward = stage.backward if action.op == "B" else stage.backward_inputs
+                dx = backward(key, dy)
+                if action.stage:
+                    assert dx is not None
+                    self.channel.send(action, dx)
+            case "W":
+                stage.backward_weights(key)
+            case "U":
+                if self.clip:
+                    self.clip(stage, self.stages)
+                stage.update(key[0])
+        if self.watch:
+            self.watch(action, stage)
+
+    def loss(self, t: int) -> list[float]:
+        """The loss of a minibatch, if the last stage is here."""
+        last = self.stages.get(self.table.stages - 1)
+        found = last.losses.pop(t + self.first) if last else []
+        return [sum(float(loss) * share for loss, share in found)] if last else []
+
+    def crossing(self) -> list[Action]:
+        """What was sent before the others' bars for actions behind the bar here."""
+        found = []
+        for rank, at in self.at.items():
+            bound = max((bar for bar in self.bars[rank] if bar <= at), default=0)
+            assert at == bound, "a state is taken between two steps"
+        t = next((i for i, b in enumerate(self.bars[rank]) if b == self.at[rank]), None)
+        if t is None:
+            return []
+        for source, row in enumerate(self.table.ranks):
+            for action in row[: self.bars[source][t]]:
+                target = receiver(self.table, action)
+                if target and target not in found:
+                    found.append(target)
+        return [a for a in found if self._later(a)]
+
+
+def bars(table: Table, rank: int) -> list[int]:
+    """For each minibatch, where a rank is once all of its stages have made that update."""
+    found = [0] * table.minibatches
+    for i, action in enumerate(table.ranks[rank]):
+        if action.op == "U":
+            found[action.minibatch] = max(found[action.minibatch], i + 1)
+    return found

@@ -1,0 +1,119 @@
+"""Whether a stage's backward pass can see other weights than its forward pass; shown on a copy.
+
+Three forward passes of the first micro-batch, each with the same noise:
+
+    inputs x,  weights w      what is saved beside views of weights: A
+    inputs x', weights w      B
+    inputs x,  weights w'     C
+
+What is alike in A and B but not in A and C was made of weights alone: a copy or something derived
+from them (weight_norm, autocast), which the backward pass would see as it was. Then one backward pass
+by notes and one by writing into the weights' own memory: they differ where something (checkpoint) saves
+behind the hooks' back.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from parallel.pipeline.swap import State, Swap
+
+Call = Callable[[nn.Module, State, torch.Tensor], torch.Tensor]
+
+
+def guard(module: nn.Module, call: Call, x: torch.Tensor, what: str) -> None:
+    """Try it on a copy of a stage.
+
+    Args:
+        module: The stage.
+        call: Runs a module with weights on inputs.
+        x: Inputs.
+        what: Name of the stage, for the message.
+
+    Raises:
+        ValueError: names the weights that the backward pass would see unchanged.
+    """
+    trial = _Trial(copy.deepcopy(module), call, x)
+    if trial.wrong(list(trial.weights)):
+        names = [name for name in trial.weights if trial.wrong([name])] or list(trial.weights)
+        raise ValueError(
+            f"{what} saves a copy of {', '.join(names)}, or something derived from it, for its "
+            "backward pass (as weight_norm, autocast and checkpoint do): this policy needs other "
+            "weights there. Take pipedream, spectrain_v2 or another that sees the same in both "
+            "passes, or a layer that uses its weight itself"
+        )
+
+
+class _Trial:
+    def __init__(self, module: nn.Module, call: Call, x: torch.Tensor):
+        self.module, self.call, self.x = module, call, x.detach()
+        self.weights = {n: p.detach().clone() for n, p in module.named_parameters()}
+        self.moved = {n: w * 1.125 + 0.01 for n, w in self.weights.items()}
+        self.buffers = {n: b.clone() for n, b in module.named_buffers()}
+        self.grad: torch.Tensor | None = None
+
+    def wrong(self, names: list[str]) -> bool:
+        """Whether a backward pass would miss that these weights have changed."""
+        new = {n: self.moved[n] if n in names else w for n, w in self.weights.items()}
+        return self._derived(new) or not self._alike(new)
+
+    def _derived(self, new: State) -> bool:
+        first, again = (self._saved(self.weights, x) for x in (self.x, _other(self.x)))
+        changed = self._saved(new, self.x)
+        if not len(first) == len(again) == len(changed) or torch.equal(_other(self.x), self.x):
+            return False
+        triples = zip(first, again, changed, strict=True)
+        return any(_same(a, b) and not _same(a, c) for a, b, c in triples)
+
+    def _saved(self, weights: State, x: torch.Tensor) -> list[torch.Tensor]:
+        leaves = _leaves(weights)
+        swap = Swap(leaves, lambda: leaves)
+        swap.listening = True
+        self._forward(swap, leaves, x)
+        return swap.others
+
+    def _alike(self, new: State) -> bool:
+        """Backward passes by notes, and by writing."""
+        found = []
+        for write in (False, True):
+            leaves = _leaves({n: w.clone() for n, w in self.weights.items()})
+            swap = Swap(leaves, lambda leaves=leaves, write=write: leaves if write else new)
+            x = self.x.clone().requires_grad_(self.x.is_floating_point())
+            y = self._forward(swap, leaves, x)
+            if not y.requires_grad:
+                return True
+            for name in new if write else ():
+                leaves[name].data.copy_(new[name])
+            self.grad = torch.linspace(-1, 1, y.numel()).to(y).view(y.shape)
+            wanted = [t for t in (x, *leaves.values()) if t.requires_grad]
+            found.append(torch.autograd.grad(y, wanted, self.grad, allow_unused=True))
+        return all(a is b or _same(a, b) for a, b in zip(*found, strict=True))
+
+    def _forward(self, swap: Swap, leaves: State, x: torch.Tensor) -> torch.Tensor:
+        for name, buffer in self.module.named_buffers():
+            buffer.copy_(self.buffers[name])
+        with torch.random.fork_rng(), swap.hooks():
+            torch.manual_seed(0)
+            return self.call(self.module, leaves, x)
+
+
+def _leaves(weights: State) -> State:
+    return {n: w.detach().requires_grad_(w.is_floating_point()) for n, w in weights.items()}
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two differ by no more than rounding (weights that moved do by an eighth)."""
+    if a.shape != b.shape or a.dtype != b.dtype or not a.is_floating_point():
+        return a.shape == b.shape and torch.equal(a, b)
+    first, second = torch.nan_to_num(a).double(), torch.nan_to_num(b).double()
+    return float((first - second).norm()) <= torch.finfo(a.dtype).eps ** 0.5 * float(second.norm())
+
+
+def _other(x: torch.Tensor) -> torch.Tensor:
+    """Other inputs of the same kind."""
+    if x.is_floating_point():
+        return x * 0.875 + torch.linspace(-1, 1, x.numel()).to(x).view(x.shape)
+    values = x.flatten()
+    return torch.where(x == values[0], values[-1], values[0])

@@ -1,0 +1,48 @@
+"""Noise of a stage: a function of seed, minibatch, micro-batch and layer, whoever runs it when."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from harness.nets.dropout import set_key
+from harness.seeding import derive
+
+
+class Noise:
+    """Sets what draws before each forward pass.
+
+    Args:
+        seed: Of the run.
+        stage: Tells the stages apart.
+    """
+
+    def __init__(self, seed: int, stage: int):
+        self.seed, self.stage = seed, stage
+        self.draws: bool | None = None  # whether layers ask torch's own generator: not known yet
+
+    @contextlib.contextmanager
+    def __call__(self, module: nn.Module, key: tuple[int, int]) -> Iterator[None]:
+        """Around the forward pass of micro-batch (t, j)."""
+        set_key(module, seed=self.seed, step=key[0] + 1, workers=[key[1]])
+        if self.draws is False:
+            yield
+            return
+        before = torch.default_generator.get_state()
+        torch.default_generator.manual_seed(derive(self.seed, "noise", key[0] + 1, key[1], self.stage))
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(torch.initial_seed())
+        fresh = torch.default_generator.get_state()
+        yield
+        if self.draws is None and not torch.cuda.is_initialized():
+            self.draws = not torch.equal(fresh, torch.default_generator.get_state())
+        torch.default_generator.set_state(before)
+
+    @contextlib.contextmanager
+    def again(self, module: nn.Module) -> Iterator[None]:
+        """Around a forward pass that has been done before: running statistics stay as they are."""
+        kept = {n: b.clone() for n, b in module.named_buffers()}
+        yield
+        for name, buffer in module.named_buffers():
+            buffer.copy_(kept[name])

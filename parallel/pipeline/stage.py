@@ -1,0 +1,177 @@
+"""One stage of a pipeline: its layers, their weights, and the micro-batches that are in flight.
+
+    forward(t, j, x)      [1] weights by the policy   [2] the layers on them   [3] kept in flight
+    backward(t, j, dy)    [4] gradients, of what the policy says               [5] summed up
+    update(t)             [6] the optimizer, on the true weights
+
+A forward pass runs on tensors of its own kind: leaves of a graph that share memory with the version
+they stand for. So the true weights stay out of all graphs, and prediction never touches them. Batch
+norms' running statistics live with the layers and follow the order of forward passes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from parallel.pipeline.guard import guard
+from parallel.pipeline.noise import Noise
+from parallel.pipeline.spike import compensate
+from parallel.pipeline.swap import Swap
+from parallel.pipeline.versions import State, Versions
+from parallel.pipeline.weights import Policy
+
+Key = tuple[int, int]  # minibatch and micro-batch
+
+
+@dataclass
+class Flight:
+    """A micro-batch between its two passes."""
+
+    x: torch.Tensor
+    seen: State  # the version of the forward pass
+    y: torch.Tensor | None = None  # output; of the last stage: its loss
+    leaves: State = field(default_factory=dict)
+    back: State | None = None  # what the backward pass sees, from its beginning
+    dy: torch.Tensor | None = None  # between the halves of a split backward pass
+    target: torch.Tensor | None = None
+    share: float = 1.0  # of the micro-batch in its minibatch
+
+
+class Stage:
+    """Layers [a, b) of a net.
+
+    Args:
+        module: The layers.
+        weights: Their true weights, by the names that they have in the module.
+        policy: With which weights it works.
+        noise: Where its dropout comes from.
+        loss: Of the last stage: of outputs and targets, a mean over the samples.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        weights: Versions,
+        policy: Policy,
+        noise: Noise,
+        loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
+    ):
+        self.module, self.weights, self.policy = module, weights, policy
+        self.noise, self.loss = noise, loss
+        self.flights: dict[Key, Flight] = {}
+        self.sums: dict[str, torch.Tensor] = {}  # of gradients since the last update
+        self.losses: dict[int, list[tuple[torch.Tensor, float]]] = {}  # of minibatches, with shares
+        self.tried = not (policy.swaps and weights.delay)
+        self.name = f"stage {weights.stage}"
+
+    def forward(self, key: Key, x: torch.Tensor, share: float = 1.0, target: Any = None):
+        """The output of a micro-batch; of the last stage its loss."""
+        seen = self.policy.forward(self.weights, key[0])  # [1]
+        if not self.tried:
+            guard(self.module, functional_call, x, self.name)
+            self.tried = True
+        flight = Flight(x, seen, target=target, share=share)
+        self._run(key, flight)
+        self.flights[key] = flight  # [3]
+        if self.loss is not None:
+            self.losses.setdefault(key[0], []).append((flight.y.detach(), share))
+        return flight.y.detach()
+
+    def _run(self, key: Key, flight: Flight) -> None:
+        """The graph of a forward pass."""
+        flight.x = x = flight.x.detach()
+        if x.is_floating_point() and self.weights.stage:
+            x.requires_grad_()
+        flight.leaves = {n: w.detach().requires_grad_() for n, w in flight.seen.items()}
+        with self.noise(self.module, key):
+            if self.policy.swaps and self.weights.delay and not self.policy.recompute:
+                swap = Swap(flight.leaves, lambda: flight.back)  # pyright: ignore
+                with swap.hooks():
+                    flight.y = self._call(flight)
+                self._free(flight)
+            else:
+                flight.y = self._call(flight)
+
+    def _call(self, flight: Flight) -> torch.Tensor:
+        y = functional_call(self.module, flight.leaves, (flight.x,))  # [2]
+        if not isinstance(y, torch.Tensor):
+            raise ValueError(
+                f"{self.name} gives {type(y).__name__}, and one tensor can be handed on: cut the "
+                "net elsewhere"
+            )
+        return y if self.loss is None else self.loss(y, flight.target)
+
+    def _free(self, flight: Flight) -> None:
+        """What was predicted is noted down, and no longer needed."""
+        if flight.seen is not self.weights.newest:
+            for leaf in flight.leaves.values():
+                leaf.untyped_storage().resize_(0)
+        flight.seen = {}
+
+    def backward(self, key: Key, dy: torch.Tensor | None) -> torch.Tensor | None:
+        """The gradient of the inputs; those of the weights are added up."""
+        flight = self._meet(key, dy)
+        wanted = {"": flight.x} if flight.x.requires_grad else {}
+        found = self._grad(flight, {**wanted, **flight.leaves})
+        dx = found.pop("", None)
+        self._add(found)
+        del self.flights[key]
+        return dx
+
+    def backward_inputs(self, key: Key, dy: torch.Tensor | None) -> torch.Tensor | None:
+        """The first half of a backward pass."""
+        flight = self._meet(key, dy)
+        if not flight.x.requires_grad:
+            return None
+        return self._grad(flight, {"": flight.x}, keep=True)[""]
+
+    def backward_weights(self, key: Key) -> None:
+        """The second half."""
+        flight = self.flights.pop(key)
+        self._add(self._grad(flight, flight.leaves))
+
+    def _meet(self, key: Key, dy: torch.Tensor | None) -> Flight:
+        """The micro-batch, and the weights that its backward pass sees."""
+        flight = self.flights[key]
+        flight.back = self.policy.backward(self.weights, key[0])
+        flight.dy = dy
+        if self.policy.recompute:
+            flight.seen = self.weights.newest
+            with self.noise.again(self.module):
+                self._run(key, flight)
+        return flight
+
+    def _grad(self, flight: Flight, wanted: State, keep: bool = False) -> State:  # [4]
+        y, dy = flight.y, flight.dy
+        assert y is not None
+        if not wanted or not y.requires_grad:
+            return {}
+        scale = torch.full_like(y, flight.share) if self.loss is not None else dy
+        found = torch.autograd.grad(
+            y, list(wanted.values()), scale, retain_graph=keep, allow_unused=True
+        )
+        pairs = zip(wanted, found, strict=True)
+        return {k: g for k, g in pairs if g is not None}
+
+    def _add(self, found: State) -> None:
+        for name, gradient in found.items():  # [5]
+            self.sums[name] = self.sums[name] + gradient if name in self.sums else gradient
+
+    def update(self, t: int) -> None:
+        """Step t of the optimizer, on gradients of everything since the one before."""
+        weights, sums = self.weights, self.sums
+        for name, p in weights.params.items():
+            p.grad = sums.get(name)
+        if weights.optimizer:
+            held = any(f.seen is weights.newest for f in self.flights.values())
+            rate = self.policy.rate(weights, t)
+            weights.before(held or rate != 1 or self.policy.spike)
+            weights.optimizer.step()  # [6]
+            compensate(weights, self.policy.spike, rate)
+        weights.after()
+        self.policy.applied(weights)
+        self.sums = {}

@@ -1,0 +1,68 @@
+"""A backward pass with other weights than the forward pass.
+
+While the forward pass runs, autograd saves tensors. Those that lie in the memory of a weight are not
+kept but noted down, and looked up in other weights when the backward pass asks:
+
+    forward    saved: weight.t() of 0.weight   ──►  note: 0.weight, size, stride, offset
+    backward   note                            ──►  the same view of `wanted()["0.weight"]`
+
+So a layer that saves a copy of a weight, or something derived from one, would get it past this:
+parallel.pipeline.guard finds such layers beforehand.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+State = dict[str, torch.Tensor]
+
+
+class Note(NamedTuple):
+    """A view of a weight."""
+
+    name: str
+    size: torch.Size
+    stride: tuple[int, ...]
+    offset: int  # from the beginning of the weight
+
+
+class Swap:
+    """Hooks for the forward pass of one micro-batch.
+
+    Args:
+        leaves: The weights of the forward pass; each has memory of its own.
+        wanted: What the backward pass shall see, of the same names and strides; asked when it does.
+    """
+
+    def __init__(self, leaves: State, wanted: Callable[[], State]):
+        self.wanted = wanted
+        self.names = {w.untyped_storage().data_ptr(): n for n, w in leaves.items() if w.numel()}
+        self.leaves = leaves
+        self.hits: Counter[str] = Counter()
+        self.others: list[torch.Tensor] = []  # what else was saved, while `listening`
+        self.listening = False
+
+    def pack(self, saved: torch.Tensor) -> Any:
+        """A note, or the tensor itself."""
+        plain = saved.layout is torch.strided and saved.numel() > 0
+        name = self.names.get(saved.untyped_storage().data_ptr()) if plain else None
+        if name is None or saved.dtype != self.leaves[name].dtype:
+            if self.listening:
+                self.others.append(saved.detach())
+            return saved
+        self.hits[name] += 1
+        offset = saved.storage_offset() - self.leaves[name].storage_offset()
+        return Note(name, saved.size(), saved.stride(), offset)
+
+    def unpack(self, kept: Any) -> torch.Tensor:
+        """The same view of the other weights."""
+        if not isinstance(kept, Note):
+            return kept
+        base = self.wanted()[kept.name].detach()
+        return base.as_strided(kept.size, kept.stride, base.storage_offset() + kept.offset)
+
+    def hooks(self) -> Any:
+        """To run the forward pass in."""
+        return torch.autograd.graph.saved_tensors_hooks(self.pack, self.unpack)
