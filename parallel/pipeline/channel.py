@@ -37,6 +37,16 @@ def receiver(table: Table, action: Action) -> Action | None:
     return None
 
 
+def sender(table: Table, action: Action) -> Action | None:
+    """The action of another stage that gives what this one needs; None if there is none."""
+    stage, op, t, j = action
+    if op == "F" and stage:
+        return Action(stage - 1, "F", t, j)
+    if op in "BI" and stage + 1 < table.stages:
+        return Action(stage + 1, "I" if table.split(stage + 1) else "B", t, j)
+    return None
+
+
 class Channel:
     """The boundaries of the stages of this rank (in a simulation: of all).
 
@@ -53,8 +63,13 @@ class Channel:
         self.shapes: dict[Kind, torch.Tensor] = {}  # tensors of that shape, empty
         self.told: set[Kind] = set()
         self.sends: deque[Ticket] = deque()
-        self.due = {r: self._from(r) for r in range(len(table.ranks)) if r not in comm.ranks}
         self.open: dict[Action, Ticket] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """The table begins anew; nothing is under way."""
+        others = (r for r in range(len(self.table.ranks)) if r not in self.comm.ranks)
+        self.due = {r: self._from(r) for r in others}
 
     def _from(self, rank: int) -> deque[Action]:
         """What will come from a rank, in the order in which it sends."""
@@ -135,8 +150,9 @@ class Channel:
         return sum(self._source(action) == source for action in self.open)
 
     def _source(self, receiving: Action) -> int:
-        step = -1 if receiving.op == "F" else 1
-        return self.table.home[receiving.stage + step]
+        giver = sender(self.table, receiving)
+        assert giver is not None
+        return self.table.home[giver.stage]
 
     def ready(self, action: Action) -> bool:
         """Whether an action can begin here without waiting."""

@@ -10,12 +10,13 @@ take turns, one action each; `order` draws whose turn it is instead, which chang
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from parallel.pipeline.actions import Action, Table
-from parallel.pipeline.channel import Channel
+from parallel.pipeline.channel import Channel, sender
+from parallel.pipeline.clip import Clip
+from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.stage import Stage
 from parallel.world.comm import Comm
 
@@ -122,17 +123,24 @@ class Executor:
         """What was sent before the others' bars for actions behind the bar here."""
         found = []
         for rank, at in self.at.items():
-            bound = max((bar for bar in self.bars[rank] if bar <= at), default=0)
-            assert at == bound, "a state is taken between two steps"
-        t = next((i for i, b in enumerate(self.bars[rank]) if b == self.at[rank]), None)
-        if t is None:
-            return []
-        for source, row in enumerate(self.table.ranks):
-            for action in row[: self.bars[source][t]]:
-                target = receiver(self.table, action)
-                if target and target not in found:
-                    found.append(target)
-        return [a for a in found if self._later(a)]
+            if at and at < len(self.table.ranks[rank]):
+                t = self.bars[rank].index(at)
+                later = self.table.ranks[rank][at : at + self._window()]
+                found += [a for a in later if self._sent(a, t)]
+        return found
+
+    def _window(self) -> int:
+        """Actions of a rank among which all are whose input may have been sent."""
+        return 8 * self.table.stages * (self.table.micro + 1)
+
+    def _sent(self, action: Action, t: int) -> bool:
+        """Whether the input of an action comes from another stage, before its bar behind update t."""
+        giver = sender(self.table, action)
+        if giver is None:
+            return False
+        rank = self.table.home[giver.stage]
+        bar = self.bars[rank][t]
+        return giver in self.table.ranks[rank][max(0, bar - self._window()) : bar]
 
 
 def bars(table: Table, rank: int) -> list[int]:

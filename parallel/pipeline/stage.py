@@ -66,6 +66,7 @@ class Stage:
         self.sums: dict[str, torch.Tensor] = {}  # of gradients since the last update
         self.losses: dict[int, list[tuple[torch.Tensor, float]]] = {}  # of minibatches, with shares
         self.tried = not (policy.swaps and weights.delay)
+        self.resumable = False
         self.name = f"stage {weights.stage}"
 
     def forward(self, key: Key, x: torch.Tensor, share: float = 1.0, target: Any = None):
@@ -75,13 +76,13 @@ class Stage:
             guard(self.module, functional_call, x, self.name)
             self.tried = True
         flight = Flight(x, seen, target=target, share=share)
-        self._run(key, flight)
+        self.run(key, flight)
         self.flights[key] = flight  # [3]
         if self.loss is not None:
             self.losses.setdefault(key[0], []).append((flight.y.detach(), share))
         return flight.y.detach()
 
-    def _run(self, key: Key, flight: Flight) -> None:
+    def run(self, key: Key, flight: Flight) -> None:
         """The graph of a forward pass."""
         flight.x = x = flight.x.detach()
         if x.is_floating_point() and self.weights.stage:
@@ -98,15 +99,18 @@ class Stage:
 
     def _call(self, flight: Flight) -> torch.Tensor:
         y = functional_call(self.module, flight.leaves, (flight.x,))  # [2]
-        if not isinstance(y, torch.Tensor):
+        if not isinstance(y, torch.Tensor) or not y.is_floating_point():
+            kind = y.dtype if isinstance(y, torch.Tensor) else type(y).__name__
             raise ValueError(
-                f"{self.name} gives {type(y).__name__}, and one tensor can be handed on: cut the "
-                "net elsewhere"
+                f"{self.name} gives {kind}, and one tensor of floating-point numbers can be handed "
+                "on: cut the net elsewhere"
             )
         return y if self.loss is None else self.loss(y, flight.target)
 
     def _free(self, flight: Flight) -> None:
         """What was predicted is noted down, and no longer needed."""
+        if self.resumable:
+            return
         if flight.seen is not self.weights.newest:
             for leaf in flight.leaves.values():
                 leaf.untyped_storage().resize_(0)
@@ -120,14 +124,15 @@ class Stage:
         dx = found.pop("", None)
         self._add(found)
         del self.flights[key]
-        return dx
+        return torch.zeros_like(flight.x) if dx is None and wanted else dx
 
     def backward_inputs(self, key: Key, dy: torch.Tensor | None) -> torch.Tensor | None:
         """The first half of a backward pass."""
         flight = self._meet(key, dy)
         if not flight.x.requires_grad:
             return None
-        return self._grad(flight, {"": flight.x}, keep=True)[""]
+        found = self._grad(flight, {"": flight.x}, keep=True)
+        return found.get("", torch.zeros_like(flight.x))
 
     def backward_weights(self, key: Key) -> None:
         """The second half."""
@@ -142,7 +147,7 @@ class Stage:
         if self.policy.recompute:
             flight.seen = self.weights.newest
             with self.noise.again(self.module):
-                self._run(key, flight)
+                self.run(key, flight)
         return flight
 
     def _grad(self, flight: Flight, wanted: State, keep: bool = False) -> State:  # [4]
