@@ -31,7 +31,9 @@ def velocity(weights: "Versions", steps: int) -> State:
 
 def decaying(weights: "Versions", steps: int) -> State:
     """Along a momentum that gets no new gradients, so that each update is shorter by gamma."""
-    return _along(weights, _momentum, lambda g: sum(g["momentum"] ** i for i in range(1, steps + 1)))
+    return _along(
+        weights, _momentum, lambda g: sum(g["momentum"] ** i for i in range(1, steps + 1))
+    )
 
 
 def adam(weights: "Versions", steps: int) -> State:
@@ -50,7 +52,7 @@ def _along(
     way: Callable[["Versions", nn.Parameter, Group], torch.Tensor | None],
     length: Callable[[Group], float],
 ) -> State:
-    """w - length x lr x way; where an optimizer knows no way yet, w itself."""
+    """W - length x lr x way; where an optimizer knows no way yet, w itself."""
     found = dict(weights.newest)
     for name, p in weights.params.items():
         group = weights.group(name)
@@ -95,7 +97,7 @@ def suitable(name: str, optimizer: torch.optim.Optimizer) -> str:
     own = "velocity" if momentum else "adam" if adaptive else "displacement"
     if name == "auto" or (name in ("velocity", "decaying") and sgd and not momentum):
         return own
-    if name in ("velocity", "decaying") and not sgd or name == "adam" and not adaptive:
+    if (name in ("velocity", "decaying") and not sgd) or (name == "adam" and not adaptive):
         raise ValueError(
             f"ahead={name!r} goes along the state of {'Adam' if name == 'adam' else 'SGD'}, and "
             f"this is {kind}: take ahead='displacement', which goes with any optimizer, or 'auto'"

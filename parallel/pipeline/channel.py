@@ -71,6 +71,12 @@ class Channel:
         others = (r for r in range(len(self.table.ranks)) if r not in self.comm.ranks)
         self.due = {r: self._from(r) for r in others}
 
+    def resume(self, later: set[Action], mail: dict[Action, torch.Tensor]) -> None:
+        """Go on where only `later` is to come, and `mail` has come; shapes are told anew."""
+        self.restart()
+        self.mail, self.shapes, self.told = dict(mail), {}, set()
+        self.due = {r: deque(a for a in due if a in later) for r, due in self.due.items()}
+
     def _from(self, rank: int) -> deque[Action]:
         """What will come from a rank, in the order in which it sends."""
         pairs = (receiver(self.table, a) for a in self.table.ranks[rank] if a.op in "FBI")

@@ -43,5 +43,3 @@ def shorten(stages: list[Stage], limit: float, total: float) -> None:
     factor = min(1.0, limit / (total**0.5 + 1e-6))
     for stage in stages:
         stage.sums = {name: g * factor for name, g in stage.sums.items()}
-
-

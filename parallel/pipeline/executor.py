@@ -59,6 +59,12 @@ class Executor:
         self.at, self.first = dict.fromkeys(self.at, 0), first
         self.channel.restart()
 
+    def resume(self, at: dict[int, int], mail: dict[Action, torch.Tensor]) -> None:
+        """Go on from where each rank was, with what had been sent to it."""
+        self.at = dict(at)
+        later = {a for rank, i in at.items() for a in self.table.ranks[rank][i:]} - mail.keys()
+        self.channel.resume(later, mail)
+
     def until(self, t: int) -> None:
         """Every rank here goes to its bar behind update t."""
         waiting = [rank for rank in self.at if self.at[rank] < self.bars[rank][t]]
@@ -71,7 +77,9 @@ class Executor:
                 self.act(action)
                 self.at[rank] += 1
                 moved = True
-            assert moved, f"no rank can go on: {[self.table.name_of(self.next(r)) for r in waiting]}"
+            assert moved, (
+                f"no rank can go on: {[self.table.name_of(self.next(r)) for r in waiting]}"
+            )
             waiting = [rank for rank in waiting if self.at[rank] < self.bars[rank][t]]
 
     def next(self, rank: int) -> Action:

@@ -30,7 +30,9 @@ class Noise:
             yield
             return
         before = torch.default_generator.get_state()
-        torch.default_generator.manual_seed(derive(self.seed, "noise", key[0] + 1, key[1], self.stage))
+        torch.default_generator.manual_seed(
+            derive(self.seed, "noise", key[0] + 1, key[1], self.stage)
+        )
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed_all(torch.initial_seed())
         fresh = torch.default_generator.get_state()

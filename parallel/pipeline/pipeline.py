@@ -48,7 +48,9 @@ class Pipeline:
     def __post_init__(self):
         for name in ("stages", "micro"):
             if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(f"{name} is a whole number, 1 or more, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} is a whole number, 1 or more, got {getattr(self, name)!r}"
+                )
         if isinstance(self.weights, str):
             check("weight policy", self.weights, POLICIES)
         elif self.weights is not None and not isinstance(self.weights, Policy):

@@ -6,6 +6,7 @@ graphs are made anew from these, with the same noise, and running statistics do 
 
 from typing import Any
 
+from parallel.pipeline.actions import Action
 from parallel.pipeline.executor import Executor
 from parallel.pipeline.stage import Flight, Stage
 
@@ -25,18 +26,10 @@ def saved_state(executor: Executor) -> dict[str, Any]:
 
 def load_state(executor: Executor, state: dict[str, Any]) -> None:
     """The inverse; open receives and shapes are found again."""
-    executor.at, executor.first = dict(state["at"]), state["first"]
-    executor.comm.sent = state["sent"]
-    executor.resume([(type_of(action), value) for action, value in state["mail"]])
+    executor.first, executor.comm.sent = state["first"], state["sent"]
+    executor.resume(state["at"], {Action(*action): value for action, value in state["mail"]})
     for k, stage in executor.stages.items():
         _load(stage, state["stages"][k])
-
-
-def type_of(action: tuple) -> Any:
-    """A plain tuple as an Action."""
-    from parallel.pipeline.actions import Action
-
-    return Action(*action)
 
 
 def _stage(stage: Stage) -> dict[str, Any]:

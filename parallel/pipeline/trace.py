@@ -1,8 +1,8 @@
 """Pieces of a net that is no row of layers: cut by torch.fx where one tensor alone is alive.
 
-    x ──► conv ──► relu ─┬─► conv ──► + ──► relu ──► ...
-              |        | └───────────►│   |
-              cut      cut      no cut    cut
+x ──► conv ──► relu ─┬─► conv ──► + ──► relu ──► ...
+|        | └───────────►│   |
+cut      cut      no cut    cut
 """
 
 import torch

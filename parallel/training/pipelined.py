@@ -148,7 +148,7 @@ class Pipelined:
 
     def consensus(self) -> dict[str, torch.Tensor]:
         """The state dict of the net after the last update of every stage; whole on rank 0."""
-        return gathered(self.model, self.table, self.executor.stages, self.parts, self.comm)
+        return gathered(self.model, self.table, self.parts, self.comm)
 
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy on the test set, as rank 0 finds them."""
