@@ -23,7 +23,7 @@ if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
 from harness.experiment import Experiment  # noqa: E402
-from harness.result import pictures, plotting  # noqa: E402
+from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import Interval, interval  # noqa: E402
 from mlp.plans.twelve import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
 
@@ -136,14 +136,13 @@ def stands_on(whole: Experiment) -> str:
     run = next(iter(whole.done()))
     seeds = len({r.seed for r in whole.done()})
     data, split = run.config.get("data", "MNIST"), run.facts.get("split", "official test set")
-    word = "seed, no interval" if seeds == 1 else "seeds, 95 % intervals"
-    return f"{data} ({split}), {run.rows[-1]['epoch']} epochs, {seeds} {word}"
+    return f"{data} ({split}), {run.rows[-1]['epoch']} epochs, {titles.seeds([seeds])}"
 
 
 def _against_connections(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     with figure.style():
         fig = Figure(figsize=(7, 4.4))
@@ -167,7 +166,7 @@ def _per_epoch(whole: Experiment, arms: dict[str, dict], label: str, note: str):
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     names, panels = families(whole), {}
     for arm in arms:

@@ -21,7 +21,7 @@ if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
 from harness.experiment import Experiment, Run  # noqa: E402
-from harness.result import pictures, plotting  # noqa: E402
+from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
 from parallel.plans.gossip import THESIS, THESIS_CIFAR  # noqa: E402
 
@@ -124,7 +124,7 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    from harness.result import figure, titles
+    from harness.result import figure
     from harness.result.labels import name_points
 
     groups = grouped(whole)
@@ -185,7 +185,7 @@ def panels(
     """A panel per quantity over x, one line per strategy."""
     from matplotlib.figure import Figure
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     kinds: dict[str, list[Run]] = {}
     for run in whole.done():
@@ -221,13 +221,9 @@ def stands_on(whole: Experiment) -> str:
     seeds = len({r.seed for r in whole.done()})
     sets = " and ".join(dict.fromkeys(r.config["data"] for r in whole.done()))
     where = splits[0] if len(splits) == 1 else "their test sets"
-    workers = sorted({r.config["workers"] for r in whole.done()})
-    crew = f"{workers[0]}" if len(workers) == 1 else f"{workers[0]} to {workers[-1]}"
-    return (
-        f"{sets} ({where}), {crew} workers, {'/'.join(map(str, epochs))} epochs, "
-        f"n = {seeds} seeds, "
-        "95 % intervals"
-    )
+    crew = titles.span(r.config["workers"] for r in whole.done())
+    over = "/".join(map(str, epochs))
+    return f"{sets} ({where}), {crew} workers, {over} epochs, n = {titles.seeds([seeds])}"
 
 
 def table(whole: Experiment) -> Iterator[str]:

@@ -28,7 +28,7 @@ if not __package__:  # started as a script: the packages are one folder up
 
 from harness.experiment import Experiment, Run  # noqa: E402
 from harness.record import store  # noqa: E402
-from harness.result import pictures, plotting  # noqa: E402
+from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import Interval, interval  # noqa: E402
 
 LABELS = {
@@ -109,19 +109,17 @@ def flops(whole: Experiment, arm: str) -> int:
 def stands_on(whole: Experiment) -> str:
     """Data, split, epochs and seeds, to stand in every figure."""
     run = next(iter(whole.done()))
-    counts = sorted(Counter(r.arm for r in whole.done()).values())
-    seeds = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
-    word = "seed, no interval" if counts[-1] == 1 else "seeds, 95 % intervals"
+    seeds = titles.seeds(Counter(r.arm for r in whole.done()).values())
     c = run.config
     net = f"width {c['width']}, " if "width" in c else ""
     data = f"{c.get('data', 'CIFAR-10')} ({run.facts.get('split', 'split not recorded')})"
-    return f"{data},\n{net}{run.rows[-1]['epoch']} epochs, {seeds} {word}"
+    return f"{data},\n{net}{run.rows[-1]['epoch']} epochs, {seeds}"
 
 
 def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     values = [f for s in data.values() for f in s["flops"]]
     log = max(values) > 4 * min(values)
@@ -163,7 +161,7 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     data = {m: {arm: figure.by_epoch(whole, m, arm) for arm in whole.arms()} for m in METRICS}
     data = {m: {arm: d for arm, d in arms.items() if d} for m, arms in data.items()}

@@ -100,8 +100,7 @@ def _results(study: Study, whole: Experiment) -> str:
     lines = table.summarize(whole, study.plan.measure.name)
     if not lines:
         return "<h2>Results</h2><p>No run has finished yet.</p>"
-    epochs = sorted({line["epochs"] for line in lines})
-    span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+    span = titles.span(line["epochs"] for line in lines)
     note = f"Last epoch ({span}), {_stands_on(whole)}."
     shown = page.table(*table.cells(lines, study.plan.measure), "results")
     return f'<h2>Results</h2><p class="small">{_e(note)}</p>{shown}{_files(study, lines)}'

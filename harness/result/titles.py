@@ -53,6 +53,18 @@ def in_words(note: str) -> str:
     return re.sub(r"\b(" + "|".join(NAMES) + r")\b", lambda found: NAMES[found[0]], told)
 
 
+def span(values: Iterable[int]) -> str:
+    """Say from the least to the greatest of some numbers, "3 to 5", or the one that all are."""
+    found = sorted(values)
+    return str(found[0]) if found[0] == found[-1] else f"{found[0]} to {found[-1]}"
+
+
+def seeds(counts: Iterable[int]) -> str:
+    """Say how many seeds the points of a figure stand on, and whether they allow intervals."""
+    counts = list(counts)
+    return f"{span(counts)} {'seed, no interval' if max(counts) == 1 else 'seeds, 95 % intervals'}"
+
+
 def data(name: str, split: str) -> str:
     """A data set and its split; what is not known stays as it is."""
     shown = NAMES.get(name, name)

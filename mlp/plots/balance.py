@@ -58,8 +58,7 @@ def drawers(whole: Experiment) -> Drawers:
 def note(whole: Experiment, names: Sequence[str] | None = None) -> str:
     """What the numbers stand on; of the arms that start with these names, or of all."""
     arms = [a for a in whole.arms() if names is None or a.rsplit("-", 2)[0] in names]
-    seeds = sorted({len(whole.final(arm, "test_accuracy")) for arm in arms})
-    span = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    span = titles.span(len(whole.final(arm, "test_accuracy")) for arm in arms)
     return f"official test sets, trained on 55,000, {span} seeds"
 
 
