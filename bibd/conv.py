@@ -39,7 +39,7 @@ class SparseConv2d(SparseLayer):
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output, which are the filters.
-        kernel_size: Of each filter.
+        kernel_size: Height and width of each filter.
         stride: Step of the window.
         padding: Rows and columns added on both sides, or "same" or "valid".
         dilation: Distance between the entries of the window.
@@ -48,11 +48,11 @@ class SparseConv2d(SparseLayer):
         padding_mode: zeros, reflect, replicate or circular.
         pattern: Name of a family (bibd.families); a Design of in_channels/groups points and
             out_channels/groups blocks; or a Pattern.
-        seed: Of the pattern; see SparseLinear.
+        seed: Seed of the pattern; see SparseLinear.
         init: Kaiming normal: "true" by the connections a filter really has, "dense" (the IDDL
             study) by out_channels times the window.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         nonzeros: How many connections between channels, without groups; see SparseLinear.
         backend: "auto", "dense" or "native" (square windows of 1 or 3 with stride 1 or 2 and
             without dilation; others are dense); see bibd.kernels.
@@ -235,7 +235,7 @@ class BibdConv2d(SparseConv2d):
         seed: Permutes channels of the pattern. None: the canonical order.
         init: Kaiming normal: "true" by the connections of a filter, "dense" by out_channels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         backend: "auto", "dense" or "native"; see bibd.kernels.
     """
 
@@ -282,7 +282,7 @@ class RandomSparseConv2d(SparseConv2d):
         seed: Seed of the draw. None: one from torch's generator, so that layers differ.
         init: Kaiming normal: "true" by the connections of a filter, "dense" by out_channels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         nonzeros: How many connections. None: as many as the modular rule has for this size.
         backend: "auto", "dense" or "native"; see bibd.kernels.
     """

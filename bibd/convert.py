@@ -109,7 +109,7 @@ def sparsify(
             reads the weights of its layers itself has to be named here).
         weights: "new" draws them by the true fan-in; "keep" takes those that lie on the pattern.
         seed: Each layer gets a pattern of its own from it. None: the canonical order.
-        init: As in the layers, for new weights.
+        init: How new weights are drawn, as in the layers.
 
     Returns:
         What became of each layer. Where nothing was swapped, or where the last layer is sparse now

@@ -37,7 +37,7 @@ def fan_in(v: int) -> int:
 
 
 def iddl(v: int, b: int, seed: int | None) -> np.ndarray:
-    """The modular rule of the original study, which also goes by the name "modular"."""
+    """Return the modular rule of the original study, which also goes by the name "modular"."""
     q = fan_in(v)
     row = np.arange(b) % (q * (q + 1))
     group, c = (row // q)[:, None], (row % q)[:, None]
@@ -47,7 +47,7 @@ def iddl(v: int, b: int, seed: int | None) -> np.ndarray:
 
 
 def bibd(v: int, b: int, seed: int | None) -> np.ndarray:
-    """The blocks of a finite plane, taken copy after copy until every output has one."""
+    """Return the blocks of a finite plane, taken copy after copy until every output has one."""
     rows: list[np.ndarray] = []
     blocks = plane_blocks(v)
     for copy in range(-(-b // len(blocks))):
@@ -72,7 +72,7 @@ def plane_blocks(v: int) -> list[np.ndarray]:
 
 
 def bibd_dual(v: int, b: int, seed: int | None) -> np.ndarray:
-    """The blocks of `bibd` with points and blocks exchanged, for layers that contract.
+    """Return `bibd` with points and blocks exchanged, for layers that contract.
 
     An output that lies on no block reads one input all the same.
     """
@@ -82,7 +82,7 @@ def bibd_dual(v: int, b: int, seed: int | None) -> np.ndarray:
 
 
 def cyclic(v: int, b: int, seed: int | None) -> np.ndarray:
-    """The translates of a planar difference set, cut where v is not q^2 + q + 1."""
+    """Return translates of a planar difference set, cut where v is not q^2 + q + 1."""
     q = next(q for q in range(2, v + 2) if prime_power(q) and q * q + q + 1 >= v)
     n, base = q * q + q + 1, np.array(difference_set(q))
     rows = [np.sort((base + t) % n) for t in range(n)]
@@ -91,7 +91,7 @@ def cyclic(v: int, b: int, seed: int | None) -> np.ndarray:
 
 
 def tiled(v: int, b: int, seed: int | None, tile: int = TILE) -> np.ndarray:
-    """A smaller bibd layer in which every connection has become a full tile."""
+    """Return a smaller bibd layer in which every connection has become a full tile."""
     if v % tile or b % tile:
         raise ValueError(
             f"pattern tiled needs sizes that {tile} divides, got {v} inputs, {b} outputs"
@@ -102,7 +102,7 @@ def tiled(v: int, b: int, seed: int | None, tile: int = TILE) -> np.ndarray:
 
 
 def block_diagonal(v: int, b: int, seed: int | None, nonzeros: int | None = None) -> np.ndarray:
-    """Separate groups of neighbouring inputs, each read by its own outputs."""
+    """Return separate groups of neighbouring inputs, each read by its own outputs."""
     width = fan_in(v) if nonzeros is None else max(1, round(nonzeros / b))
     groups = max(1, round(v / width))
     edges = np.arange(groups + 1) * v // groups
@@ -111,20 +111,20 @@ def block_diagonal(v: int, b: int, seed: int | None, nonzeros: int | None = None
 
 
 def random(v: int, b: int, seed: int | None, nonzeros: int | None = None) -> np.ndarray:
-    """Connections drawn anywhere, without replacement."""
+    """Draw connections anywhere, without replacement."""
     size = _count(v, b, nonzeros)
     return np.sort(_rng(seed).choice(v * b, size=size, replace=False, shuffle=False))
 
 
 def random_fan_in(v: int, b: int, seed: int | None, nonzeros: int | None = None) -> np.ndarray:
-    """Connections drawn at random, equally many for every output (to within one)."""
+    """Draw as many connections for every output, to within one."""
     rng, sizes = _rng(seed), _even(_count(v, b, nonzeros), b)
     rows = [np.sort(rng.choice(v, size, replace=False)) for size in sizes]
     return _places(rows, v)
 
 
 def random_biregular(v: int, b: int, seed: int | None, nonzeros: int | None = None) -> np.ndarray:
-    """Connections drawn at random, equally many per output and per input (to within one).
+    """Draw connections so that each output reads, and each input is read, as often, to one.
 
     Ends of inputs are dealt to outputs at random; an output that got an input twice trades one
     with a random other until no such pair is left.
@@ -143,7 +143,7 @@ def random_biregular(v: int, b: int, seed: int | None, nonzeros: int | None = No
 
 
 def dense(v: int, b: int, seed: int | None) -> np.ndarray:
-    """Every connection there can be; the seed changes nothing."""
+    """Return every connection that there can be; the seed changes nothing."""
     return np.arange(v * b)
 
 

@@ -100,7 +100,7 @@ class SparseLayer(Patterned):
             bias: None makes a layer without.
             pattern: As in the constructor.
             strict: Refuse to lose values off the pattern.
-            **options: Others of the constructor, such as seed, stride and groups.
+            **options: Other arguments of the constructor, such as seed, stride and groups.
 
         Raises:
             ValueError: values off the pattern; says how much would be lost.

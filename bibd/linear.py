@@ -34,7 +34,7 @@ class SparseLinear(SparseLayer):
             by the width of the input, which starts signals sqrt(fan_in / in) too small.
         backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         nonzeros: How many connections, for random patterns and block_diagonal. None: as many as
             the modular rule has.
 
@@ -147,7 +147,7 @@ class BibdLinear(SparseLinear):
         init: Kaiming normal: "true" by the connections that an output has, "dense" by the width.
         backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
     """
 
     PATTERN = "bibd"
@@ -180,7 +180,7 @@ class RandomSparseLinear(SparseLinear):
         init: Kaiming normal: "true" by the connections that an output has, "dense" by the width.
         backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         nonzeros: How many connections. None: as many as the modular rule has for this size.
     """
 

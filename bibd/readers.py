@@ -25,7 +25,7 @@ def reader_of(name: str, parents: Sequence[nn.Module]) -> str:
     """Return the class that reads the weight of layer `name` itself; empty if none does.
 
     Args:
-        name: Of the layer, as named_modules() has it.
+        name: Name of the layer, as named_modules() has it.
         parents: The modules that it lies in, from the model down.
     """
     parts = name.split(".")

@@ -111,7 +111,7 @@ def resnet(
         exits: Stages after which a head answers early, counted from the stem (0).
         width: Channels of the stem.
         classes: Number of logits.
-        shape: Of one image: channels, height, width.
+        shape: Shape of one image: channels, height, width.
         preact: Norm and ReLU before the convolutions.
         sparse_shortcuts: The pattern also for the 1 x 1 shortcuts.
         classifier: "linear" or "split".
@@ -120,7 +120,7 @@ def resnet(
         match: Take as many connections as this family, for families that let one choose.
         relabel: Permute inputs and outputs of each design by the seed.
         init: "true": Kaiming normal by what a filter reads; "dense": as in the original study.
-        seed: Of weights and random patterns.
+        seed: Seed of weights and random patterns.
 
     Raises:
         ValueError: a setting that does not exist or does not fit.

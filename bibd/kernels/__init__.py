@@ -113,7 +113,7 @@ def choose(
         backend: What the layer, or the environment, asks for.
         tensors: Input and values.
         sizes: Inputs, outputs, connections, members.
-        geometry: Of a convolution.
+        geometry: What else a convolution has: window, stride, padding and image size.
         candidates: Makes what makes the paths to be timed, from batch, dtype and whether gradients
             are needed.
     """

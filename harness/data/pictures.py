@@ -24,8 +24,8 @@ class Batches:
     Args:
         data: Images, axes (samples, channels, height, width), on the device where batches go.
         augment: "none"; "crop" within a border of an eighth of the image; "flip": and left-right.
-        seed: Of shifts and flips.
-        layout: Of the batches in memory.
+        seed: Seed of shifts and flips.
+        layout: Memory format of the batches.
     """
 
     def __init__(self, data: Data, augment: str, seed: int, layout: torch.memory_format):

@@ -41,7 +41,7 @@ class Data:
         name: str = "own data",
         seed: int = 0,
     ) -> "Data":
-        """Data of your own, from tensors, arrays or lists.
+        """Make a Data of your own tensors, arrays or lists.
 
         Args:
             x: Inputs (samples, ...).
@@ -50,7 +50,7 @@ class Data:
                 class in proportion.
             validation: The validation part (x, y), if there is one.
             name: What tables and errors call it.
-            seed: Of the split.
+            seed: Seed of the split.
 
         Raises:
             DataError: what does not fit, and how it should be.
@@ -80,7 +80,7 @@ class Data:
         name: str = "own data",
         seed: int = 0,
     ) -> "Data":
-        """The samples of a torch or torchvision Dataset, read once; pictures between 0 and 1.
+        """Read a torch or torchvision Dataset once; pictures become floats between 0 and 1.
 
         `test` and `validation` are Datasets, tensors (x, y), or for `test` a share; the rest is as
         in `from_tensors`.
@@ -107,16 +107,16 @@ class Data:
         name: str | None = None,
         seed: int = 0,
     ) -> "Data":
-        """A table of numbers and one column to predict.
+        """Read a CSV table of numbers with one column to predict.
 
         Args:
-            path: Of the CSV file; its first line names the columns.
+            path: The CSV file; its first line names the columns.
             target: The column to predict, text or whole numbers; default: the last one.
             test: Another file with the same columns; or the share that is set aside.
             drop: Columns that are not read.
             scale: Give every column the mean 0 and the deviation 1 of its training part.
             name: What tables and errors call it; default: the name of the file.
-            seed: Of the split.
+            seed: Seed of the split.
 
         Raises:
             DataError: names the column and the line that do not fit.

@@ -19,7 +19,7 @@ class KeyedDropout(nn.Module):
     """Dropout that zeroes a share p of its inputs in training and scales up the rest.
 
     Args:
-        p: Share.
+        p: Share of the inputs that is zeroed.
         layer: Tells the masks of several layers of one net apart.
     """
 

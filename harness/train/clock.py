@@ -22,9 +22,9 @@ class Clock:
 
     Args:
         model: One unstacked member; it is trained, so pass one that nobody else needs.
-        make_optimizer: From its parameters.
-        data: Whose first samples are used, and whose test set is passed through once.
-        batch_size: As in the run.
+        make_optimizer: Makes an optimizer from its parameters.
+        data: Its first samples are trained on, and its test set is passed through once.
+        batch_size: Samples per step, as in the run.
         steps: Timed steps per reading.
     """
 

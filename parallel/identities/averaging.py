@@ -79,7 +79,7 @@ def furthest(values: Iterable[float]) -> float:
 
 
 def plans(maker: Maker) -> float:
-    """Count the plans that are not the same when they are asked for again."""
+    """Count the steps whose plan is another if a second strategy, made alike, is asked."""
     first, second = maker(), maker()
     for one in (first, second):
         one.init(WORKERS)
@@ -240,7 +240,7 @@ def counted(maker: Maker) -> float:
 
 
 def by_formula(maker: Maker) -> float:
-    """Compare the bytes that were counted to the formula of the strategy."""
+    """Compare the bytes that the plans announce to the formula of the strategy."""
     found = trained(maker())
     return round(abs(WORKERS * found.theory() - found.executor.planned), 6)
 
@@ -279,7 +279,7 @@ def _sum(found: Training) -> dict[str, torch.Tensor]:
 def h_one() -> float:
     """Compare local SGD of period 1 to averaged gradients, with one optimizer.
 
-    The weights in the mean are constant, so that all of it is linear.
+    All workers count alike in both means, so that all of it is linear.
     """
     a = trained(make("all_reduce", weighted=False))
     b = trained(make("local_sgd", period=1, weighted=False))
@@ -329,7 +329,7 @@ def vectors(kind: type) -> float:
 
 
 def selfish(maker: Maker) -> float:
-    """Count the workers that pick themselves."""
+    """Count the picks of oneself, or of a worker that does not exist."""
     strategy: Any = maker()
     strategy.init(5)
     picks = [strategy.picks(SEED, step) for step in range(1, 500)]

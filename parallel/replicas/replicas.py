@@ -75,7 +75,7 @@ def float_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _pair(stacked: list, alone: list[dict[str, torch.Tensor]]) -> dict[str, Any] | None:
-    """Stacked tensors by the names that they have in one model, where row i is model i's."""
+    """Name the stacked tensors as one model does, or return None if row i is not model i's."""
     if len(stacked) != len(alone[0]):
         return None
     for tensor, *mine in zip(stacked, *(model.values() for model in alone), strict=True):

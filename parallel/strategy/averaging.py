@@ -61,7 +61,7 @@ class LocalSGD(Strategy):
     """Workers that make H local steps and then take the mean of their weights.
 
     Args:
-        period: H.
+        period: The number H of steps between two means.
         phase: Average where step % period == phase % period; 0 is the textbook's H, 2H, ...; 1 is
             what torch's PeriodicModelAverager does.
     """

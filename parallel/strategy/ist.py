@@ -52,5 +52,5 @@ class IST(Strategy):
         return Round(after=(Gather(), Scatter()))
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """`size` leaves rank 0 in one deal; in one step of H it comes back and goes out."""
+        """Return the bytes: in one step of H, `size` comes back to rank 0 and goes out again."""
         return 2 * (steps // self.period) * size / self.workers
