@@ -64,7 +64,7 @@ class Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb."""
+    """Measure the nets, and write the record and its picture."""
     options = flags.read(Options, argv, "python -m resnet bench", pairs=True)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def save(document: dict[str, Any], stem: Path) -> None:
-    """The record and its picture."""
+    """Write the record and its picture."""
     from resnet.plots import exits as plot_exits
 
     p = document["provenance"]
@@ -98,7 +98,7 @@ def save(document: dict[str, Any], stem: Path) -> None:
 
 
 def bench(arm: str, options: Options) -> list[dict[str, Any]]:
-    """One object per batch size and setting of one trained net."""
+    """Return one object per batch size and setting of one trained net."""
     config = PLANS["exits"].arms[arm]
     trained = start.path("resnet", "exits", arm, options.seed, options.results)
     data = read(config, _job(options))
@@ -123,7 +123,7 @@ def _job(options: Options) -> Job:
 
 
 def _point(name: str, curve: Sequence[Outcome], net: EarlyExit) -> dict[str, Any]:
-    """Accuracy and cost of what was timed; the full net has no heads to pay for."""
+    """Return accuracy and cost of what was timed; the full net has no heads to pay for."""
     found = next((p for p in curve if str(p["thresholds"][0]) == name), curve[-1])
     macs = found["macs"]
     if name == "full net":

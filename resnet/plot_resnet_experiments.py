@@ -28,7 +28,7 @@ if not __package__:  # started as a script: the packages are one folder up
 
 from harness.experiment import Experiment, Run  # noqa: E402
 from harness.record import store  # noqa: E402
-from harness.result import pictures, plotting  # noqa: E402
+from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import Interval, interval  # noqa: E402
 
 LABELS = {
@@ -42,17 +42,17 @@ AXIS = "FLOPs (M), counted as published (equal costs side by side)"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the script; 2 where the dump cannot be read."""
+    """Run the script; returns 2 where the dump cannot be read."""
     return plotting.run(argv, HERE, figures, table, read, write_arrays, drawers)
 
 
 def figures(whole: Experiment) -> list[pictures.Picture]:
-    """Name, figure and data of each picture."""
+    """Return name, figure and data of each picture."""
     return pictures.all_of(drawers(whole))
 
 
 def drawers(whole: Experiment) -> pictures.Drawers:
-    """What draws each picture, by its name."""
+    """Return what draws each picture, by the picture's name."""
     from resnet.plots import exits as plot_exits
     from resnet.plots import factors as plot_factors
     from resnet.plots import groups as plot_groups
@@ -65,7 +65,7 @@ def drawers(whole: Experiment) -> pictures.Drawers:
 
 
 def _accuracy(whole: Experiment, end: str) -> Iterator[pictures.Picture]:
-    """Accuracy against FLOPs, of all families or without some."""
+    """Draw accuracy against FLOPs, for all families or without some."""
     everything = series(whole)
     shown = {f: s for f, s in everything.items() if s["pattern"] not in SUBSETS[end]}
     if shown:
@@ -75,7 +75,7 @@ def _accuracy(whole: Experiment, end: str) -> Iterator[pictures.Picture]:
 
 
 def series(whole: Experiment) -> dict[str, dict[str, Any]]:
-    """FLOPs and final accuracy of the depths of each family."""
+    """Return FLOPs and final accuracy of the depths of each family."""
     found: dict[str, dict[str, Any]] = {}
     for arm in sorted(whole.arms(), key=lambda arm: flops(whole, arm)):
         values = whole.final(arm, "test_accuracy")
@@ -92,36 +92,34 @@ def series(whole: Experiment) -> dict[str, dict[str, Any]]:
 
 
 def _order(whole: Experiment, found: dict[str, Any]) -> list[str]:
-    """Families in the order of the plan."""
+    """Return the families in the order of the plan."""
     return [f for f in dict.fromkeys(family(arm) for arm in whole.arms()) if f in found]
 
 
 def family(arm: str) -> str:
-    """The name without its depth: B-ResNet for B-ResNet-18."""
+    """Return the name of an arm without its depth: B-ResNet for B-ResNet-18."""
     return re.sub(r"ResNet-\d+", "ResNet", arm)
 
 
 def flops(whole: Experiment, arm: str) -> int:
-    """In the published convention."""
+    """Return the FLOPs of an arm in the published convention."""
     return next((r.facts["flops_iddl"] for r in whole.runs if r.arm == arm and r.facts), 0)
 
 
 def stands_on(whole: Experiment) -> str:
-    """Data, split, epochs and seeds, to stand in every figure."""
+    """Say data, split, width, epochs and seeds, as every figure shows them."""
     run = next(iter(whole.done()))
-    counts = sorted(Counter(r.arm for r in whole.done()).values())
-    seeds = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
-    word = "seed, no interval" if counts[-1] == 1 else "seeds, 95 % intervals"
+    seeds = titles.seeds(Counter(r.arm for r in whole.done()).values())
     c = run.config
     net = f"width {c['width']}, " if "width" in c else ""
     data = f"{c.get('data', 'CIFAR-10')} ({run.facts.get('split', 'split not recorded')})"
-    return f"{data},\n{net}{run.rows[-1]['epoch']} epochs, {seeds} {word}"
+    return f"{data},\n{net}{run.rows[-1]['epoch']} epochs, {seeds}"
 
 
 def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     values = [f for s in data.values() for f in s["flops"]]
     log = max(values) > 4 * min(values)
@@ -146,7 +144,7 @@ def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
 
 
 def _apart(data: dict[str, dict], log: bool) -> dict[str, list[float]]:
-    """Places in millions; nets of exactly one cost stand a hundredth of the axis apart."""
+    """Return places in millions; nets of equal cost stand a hundredth of the axis apart."""
     values = [f / 1e6 for s in data.values() for f in s["flops"]]
     span, seen, places = max(values) - min(values), Counter(), {}
     for name, s in data.items():
@@ -159,11 +157,11 @@ def _apart(data: dict[str, dict], log: bool) -> dict[str, list[float]]:
 
 
 def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
-    """Three panels over the epochs."""
+    """Draw three panels of accuracy and losses over the epochs."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     data = {m: {arm: figure.by_epoch(whole, m, arm) for arm in whole.arms()} for m in METRICS}
     data = {m: {arm: d for arm, d in arms.items() if d} for m, arms in data.items()}
@@ -187,7 +185,7 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
 
 
 def table(whole: Experiment) -> Iterator[str]:
-    """The table as lines: our mean and interval beside the published single run."""
+    """Yield the lines of the table: our mean and interval beside the published single run."""
     from resnet.plans.published import PUBLISHED
 
     yield stands_on(whole).replace("\n", " ")
@@ -207,7 +205,7 @@ def table(whole: Experiment) -> Iterator[str]:
 
 
 def write_arrays(whole: Experiment, out: Path, begin: str) -> None:
-    """The means as the original project's two pickles."""
+    """Write the means as the two pickles that the original project had."""
     means = {arm: whole.final(arm, "test_accuracy").values() for arm in whole.arms()}
     means = {arm: fmean(values) for arm, values in means.items() if values}
     for stem, values in {"accuracy_array": means.values(), "model_name_array": means}.items():
@@ -215,7 +213,7 @@ def write_arrays(whole: Experiment, out: Path, begin: str) -> None:
 
 
 def read(path: Path) -> Experiment:
-    """A record, or the original project's arrays."""
+    """Read a record, or the original project's arrays."""
     if not path.name.startswith("accuracy_array_"):
         return store.load(path)
     from resnet.costs import Options, costs

@@ -1,4 +1,4 @@
-"""The figures of plans `balance` and `density`; plot_mlp_experiments.py calls it.
+"""Draws the figures of plans `balance` and `density`; plot_mlp_experiments.py calls it.
 
 effects      each pattern against random_biregular, paired by seed, with intervals
 predictors   accuracy of each pattern against the three numbers of mlp.plots.contrasts
@@ -45,26 +45,25 @@ MEANINGS = {
 
 
 def figures(whole: Experiment) -> list[Picture]:
-    """Name, figure and data of each picture that the finished runs allow."""
+    """Return name, figure and data of each picture that the finished runs allow."""
     return all_of(drawers(whole))
 
 
 def drawers(whole: Experiment) -> Drawers:
-    """What draws each picture, by its name."""
+    """Return what draws each picture, by the picture's name."""
     found = {"balance": (effects, predictors), "density": (density,)}[whole.plan]
     return {f"mlp_experiments_{draw.__name__}": partial(draw, whole) for draw in found}
 
 
 def note(whole: Experiment, names: Sequence[str] | None = None) -> str:
-    """What the numbers stand on; of the arms that start with these names, or of all."""
+    """Say what the numbers stand on, for the arms that start with these names or for all."""
     arms = [a for a in whole.arms() if names is None or a.rsplit("-", 2)[0] in names]
-    seeds = sorted({len(whole.final(arm, "test_accuracy")) for arm in arms})
-    span = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    span = titles.span(len(whole.final(arm, "test_accuracy")) for arm in arms)
     return f"official test sets, trained on 55,000, {span} seeds"
 
 
 def effects(whole: Experiment) -> Iterator[Picture]:
-    """One panel per setting; the line at 0 is the reference."""
+    """Draw the effect of each pattern: a panel per setting, with the reference as line at 0."""
     data = {
         f"{images} {length}": {
             name: vars(found[images, length].interval)
@@ -111,7 +110,7 @@ def _forest(ax: Any, found: dict[str, dict]) -> None:
 
 
 def predictors(whole: Experiment) -> Iterator[Picture]:
-    """Accuracy above the mean of the setting, so that four settings fit one panel."""
+    """Draw accuracy above the setting's mean against predictors: four settings, one panel."""
     points: dict[str, dict[str, float]] = {}
     found: list[Interval] = []
     for images, length in balance.SETTINGS:
@@ -149,7 +148,7 @@ def predictors(whole: Experiment) -> Iterator[Picture]:
 
 
 def _keys(settings: list[str]) -> list[Line2D]:
-    """A shape for each pattern, a colour for each setting."""
+    """Return the legend: a shape for each pattern, a colour for each setting."""
     shapes = [
         Line2D([], [], color="#777777", marker=figure.MARKERS[j], linestyle="", label=NAMES[name])
         for j, name in enumerate(PATTERNS)
@@ -163,7 +162,7 @@ def _keys(settings: list[str]) -> list[Line2D]:
 
 
 def density(whole: Experiment) -> Iterator[Picture]:
-    """One panel per set of images."""
+    """Draw errors and differences of plan `density`, for each set of images."""
     data = {
         images: {
             name: line for name in (*PATTERNS, "narrow") if (line := _line(whole, name, images))
@@ -196,7 +195,7 @@ def density(whole: Experiment) -> Iterator[Picture]:
 
 
 def _errors(ax: Any, lines: dict[str, dict]) -> None:
-    """Test error in percent, on a scale on which all that there is has its place."""
+    """Draw the test error in percent, on a scale that has room for all there is."""
     for i, (name, line) in enumerate(lines.items()):
         errors = {"mean": [100 * (1 - v) for v in line["mean"]]}
         errors["low"] = [100 * (1 - v) for v in line["high"]]
@@ -211,7 +210,7 @@ def _errors(ax: Any, lines: dict[str, dict]) -> None:
 
 
 def _differences(ax: Any, gaps: dict[str, dict]) -> None:
-    """Against the reference, whose line is 0: what the scale of all errors hides."""
+    """Draw differences to the reference, a line at 0, which the scale of errors hides."""
     ax.axhline(0, color="black", linewidth=1)
     for i, name in enumerate((*PATTERNS, "narrow")):
         if name in gaps and name != "narrow":  # (that one would set the scale)
@@ -222,7 +221,7 @@ def _differences(ax: Any, gaps: dict[str, dict]) -> None:
 
 
 def _gaps(whole: Experiment, images: str) -> dict[str, dict]:
-    """Each pattern minus the reference at each size, paired by seed."""
+    """Return each pattern minus the reference at each size, paired by seed."""
     connections = {run.arm: run.facts["connections"] for run in whole.done()}
     found: dict[str, dict] = {}
     for name in (*PATTERNS, "narrow"):

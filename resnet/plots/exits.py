@@ -1,4 +1,4 @@
-"""Figures of plan `exits`: accuracy against expected cost, who leaves where, and measured time."""
+"""Draws plan `exits`: accuracy against expected cost, who leaves where, and measured time."""
 
 from statistics import fmean
 from typing import Any
@@ -10,12 +10,12 @@ from harness.result.stats import interval
 
 
 def figures(whole: Experiment, note: str) -> list[Picture]:
-    """The curve over one threshold for each arm, and the shares of the exits along it."""
+    """Draw the curve over one threshold for each arm, and the shares of the exits along it."""
     return all_of(drawers(whole, note))
 
 
 def drawers(whole: Experiment, note: str) -> Drawers:
-    """What draws each picture, by its name; arms without exits have none."""
+    """Return what draws each picture, by its name; arms without exits have none."""
     data = {arm: curve(whole, arm) for arm in whole.arms()}
     data = {arm: points for arm, points in data.items() if points["x"]}
     if not data:
@@ -27,7 +27,7 @@ def drawers(whole: Experiment, note: str) -> Drawers:
 
 
 def curve(whole: Experiment, arm: str) -> dict[str, Any]:
-    """Point by point of the sweep: means over the seeds, intervals of the accuracy.
+    """Return the sweep over thresholds: means over the seeds, intervals of the accuracy.
 
     `full` is the net without heads, which answers at its end.
     """
@@ -89,7 +89,7 @@ def _shares(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
 
 
 def times(lines: list[dict[str, Any]], note: str) -> Any:
-    """Accuracy against measured time: a panel per batch size, p50 with a thin bar up to p99."""
+    """Draw accuracy against time: a panel per batch size, p50 with a thin bar up to p99."""
     from matplotlib.figure import Figure
 
     batches = sorted({line["batch"] for line in lines})
