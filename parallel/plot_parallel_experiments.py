@@ -54,6 +54,7 @@ NUMBER_PANELS = {
     "test accuracy of the mean": lambda run: run.rows[-1]["test_accuracy"],
     "distance to the mean": lambda run: run.rows[-1]["consensus_distance"],
 }
+DECADES = {"distance to the mean": 1e-3}  # logarithmic from there on: below is mostly rounding
 Value = Callable[[Run], float]
 
 
@@ -207,11 +208,24 @@ def panels(
             ax.set_xticks(ticks, [f"{v:g}" for v in ticks])
             ax.minorticks_off()
             ax.set(xlabel=label, ylabel=text)
+            if text in DECADES:
+                _decades(ax, text, DECADES[text])
         handles, names = fig.axes[0].get_legend_handles_labels()
         fig.legend(handles, names, loc="outside lower center", ncols=4)
         titles.letters(fig.axes)
         titles.headline(fig, note)
     return fig, {"note": note, "series": series}
+
+
+def _decades(ax: Any, text: str, least: float) -> None:
+    """Scale that keeps a place for 0: linear up to the least, then decade by decade."""
+    ax.set_yscale("symlog", linthresh=least, linscale=0.5)
+    ticks = [0.0, least]
+    while ticks[-1] < ax.get_ylim()[1]:
+        ticks.append(10 * ticks[-1])
+    ax.set_yticks(ticks, [f"{v:g}" for v in ticks])
+    ax.minorticks_off()
+    ax.set(ylim=(-least / 3, ticks[-1]), ylabel=f"{text}\n(linear below {least:g})")
 
 
 def stands_on(whole: Experiment) -> str:

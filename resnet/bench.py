@@ -71,7 +71,10 @@ def main(argv: Sequence[str]) -> int:
     lines = [line for arm in options.arms for line in bench(arm, options)]
     document: dict[str, Any] = {"table": lines, "calls": CALLS}
     document["provenance"] = collect(_job(options).device)
-    document["split"] = read(PLANS["exits"].arms[options.arms[0]], _job(options)).split
+    config = PLANS["exits"].arms[options.arms[0]]
+    document["split"] = read(config, _job(options)).split
+    document |= {"data": config.data, "width": config.width, "epochs": config.epochs}
+    document["seed"] = options.seed
     if options.out:
         save(document, options.out)
     if options.json:
@@ -91,9 +94,7 @@ def save(document: dict[str, Any], stem: Path) -> None:
     """Write the record and its picture."""
     from resnet.plots import exits as plot_exits
 
-    p = document["provenance"]
-    note = f"{p['cpu']}, {p['threads']} threads; {document['split']}"
-    fig = plot_exits.times(document["table"], note)
+    fig = plot_exits.times(document)
     print(f"figure: {figure.brief(figure.save(fig, stem, document))}", file=sys.stderr)
 
 

@@ -3,6 +3,7 @@
 
 Writes beside this script
     fig_resnet_experiments.{png,eps,json}               accuracy against FLOPs, all models
+                                                        (of one depth only: a row for each)
     fig_resnet_experiments_sparse_only.{png,eps,json}   the same without the dense ones
     fig_resnet_curves.{png,eps,json}                    accuracy and losses per epoch
     (of plans factors, exits and groups: what the other plot_*.py here draw)
@@ -35,6 +36,9 @@ LABELS = {
     "ResNet": "dense (ResNet)",
     "B-ResNet": "modular (B-ResNet)",
     "R-ResNet": "random (R-ResNet)",
+    "bibd-ResNet": "true designs (bibd-ResNet)",
+    "biregular-ResNet": "random, degrees of B-ResNet",
+    "biregular-as-bibd-ResNet": "random, degrees of bibd-ResNet",
 }
 METRICS = ("test_accuracy", "train_loss", "test_loss")
 SUBSETS = {"": (), "_sparse_only": ("dense",)}  # ending of the name, patterns that it leaves out
@@ -65,12 +69,17 @@ def drawers(whole: Experiment) -> pictures.Drawers:
 
 
 def _accuracy(whole: Experiment, end: str) -> Iterator[pictures.Picture]:
-    """Draw accuracy against FLOPs, for all families or without some."""
+    """Draw accuracy against FLOPs, of all families or without some; of one depth, row by row."""
+    from resnet.plots import rows
+
     everything = series(whole)
     shown = {f: s for f, s in everything.items() if s["pattern"] not in SUBSETS[end]}
     if shown:
         content = {"note": stands_on(whole), "series": shown}
-        fig = _against_flops(shown, list(everything), stands_on(whole))
+        if rows.fits(shown):
+            fig = rows.draw(shown, LABELS, list(everything), stands_on(whole))
+        else:
+            fig = _against_flops(shown, list(everything), stands_on(whole))
         yield f"fig_resnet_experiments{end}", fig, content
 
 
@@ -83,9 +92,9 @@ def series(whole: Experiment) -> dict[str, dict[str, Any]]:
             continue
         i, run = interval(values.values()), next(r for r in whole.done() if r.arm == arm)
         empty = {"pattern": run.config.get("pattern", "dense")}
-        empty |= {k: [] for k in ("arm", "flops", "mean", "low", "high", "n")}
+        empty |= {k: [] for k in ("arm", "flops", "mean", "low", "high", "n", "seeds")}
         s = found.setdefault(family(arm), empty)
-        point = (arm, flops(whole, arm), i.mean, i.low, i.high, i.n)
+        point = (arm, flops(whole, arm), i.mean, i.low, i.high, i.n, list(values.values()))
         for key, value in zip(list(s)[1:], point, strict=True):
             s[key].append(value)
     return {name: found[name] for name in _order(whole, found)}

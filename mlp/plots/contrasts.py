@@ -55,6 +55,18 @@ def accuracy(whole: Experiment, name: str, data: str, length: str) -> Interval |
     return interval(values.values()) if values else None
 
 
+def deviations(whole: Experiment, data: str, length: str) -> dict[str, Interval]:
+    """Each pattern minus the mean of all of them, seed by seed; empty unless all have a seed."""
+    arms = {name: whole.final(f"{name}-{data}-{length}", "test_accuracy") for name in PATTERNS}
+    seeds = sorted(set.intersection(*(set(values) for values in arms.values())))
+    middle = {seed: fmean(values[seed] for values in arms.values()) for seed in seeds}
+    return {
+        name: interval(values[seed] - middle[seed] for seed in seeds)
+        for name, values in arms.items()
+        if seeds
+    }
+
+
 def by_layer(config: Config, seed: int = 0) -> list[dict[str, float]]:
     """Return the three numbers of each hidden layer."""
     return [_measure(c) for c in certificates(config, seed)]
