@@ -89,7 +89,7 @@ def _shares(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
 
 
 def times(document: dict[str, Any]) -> Any:
-    """Draw what `resnet bench` measured: a panel per batch size, bars from the median call to p99."""
+    """Draw what `resnet bench` measured: a panel per batch size, bars from median to p99."""
     from matplotlib.figure import Figure
 
     lines = document["table"]
