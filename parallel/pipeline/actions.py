@@ -79,9 +79,13 @@ class Table:
         rows = (" ".join(map(self.name_of, row)) for row in self.ranks)
         return "\n".join(f"{rank}: {row}" for rank, row in enumerate(rows))
 
+    @cached_property
+    def _split(self) -> frozenset[int]:
+        return frozenset(a.stage for row in self.ranks for a in row if a.op in "IW")
+
     def split(self, stage: int) -> bool:
         """Whether the backward passes of a stage are cut into I and W."""
-        return any(a.op == "I" for a in self.ranks[self.home[stage]] if a.stage == stage)
+        return stage in self._split
 
 
 def needs(table: Table, action: Action) -> list[Action]:
@@ -118,8 +122,7 @@ def held(table: Table) -> list[int]:
 
 
 def _waiting(row: tuple[Action, ...]) -> Iterator[int]:
-    ends = {a.stage: "W" if any(b.op == "W" and b.stage == a.stage for b in row) else "B" for a in row}
     now = 0
     for action in row:
-        now += (action.op == "F") - (action.op == ends[action.stage])
+        now += (action.op == "F") - (action.op in "BW")
         yield now
