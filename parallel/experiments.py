@@ -15,5 +15,9 @@ VERBS = {
     "verify": Verb(
         "Checks the identities that strategies must fulfil.", "parallel.identities.findings:main"
     ),
+    "schedule": Verb(
+        "What a pipeline does when: table, bubble, activations, delays.",
+        "parallel.pipeline.show:main",
+    ),
     "gossip": Verb("The experiments of the elastic-gossip thesis.", "parallel.thesis.main:main"),
 }

@@ -1,1 +1,1 @@
-"""Every worker holds some of the layers: tables say who does what when, policies with which weights."""
+"""Every worker holds some layers: tables say who does what when, policies with which weights."""

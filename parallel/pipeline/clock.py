@@ -122,9 +122,10 @@ def _costs(table: Table, costs: Mapping[Any, Any], communication: Any) -> dict[A
                 f"schedule {table.name!r}, such as {_example(table)}"
             )
         found[action] = 0 if key is None else costs[key]
-    for what, number in (*((table.name_of(a), c) for a, c in found.items()), ("rank to rank", communication)):
+    for what, number in [*found.items(), ("communication", communication)]:
         if not 0 <= number < float("inf"):
-            raise ValueError(f"the cost of {what} is {number}: expected 0 or more")
+            name = table.name_of(what) if isinstance(what, Action) else what
+            raise ValueError(f"the cost of {name} is {number}: expected a time, 0 or more")
     return found
 
 
@@ -147,4 +148,6 @@ def measured(table: Table, times: Times) -> Clock:
             f"{missing[0]}: expected begin and end of each"
         )
     start = min(times[a][0] for a in actions)
-    return Clock(table, {a: (times[a][0] - start, times[a][1] - start) for a in actions}, "measured")
+    return Clock(
+        table, {a: (times[a][0] - start, times[a][1] - start) for a in actions}, "measured"
+    )

@@ -61,9 +61,7 @@ def _one(name: str, P: int, m: int, V: int) -> int:
     return 3 * (V * max(m, P) + min(m, P) - 1)
 
 
-def bubble(
-    name: str, ranks: int, micro: int, chunks: int = 1, minibatches: int = 1
-) -> Fraction:
+def bubble(name: str, ranks: int, micro: int, chunks: int = 1, minibatches: int = 1) -> Fraction:
     """The share of all ranks' time in which they wait; arguments and errors as of `makespan`."""
     whole = makespan(name, ranks, micro, chunks, minibatches)
     return 1 - Fraction(3 * chunks * micro * minibatches, whole)

@@ -1,8 +1,8 @@
 """The actions of one rank for one minibatch, of each schedule; `schedules` makes tables of them.
 
-Of several stages on one rank (chunks), local stage i of rank r is stage i x ranks + r. Micro-batches
-go through the chunks in rounds: `per` of them through the first, then the same through the second.
-The rules for many chunks are those of torch.distributed.pipelining.
+Of several stages on one rank (chunks), local stage i of rank r is stage i x ranks + r. The
+micro-batches go through the chunks in rounds: `per` of them through the first, then the same through
+the second. The rules for many chunks are those of torch.distributed.pipelining.
 """
 
 from collections import defaultdict
@@ -47,9 +47,9 @@ def per_round(name: str, ranks: int, micro: int, chunks: int) -> int:
     below = next(m for m in range(micro, 0, -1) if not m % _rounds(ranks, m))
     above = next(m for m in range(micro, 2 * micro + ranks) if not m % _rounds(ranks, m))
     raise ValueError(
-        f"{name}: {micro} micro-batches cannot be cut into {_rounds(ranks, micro)} equal rounds, as "
-        f"{ranks} ranks need: expected {below} or {above} (up to {2 * ranks - 1} any number, and "
-        f"each multiple of {ranks}, is one)"
+        f"{name}: {micro} micro-batches cannot be cut into {_rounds(ranks, micro)} equal rounds, "
+        f"which {ranks} ranks need: expected {below} or {above} (any number up to {2 * ranks - 1}, "
+        f"and each multiple of {ranks}, will do)"
     )
 
 

@@ -34,9 +34,7 @@ def gpipe(stages: int, minibatches: int = 1, micro: int = 1) -> Table:
 
 def one_f_one_b(stages: int, minibatches: int = 1, micro: int = 1) -> Table:
     """One forward and one backward in turn, after stages - 1 - k forwards of stage k."""
-    rows = [
-        [(k, op, j) for op, j in rounds.in_turn(micro, stages - 1 - k)] for k in range(stages)
-    ]
+    rows = [[(k, op, j) for op, j in rounds.in_turn(micro, stages - 1 - k)] for k in range(stages)]
     return _flushed("1f1b", rows, stages, minibatches, micro)
 
 
@@ -103,9 +101,7 @@ SCHEDULES: dict[str, Callable[..., Table]] = {
 }
 
 
-def schedule(
-    name: str, stages: int, minibatches: int = 1, micro: int = 1, **options: Any
-) -> Table:
+def schedule(name: str, stages: int, minibatches: int = 1, micro: int = 1, **options: Any) -> Table:
     """The table of a schedule by its name.
 
     Args:
@@ -135,9 +131,7 @@ def _alike(stages: int, row: Iterable[tuple[str, int]]) -> list[list[Step]]:
     return [[(k, op, j) for op, j in row] for k in range(stages)]
 
 
-def _flushed(
-    name: str, rows: list[list[Step]], stages: int, minibatches: int, micro: int
-) -> Table:
+def _flushed(name: str, rows: list[list[Step]], stages: int, minibatches: int, micro: int) -> Table:
     """The rows of one minibatch, again for each, with an update of all stages after it."""
     sizes(name, stages=stages, minibatches=minibatches, micro=micro)
     ranks = tuple(tuple(_again(row, minibatches)) for row in rows)

@@ -1,0 +1,198 @@
+"""`python -m parallel schedule 1f1b --stages 4 --micro 8`: what a schedule does, and what it costs.
+
+Nothing is trained, and nothing is measured: the times follow from the table and from --costs.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from harness import flags
+from harness.names import check
+from harness.result import screen
+from parallel.pipeline import formulas, staleness
+from parallel.pipeline.actions import OPS, Table, held
+from parallel.pipeline.clock import UNIT, Clock, show, simulate
+from parallel.pipeline.grid import MOST, grid
+from parallel.pipeline.schedules import SCHEDULES, schedule
+
+
+@dataclass(frozen=True)
+class Options:
+    """Show a pipeline schedule: its table over time, its bubble, what it holds, how stale it is."""
+
+    name: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="SCHEDULE")]]
+    """naive, gpipe, 1f1b, interleaved, zb_h1, zbv or async_1f1b."""
+    stages: int = 4
+    """Into how many parts the net is cut, over all ranks."""
+    micro: int | None = None
+    """Into how many micro-batches a minibatch is cut; default: 8, of async_1f1b 1."""
+    minibatches: int | None = None
+    """How many are trained; default: 1, of async_1f1b twice the stages."""
+    chunks: int | None = None
+    """Stages on each rank, of interleaved (default: 2) and zb_h1 (default: 1)."""
+    costs: Annotated[str, tyro.conf.arg(metavar="F=1,B=2,...")] = ""
+    """How long each takes, 1F=3 on stage 1 only; default: F=1,B=2,I=1,W=1,U=0."""
+    communication: str = "0"
+    """How long a tensor is on its way from rank to rank, in the same unit."""
+    draw: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write FILE.png, FILE.eps and FILE.json; a folder: a name is chosen."""
+    json: bool = False
+    """Print one JSON object, and nothing else."""
+
+    def table(self) -> Table:
+        """The schedule that is asked for.
+
+        Raises:
+            ValueError: unknown, or of sizes that it cannot have.
+        """
+        check("schedule", self.name, SCHEDULES)
+        stream = self.name == "async_1f1b"
+        micro = (1 if stream else 8) if self.micro is None else self.micro
+        minibatches = self.minibatches
+        if minibatches is None:
+            minibatches = 2 * self.stages if stream else 1
+        chunks = {} if self.chunks is None else {"chunks": self.chunks}
+        return schedule(self.name, self.stages, minibatches, micro, **chunks)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the verb."""
+    options = flags.read(Options, argv, "python -m parallel schedule")
+    table = options.table()
+    costs = {**UNIT, **read_costs(options.costs, table)}
+    clock = simulate(table, costs, _number(options.communication, "--communication"))
+    paths = _draw(options.draw, clock) if options.draw else []
+    if options.json:
+        print(json.dumps({**facts(clock), "paths": [str(path) for path in paths]}))
+        return 0
+    for line in (text(clock, screen.width_of(Console())), *map(str, paths)):
+        print(line)
+    return 0
+
+
+def read_costs(text: str, table: Table) -> dict[Any, Fraction]:
+    """`F=1,1B=5/2`: by op, or by stage and op.
+
+    Raises:
+        ValueError: no such form, or what the table has not.
+    """
+    found: dict[Any, Fraction] = {}
+    ops = [op for op in OPS if any(a.op == op for row in table.ranks for a in row)]
+    for part in filter(None, text.replace(" ", "").split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key or (key[:-1] and not key[:-1].isdecimal()):
+            raise ValueError(f"cost {part!r}: expected such as F=1,B=2, or 0F=1.5 on stage 0 only")
+        op = check(f"cost of {table.name}", key[-1], ops)
+        if key[:-1] and int(key[:-1]) >= table.stages:
+            raise ValueError(f"cost {part!r}: expected a stage from 0 to {table.stages - 1}")
+        found[(int(key[:-1]), op) if key[:-1] else op] = _number(value, f"cost {part!r}")
+    return found
+
+
+def _number(text: str, what: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{what}: expected a number such as 2, 1.5 or 3/2, got {text!r}") from None
+
+
+def formula(table: Table) -> Fraction | None:
+    """The bubble with unit costs in closed form, where there is one."""
+    try:
+        return formulas.bubble(*formulas.sizes_of(table))
+    except ValueError:
+        return None
+
+
+def text(clock: Clock, width: int) -> str:
+    """Everything, for people."""
+    exact = formula(clock.table)
+    said = "none for these sizes" if exact is None else show(exact)
+    try:
+        rows = grid(clock, width)
+    except ValueError:
+        rows = f"(more than {MOST} columns: not drawn)"
+    lines = [
+        str(clock),
+        f"bubble by the formula, with F=I=W=1, B=2 and nothing on the way: {said}",
+        f"\n{rows}\n",
+    ]
+    return "\n".join([*lines, _ranks(clock, width)])
+
+
+HEADS = ["rank", "stages", "activations held", "by the formula", "busy", "idle"]
+HEADS += ["delays (of how many micro-batches)", "versions at a time"]
+
+
+def _ranks(clock: Clock, width: int) -> str:
+    """A table with a line for each rank."""
+    console = Console(width=width, highlight=False)
+    with console.capture() as capture:
+        console.print(*screen.layout(HEADS, list(_rows(clock)), width), sep="\n\n")
+    return capture.get().rstrip()
+
+
+def _rows(clock: Clock) -> Iterator[list[str]]:
+    table = clock.table
+    theory = formulas.activations(*formulas.sizes_of(table))
+    counts, live = staleness.histogram(table), staleness.live(table)
+    for rank, kept in enumerate(held(table)):
+        stages = sorted(stage for stage, home in table.home.items() if home == rank)
+        delays = sum((Counter(counts[stage]) for stage in stages), Counter())
+        yield [
+            str(rank),
+            " ".join(map(str, stages)),
+            str(kept),
+            str(theory[rank]),
+            show(clock.busy(rank)),
+            show(clock.idle[rank]),
+            " ".join(f"{delay} ({n})" for delay, n in sorted(delays.items())),
+            str(max(live[stage] for stage in stages)),
+        ]
+
+
+def facts(clock: Clock) -> dict[str, Any]:
+    """Everything, as JSON takes it; exact numbers also as they are."""
+    table, exact = clock.table, formula(clock.table)
+    return {
+        "schedule": table.name,
+        "stages": table.stages,
+        "ranks": len(table.ranks),
+        "minibatches": table.minibatches,
+        "micro": table.micro,
+        "source": clock.source,
+        "makespan": float(clock.makespan),
+        "bubble": float(clock.bubble),
+        "bubble_exact": str(clock.bubble),
+        "bubble_formula": None if exact is None else str(exact),
+        "throughput": float(clock.throughput),
+        "idle": list(map(float, clock.idle)),
+        "activations": held(table),
+        "activations_formula": formulas.activations(*formulas.sizes_of(table)),
+        "delays": staleness.histogram(table),
+        "versions": staleness.live(table),
+        "table": [list(map(table.name_of, row)) for row in table.ranks],
+    }
+
+
+def _draw(to: Path, clock: Clock) -> list[Path]:
+    """Write the picture; the suffix of a file is not needed."""
+    from harness.result import figure
+    from parallel.pipeline.draw import data, timeline
+
+    stem = to.with_suffix("") if to.suffix in (".png", ".eps", ".json") else to
+    table = clock.table
+    name = f"schedule_{table.name}_{table.stages}x{table.minibatches}x{table.micro}"
+    stem = stem / name if stem.is_dir() else stem
+    try:
+        return figure.save(timeline(clock), stem, data(clock))
+    except OSError as error:
+        raise OSError(f"cannot write {stem} ({error}): name another place with --draw") from None
