@@ -62,7 +62,9 @@ def _box(
         ax.plot([begin] * 2, [rank - 0.44, rank + 0.44], color=COLORS[action.op], lw=2, zorder=3)
         return
     chunk = sorted(_stages(clock, rank)).index(action.stage)
-    color = figure.tint(COLORS[action.op], 1 - 0.55 * min(chunk, 3) / 3 - 0.2 * (chunk > 0))
+    color = COLORS[action.op]
+    if chunk:
+        color = figure.tint(color, max(0.25, 0.8 - 0.18 * chunk))
     ax.add_patch(
         Rectangle((begin, rank - 0.4), stop - begin, 0.8, fc=color, ec="white", lw=0.6, zorder=2)
     )
