@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from numbers import Rational
-from typing import Any
+from typing import Any, Literal
 
 from parallel.pipeline.actions import Action, Table, needs
 from parallel.pipeline.checks import order
@@ -79,7 +79,10 @@ def _ratio(a: Any, b: Any) -> Any:
 
 
 def simulate(
-    table: Table, costs: Mapping[Any, Any] = UNIT, communication: Any = 0, source: str = "given"
+    table: Table,
+    costs: Mapping[Any, Any] = UNIT,
+    communication: Any = 0,
+    source: Literal["given", "measured"] = "given",
 ) -> Clock:
     """Each action begins once its rank is free and what it needs has ended (and arrived).
 

@@ -2,7 +2,7 @@
 
 A box bears the number of its micro-batch, counted through all minibatches; that of an update, which
 is a line where updates take no time, the number of its minibatch. Colours are Okabe and Ito's, and
-differ in brightness too. `grid` draws the same as text, `draw_versions` the way of one minibatch.
+differ in brightness too. `terminal` draws the same as text, `seen` the way of one minibatch.
 """
 
 from typing import Any

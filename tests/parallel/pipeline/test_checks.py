@@ -53,7 +53,10 @@ BROKEN = {
     "no update": ("0F0 0B0\n1F0 1B0 1U0", "0U0 is missing"),
     "half": ("0F0 0I0 0U0\n1F0 1B0 1U0", "0W0 is missing"),
     "doubled": ("0F0 0B0 0U0\n1F0 1F0 1B0 1U0", "1F0 comes 2 times: expected once"),
-    "both kinds": ("0F0 0I0 0W0 0B0 0U0\n1F0 1B0 1U0", "stage 0 has I or W, and 0B0: expected its"),
+    "both kinds": (
+        "0F0 0I0 0W0 0B0 0U0\n1F0 1B0 1U0",
+        "stage 0 has I or W, and 0B0: expected its backward passes all whole",
+    ),
     "backward first": ("0F0 0B0 0U0\n1B0 1F0 1U0", "rank 1 waits at 1B0 for 1F0, which this rank"),
     "update first": ("0F0 0U0 0B0\n1F0 1B0 1U0", "rank 0 waits at 0U0 for 0B0, which this rank"),
     "two ranks": ("0F0 1B0 0B0 0U0\n1F0 1U0", "stage 1 is on rank 0 and, with 1F0, on rank 1"),

@@ -8,11 +8,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
 from harness.result import figure
-from parallel.pipeline import draw, grid
+from parallel.pipeline import draw, terminal
 from parallel.pipeline.actions import Action, versions
 from parallel.pipeline.clock import UNIT, simulate
-from parallel.pipeline.draw_versions import draw_versions
 from parallel.pipeline.schedules import async_1f1b, gpipe, one_f_one_b, schedule, zb_h1, zbv
+from parallel.pipeline.seen import draw_versions
 
 
 def boxes(fig):
@@ -101,13 +101,13 @@ def test_too_many_actions_are_refused_in_words():
     with pytest.raises(
         ValueError, match="2109 columns are too many to read: expected at most 2000"
     ):
-        grid.grid(clock)
+        terminal.grid(clock)
 
 
 def test_the_text_is_cut_into_blocks_of_the_width_of_the_terminal():
     clock = simulate(one_f_one_b(2, micro=3))
-    whole = grid.grid(clock).splitlines()
-    first, second = (part.splitlines() for part in grid.grid(clock, width=22).split("\n\n"))
+    whole = terminal.grid(clock).splitlines()
+    first, second = (part.splitlines() for part in terminal.grid(clock, width=22).split("\n\n"))
     assert max(map(len, (*first, *second))) <= 22
     for row, head, rest in zip(whole, first, second, strict=True):
         assert (head.ljust(21) + rest[3:]).rstrip() == row.rstrip()
@@ -115,7 +115,7 @@ def test_the_text_is_cut_into_blocks_of_the_width_of_the_terminal():
 
 def test_the_text_takes_times_that_are_no_whole_numbers():
     clock = simulate(one_f_one_b(2, micro=2), {"F": 0.1, "B": 0.3})
-    assert grid.grid(clock).splitlines() == [
+    assert terminal.grid(clock).splitlines() == [
         "0: F0 F1 .  .  .  B0------ .  B1------",
         "1: .  F0 B0------ F1 B1------ .  .  .",
     ]

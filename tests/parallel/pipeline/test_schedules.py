@@ -10,8 +10,8 @@ from parallel.pipeline.actions import needs
 from parallel.pipeline.checks import check, order
 from parallel.pipeline.clock import simulate
 from parallel.pipeline.formulas import NAMES
-from parallel.pipeline.grid import grid
 from parallel.pipeline.schedules import SCHEDULES, schedule
+from parallel.pipeline.terminal import grid
 
 PICTURES = {
     ("naive", 3, 1, 2): """
