@@ -48,7 +48,9 @@ def over_dense(*words: str) -> str:
     """The least and the most that a layer beats the best dense one by, over cases and threads."""
     found = []
     for row in record("sparse_speed")["cases"]:
-        there = [row["us"][side] for side in (*DENSE, "oneDNN") if side in row.get("us", {})]
+        there = [
+            row["us"][side] for side in (*DENSE, "oneDNN", "F.linear") if side in row.get("us", {})
+        ]
         if there and any(row["name"].startswith(word) for word in words):
             found.append(min(there) / row["us"]["ours"])
     return f"{fixed(min(found), 1)} to {fixed(max(found), 1)}"

@@ -32,7 +32,7 @@ class Options(LayerOptions):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run a verb; the exit status."""
+    """Run a verb and return the exit status."""
     try:
         if not argv or argv[0] in ("-h", "--help"):
             print("usage: python -m bibd VERB [options], or --list for the patterns\n")

@@ -1,4 +1,4 @@
-"""Warnings that point at a line of the user's program, however deep in this package they arise."""
+"""Warns at a line of the user's program, however deep in this package a warning arises."""
 
 import sys
 import warnings
@@ -7,11 +7,11 @@ from bibd.sizes import whole_sizes
 
 
 class UnreadInputs(UserWarning):
-    """Some inputs of a layer reach no output, so what they say is lost."""
+    """Warns that some inputs of a layer reach no output, so that what they say is lost."""
 
 
 def warn(text: str, kind: type[Warning] = UserWarning) -> None:
-    """Warn where a line outside of bibd and torch called for it."""
+    """Warn at the line outside of bibd and torch from which the call came."""
     level, frame = 2, sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(("bibd", "torch.")):
         level, frame = level + 1, frame.f_back
@@ -19,7 +19,7 @@ def warn(text: str, kind: type[Warning] = UserWarning) -> None:
 
 
 def unread(layer: str, inputs: int, outputs: int, missed: int) -> None:
-    """Say that a layer leaves inputs out, and which ways there are to have them read."""
+    """Warn that a layer leaves inputs out, and name the ways to have them read."""
     ways = f"sizes that make a whole design are {whole_sizes(inputs, outputs)} (bibd.nearest)"
     if outputs < inputs:
         ways = f"pattern 'bibd_dual' reads them all, and so does a dense layer; {ways}"

@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the benchmark as a program of its own; the exit status is its own too.
+    """Run the benchmark as a program of its own and return its exit status.
 
     Raises:
         ValueError: the package does not lie in a checkout.

@@ -1,4 +1,4 @@
-"""What a design is, computed and not claimed.
+"""Certifies what a design is, by computing it instead of claiming it.
 
 Labels:  BIBD       every pair of points in exactly lam blocks, all blocks of one size
          packing    every pair in at most one block
@@ -26,27 +26,27 @@ SMALL = 700  # up to this size a full decomposition is quicker than Lanczos
 
 
 class Table(Protocol):
-    """What has a design for each of its groups, as a Pattern does."""
+    """Anything that has a design for each of its groups, as a Pattern does."""
 
     @property
     def groups(self) -> int:
-        """How many separate parts it has."""
+        """The number of separate parts."""
         ...
 
     def design(self, group: int = 0) -> Design:
-        """The table of one group."""
+        """Return the table of one group."""
         ...
 
 
 class Layer(Protocol):
-    """What follows a pattern, as every sparse layer does."""
+    """Anything that follows a pattern, as every sparse layer does."""
 
     pattern: Any
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a table is; print it for the facts in words.
+    """The facts about a table; print it to have them in words.
 
     Every number is a count or a computed value; r, k, lam are None where not constant.
     """
@@ -72,7 +72,7 @@ class Certificate:
     ramanujan_bound: float | None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """Return the facts as plain values, for JSON."""
         coverage = {str(k): v for k, v in self.pair_coverage.items()}
         return asdict(self) | {"pair_coverage": coverage}
 
@@ -100,7 +100,7 @@ class Certificate:
 
 
 def certify(of: Design | Table | Layer, group: int | None = None) -> Certificate:
-    """Look at every pair of points and of blocks, at the components and at the spectrum.
+    """Certify a table from all pairs of points and blocks, its components and its spectrum.
 
     Args:
         of: A Design, a Pattern or a sparse layer.
@@ -165,7 +165,7 @@ def _range(ends: tuple[int, int]) -> str:
 
 
 def label(design: Design) -> str:
-    """The label of a design, without its spectrum."""
+    """Return the label of a design without computing its spectrum."""
     pairs = _meetings(design, _transpose(design))
     return _label(design, pairs, _constant(design.sizes))[0]
 
@@ -188,7 +188,7 @@ def _transpose(design: Design) -> Design:
 
 
 def _meetings(design: Design, transposed: Design) -> dict[int, int]:
-    """How many pairs of points meet in 0, 1, 2, ... blocks; zero counts left out."""
+    """Count the pairs of points that meet in 0, 1, 2, ... blocks; zero counts are left out."""
     v, histogram = design.v, np.zeros(1, dtype=np.int64)
     step = max(1, min(v, 2**22 // v))
     table = None
@@ -211,7 +211,7 @@ def _work(design: Design) -> int:
 
 
 def _met(design: Design, transposed: Design, points: np.ndarray) -> np.ndarray:
-    """Blocks that each of these points shares with every point."""
+    """Count the blocks that each of these points shares with every point."""
     blocks, owner = _gather(transposed, points)
     others, which = _gather(design, blocks)
     keys = owner[which] * design.v + others
@@ -219,7 +219,7 @@ def _met(design: Design, transposed: Design, points: np.ndarray) -> np.ndarray:
 
 
 def _gather(design: Design, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The entries of these rows end to end, and which of `rows` each came from."""
+    """Return the entries of these rows end to end, and which of `rows` each came from."""
     sizes = design.sizes[rows]
     owner = np.repeat(np.arange(len(rows)), sizes)
     within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -227,7 +227,7 @@ def _gather(design: Design, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def components(design: Design) -> int:
-    """Connected parts of the bipartite graph; an empty block or point is a part of its own."""
+    """Count the connected parts of the bipartite graph; an empty block or point is one itself."""
     rows = np.repeat(np.arange(design.b), design.sizes)
     low = np.arange(design.b)  # smallest block number known to be in the same part
     while True:
@@ -243,7 +243,7 @@ def components(design: Design) -> int:
 
 
 def singular_values(design: Design) -> tuple[float, float]:
-    """The two largest, with multiplicity."""
+    """Return the two largest singular values, one twice if it has multiplicity two."""
     if min(design.v, design.b) <= SMALL:
         values = np.linalg.svd(design.incidence().astype(float), compute_uv=False)
         return float(values[0]), float(values[1]) if len(values) > 1 else 0.0
@@ -253,7 +253,7 @@ def singular_values(design: Design) -> tuple[float, float]:
 
 
 def _lanczos(design: Design, away: np.ndarray | None, steps: int = 400) -> tuple[float, np.ndarray]:
-    """Largest singular value of N and its right vector, in the complement of `away`.
+    """Return N's largest singular value and its right vector, in the complement of `away`.
 
     Lanczos on N'N with full reorthogonalisation, until the value stands still. Without `away` a
     value of multiplicity two would be seen once, hence two runs and not one.

@@ -39,7 +39,7 @@ class SparseConv2d(SparseLayer):
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output, which are the filters.
-        kernel_size: Of each filter.
+        kernel_size: Height and width of each filter.
         stride: Step of the window.
         padding: Rows and columns added on both sides, or "same" or "valid".
         dilation: Distance between the entries of the window.
@@ -48,11 +48,11 @@ class SparseConv2d(SparseLayer):
         padding_mode: zeros, reflect, replicate or circular.
         pattern: Name of a family (bibd.families); a Design of in_channels/groups points and
             out_channels/groups blocks; or a Pattern.
-        seed: Of the pattern; see SparseLinear.
+        seed: Seed of the pattern; see SparseLinear.
         init: Kaiming normal: "true" by the connections a filter really has, "dense" (the IDDL
             study) by out_channels times the window.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         nonzeros: How many connections between channels, without groups; see SparseLinear.
         backend: "auto", "dense" or "native" (square windows of 1 or 3 with stride 1 or 2 and
             without dilation; others are dense); see bibd.kernels.
@@ -98,29 +98,29 @@ class SparseConv2d(SparseLayer):
 
     @staticmethod
     def _sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
-        """The first arguments of a layer whose weight has this shape."""
+        """Return the first arguments of a layer whose weight has this shape."""
         if len(shape) != 4:
             raise ValueError(f"expected a weight (out, in/groups, kh, kw), got shape {shape}")
         return shape[1] * groups, shape[0], shape[2:]
 
     @property
     def groups(self) -> int:
-        """Separate parts of channels."""
+        """The number of separate parts of channels."""
         return self.pattern.groups
 
     @property
     def in_channels(self) -> int:
-        """Channels of the input, of all groups."""
+        """The number of input channels, in all groups together."""
         return self.pattern.in_features * self.groups
 
     @property
     def out_channels(self) -> int:
-        """Number of filters."""
+        """The number of filters."""
         return self.pattern.out_features
 
     @property
     def kernel_size(self) -> tuple[int, ...]:
-        """Height and width of each filter."""
+        """The height and width of each filter."""
         return self._window
 
     def _dense_fan(self) -> int:
@@ -152,7 +152,7 @@ class SparseConv2d(SparseLayer):
         return kernels.traced_conv(x, *held, self._places().unsqueeze(0), sizes, *how)
 
     def path(self, x: torch.Tensor) -> str:
-        """How this input would be convolved: dense or native."""
+        """Return how this input would be convolved: "dense" or "native"."""
         backend, geometry = kernels.wanted(self.backend, BACKENDS), self._geometry(x)
         if not geometry:
             return "dense"
@@ -161,7 +161,7 @@ class SparseConv2d(SparseLayer):
         return kernels.choose(backend, (x, self.weight), sizes, geometry, lambda: self._trials(x))
 
     def _trials(self, x: torch.Tensor):
-        """What makes the calls to be timed, for inputs like this one."""
+        """Return what makes the calls to be timed, for inputs like this one."""
         table, bias = kernels.table(self.pattern), self.bias is not None
         geometry = self._geometry(x)
         if not geometry:
@@ -169,7 +169,7 @@ class SparseConv2d(SparseLayer):
         return kernels.conv_trials(self.pattern, table, self._places(), geometry, bias)
 
     def _geometry(self, x: torch.Tensor) -> tuple[int, ...]:
-        """Window, stride, rows and columns of padding, height, width; empty if not for `native`."""
+        """Return window, stride, padding and image size; empty if `native` cannot do it."""
         if not isinstance(x, torch.Tensor) or not self.plain or x.ndim not in (3, 4):
             return ()
         if kernels.modes.jit():  # sizes are tensors there
@@ -182,7 +182,7 @@ class SparseConv2d(SparseLayer):
         return self._window[0], self.stride[0], top, left, height, width
 
     def _sides(self) -> list[int]:
-        """Left, right, top, bottom: as F.pad counts, last axis first."""
+        """Return the padding left, right, above and below, in the order that F.pad takes."""
         sides: list[int] = []
         for axis in (1, 0):
             if isinstance(self.padding, str):
@@ -195,7 +195,7 @@ class SparseConv2d(SparseLayer):
 
     @classmethod
     def stack(cls, layers: "list[SparseConv2d]") -> nn.Module:
-        """One module with a leading axis of members: the stack protocol."""
+        """Make one module with a leading axis of members (the stack protocol)."""
         return LoopedSparseConv2d(layers)
 
     def _fits(self, x: torch.Tensor) -> bool:
@@ -210,7 +210,7 @@ class SparseConv2d(SparseLayer):
         return "make the layer for as many channels as x has"
 
     def extra_repr(self) -> str:
-        """As nn.Conv2d, then the pattern."""
+        """Return what nn.Conv2d prints of itself, and then the pattern."""
         parts = [f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
         defaults = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
         for name, default in (defaults | {"padding_mode": "zeros"}).items():
@@ -220,7 +220,7 @@ class SparseConv2d(SparseLayer):
 
 
 class BibdConv2d(SparseConv2d):
-    """SparseConv2d on the lines of a finite plane: pattern `bibd` between channels.
+    """A SparseConv2d with the pattern `bibd` between channels: the lines of a finite plane.
 
     Args:
         in_channels: Channels of the input.
@@ -235,7 +235,7 @@ class BibdConv2d(SparseConv2d):
         seed: Permutes channels of the pattern. None: the canonical order.
         init: Kaiming normal: "true" by the connections of a filter, "dense" by out_channels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         backend: "auto", "dense" or "native"; see bibd.kernels.
     """
 
@@ -267,7 +267,7 @@ class BibdConv2d(SparseConv2d):
 
 
 class RandomSparseConv2d(SparseConv2d):
-    """SparseConv2d with connections anywhere: pattern `random`, the control of the designs.
+    """A SparseConv2d with random connections (pattern `random`), to compare designs with.
 
     Args:
         in_channels: Channels of the input.
@@ -282,7 +282,7 @@ class RandomSparseConv2d(SparseConv2d):
         seed: Seed of the draw. None: one from torch's generator, so that layers differ.
         init: Kaiming normal: "true" by the connections of a filter, "dense" by out_channels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         nonzeros: How many connections. None: as many as the modular rule has for this size.
         backend: "auto", "dense" or "native"; see bibd.kernels.
     """
@@ -316,7 +316,10 @@ class RandomSparseConv2d(SparseConv2d):
 
 
 class LoopedSparseConv2d(nn.Module):
-    """Members one after the other: (members, batch, channels, h, w); they may differ in pattern."""
+    """Stacked convolutions that run one after the other; their patterns may differ.
+
+    Input and output are (members, batch, channels, h, w).
+    """
 
     def __init__(self, layers: Sequence[SparseConv2d]):
         super().__init__()

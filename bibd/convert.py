@@ -40,7 +40,7 @@ WEIGHTS = ("new", "keep")
 
 @dataclass(frozen=True)
 class Line:
-    """What became of one layer.
+    """The fate of one layer in a conversion.
 
     `kept` is the share of the old squared weight that is still there, None where values were drawn
     anew; `note` says why a layer stayed; `unread` counts inputs that no output reads any more.
@@ -59,19 +59,19 @@ class Line:
 
 @dataclass(frozen=True)
 class Report:
-    """The lines of a model; print it for the table."""
+    """The lines of all layers of a model; print it for the table."""
 
     lines: tuple[Line, ...]
     warnings: tuple[str, ...] = ()
 
     @property
     def before(self) -> int:
-        """Connections of all layers that are listed, before the swap."""
+        """The number of connections of all listed layers before the swap."""
         return sum(line.before for line in self.lines)
 
     @property
     def after(self) -> int:
-        """Connections of all layers that are listed, after the swap."""
+        """The number of connections of all listed layers after the swap."""
         return sum(line.after for line in self.lines)
 
     def __str__(self):
@@ -109,7 +109,7 @@ def sparsify(
             reads the weights of its layers itself has to be named here).
         weights: "new" draws them by the true fan-in; "keep" takes those that lie on the pattern.
         seed: Each layer gets a pattern of its own from it. None: the canonical order.
-        init: As in the layers, for new weights.
+        init: How new weights are drawn, as in the layers.
 
     Returns:
         What became of each layer. Where nothing was swapped, or where the last layer is sparse now
@@ -167,7 +167,7 @@ def _warnings(lines: list[Line]) -> Iterator[str]:
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, Any, list[nn.Module]]]:
-    """Every layer that holds a matrix once, with its parents from the model down."""
+    """Yield every layer that holds a matrix once, with its parents from the model down."""
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d) or _holds_a_matrix(module):
             parts = name.split(".")
@@ -179,7 +179,10 @@ def _layers(model: nn.Module) -> Iterator[tuple[str, Any, list[nn.Module]]]:
 
 
 def _holds_a_matrix(module: nn.Module) -> bool:
-    """True for layers of other kinds, such as the Conv1D of GPT-2, and for sparse ones."""
+    """Return True for layers of other kinds that hold a matrix, and for sparse ones.
+
+    GPT-2's Conv1D is such a kind.
+    """
     if isinstance(module, SparseLayer):
         return True
     weight = module._parameters.get("weight")
@@ -188,7 +191,7 @@ def _holds_a_matrix(module: nn.Module) -> bool:
 
 
 def _stays(model, name: str, layer: Any, parents, skip, pattern) -> str:
-    """Why this layer stays as it is; empty if it does not."""
+    """Return why this layer stays as it is, or an empty text if it does not."""
     if any(_skips(word, model, name, (*parents, layer)) for word in skip):
         return "skipped"
     if isinstance(layer, SparseLayer):
@@ -239,7 +242,7 @@ def _swap(layer: Any, pattern, seed: int | None, weights: str, init: str) -> Spa
 
 
 def _arguments(layer: Any) -> dict[str, Any]:
-    """What both the old and the new class take."""
+    """Return the arguments that both the old and the new class take."""
     found = {name: getattr(layer, name) for name in NAMES[type(layer)]}
     return found | {"bias": layer.bias is not None}
 

@@ -28,7 +28,7 @@ from bibd.field import field, near_prime_powers, prime_power
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Block j holds the points indices[indptr[j]:indptr[j+1]], ascending."""
+    """Points in blocks: block j holds indices[indptr[j]:indptr[j+1]], in ascending order."""
 
     name: str
     v: int
@@ -42,30 +42,30 @@ class Design:
 
     @property
     def b(self) -> int:
-        """Number of blocks."""
+        """The number of blocks."""
         return len(self.indptr) - 1
 
     @property
     def nonzeros(self) -> int:
-        """Number of (point, block) incidences."""
+        """The number of (point, block) incidences."""
         return len(self.indices)
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """Points of each block."""
+        """The number of points in each block."""
         return np.diff(self.indptr)
 
     @cached_property
     def degrees(self) -> np.ndarray:
-        """Blocks through each point."""
+        """The number of blocks through each point."""
         return np.bincount(self.indices, minlength=self.v)
 
     def block(self, j: int) -> np.ndarray:
-        """The points of one block."""
+        """Return the points of block j."""
         return self.indices[self.indptr[j] : self.indptr[j + 1]]
 
     def incidence(self) -> np.ndarray:
-        """The table (b, v) as booleans: a weight's mask, outputs by inputs."""
+        """Return the table (b, v) as booleans: a weight's mask, outputs by inputs."""
         table = np.zeros((self.b, self.v), dtype=bool)
         table[np.repeat(np.arange(self.b), self.sizes), self.indices] = True
         return table
@@ -75,7 +75,7 @@ class Design:
 
 
 def from_blocks(v: int, blocks: Iterable[Iterable[int]], name: str = "user") -> Design:
-    """A design from your own blocks.
+    """Make a design from your own blocks.
 
     Raises:
         ValueError: a point out of range, or twice in a block; names the block.
@@ -92,7 +92,7 @@ def from_blocks(v: int, blocks: Iterable[Iterable[int]], name: str = "user") -> 
 
 
 def _points(j: int, block: Any, v: int) -> np.ndarray:
-    """The points of block j, ascending; refused where they are no points of the design."""
+    """Return the points of block j in ascending order; refuse what are no points."""
     found = list(_each(block, f"block {j} is a list"))
     for point in found:
         if not _is_whole(point, None):
@@ -113,13 +113,13 @@ def _each(of: Any, what: str) -> Iterable[Any]:
 
 
 def _is_whole(got: object, least: int | None) -> bool:
-    """True for a whole number (True and False are none), of at least `least` if that is given."""
+    """Return whether this is a whole number of at least `least` (True and False are none)."""
     whole = isinstance(got, int | np.integer) and not isinstance(got, bool | np.bool_)
     return whole and (least is None or int(got) >= least)  # pyright: ignore
 
 
 def from_mask(mask: Any, name: str = "mask") -> Design:
-    """A design from a table (blocks, points), such as the mask of a weight (out, in).
+    """Make a design from a table (blocks, points), such as the mask of a weight (out, in).
 
     For the mask of a convolution (out, in, kh, kw), name the channels: `mask.any((2, 3))`.
 
@@ -146,7 +146,7 @@ def from_mask(mask: Any, name: str = "mask") -> Design:
 
 
 def affine_plane(q: int) -> Design:
-    """AG(2, q) for a prime power q, class by class.
+    """Make the affine plane AG(2, q) for a prime power q, class by class.
 
     Raises:
         ValueError: no such plane exists, or none is known; says why, and names the nearest.
@@ -159,7 +159,7 @@ def affine_plane(q: int) -> Design:
 
 
 def modular(q: int) -> Design:
-    """The rule of the original study, for any q >= 2; a design only where q is prime."""
+    """Make the design of the original study's rule for q >= 2, which is a BIBD for prime q only."""
     if not _is_whole(q, 2):
         raise ValueError(f"the modular rule needs a whole q of at least 2, got {q!r}")
     i = np.arange(q)
@@ -168,7 +168,7 @@ def modular(q: int) -> Design:
 
 
 def projective_plane(q: int) -> Design:
-    """PG(2, q): the affine plane with a point at infinity for each class."""
+    """Make PG(2, q): the affine plane with a point at infinity for each class."""
     plane = affine_plane(q)
     assert plane.classes is not None
     lines = plane.indices.reshape(-1, q)
@@ -178,13 +178,15 @@ def projective_plane(q: int) -> Design:
 
 
 def singer(q: int) -> Design:
-    """The cyclic plane of order q: translates of a planar difference set."""
+    """Make the cyclic plane of order q from the translates of a planar difference set."""
     base, v = np.array(difference_set(q)), q * q + q + 1
     return _regular(f"Singer({q})", v, (base + np.arange(v)[:, None]) % v)
 
 
 def difference_set(q: int) -> list[int]:
-    """Q + 1 residues modulo q^2 + q + 1 whose differences are every nonzero residue once.
+    """Return q + 1 residues whose differences are every nonzero residue once.
+
+    The modulus is q^2 + q + 1.
 
     The zeros of a sequence s[n+3] = x s[n+2] + y s[n+1] + z s[n] over GF(q) whose period, up to
     scalars, is q^2 + q + 1 (Singer 1938); coefficients are tried until they have it.
@@ -212,12 +214,12 @@ def _is_difference_set(points: list[int], v: int) -> bool:
 
 
 def complement(design: Design) -> Design:
-    """Every block replaced by the points it leaves out: 2-(v, v-k, b-2r+lam)."""
+    """Replace every block by the points that it leaves out: 2-(v, v-k, b-2r+lam)."""
     return _from_table(f"complement of {design.name}", ~design.incidence())
 
 
 def dual(design: Design) -> Design:
-    """Points and blocks change places."""
+    """Exchange points and blocks."""
     order = np.argsort(design.indices, kind="stable")
     rows = np.repeat(np.arange(design.b), design.sizes)[order]
     indptr = np.concatenate([[0], np.cumsum(design.degrees)])
@@ -225,7 +227,7 @@ def dual(design: Design) -> Design:
 
 
 def truncate(design: Design, v: int, b: int) -> Design:
-    """The first b blocks, and of those the first v points."""
+    """Keep the first b blocks, and of those the first v points."""
     if not (_is_whole(v, 1) and _is_whole(b, 1)):
         raise ValueError(f"sizes to cut to are whole numbers of at least 1, got {v!r} and {b!r}")
     if not (1 <= v <= design.v and 1 <= b <= design.b):
@@ -239,7 +241,7 @@ def truncate(design: Design, v: int, b: int) -> Design:
 
 
 def tiled(design: Design, t: int) -> Design:
-    """Every incidence becomes a full t-by-t tile (Kronecker product with ones)."""
+    """Replace every incidence by a full t-by-t tile (Kronecker product with ones)."""
     if not _is_whole(t, 1):
         raise ValueError(f"the side of a tile is a whole number of at least 1, got {t!r}")
     table = np.kron(design.incidence(), np.ones((t, t), dtype=bool))
@@ -258,7 +260,7 @@ def check_order(q: int) -> None:
 
 
 def why_not(q: int) -> str:
-    """What is known about planes of an order that is no prime power."""
+    """Return what is known about planes of an order that is no prime power."""
     if q % 4 in (1, 2) and not _two_squares(q):
         return (
             f"no plane of order {q} exists (Bruck-Ryser: {q} leaves {q % 4} modulo 4 and is no sum "
@@ -270,7 +272,7 @@ def why_not(q: int) -> str:
 
 
 def check_parameters(v: int, k: int, lam: int) -> tuple[int, int]:
-    """(b, r) of a 2-(v, k, lam) design, if the necessary conditions leave room for one.
+    """Return (b, r) of a 2-(v, k, lam) design if the necessary conditions allow one.
 
     Raises:
         ValueError: names the condition that fails: divisibility, Fisher, or Bruck-Ryser.
@@ -301,7 +303,7 @@ def _two_squares(n: int) -> bool:
 
 
 def _lines(name: str, q: int, slanted: np.ndarray) -> Design:
-    """Class 0, the lines i = c, before the slanted ones."""
+    """Return a design with the lines i = c (class 0) before the slanted ones."""
     lines = np.concatenate([np.arange(q * q).reshape(q, q), slanted])
     return _regular(name, q * q, lines, np.repeat(np.arange(q + 1), q))
 

@@ -71,7 +71,7 @@ class Options(LayerOptions):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb."""
+    """Draw the pattern that the command line asks for and return the exit status."""
     options = flags.read(Options, argv, "python -m bibd draw")
     options.check()
     sizes = options.inputs, options.outputs, options.seed, options.nonzeros, options.groups
@@ -97,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def layer(pattern: Pattern) -> Figure:
-    """Graph, table and pairs, side by side; the graph only where its lines can be told apart."""
+    """Draw graph, table and pairs side by side; the graph only if its lines can be told apart."""
     graph = pattern.nonzeros <= MOST
     with figure.style():
         fig = Figure(figsize=(12.6 if graph else 8.4, 4.9))
@@ -111,7 +111,7 @@ def layer(pattern: Pattern) -> Figure:
 
 
 def headline(pattern: Pattern) -> str:
-    """Name, label and what it rests on."""
+    """Return the name of a pattern, its label, and what the label rests on."""
     c = certify(pattern)
     constants = {"v": c.v, "b": c.b, "r": c.r, "k": c.k, "lam": c.lam}
     known = ", ".join(f"{k}={v}" for k, v in constants.items() if v is not None)
@@ -120,7 +120,7 @@ def headline(pattern: Pattern) -> str:
 
 
 def classes(pattern: Pattern) -> np.ndarray:
-    """Runs of outputs that share no input: of a design in canonical order, parallel classes."""
+    """Number the runs of outputs that share no input: a design's parallel classes."""
     number, seen, found = 0, np.zeros(pattern.in_features, dtype=bool), []
     for block in np.split(pattern.indices, pattern.indptr[1:-1]):
         if seen[block].any():
@@ -131,7 +131,7 @@ def classes(pattern: Pattern) -> np.ndarray:
 
 
 def bipartite(ax: Any, pattern: Pattern) -> None:
-    """Inputs below, outputs above; one colour for each run of outputs that share no input.
+    """Draw inputs below, outputs above, and a colour per run of outputs without common inputs.
 
     Where there are too many lines for that, three outputs stand for all.
     """
@@ -159,7 +159,7 @@ def bipartite(ax: Any, pattern: Pattern) -> None:
 
 
 def incidence(ax: Any, pattern: Pattern) -> None:
-    """The table, outputs downwards."""
+    """Draw the table with outputs downwards."""
     ax.imshow(
         pattern.mask(), cmap=ListedColormap(["white", figure.COLORS[0]]), aspect="auto", **SHARP
     )
@@ -169,7 +169,7 @@ def incidence(ax: Any, pattern: Pattern) -> None:
 
 
 def pairs(ax: Any, pattern: Pattern) -> None:
-    """In how many outputs each pair of inputs meets."""
+    """Draw for each pair of inputs how many outputs read both."""
     table = pattern.mask().astype(np.float32)
     met = (table.T @ table).astype(int)
     np.fill_diagonal(met, -1)
@@ -186,7 +186,7 @@ def pairs(ax: Any, pattern: Pattern) -> None:
 
 
 def channels(pattern: Pattern, kernel: int) -> Figure:
-    """Filters downwards, input channels to the right; a kernel for each connection."""
+    """Draw filters downwards, input channels to the right, and a kernel per connection."""
     picture, cell = kernels(pattern, kernel), kernel + 1
     height, width = pattern.out_features, pattern.in_features * pattern.groups
     middle = (kernel + 1) / 2  # so that the number of a channel stands under its middle
@@ -205,7 +205,7 @@ def channels(pattern: Pattern, kernel: int) -> Figure:
 
 
 def kernels(pattern: Pattern, kernel: int) -> np.ndarray:
-    """Pixels as numbers of SHADES; a margin of one pixel around each kernel."""
+    """Return pixels as numbers of SHADES, with a margin of a pixel around each kernel."""
     width, cell = pattern.in_features, kernel + 1
     size = pattern.out_features // pattern.groups
     shape = pattern.out_features * cell + 1, width * pattern.groups * cell + 1

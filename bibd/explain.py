@@ -53,7 +53,7 @@ class Options(LayerOptions):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measure and print; the exit status."""
+    """Measure, print, and return the exit status."""
     config = (tyro.conf.FlagCreatePairsOff,)
     o = tyro.cli(Options, prog="python -m bibd explain", args=list(argv), config=config)
     for name in ("batch", "hw", "stride", "groups"):
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def explain(o: Options) -> dict[str, Any]:
-    """Times of each way, measured now; the choice of `auto`, and the times it goes by."""
+    """Measure each way now; returns that with the choice of `auto` and the times it goes by."""
     dtype, named = DTYPES[o.dtype], {"pattern": o.pattern, "seed": o.seed, "nonzeros": o.nonzeros}
     if o.kernel:
         window = o.kernel, o.stride, o.kernel // 2, 1, o.groups
@@ -107,7 +107,7 @@ def explain(o: Options) -> dict[str, Any]:
 
 
 def _anew(kept: dict[str, str], layer: Any, x: torch.Tensor, o: Options) -> str:
-    """Put new times in the place of those on file; the path that they choose."""
+    """Replace the times on file by new ones; returns the path that they choose."""
     for call in kept:
         batch = 1 << tune.bucket(o.batch)
         tune.remember(call, measure(layer._trials(x)(batch, x.dtype, o.train)), again=True)
@@ -121,7 +121,7 @@ def _doubtful(call: str) -> bool:
 
 
 def _estimate(layer: Any, x: torch.Tensor, train: bool) -> None:
-    """Say beforehand that it will take a while, where it will."""
+    """Say beforehand, where it will take a while, that it will."""
     pixels = x.shape[2] * x.shape[3] if x.ndim == 4 else 1
     dense = prod(layer.shape) * pixels * len(x) * (6 if train else 2)
     if dense > MUCH:
@@ -138,7 +138,7 @@ def _tell(path: str, seconds: float) -> None:
 
 
 def text(found: dict[str, Any]) -> str:
-    """For people."""
+    """Return the findings as text for people."""
     lines = [found["name"], f"  threads   {found['threads']}"]
     lines.append(f"  native    {found['isa'] or 'no library: see the notice above'}")
     best = min(found["times_us"].values())

@@ -1,4 +1,4 @@
-"""The families of patterns: each gives the connections of a layer (v inputs, b outputs).
+"""Defines the families of patterns: each gives the connections of a layer (v inputs, b outputs).
 
     bibd             AG(2, q) or PG(2, q) where v is the number of their points; else AG(2, q) of
                      the smallest prime power q with q^2 >= v, some points deleted
@@ -32,12 +32,12 @@ TILE = 4
 
 
 def fan_in(v: int) -> int:
-    """ceil(sqrt(v)), the fan-in that all families of one size share."""
+    """Return ceil(sqrt(v)), the fan-in that all families of one size share."""
     return isqrt(v - 1) + 1
 
 
 def iddl(v: int, b: int, seed: int | None) -> np.ndarray:
-    """The modular rule of the original study, also called "modular"."""
+    """Return the modular rule of the original study, which also goes by the name "modular"."""
     q = fan_in(v)
     row = np.arange(b) % (q * (q + 1))
     group, c = (row // q)[:, None], (row % q)[:, None]
@@ -47,7 +47,7 @@ def iddl(v: int, b: int, seed: int | None) -> np.ndarray:
 
 
 def bibd(v: int, b: int, seed: int | None) -> np.ndarray:
-    """Blocks of a plane, copy after copy."""
+    """Return the blocks of a finite plane, taken copy after copy until every output has one."""
     rows: list[np.ndarray] = []
     blocks = plane_blocks(v)
     for copy in range(-(-b // len(blocks))):
@@ -59,7 +59,7 @@ def bibd(v: int, b: int, seed: int | None) -> np.ndarray:
 
 
 def plane_blocks(v: int) -> list[np.ndarray]:
-    """The blocks of the plane for v points, in the order in which a layer takes them."""
+    """Return the blocks of the plane for v points, in the order in which a layer takes them."""
     order = isqrt(v)  # of the projective plane, if v is q^2 + q + 1
     if v == order * order + order + 1 and prime_power(order):
         return _blocks(projective_plane(order))
@@ -72,14 +72,17 @@ def plane_blocks(v: int) -> list[np.ndarray]:
 
 
 def bibd_dual(v: int, b: int, seed: int | None) -> np.ndarray:
-    """Points and blocks of `bibd` exchanged; an output on no block reads one input all the same."""
+    """Return `bibd` with points and blocks exchanged, for layers that contract.
+
+    An output that lies on no block reads one input all the same.
+    """
     blocks, points = np.divmod(bibd(b, v, seed), b)
     alone = np.setdiff1d(np.arange(b), points)
     return np.sort(np.concatenate([points * v + blocks, alone * v + alone % v]))
 
 
 def cyclic(v: int, b: int, seed: int | None) -> np.ndarray:
-    """Translates of a planar difference set; cut where v is no q^2 + q + 1."""
+    """Return translates of a planar difference set, cut where v is not q^2 + q + 1."""
     q = next(q for q in range(2, v + 2) if prime_power(q) and q * q + q + 1 >= v)
     n, base = q * q + q + 1, np.array(difference_set(q))
     rows = [np.sort((base + t) % n) for t in range(n)]
@@ -88,7 +91,7 @@ def cyclic(v: int, b: int, seed: int | None) -> np.ndarray:
 
 
 def tiled(v: int, b: int, seed: int | None, tile: int = TILE) -> np.ndarray:
-    """Every connection of a smaller bibd layer becomes a full tile."""
+    """Return a smaller bibd layer in which every connection has become a full tile."""
     if v % tile or b % tile:
         raise ValueError(
             f"pattern tiled needs sizes that {tile} divides, got {v} inputs, {b} outputs"
@@ -99,7 +102,7 @@ def tiled(v: int, b: int, seed: int | None, tile: int = TILE) -> np.ndarray:
 
 
 def block_diagonal(v: int, b: int, seed: int | None, nonzeros: int | None = None) -> np.ndarray:
-    """Groups of neighbouring inputs, each read by its own outputs."""
+    """Return separate groups of neighbouring inputs, each read by its own outputs."""
     width = fan_in(v) if nonzeros is None else max(1, round(nonzeros / b))
     groups = max(1, round(v / width))
     edges = np.arange(groups + 1) * v // groups
@@ -108,20 +111,20 @@ def block_diagonal(v: int, b: int, seed: int | None, nonzeros: int | None = None
 
 
 def random(v: int, b: int, seed: int | None, nonzeros: int | None = None) -> np.ndarray:
-    """Drawn without replacement."""
+    """Draw connections anywhere, without replacement."""
     size = _count(v, b, nonzeros)
     return np.sort(_rng(seed).choice(v * b, size=size, replace=False, shuffle=False))
 
 
 def random_fan_in(v: int, b: int, seed: int | None, nonzeros: int | None = None) -> np.ndarray:
-    """Every output draws as many inputs; sizes differ by one at most."""
+    """Draw as many connections for every output, to within one."""
     rng, sizes = _rng(seed), _even(_count(v, b, nonzeros), b)
     rows = [np.sort(rng.choice(v, size, replace=False)) for size in sizes]
     return _places(rows, v)
 
 
 def random_biregular(v: int, b: int, seed: int | None, nonzeros: int | None = None) -> np.ndarray:
-    """Every output reads and every input is read as often, to one.
+    """Draw connections so that each output reads, and each input is read, as often, to one.
 
     Ends of inputs are dealt to outputs at random; an output that got an input twice trades one
     with a random other until no such pair is left.
@@ -140,7 +143,7 @@ def random_biregular(v: int, b: int, seed: int | None, nonzeros: int | None = No
 
 
 def dense(v: int, b: int, seed: int | None) -> np.ndarray:
-    """Every place; the seed changes nothing."""
+    """Return every connection that there can be; the seed changes nothing."""
     return np.arange(v * b)
 
 
@@ -160,7 +163,7 @@ COUNTED = ("block_diagonal", "random", "random_fan_in", "random_biregular")
 
 
 def relabel(flat: np.ndarray, v: int, b: int, seed: int | None) -> np.ndarray:
-    """The same table under a seeded permutation of inputs and outputs; None leaves it as it is."""
+    """Permute inputs and outputs of a table by a seed; None leaves it as it is."""
     if seed is None:
         return np.sort(flat)
     rng = np.random.default_rng(seed)
@@ -177,12 +180,12 @@ def _count(v: int, b: int, nonzeros: int | None) -> int:
 
 
 def _even(total: int, parts: int) -> np.ndarray:
-    """Whole numbers that differ by one at most and add up."""
+    """Split a total into whole numbers that differ by one at most."""
     return (np.arange(parts) + 1) * total // parts - np.arange(parts) * total // parts
 
 
 def _repeated(keys: np.ndarray) -> np.ndarray:
-    """Places of keys that stand earlier already."""
+    """Return the places of those keys that also stand earlier."""
     order = np.argsort(keys, kind="stable")
     return order[1:][np.diff(keys[order]) == 0]
 

@@ -1,4 +1,4 @@
-"""Finite fields GF(p^m), small enough for tables.
+"""Computes in finite fields GF(p^m) that are small enough for tables.
 
 An element is a number 0..q-1 whose base-p digits are the coefficients of a polynomial in x, lowest
 first. Sums are digit by digit; products go through powers of a primitive element:
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def factor(n: int) -> dict[int, int]:
-    """Prime factors with their exponents; n >= 1."""
+    """Return the prime factors of n >= 1 with their exponents."""
     found: dict[int, int] = {}
     p = 2
     while p * p <= n:
@@ -26,13 +26,13 @@ def factor(n: int) -> dict[int, int]:
 
 
 def prime_power(q: int) -> tuple[int, int] | None:
-    """(p, m) with q = p^m, or None where q is no power of a prime."""
+    """Return (p, m) with q = p^m, or None where q is no power of a prime."""
     factors = factor(q) if q > 1 else {}
     return next(iter(factors.items())) if len(factors) == 1 else None
 
 
 def next_prime_power(n: int) -> int:
-    """The smallest prime power that is at least n."""
+    """Return the smallest prime power that is at least n."""
     q = max(n, 2)
     while prime_power(q) is None:
         q += 1
@@ -40,7 +40,7 @@ def next_prime_power(n: int) -> int:
 
 
 def near_prime_powers(n: int) -> tuple[int, int]:
-    """The prime powers next below and next above n (n >= 3)."""
+    """Return the prime powers next below and next above n (n >= 3)."""
     low = n - 1
     while prime_power(low) is None:
         low -= 1
@@ -48,7 +48,7 @@ def near_prime_powers(n: int) -> tuple[int, int]:
 
 
 class Field:
-    """GF(q) with vectorised arithmetic on arrays of 0..q-1."""
+    """The field GF(q), with vectorised arithmetic on arrays of the numbers 0 to q-1."""
 
     def __init__(self, q: int):
         power = prime_power(q)
@@ -61,13 +61,13 @@ class Field:
         self.exp, self.log = _powers(q, self.p, self.m)
 
     def add(self, a, b) -> np.ndarray:
-        """Sum, digit by digit modulo p."""
+        """Add two elements, digit by digit modulo p."""
         if self.m == 1:
             return (np.asarray(a) + b) % self.p
         return _digitwise(np.asarray(a), np.asarray(b), self.p, self.m)
 
     def mul(self, a, b) -> np.ndarray:
-        """Product; log tables, with 0 apart."""
+        """Multiply two elements by tables of logarithms, with 0 treated apart."""
         a, b = np.broadcast_arrays(a, b)
         product = self.exp[(self.log[a] + self.log[b]) % (self.q - 1)]
         return np.where((a == 0) | (b == 0), 0, product)
@@ -75,7 +75,7 @@ class Field:
 
 @lru_cache(maxsize=64)
 def field(q: int) -> Field:
-    """GF(q), its tables built once."""
+    """Return GF(q), whose tables are built once."""
     return Field(q)
 
 
@@ -88,7 +88,7 @@ def _digitwise(a: np.ndarray, b: np.ndarray, p: int, m: int) -> np.ndarray:
 
 
 def _powers(q: int, p: int, m: int) -> tuple[np.ndarray, np.ndarray]:
-    """Powers of a primitive element, and their logarithms (of 0: a value that is never used)."""
+    """Return powers of a primitive element and logarithms (that of 0 is never used)."""
     exp = _prime_powers_of(p) if m == 1 else _polynomial_powers(q, p, m)
     log = np.zeros(q, dtype=np.int64)
     log[exp] = np.arange(q - 1)
@@ -106,7 +106,7 @@ def _prime_powers_of(p: int) -> np.ndarray:
 
 
 def _polynomial_powers(q: int, p: int, m: int) -> np.ndarray:
-    """Tries x^m = c for every remainder c until the powers of x are all the nonzero elements."""
+    """Try x^m = c for each remainder c until x's powers are all nonzero elements."""
     for c in range(1, q):
         exp = [1]
         while len(exp) < q:
@@ -123,7 +123,7 @@ def _polynomial_powers(q: int, p: int, m: int) -> np.ndarray:
 
 
 def _scaled(c: int, times: int, p: int) -> int:
-    """Every digit of c times a number, modulo p."""
+    """Multiply every digit of c by a number, modulo p."""
     total, place = 0, 1
     while c:
         c, digit = divmod(c, p)

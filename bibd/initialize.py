@@ -1,4 +1,4 @@
-"""Start values by the functions of torch.nn.init, with the fans that a sparse layer really has.
+"""Starts weights by the functions of torch.nn.init, with a sparse layer's true fans.
 
     bibd.init(net, torch.nn.init.kaiming_normal_)
     bibd.init(net, torch.nn.init.xavier_uniform_, gain=2.0)
@@ -71,7 +71,7 @@ def _draw(layer: Any, fn: Callable[..., Any], options: dict[str, Any]) -> None:
 
 
 def _by_fans(pattern: Any) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """(fan-in, fan-out) of connections, and which connections have them."""
+    """Yield pairs (fan-in, fan-out), each with the connections that have them."""
     rows = pattern.rows
     group = rows // (pattern.out_features // pattern.groups)
     columns = group * pattern.in_features + pattern.indices
@@ -82,7 +82,7 @@ def _by_fans(pattern: Any) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
 
 
 def wrong_start(layer: Any) -> str:
-    """What is wrong, if the values look like torch.nn.init's with the fans of the tensor's shape.
+    """Say what is wrong if values look drawn with the fans of the tensor's shape.
 
     The deviations of the usual functions are known, so that values which were drawn by them have
     one of those, within three standard errors 1 / sqrt(2 n) of a deviation of n values.

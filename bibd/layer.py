@@ -1,4 +1,4 @@
-"""What sparse linear and convolutional layers share: values on the connections of a pattern.
+"""The base of sparse linear and convolutional layers: values on the connections of a pattern.
 
     weight   (connections, *window)   one value per connection, or one kernel of a convolution
     bias     (outputs,) or None
@@ -28,7 +28,7 @@ INITS = ("true", "dense")
 
 
 class SparseLayer(Patterned):
-    """Parameters, start, checkpoint and text of a layer that follows a pattern."""
+    """The parameters, start, checkpoint and text of a layer that follows a pattern."""
 
     def __init__(
         self, pattern: Pattern, window: tuple[int, ...], bias: bool, init: str, device, dtype
@@ -71,15 +71,15 @@ class SparseLayer(Patterned):
         return f"{kind}({inputs}, {self.pattern.out_features})"
 
     def _make_table(self) -> torch.Tensor:
-        """Where each connection stands in the row-major weight."""
+        """Return where each connection stands in the row-major weight."""
         return torch.from_numpy(self.pattern.flat)
 
     def _dense_fan(self) -> int:
-        """The fan by which the IDDL study started this kind of layer."""
+        """Return the fan by which the IDDL study started this kind of layer."""
         raise NotImplementedError
 
     def to_dense(self) -> torch.Tensor:
-        """The full weight; gradients flow back to the values."""
+        """Return the full weight; gradients flow back to the values."""
         return kernels.dense_weight(self.weight, self._places(), self.shape)
 
     @classmethod
@@ -92,7 +92,7 @@ class SparseLayer(Patterned):
         strict: bool = True,
         **options,
     ) -> Self:
-        """A layer with the values of a dense weight: `SparseLinear.from_dense(w, b, "bibd")`.
+        """Make a layer with a dense weight's values: `SparseLinear.from_dense(w, b, "bibd")`.
 
         Args:
             weight: As nn.Linear (out, in) or nn.Conv2d (out, in/groups, kh, kw) hold it. One that
@@ -100,7 +100,7 @@ class SparseLayer(Patterned):
             bias: None makes a layer without.
             pattern: As in the constructor.
             strict: Refuse to lose values off the pattern.
-            **options: Others of the constructor, such as seed, stride and groups.
+            **options: Other arguments of the constructor, such as seed, stride and groups.
 
         Raises:
             ValueError: values off the pattern; says how much would be lost.
@@ -116,7 +116,7 @@ class SparseLayer(Patterned):
 
     @staticmethod
     def _sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
-        """The first arguments of a layer whose weight has this shape."""
+        """Return the first arguments of a layer whose weight has this shape."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -164,7 +164,7 @@ class SparseLayer(Patterned):
         )
 
     def cost(self, input_shape, output_shape) -> dict[str, int]:
-        """What one call costs, in the terms of the cost protocol."""
+        """Return what one call costs, in the terms of the cost protocol."""
         positions = prod(output_shape) // self.pattern.out_features
         held = [p for p in (self.weight, self.bias) if p is not None]
         return {
@@ -175,7 +175,7 @@ class SparseLayer(Patterned):
         }
 
     def describe(self) -> str:
-        """Pattern, what it really is, and density, for print(model)."""
+        """Return pattern, what it really is, and density, for print(model)."""
         p = self.pattern
         unread = f", unread inputs={p.unread}" if p.unread else ""
         return (
@@ -192,7 +192,7 @@ def resolve(
     nonzeros: int | None = None,
     groups: int = 1,
 ) -> Pattern:
-    """The table of a layer from what its user named; warns where inputs are left out."""
+    """Return the pattern that a user named for a layer; warns where inputs are left out."""
     if not isinstance(pattern, Pattern):
         if seed is None and str(pattern).startswith("random"):
             seed = int(torch.randint(2**31, (), device="cpu"))
@@ -219,7 +219,7 @@ def _in_groups(groups: int) -> str:
 
 
 def one_of(what: str, got: str, allowed: tuple[str, ...]) -> str:
-    """The word itself, if it is allowed."""
+    """Return the word itself if it is allowed, and raise otherwise."""
     if got not in allowed:
         raise ValueError(f"{what} must be one of {', '.join(allowed)}, got {got!r}")
     return got

@@ -34,7 +34,7 @@ class SparseLinear(SparseLayer):
             by the width of the input, which starts signals sqrt(fan_in / in) too small.
         backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         nonzeros: How many connections, for random patterns and block_diagonal. None: as many as
             the modular rule has.
 
@@ -63,19 +63,19 @@ class SparseLinear(SparseLayer):
 
     @staticmethod
     def _sizes(shape: tuple[int, ...], groups: int) -> tuple[Any, ...]:
-        """The first arguments of a layer whose weight has this shape."""
+        """Return the first arguments of a layer whose weight has this shape."""
         if len(shape) != 2 or groups != 1:
             raise ValueError(f"expected a weight (out, in) without groups, got shape {shape}")
         return shape[1], shape[0]
 
     @property
     def in_features(self) -> int:
-        """Width of the input."""
+        """The width of the input."""
         return self.pattern.in_features
 
     @property
     def out_features(self) -> int:
-        """Width of the output."""
+        """The width of the output."""
         return self.pattern.out_features
 
     def _dense_fan(self) -> int:
@@ -111,29 +111,29 @@ class SparseLinear(SparseLayer):
         return kernels.dense_linear(x, self.weight, self.bias, self._places(), self.shape)
 
     def path(self, x: torch.Tensor) -> str:
-        """How this input would be multiplied: dense, bag or native."""
+        """Return how this input would be multiplied: "dense", "bag" or "native"."""
         backend = kernels.wanted(self.backend)
         p = self.pattern
         sizes = p.in_features, p.out_features, p.nonzeros, 1
         return kernels.choose(backend, (x, self.weight), sizes, (), lambda: self._trials(x))
 
     def _trials(self, x: torch.Tensor):
-        """What makes the calls to be timed, for inputs like this one."""
+        """Return what makes the calls to be timed, for inputs like this one."""
         table, bias = kernels.table(self.pattern), self.bias is not None
         return kernels.linear_trials(self.pattern, table, self._places(), bias)
 
     @classmethod
     def stack(cls, layers: "list[SparseLinear]") -> nn.Module:
-        """One module with a leading axis of members: the stack protocol."""
+        """Make one module with a leading axis of members (the stack protocol)."""
         return StackedSparseLinear(layers)
 
     def extra_repr(self) -> str:
-        """Sizes, pattern and density, as print(model) shows them."""
+        """Return sizes, pattern and density, as print(model) shows them."""
         return f"{self.in_features}, {self.out_features}, {self.describe()}"
 
 
 class BibdLinear(SparseLinear):
-    """SparseLinear on the lines of a finite plane: pattern `bibd`.
+    """A SparseLinear with the pattern `bibd`: the lines of a finite plane.
 
     Every pair of inputs meets in exactly one output where the sizes are those of a plane, such as
     q^2 inputs and q^2 + q outputs for a prime power q (`bibd.nearest(100, 100)` names the sizes
@@ -147,7 +147,7 @@ class BibdLinear(SparseLinear):
         init: Kaiming normal: "true" by the connections that an output has, "dense" by the width.
         backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
     """
 
     PATTERN = "bibd"
@@ -170,7 +170,7 @@ class BibdLinear(SparseLinear):
 
 
 class RandomSparseLinear(SparseLinear):
-    """SparseLinear with connections anywhere: pattern `random`, the control of the designs.
+    """A SparseLinear with random connections (pattern `random`), to compare designs with.
 
     Args:
         in_features: Size of the last axis of the input.
@@ -180,7 +180,7 @@ class RandomSparseLinear(SparseLinear):
         init: Kaiming normal: "true" by the connections that an output has, "dense" by the width.
         backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
         device: Where parameters are made.
-        dtype: Of the parameters.
+        dtype: Type of the parameters.
         nonzeros: How many connections. None: as many as the modular rule has for this size.
     """
 
@@ -205,7 +205,7 @@ class RandomSparseLinear(SparseLinear):
 
 
 class StackedSparseLinear(Patterned):
-    """Members of equal size side by side: (members, batch, in) to (members, batch, out).
+    """Layers of equal size side by side: maps (members, batch, in) to (members, batch, out).
 
     Their patterns may differ, their number of connections may not.
     """
@@ -223,7 +223,7 @@ class StackedSparseLinear(Patterned):
         self._register_table()
 
     def _make_table(self) -> torch.Tensor:
-        """Where each connection stands in the weight of its member."""
+        """Return where each connection stands in the weight of its member."""
         return torch.stack([torch.from_numpy(p.flat) for p in self.tables])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -253,18 +253,18 @@ class StackedSparseLinear(Patterned):
 
     @property
     def table(self) -> kernels.Table:
-        """The connections of all members; one for all if they share a pattern."""
+        """Return all members' connections, in one table if they share a pattern."""
         return kernels.stacked(self.pattern, self.tables)
 
     def path(self, x: torch.Tensor) -> str:
-        """How this input would be multiplied: dense, bag or native."""
+        """Return how this input would be multiplied: "dense", "bag" or "native"."""
         backend = kernels.wanted(self.backend)
         members, nonzeros = self.weight.shape
         sizes = self.shape[1], self.shape[0], nonzeros, members
         return kernels.choose(backend, (x, self.weight), sizes, (), lambda: self._trials(x))
 
     def _trials(self, x: torch.Tensor):
-        """What makes the calls to be timed, for inputs like this one."""
+        """Return what makes the calls to be timed, for inputs like this one."""
         flat, bias = self._places(), self.bias is not None
         return kernels.stack_trials(self.pattern, self.table, flat, self.shape, bias)
 

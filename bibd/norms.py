@@ -1,4 +1,4 @@
-"""weight_norm and spectral_norm of a sparse layer's matrix, and not of its list of values.
+"""Applies weight_norm and spectral_norm to a sparse layer's matrix, not to its list of values.
 
 weight_norm      W = g V / |V|, with a length g for every output; |V| is that of the row of an
 output (of all the kernels of a filter), as nn.Linear has it with dim=0
@@ -18,7 +18,7 @@ Sparse = TypeVar("Sparse", bound=SparseLayer)
 
 
 class RowNorm(nn.Module):
-    """Lengths and directions of the rows to values, and back."""
+    """Turns lengths and directions of rows into values, and values back into those."""
 
     rows: torch.Tensor
 
@@ -29,12 +29,12 @@ class RowNorm(nn.Module):
         self.outputs = layer.pattern.out_features
 
     def forward(self, lengths: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
-        """Values whose rows have these lengths."""
+        """Return values whose rows have these lengths."""
         factors = (lengths / self._lengths(directions))[self.rows]
         return directions * factors.view(-1, *[1] * (directions.ndim - 1))
 
     def right_inverse(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The lengths of the rows of these values, and the values."""
+        """Return the lengths of the rows of these values, and the values."""
         return self._lengths(values), values
 
     def _lengths(self, values: torch.Tensor) -> torch.Tensor:
@@ -46,7 +46,7 @@ class RowNorm(nn.Module):
 
 
 class LargestOne(nn.Module):
-    """Values over the largest singular value of their matrix, which torch's module estimates."""
+    """Divides values by the largest singular value of their matrix, as torch estimates it."""
 
     places: torch.Tensor
 
@@ -61,13 +61,13 @@ class LargestOne(nn.Module):
         self.norm: Any = holder.parametrizations["weight"][0]  # pyright: ignore
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Values over the largest singular value of their matrix."""
+        """Return the values over the largest singular value of their matrix."""
         weight = self.norm(kernels.dense_weight(values, self.places, self.shape))
         return weight.flatten(0, 1)[self.places]
 
 
 def weight_norm(layer: Sparse) -> Sparse:
-    """Learn the length and the direction of each output's weights apart; the layer itself.
+    """Learn length and direction of each output's weights apart; returns the layer.
 
     The counterpart of torch.nn.utils.parametrizations.weight_norm(layer, dim=0), with one length
     for each output. The values are as before until training moves them.
@@ -84,7 +84,7 @@ def weight_norm(layer: Sparse) -> Sparse:
 
 
 def spectral_norm(layer: Sparse, n_power_iterations: int = 1, eps: float = 1e-12) -> Sparse:
-    """Divide the weight by its largest singular value at each call; the layer itself.
+    """Divide the weight by its largest singular value at each call; returns the layer.
 
     The counterpart of torch.nn.utils.parametrizations.spectral_norm: it scatters the values into
     the dense matrix, so a call costs as much as a dense layer's.

@@ -1,4 +1,4 @@
-"""What both verbs ask: the layer whose pattern is meant."""
+"""Options that several verbs share: the layer whose pattern is meant."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -65,16 +65,16 @@ class Pattern:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(in_features, out_features), in the order in which layers take them."""
+        """The pair (in_features, out_features), in the order in which layers take it."""
         return self.in_features, self.out_features
 
     @property
     def nonzeros(self) -> int:
-        """Number of connections."""
+        """The number of connections."""
         return len(self.indices)
 
     def design(self, group: int = 0) -> Design:
-        """The table of one group as a design: inputs are points, outputs blocks."""
+        """Return the table of one group as a design: inputs are points, outputs blocks."""
         size = self.out_features // self.groups
         indptr = self.indptr[group * size : (group + 1) * size + 1]
         indices = self.indices[indptr[0] : indptr[-1]]
@@ -83,7 +83,7 @@ class Pattern:
 
     @cached_property
     def label(self) -> str:
-        """What the table is, computed: BIBD, packing or irregular; of groups the weakest."""
+        """What the table is, as computed: BIBD, packing or irregular; of groups the weakest."""
         if self.nonzeros == self.in_features * self.out_features:
             return "dense"
         found = {label(self.design(group)) for group in range(self.groups)}
@@ -91,17 +91,17 @@ class Pattern:
 
     @property
     def density(self) -> float:
-        """Connections over possible connections."""
+        """The share of possible connections that there are."""
         return self.nonzeros / (self.in_features * self.out_features)
 
     @cached_property
     def fan_in(self) -> np.ndarray:
-        """Connections of each output."""
+        """The number of connections of each output."""
         return np.diff(self.indptr)
 
     @cached_property
     def unread(self) -> int:
-        """Inputs that no output reads (of all groups)."""
+        """The number of inputs, in all groups, that no output reads."""
         group = np.repeat(np.arange(self.groups), self.out_features // self.groups)
         return self.in_features * self.groups - len(
             np.unique(np.repeat(group, self.fan_in) * self.in_features + self.indices)
@@ -109,22 +109,22 @@ class Pattern:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """Output of each connection; together with `indices` the coordinate form."""
+        """The output of each connection; `indices` has its input."""
         return np.repeat(np.arange(self.out_features), self.fan_in)
 
     @property
     def flat(self) -> np.ndarray:
-        """Place of each connection in the row-major (out, in) weight."""
+        """The place of each connection in the row-major (out, in) weight."""
         return self.rows * self.in_features + self.indices
 
     def mask(self) -> np.ndarray:
-        """The table as booleans (out, in)."""
+        """Return the table as booleans (out, in)."""
         mask = np.zeros(self.out_features * self.in_features, dtype=bool)
         mask[self.flat] = True
         return mask.reshape(self.out_features, self.in_features)
 
     def digest(self) -> str:
-        """SHA-256 of the table: two layers share it only if they share every connection."""
+        """Return a SHA-256 of the table, which layers share only if all connections agree."""
         sizes = [self.in_features, self.out_features, *[self.groups] * (self.groups > 1)]
         table = np.concatenate([sizes, self.indptr, self.indices])
         return hashlib.sha256(table.astype("<i8").tobytes()).hexdigest()
@@ -145,7 +145,7 @@ def _from_flat(family: str, shape: tuple[int, int], flat: np.ndarray, seed: int 
 
 
 def diagonal(patterns: Sequence[Pattern]) -> Pattern:
-    """Several patterns of one size as blocks along the diagonal of one table."""
+    """Put several patterns of one size as blocks on the diagonal of one table."""
     v, b, n = patterns[0].in_features, patterns[0].out_features, len(patterns)
     starts = np.cumsum([0, *(p.nonzeros for p in patterns)])
     indptr = [p.indptr[:-1] + start for p, start in zip(patterns, starts, strict=False)]
@@ -163,7 +163,7 @@ def make_pattern(
     nonzeros: int | None = None,
     groups: int = 1,
 ) -> Pattern:
-    """The pattern of a layer of this size, a function of its arguments alone.
+    """Make the pattern of a layer of this size, which depends on the arguments alone.
 
     Args:
         family: Name of a family, or a Design with in_features points and out_features blocks.
@@ -225,12 +225,12 @@ def _in_groups(family, v: int, b: int, seed: int | None, nonzeros, groups: int) 
 
 
 def group_seed(seed: int | None, group: int) -> int:
-    """A seed for one group of a layer."""
+    """Return a seed for one group of a layer."""
     return int(np.random.SeedSequence([seed or 0, group]).generate_state(1)[0])
 
 
 def without_dead(pattern: Pattern) -> Pattern:
-    """The same count, but every output reads something: it takes an input from the fullest.
+    """Give every output something to read, at equal count: an input from the fullest output.
 
     The modular rule and uniform random draws can leave an output without inputs.
     """

@@ -1,4 +1,4 @@
-"""Modules that read the weights of their layers themselves, found in their source.
+"""Finds modules that read the weights of their layers themselves, by looking at their source.
 
     class Attention(nn.Module):                     a sparse layer in the place of `qkv` would be
         def forward(self, x):                       asked for a weight that it does not have:
@@ -22,10 +22,10 @@ START = ("init", "reset")
 
 
 def reader_of(name: str, parents: Sequence[nn.Module]) -> str:
-    """The class of the module that reads the weight of layer `name` itself; empty if none does.
+    """Return the class that reads the weight of layer `name` itself; empty if none does.
 
     Args:
-        name: Of the layer, as named_modules() has it.
+        name: Name of the layer, as named_modules() has it.
         parents: The modules that it lies in, from the model down.
     """
     parts = name.split(".")
@@ -37,7 +37,7 @@ def reader_of(name: str, parents: Sequence[nn.Module]) -> str:
 
 @cache
 def read_by(kind: type) -> frozenset[str]:
-    """Dotted names of the layers, such as "mlp.fc1", whose weight the methods of a class read."""
+    """Return the names, such as "mlp.fc1", of layers whose weight a class's methods read."""
     found: set[str] = set()
     for base in kind.__mro__:
         if base in (nn.Module, nn.Sequential, nn.ModuleList, object):
@@ -53,7 +53,7 @@ def read_by(kind: type) -> frozenset[str]:
 
 
 def _reads(method: ast.AST) -> Iterator[str]:
-    """Layers whose weight is read as a tensor somewhere in this method."""
+    """Yield the layers whose weight is read as a tensor somewhere in this method."""
     harmless = set()
     for node in ast.walk(method):
         if isinstance(node, ast.Attribute) and node.attr in HARMLESS:
@@ -68,7 +68,7 @@ def _reads(method: ast.AST) -> Iterator[str]:
 
 
 def _path(node: Any) -> str:
-    """The "a.b" of `self.a.b`; empty for anything else."""
+    """Return the "a.b" of `self.a.b`, or an empty text for anything else."""
     names: list[str] = []
     while isinstance(node, ast.Attribute):
         names.append(node.attr)

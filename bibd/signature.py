@@ -1,4 +1,4 @@
-"""A wrong keyword is answered with the class that was called and the name that was meant."""
+"""Answers a wrong keyword with the class that was called and the name that was meant."""
 
 import difflib
 import functools
@@ -11,7 +11,7 @@ Self = TypeVar("Self")
 
 
 def checked(init: Callable[Concatenate[Self, P], None]) -> Callable[Concatenate[Self, P], None]:
-    """An `__init__` that looks at its keywords first; editors see its own signature.
+    """Wrap an `__init__` so that it looks at its keywords first; editors see its signature.
 
     (Python says "SparseLinear.__init__() got an unexpected keyword argument", also where the user
     wrote another class, and before 3.13 it has no word about the near name.)

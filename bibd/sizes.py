@@ -1,4 +1,4 @@
-"""Sizes of layers for which pattern `bibd` is a whole design, and not a plane with parts cut off.
+"""Finds sizes of layers for which pattern `bibd` is a whole design, not a plane cut down.
 
     AG(2, q), c copies    q^2 inputs,          c (q^2 + q) outputs        q a prime power
     PG(2, q), c copies    q^2 + q + 1 inputs,  c (q^2 + q + 1) outputs
@@ -12,7 +12,7 @@ from bibd.field import prime_power
 
 
 def nearest(in_features: int, out_features: int, count: int = 3) -> list[tuple[int, int]]:
-    """The sizes nearest to a wanted one for which `bibd` is a BIBD, the best first.
+    """Return the nearest sizes to a wanted one for which `bibd` is a BIBD, the best first.
 
     >>> nearest(100, 100)
     [(91, 91), (81, 90), (121, 132)]
@@ -43,17 +43,17 @@ def nearest(in_features: int, out_features: int, count: int = 3) -> list[tuple[i
 
 
 def whole_sizes(in_features: int, out_features: int) -> str:
-    """The nearest whole sizes in words, for certificates and warnings."""
+    """Return the nearest whole sizes in words, for certificates and warnings."""
     return ", ".join(f"{v} x {b}" for v, b in nearest(in_features, out_features))
 
 
 def _orders(v: int) -> list[int]:
-    """Prime powers around the root of v, and some below: where outputs are few, they are nearer."""
+    """Return prime powers around the root of v, and lower ones for layers of few outputs."""
     return [q for q in range(2, 2 * isqrt(v) + 8) if prime_power(q)]
 
 
 def _sizes(q: int, b: int) -> set[tuple[int, int]]:
-    """Those of order q, with as many copies as come near b outputs."""
+    """Return the sizes of order q, with as many copies as come near b outputs."""
     found = set()
     for v, each in ((q * q, q * q + q), (q * q + q + 1, q * q + q + 1)):
         copies = max(1, b // each)

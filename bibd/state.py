@@ -1,4 +1,4 @@
-"""Values stay with their connections: in checkpoints, on other devices, under averages.
+"""Keeps values with their connections: in checkpoints, on other devices, under averages.
 
 state_dict()        weight, bias, _extra_state: SHA-256 and name of the pattern
 load_state_dict()   another pattern's values are refused; where no pattern is named, a warning
@@ -37,7 +37,7 @@ class Patterned(nn.Module):
     bias: nn.Parameter | None
 
     def _make_table(self) -> torch.Tensor:
-        """The index table, on the CPU."""
+        """Return the index table, on the CPU."""
         raise NotImplementedError
 
     def _register_table(self) -> None:
@@ -57,13 +57,13 @@ class Patterned(nn.Module):
         self._routes: dict[tuple, str] = {}
 
     def _apply(self, fn, recurse=True):
-        """Where a module is moved, cast or emptied, its table is made anew."""
+        """Make the table anew where a module is moved, cast or emptied."""
         super()._apply(fn, recurse)
         self._fill()
         return self
 
     def _places(self) -> torch.Tensor:
-        """The index table; made anew where somebody has written over it.
+        """Return the index table, made anew where somebody has written over it.
 
         (An average of models with use_buffers=True does, and values that come to a meta layer by
         assignment leave it behind. A table that a caller brings along, as torch.func does for a
@@ -74,18 +74,21 @@ class Patterned(nn.Module):
         return self.flat
 
     def _held(self) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Weight and bias, without the detour of nn.Module's attributes where there is none."""
+        """Return weight and bias, without nn.Module's slow lookup where it can be avoided."""
         held = self._parameters
         weight = held.get("weight")
         bias = held["bias"] if "bias" in held else self.bias  # noqa: SIM401 (it may be absent)
         return self.weight if weight is None else weight, bias
 
     def path(self, x: torch.Tensor) -> str:
-        """How this input would be multiplied: dense, bag or native."""
+        """Return how this input would be multiplied: "dense", "bag" or "native"."""
         raise NotImplementedError
 
     def _route(self, x: torch.Tensor) -> str:
-        """path(x), remembered for calls of this kind; "traced": native, while something watches."""
+        """Return path(x), remembered for calls of this kind.
+
+        "traced" stands for native while something watches.
+        """
         if not isinstance(x, torch.Tensor) or not modes.quiet():
             self._look(x)
             path = self.path(x)
@@ -145,19 +148,19 @@ class Patterned(nn.Module):
             )
 
     def _fits(self, x: torch.Tensor) -> bool:
-        """Whether an input has the shape that this module takes."""
+        """Return whether an input has the shape that this module takes."""
         raise NotImplementedError
 
     def _wants(self) -> str:
-        """The shape that this module takes, as it is written."""
+        """Return the shape that this module takes, as it is written."""
         raise NotImplementedError
 
     def _fix(self, x: torch.Tensor) -> str:
-        """What to do with an input of another shape."""
+        """Return what to do with an input of another shape."""
         raise NotImplementedError
 
     def _title(self) -> str:
-        """Class and sizes, by which a user finds this module among others."""
+        """Return class and sizes, by which a user finds this module among others."""
         raise NotImplementedError
 
     def _is_stale(self) -> bool:
@@ -167,12 +170,12 @@ class Patterned(nn.Module):
         return table._version != version or table.device != self.weight.device
 
     def get_extra_state(self) -> torch.Tensor:
-        """SHA-256 and name of the pattern, as bytes: tensors go through every way of saving."""
+        """Return the pattern's SHA-256 and name as bytes in a tensor, which every format saves."""
         text = f"{self.pattern.digest()} {self.pattern}"
         return torch.tensor(list(text.encode()), dtype=torch.uint8, device="cpu")
 
     def set_extra_state(self, state: torch.Tensor) -> None:
-        """Nothing to take: the check comes before any value is copied."""
+        """Do nothing, as the check comes before any value is copied."""
 
     def _load_from_state_dict(self, state_dict, prefix, *rest):
         if not refuses(self.pattern, state_dict, prefix, rest[-1]):
@@ -180,7 +183,7 @@ class Patterned(nn.Module):
 
 
 def refuses(pattern: Pattern, state: dict[str, Any], prefix: str, errors: list[str]) -> bool:
-    """Whether these values are of other connections; says so in `errors`.
+    """Return whether these values are of other connections, and say so in `errors`.
 
     Values without the name of a pattern are taken, with a warning.
     """
@@ -220,7 +223,7 @@ def _warn_of_nameless(pattern: Pattern, values: Any, prefix: str, errors: list[s
 
 
 def norm_of(module: nn.Module) -> str:
-    """The name of a norm of torch's that was put on `weight`; empty if there is none."""
+    """Return the name of torch's norm that was put on `weight`; empty if there is none."""
     lists = module._modules.get("parametrizations")
     put = [*getattr(lists, "_modules", {}).get("weight", ())] if lists is not None else []
     for norm in (*put, *module._forward_pre_hooks.values()):

@@ -27,7 +27,7 @@ from harness.sweep.options import parse
 
 @dataclass(frozen=True)
 class Verb:
-    """A word beside the plans: one line of help and where its `main(argv)` is."""
+    """A word that a study offers beside its plans: its line of help and where its `main` is."""
 
     help: str
     target: str
@@ -73,14 +73,14 @@ def main(
 
 
 def _text(error: Exception) -> str:
-    """The sentence of an error of ours; of the system's, with the file that it is about."""
+    """Return an error of ours as its sentence, and one of the system with the file it is about."""
     reason = getattr(error, "strerror", None)
     file = getattr(error, "filename", None)
     return f"{file}: {reason}" if reason and file else str(reason or error)
 
 
 def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) -> str:
-    """What --help prints: the plans and verbs, one line each, and what to type next."""
+    """Return what --help prints: a line for each plan and verb, and what to type next."""
     entries = {name: plan.question for name, plan in plans.items()}
     entries |= {name: verb.help for name, verb in verbs.items()}
     start, first = f"python -m {folder}", next(iter(plans))
@@ -108,12 +108,12 @@ def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) 
 
 
 def _width() -> int:
-    """Of a terminal's lines, as far as they are easy to read."""
+    """Return the columns of the terminal, up to a length of line that is easy to read."""
     return min(shutil.get_terminal_size().columns, 100)
 
 
 def _hanging(entries: Mapping[str, str]) -> list[str]:
-    """Words and their texts in two columns, within the width of the terminal.
+    """Set words and their texts in two columns within the width of the terminal.
 
     The texts start behind the longest word, or below their words where that leaves them less than
     30 letters of the line.
@@ -135,7 +135,7 @@ def _hanging(entries: Mapping[str, str]) -> list[str]:
 
 
 def _list(plans: Mapping[str, Plan], folder: str, argv: Sequence[str]) -> int:
-    """The plans as a table, as JSON, or in a file."""
+    """Show the plans as a table or as JSON, or write them to a file."""
     from harness.result import export, screen
 
     json_too, to = _list_options(folder, argv)
@@ -165,7 +165,7 @@ def _list(plans: Mapping[str, Plan], folder: str, argv: Sequence[str]) -> int:
 
 
 def _list_options(folder: str, argv: Sequence[str]) -> tuple[bool, Path | None]:
-    """Of --list: whether --json, and the file of --to."""
+    """Read the flags of --list: whether --json was given, and the file of --to."""
     parser = argparse.ArgumentParser(f"python -m {folder} --list", description="The plans.")
     parser.add_argument("--json", action="store_true", help="print a list of objects, one per plan")
     parser.add_argument("--to", type=Path, metavar="FILE", help="write it to a file as well")

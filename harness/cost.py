@@ -1,4 +1,4 @@
-"""What a network costs: connections, multiply-adds, FLOPs, bytes, and measured time.
+"""Counts what a network costs: connections, multiply-adds, FLOPs, bytes; and measures time.
 
 `layers(model, shape)` sends one sample through (its sizes suffice) and asks each module that has a
 `cost(input_shape, output_shape)`; others are looked up in TABLE. Every module is counted once, by
@@ -25,7 +25,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one forward pass of one sample; `nonzeros` are the weights, without biases and norms."""
+    """The cost of a forward pass of one sample; `nonzeros` counts no biases and no norms."""
 
     macs: int = 0
     nonzeros: int = 0
@@ -37,7 +37,7 @@ class Cost:
         return Cost(**{k: v + getattr(other, k) for k, v in asdict(self).items()})
 
     def flops(self, mode: str = "true") -> int:
-        """FLOPs in one of MODES."""
+        """Return the FLOPs by one of the two conventions in MODES."""
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
         return MODES[mode](self)
@@ -51,7 +51,7 @@ MODES = {
 
 @dataclass(frozen=True)
 class Layer:
-    """One line of the account."""
+    """The costs of one layer, a line of the account."""
 
     name: str
     kind: str
@@ -60,7 +60,7 @@ class Layer:
 
 
 def layers(model: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
-    """The account of `model` for one input of this shape (no batch axis).
+    """List the layers of `model` with their costs for one input of this shape (no batch axis).
 
     Raises:
         ValueError: a module with parameters that neither answers nor stands in TABLE.
@@ -77,7 +77,7 @@ def layers(model: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
 
 
 class CostError(ValueError):
-    """A module that nobody can count."""
+    """Raised for a module whose costs nobody can count."""
 
 
 def _account(model: nn.Module, x: torch.Tensor) -> list[Layer]:
@@ -94,7 +94,7 @@ def _account(model: nn.Module, x: torch.Tensor) -> list[Layer]:
 
 
 def _hollow(model: nn.Module) -> nn.Module:
-    """A copy without numbers: parameters and buffers have sizes only."""
+    """Copy the model without its numbers: parameters and buffers keep only their sizes."""
     memo: dict[int, Any] = {}
     for p in model.parameters():
         memo[id(p)] = nn.Parameter(p.detach().to("meta"), p.requires_grad)
@@ -109,7 +109,7 @@ def _like(model: nn.Module) -> torch.Tensor:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """In eval mode; afterwards every part is in the mode that it had."""
+    """Put a model into eval mode for a block; afterwards each part has its old mode."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -120,12 +120,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def total(model: nn.Module, shape: tuple[int, ...]) -> Cost:
-    """The sum of the account."""
+    """Return the sum of the costs of all layers."""
     return sum((line.cost for line in layers(model, shape)), Cost())
 
 
 def facts(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
-    """What a record says of a model: connections, parameters, MACs, FLOPs in both modes, bytes."""
+    """Return what a record says of a model: connections, parameters, MACs, FLOPs, bytes."""
     cost = total(model, shape)
     return {
         "connections": cost.nonzeros,
@@ -138,7 +138,7 @@ def facts(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
 
 
 def latency(model: nn.Module, shape: tuple[int, ...], batch: int, seconds: float = 0.2) -> float:
-    """Median seconds of one forward pass at this batch size, on the model's device."""
+    """Return the median seconds of a forward pass at this batch size on the model's device."""
     like = next(model.parameters(), torch.zeros(()))
     x = torch.zeros(batch, *shape, device=like.device, dtype=like.dtype)
     training = model.training
@@ -165,7 +165,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def _countable(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Modules that are counted as one, outermost first."""
+    """Yield the modules that are counted as one, outermost first."""
     children = list(module.named_children())
     if hasattr(module, "cost") or not children:
         yield name, module
@@ -207,7 +207,7 @@ def _called(name: str, module: nn.Module) -> str:
 
 
 def held_bytes(module: nn.Module) -> int:
-    """Bytes of parameters and buffers."""
+    """Return how many bytes the parameters and buffers take."""
     tensors = [*module.parameters(), *module.buffers()]
     return sum(t.numel() * t.element_size() for t in tensors)
 

@@ -35,7 +35,7 @@ class Run:
 
     @classmethod
     def from_dict(cls, content: Any, where: str = "this") -> "Run":
-        """From plain values; rows may be columns, as files have them.
+        """Make a run from plain values; its rows may be given as columns, as files have them.
 
         Raises:
             ValueError: the content is no run.
@@ -51,7 +51,7 @@ class Run:
 
 @dataclass
 class Experiment:
-    """All runs of one plan of one folder."""
+    """All runs of one plan of one study."""
 
     folder: str
     plan: str
@@ -61,21 +61,21 @@ class Experiment:
     schema: int = SCHEMA
 
     def done(self) -> list[Run]:
-        """The runs that ended well."""
+        """Return the runs that ended well."""
         return [run for run in self.runs if run.status == DONE]
 
     def arms(self) -> list[str]:
-        """Names of the arms, in the order of the plan."""
+        """Return the names of the arms, in the order of the plan."""
         return list(dict.fromkeys(run.arm for run in self.runs))
 
     def final(self, arm: str, metric: str) -> dict[int, float]:
-        """Value of `metric` in the last epoch, by seed, of the runs that have one."""
+        """Return `metric` in the last epoch by seed, for runs of the arm that have it."""
         runs = [run for run in self.done() if run.arm == arm and run.rows]
         values = {run.seed: run.rows[-1].get(metric) for run in runs}
         return {seed: value for seed, value in values.items() if value is not None}
 
     def to_frame(self) -> "pandas.DataFrame":
-        """One line per arm, seed and epoch, with config and facts as further columns."""
+        """Return a pandas table: a line per arm, seed and epoch, also with config and facts."""
         import pandas
 
         lines = [
@@ -86,11 +86,14 @@ class Experiment:
         return pandas.DataFrame(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain nested dicts and lists."""
+        """Return the record as plain nested dicts and lists."""
         return asdict(self)
 
     def to_columns(self) -> dict[str, Any]:
-        """The same, but the rows of a run as one list per key: half the size, for files."""
+        """Return the record as to_dict, but with each run's rows as one list per key.
+
+        Files written so have half the size.
+        """
         content = asdict(self)
         for run in content["runs"]:
             run["rows"] = columns(run["rows"])
@@ -98,7 +101,7 @@ class Experiment:
 
     @classmethod
     def from_dict(cls, content: Any, where: str = "this") -> "Experiment":
-        """The inverse of to_dict; fields of later versions are left out.
+        """Make an experiment from what to_dict gave; unknown newer fields are left out.
 
         Raises:
             ValueError: the content is no record, or of a later schema.
@@ -117,7 +120,7 @@ class Experiment:
 
 
 def columns(rows: list[dict[str, Any]]) -> dict[str, list] | list[dict[str, Any]]:
-    """The rows by key, if they all have the same keys; else as they are."""
+    """Turn rows into one list per key if all have the same keys; else return them as they are."""
     if not rows or any(list(row) != list(rows[0]) for row in rows):
         return rows
     return {key: [row[key] for row in rows] for key in rows[0]}
@@ -131,7 +134,7 @@ def _build(cls: type, content: Any, where: str) -> Any:
 
 
 def plain(value: Any, where: str = "record") -> Any:
-    """The value as builtin types; NaN and infinity become None, as JSON has neither.
+    """Return the value as builtin types; NaN and infinity become None, as JSON has neither.
 
     Raises:
         TypeError: names the place of the first value that is no builtin (a tensor, a Path, ...).

@@ -1,4 +1,4 @@
-"""Command lines of dataclasses whose errors are sentences and name no class of ours.
+"""Reads command lines into dataclasses, with errors that are sentences and name no class.
 
 tyro puts "Error parsing Options:" before what a dataclass says of its own values. Here tyro reads
 the words only; the class checks its values afterwards, and main prints its sentence.
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 def unchecked(kind: type, extra: Sequence[Any] = ()) -> type:
-    """The same frozen dataclass, with more fields, without its __post_init__."""
+    """Return the same frozen dataclass without its __post_init__ and with `extra` fields."""
     nothing = {"__post_init__": lambda self: None}
     return make_dataclass("Flags", extra, bases=(kind,), frozen=True, namespace=nothing)
 
 
 def read(kind: type[T], argv: Sequence[str], prog: str, pairs: bool = False) -> T:
-    """The words as an object of this frozen dataclass; typos in flags are tyro's to explain.
+    """Read the command line into this frozen dataclass; tyro explains typos in flags.
 
     Args:
         kind: The dataclass.

@@ -1,4 +1,4 @@
-"""What a run needs besides its config: a device, the data, and a place to go on from.
+"""A Job: what a run needs besides its config, which is a device, data and a place to go on from.
 
     def train(config, seed, job):
         ...
@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass
 class Job:
-    """Everything of a run that is not science; `progress` (0 to 1 of an epoch) is for the bar.
+    """What a run has besides its science; `progress` (0 to 1 of an epoch) drives the bar.
 
     `starts` holds the weights of the runs that these seeds start from (harness.sweep.start).
     """
@@ -30,7 +30,7 @@ class Job:
 
     @property
     def start(self) -> dict[str, Any] | None:
-        """The weights to start from, where the arm's config names another run (else None).
+        """The weights to start from, if the arm's config names another run; else None.
 
         Load them before `attach`, which goes on from a checkpoint where there is one:
 
@@ -41,7 +41,10 @@ class Job:
         return self.starts[0] if self.starts else None
 
     def attach(self, **parts: Any) -> int:
-        """Register objects that have a state_dict; restore them if there is a checkpoint."""
+        """Register objects that have a state_dict; restore them from a checkpoint, if any.
+
+        Returns how many epochs are done.
+        """
         self.parts = parts
         if self.saved is None:
             return 0
@@ -50,7 +53,7 @@ class Job:
         return self.saved["epochs"]
 
     def state(self, epochs: int, **more: Any) -> dict[str, Any]:
-        """What a checkpoint holds after so many epochs."""
+        """Return what a checkpoint holds after so many epochs."""
         return {
             "epochs": epochs,
             "parts": {k: p.state_dict() for k, p in self.parts.items()},

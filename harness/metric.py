@@ -1,4 +1,4 @@
-"""A metric: what the arms of a study are judged by, and what "better" means for it.
+"""A metric: what the arms of a study are judged by, and which way is better.
 
     Plan(..., metric="test_loss")                                        less is better
     Plan(..., metric=Metric("words", unit="words/s", scale=1))           more is better
@@ -18,7 +18,7 @@ DIRECTIONS = ("higher", "lower")
 
 @dataclass(frozen=True)
 class Metric:
-    """Name of the key in each row; which way is better; unit, scale and digits for people."""
+    """The key of a metric in each row, which way is better, and how people are shown it."""
 
     name: str
     better: str = "higher"
@@ -37,24 +37,24 @@ class Metric:
 
     @property
     def words(self) -> str:
-        """The name for people: "test accuracy"."""
+        """The name for people, such as "test accuracy"."""
         return self.name.replace("_", " ")
 
     @property
     def of_values(self) -> tuple[float, int, str]:
-        """Scale, digits and unit of a value, as opposed to a difference of two."""
+        """Scale, digits and unit of a value, as opposed to those of a difference."""
         if self.unit != "points":
             return self.scale, self.digits, self.unit
         return 1.0, self.digits + round(log10(self.scale)), ""
 
     @property
     def head(self) -> str:
-        """Head of a column of values: "test loss", "train time (s)"."""
+        """The head of a column of values, such as "test loss" or "train time (s)"."""
         unit = self.of_values[2]
         return f"{self.words} ({unit})" if unit else self.words
 
     def judge(self, low: float, high: float) -> str | None:
-        """What an interval of a difference says of the first: better, worse, or nothing."""
+        """Say whether an interval of a difference makes the first better or worse, or neither."""
         if low <= 0 <= high:
             return None
         return "better" if (low > 0) == (self.better == "higher") else "worse"
@@ -74,7 +74,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def metric_of(metric: "str | Metric") -> Metric:
-    """The metric itself, or the one that a name stands for.
+    """Return the metric itself, or the one that a name stands for.
 
     Raises:
         ValueError: a name of which nobody can say whether more of it is better.

@@ -1,11 +1,11 @@
-"""One sentence for a name that does not exist: what came, what is near, what there is."""
+"""Answers a name that does not exist in one sentence: what came, what is near, what there is."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def unknown(what: str, got: object, known: Iterable[str]) -> ValueError:
-    """The error to raise when `got` is none of `known`.
+    """Return the error to raise when `got` is none of `known`.
 
     >>> unknown("plan", "papre", ["smoke", "paper"])
     ValueError("unknown plan 'papre': did you mean 'paper'? there are smoke, paper")
@@ -17,7 +17,7 @@ def unknown(what: str, got: object, known: Iterable[str]) -> ValueError:
 
 
 def check(what: str, got: str, known: Iterable[str]) -> str:
-    """`got` itself where it is known."""
+    """Return `got` itself if it is known, and raise otherwise."""
     known = list(known)
     if got not in known:
         raise unknown(what, got, known)

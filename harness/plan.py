@@ -18,7 +18,7 @@ from harness.names import check
 
 @dataclass(frozen=True)
 class Plan:
-    """One study.
+    """A study: its question, the arms that answer it, and the seeds of each.
 
     `minutes` is the estimate for all of it on 2 cores; `expect` the result to compare with;
     `compare` the pairs of arms whose difference, paired by seed, is reported; `metric` the key of
@@ -46,42 +46,42 @@ class Plan:
         return metric_of(self.metric)
 
     def shared(self) -> dict[str, Any]:
-        """The fields on which all arms agree: those that an override may change."""
+        """Return the fields on which all arms agree, which are what an override may change."""
         first, *rest = [as_dict(config) for config in self.arms.values()]
         return {k: v for k, v in first.items() if all(other[k] == v for other in rest)}
 
     def override(self, changes: Mapping[str, Any]) -> "Plan":
-        """The same plan with some shared fields changed in every arm."""
+        """Return the plan with some shared fields changed in every arm."""
         for name in changes:
             check("override", name, self.shared())
         return replace(self, arms={k: replace(v, **changes) for k, v in self.arms.items()})
 
 
 def as_dict(config: Any) -> dict[str, Any]:
-    """The config as builtin values."""
+    """Return the config as builtin values."""
     return plain(asdict(config), type(config).__name__)
 
 
 def non_defaults(config: Any) -> dict[str, Any]:
-    """The fields that differ from their defaults."""
+    """Return the fields of a config that differ from their defaults."""
     defaults = {f.name: f.default for f in fields(config) if f.default is not MISSING}
     values = as_dict(config)
     return {k: v for k, v in values.items() if k not in defaults or v != plain(defaults[k])}
 
 
 def digest(values: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits of a mapping of builtin values."""
+    """Return eight hexadecimal digits that identify a mapping of builtin values."""
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def arm_key(name: str, config: Any) -> str:
-    """Name of the arm's folder: `<arm>-<hash of the non-default fields>`."""
+    """Return the name of the arm's folder: `<arm>-<hash of the non-default fields>`."""
     return f"{name}-{digest(non_defaults(config))}"
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds as typed: "5" is the first five (0 to 4), "3-7" a range, "0,2,9" a list."""
+    """Read seeds as typed: "5" is the first five (0 to 4), "3-7" a range, "0,2,9" a list."""
     try:
         if text.isdigit():
             seeds = list(range(int(text)))
@@ -101,7 +101,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def duration(minutes: float) -> str:
-    """Minutes in words: 20 s, 2.5 min, 6 h."""
+    """Return minutes in words, such as 20 s, 2.5 min or 6 h."""
     if minutes >= 300:
         return f"{minutes / 60:.0f} h"
     if minutes >= 1:

@@ -20,7 +20,7 @@ NO_VMAP = (nn.RNNBase, nn.RNNCellBase)  # torch has no batching rule for them
 
 
 def stack(modules: Sequence[nn.Module]) -> nn.Module:
-    """One module whose parameters carry a leading axis of len(modules); values are copied."""
+    """Return one module whose parameters, copied, carry a leading axis of len(modules)."""
     first = modules[0]
     kind = type(first)
     if any(type(m) is not kind for m in modules):
@@ -40,7 +40,7 @@ def stack(modules: Sequence[nn.Module]) -> nn.Module:
 
 
 class StackedLinear(nn.Module):
-    """(members, batch, in) to (members, batch, out) in one product."""
+    """Linear layers in one product: maps (members, batch, in) to (members, batch, out)."""
 
     def __init__(self, layers: Sequence[nn.Module]):
         super().__init__()
@@ -59,7 +59,7 @@ class StackedLinear(nn.Module):
 
 
 class Vmapped(nn.Module):
-    """Any module without data-dependent control flow, by torch.func.vmap."""
+    """Modules without data-dependent control flow, run at once by torch.func.vmap."""
 
     template: Any
 
@@ -91,7 +91,7 @@ class Vmapped(nn.Module):
 
 
 class Loop(nn.Module):
-    """One after the other; what is always right."""
+    """Modules that run one after the other, which is right for any module."""
 
     def __init__(self, modules: Sequence[nn.Module]):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Entry point: `python -m mlp --help`."""
+"""The entry point of `python -m mlp`; its words are listed by `python -m mlp --help`."""
 
 from harness.cli import main
 from mlp.experiments import PLANS, VERBS

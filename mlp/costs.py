@@ -27,7 +27,7 @@ class Options(table.Options):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb."""
+    """Print what each model costs."""
     options = tyro.cli(Options, prog="python -m mlp costs", args=list(argv))
     if options.plan not in PLANS:
         raise unknown("plan", options.plan, PLANS)
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def costs(plan: str, mode: str = "true", measured: bool = True) -> list[dict[str, Any]]:
-    """One object per model."""
+    """Return one object per model of the plan, with its costs."""
     lines = []
     torch.set_num_threads(PLANS[plan].threads or torch.get_num_threads())  # as in the study
     for name, config in PLANS[plan].arms.items():

@@ -1,4 +1,4 @@
-"""What `python -m mlp` knows: plans and verbs. No torch here: `--help` and `--list` read only this.
+"""Lists the plans and verbs of `python -m mlp`, without torch: `--help` and `--list` read this.
 
 smoke paper fashion notebook    the twelve models of the original study    mlp.plans.twelve
 balance density                 patterns at equal connections              mlp.plans.balance

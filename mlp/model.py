@@ -19,28 +19,28 @@ from mlp.plans.config import Config
 
 
 class MLP(nn.Module):
-    """A row of stages; input (..., inputs), output logits (..., classes)."""
+    """A row of stages that maps (..., inputs) to logits (..., classes)."""
 
     def __init__(self, stages: nn.Sequential):
         super().__init__()
         self.stages = stages
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The logits."""
+        """Return the logits."""
         return self.stages(x)
 
     def forward_exits(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Logits of every exit; this net has one."""
+        """Return the logits of every exit, of which this net has one."""
         return [self(x)]
 
     @classmethod
     def stack(cls, nets: "Sequence[MLP]") -> "MLP":
-        """Many of them with a leading axis."""
+        """Make one net of many, with a leading axis for its members."""
         return cls(stack([net.stages for net in nets]))  # pyright: ignore
 
 
 def build(config: Config, inputs: int, classes: int, seed: int) -> MLP:
-    """The model of a config, with this seed's first weights and patterns."""
+    """Build the model of a config, with this seed's first weights and patterns."""
     tables = patterns(config, inputs, seed)
     with seeded(seed, "init"):
         hidden = [nn.Sequential(_layer(config, table), nn.ReLU()) for table in tables]
@@ -48,7 +48,7 @@ def build(config: Config, inputs: int, classes: int, seed: int) -> MLP:
 
 
 def patterns(config: Config, inputs: int, seed: int) -> list[Pattern]:
-    """The connections of the hidden layers, as this seed has them."""
+    """Return the patterns of the hidden layers, as this seed has them."""
     # Random patterns draw anew per seed; the others keep their canonical order unless relabelled.
     anew = config.relabel or config.pattern.startswith("random")
     return [

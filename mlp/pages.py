@@ -1,4 +1,4 @@
-"""What the pages say of the MLP study, from its records: see `make pages`."""
+"""Tables and numbers of the MLP study for the pages, from its records: see `make pages`."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -21,17 +21,17 @@ SETTINGS = {
 
 @cache
 def record(plan: str) -> Experiment:
-    """The committed record, read once."""
+    """Return the committed record of a plan, which is read once."""
     return pages.record("mlp", plan)
 
 
 def accuracy(plan: str, arm: str) -> str:
-    """Mean and interval of an arm."""
+    """Format the mean accuracy of an arm and its interval."""
     return pages.mean(record(plan).final(arm, "test_accuracy").values())
 
 
 def paper() -> Rows:
-    """The twelve models on both sets of pictures, beside what was published."""
+    """Return the table of the twelve models on both sets, beside what was published."""
     yield "model", "connections", "MNIST", "published, one run", "Fashion-MNIST"
     for arm in record("paper").arms():
         facts = next(run.facts for run in record("paper").done() if run.arm == arm)
@@ -40,14 +40,14 @@ def paper() -> Rows:
 
 
 def notebook() -> Rows:
-    """The three models of the original notebook."""
+    """Return the table of the three models of the original notebook."""
     yield "model", "accuracy on MNIST", "published, one run"
     for arm in record("notebook").arms():
         yield arm, accuracy("notebook", arm), f"{PUBLISHED[arm]:.4f}"
 
 
 def balance() -> Rows:
-    """Every comparison of plan balance in its four settings, and their mean."""
+    """Return the table of plan balance: each comparison in four settings, and the mean."""
     yield "difference, points", *SETTINGS.values(), "mean of the four"
     for first, second in contrasts.COMPARISONS:
         found = contrasts.effects(record("balance"), first, second)
@@ -56,14 +56,14 @@ def balance() -> Rows:
 
 
 def pooled(first: str, second: str) -> Interval:
-    """First minus second over the four settings together."""
+    """Return the first arm minus the second, over the four settings together."""
     found = contrasts.overall(record("balance"), first, second)
     assert found is not None, f"no seed has both {first} and {second} in every setting"
     return found
 
 
 def density() -> Rows:
-    """BIBD at q = 32, where both layers are as balanced as can be, minus the others."""
+    """Return the table of BIBD at q = 32, where both layers are most balanced, minus the others."""
     yield "difference at q = 32, points", "MNIST", "Fashion-MNIST"
     for name in ("biregular", "fan-in", "random", "iddl", "grouped", "narrow"):
         cells = [pages.points(at_32(data, name)) for data in ("mnist", "fashion")]
@@ -71,18 +71,18 @@ def density() -> Rows:
 
 
 def at_32(data: str, name: str) -> Interval:
-    """BIBD minus another pattern at q = 32."""
+    """Return BIBD minus another pattern at q = 32."""
     return contrasts.at_densities(record("density"))[32, data, name].interval
 
 
 def setting(first: str, second: str, data: str, length: str) -> str:
-    """First minus second in one setting of plan balance."""
+    """Format the first arm minus the second in one setting of plan balance."""
     found = contrasts.effects(record("balance"), first, second)[data, length]
     return pages.prose(found.interval)
 
 
 def lost() -> str:
-    """The least and the most that a sparse model loses to its dense one, in points."""
+    """Format the least and the most that a sparse model loses to its dense one, in points."""
     found = [
         100 * (mean_of(plan, f"MLP-3-{size}") - mean_of(plan, f"{family}-MLP-3-{size}"))
         for plan in ("paper", "fashion")
@@ -93,31 +93,31 @@ def lost() -> str:
 
 
 def mean_of(plan: str, arm: str) -> float:
-    """The mean accuracy of an arm."""
+    """Return the mean accuracy of an arm."""
     return interval(record(plan).final(arm, "test_accuracy").values()).mean
 
 
 def span() -> str:
-    """The worst and the best seed of B-MLP-3-1."""
+    """Format the accuracies of the worst and the best seed of B-MLP-3-1."""
     values = record("paper").final("B-MLP-3-1", "test_accuracy").values()
     return f"{min(values):.4f} to {max(values):.4f}"
 
 
 def ahead(first: str, second: str, *lengths: str) -> str:
-    """The least and the most that one arm is ahead in these settings, in points."""
+    """Format the least and the most that one arm is ahead in these settings, in points."""
     found = contrasts.effects(record("balance"), first, second)
     means = [100 * d.interval.mean for (_, length), d in found.items() if length in lengths]
     return f"{pages.fixed(min(means), 1)} to {pages.fixed(max(means), 1)}"
 
 
 def predicted(leave_out: tuple[str, ...]) -> str:
-    """The least and the most that a number of the designs explains of the accuracies."""
+    """Format the least and the most that a number of the designs explains of accuracies."""
     found = [line["r2"] for line in contrasts.predictions(record("balance"), leave_out)]
     return f"{pages.fixed(min(found), 2)} to {pages.fixed(max(found), 2)}"
 
 
 def first_ten() -> str:
-    """What the ten seeds that were planned said of the one comparison that changed its verdict."""
+    """Format what the ten planned seeds said of the comparison that later changed its verdict."""
     whole = record("density")
     a, b = (whole.final(f"{n}-32-fashion", "test_accuracy") for n in ("bibd", "biregular"))
     return pages.prose(interval(a[seed] - b[seed] for seed in range(10)))

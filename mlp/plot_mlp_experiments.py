@@ -23,7 +23,7 @@ if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
 from harness.experiment import Experiment  # noqa: E402
-from harness.result import pictures, plotting  # noqa: E402
+from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import Interval, interval  # noqa: E402
 from mlp.plans.twelve import FAMILIES, HIDDEN, PUBLISHED  # noqa: E402
 
@@ -36,17 +36,17 @@ METRICS = {"accuracy": "test_accuracy", "loss": "test_loss", "train_loss": "trai
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the script; 2 where the dump cannot be read."""
+    """Run the script; returns 2 where the dump cannot be read."""
     return plotting.run(argv, HERE, figures, table, drawers=drawers)
 
 
 def figures(whole: Experiment) -> list[pictures.Picture]:
-    """Name, figure and data of each picture."""
+    """Return name, figure and data of each picture."""
     return pictures.all_of(drawers(whole))
 
 
 def drawers(whole: Experiment) -> pictures.Drawers:
-    """What draws each picture, by its name."""
+    """Return what draws each picture, by the picture's name."""
     if whole.plan in ("balance", "density"):
         from mlp.plots import balance as plot_balance
 
@@ -63,7 +63,7 @@ def drawers(whole: Experiment) -> pictures.Drawers:
 
 
 def _accuracy(whole: Experiment, name: str, without: Sequence[str]) -> Iterator[pictures.Picture]:
-    """Accuracy against connections, without the families of these patterns."""
+    """Draw accuracy against connections, without the families of these patterns."""
     shown = [f for f in families(whole) if pattern(whole, f) not in without]
     data = {family: series(whole, family) for family in shown}
     data = {k: v for k, v in data.items() if v["connections"]}
@@ -85,19 +85,19 @@ def _curves(whole: Experiment, stem: str, metric: str) -> Iterator[pictures.Pict
 
 
 def families(whole: Experiment) -> list[str]:
-    """The study's own three, then others in the order in which they appear."""
+    """Return the study's own three families, then others in the order of appearance."""
     return list(dict.fromkeys([*FAMILIES, *map(_family, whole.arms())]))
 
 
 def pattern(whole: Experiment, family: str) -> str:
-    """Of the arms of a family, as recorded (the original project's dumps go by the name)."""
+    """Return the recorded pattern of a family (the original project's dumps go by the name)."""
     configs = [run.config for run in whole.runs if _family(run.arm) == family]
     known = FAMILIES.get(family, "dense")
     return configs[0].get("pattern", known) if configs else known
 
 
 def series(whole: Experiment, family: str) -> dict[str, list]:
-    """Connections and final accuracy of the sizes of one family, small to large."""
+    """Return connections and final accuracy of the sizes of one family, small to large."""
     points = []
     for arm in whole.arms():
         values = whole.final(arm, "test_accuracy")
@@ -115,7 +115,10 @@ def series(whole: Experiment, family: str) -> dict[str, list]:
 
 
 def connections(whole: Experiment, arm: str) -> int:
-    """As recorded; for the original project's dumps, which lack it, as the name says."""
+    """Return the connections of an arm as recorded, or as its name says.
+
+    The dumps of the original project lack the number.
+    """
     for run in whole.runs:
         if run.arm == arm and "connections" in run.facts:
             return run.facts["connections"]
@@ -128,7 +131,7 @@ def connections(whole: Experiment, arm: str) -> int:
 
 
 def stands_on(whole: Experiment) -> str:
-    """Data, split, epochs and seeds, to stand in every figure."""
+    """Say data, split, epochs and seeds, as every figure shows them."""
     if whole.plan in ("balance", "density"):
         from mlp.plots import balance as plot_balance
 
@@ -136,14 +139,13 @@ def stands_on(whole: Experiment) -> str:
     run = next(iter(whole.done()))
     seeds = len({r.seed for r in whole.done()})
     data, split = run.config.get("data", "MNIST"), run.facts.get("split", "official test set")
-    word = "seed, no interval" if seeds == 1 else "seeds, 95 % intervals"
-    return f"{data} ({split}), {run.rows[-1]['epoch']} epochs, {seeds} {word}"
+    return f"{data} ({split}), {run.rows[-1]['epoch']} epochs, {titles.seeds([seeds])}"
 
 
 def _against_connections(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     with figure.style():
         fig = Figure(figsize=(7, 4.4))
@@ -163,11 +165,11 @@ def _against_connections(data: dict[str, dict], families: Sequence[str], note: s
 
 
 def _per_epoch(whole: Experiment, arms: dict[str, dict], label: str, note: str):
-    """One panel per size, with the families in the colours of the other figures."""
+    """Draw one panel per size, with the families in the colours of the other figures."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     names, panels = families(whole), {}
     for arm in arms:
@@ -196,13 +198,13 @@ def _family(arm: str) -> str:
 
 
 def _size(whole: Experiment, arm: str) -> str:
-    """Such as "16-20" for MLP-3-1; the original project's dumps go by the name."""
+    """Return a size such as "16-20" (the original project's dumps go by the arm's name)."""
     config = next(run.config for run in whole.runs if run.arm == arm)
     return "-".join(map(str, config.get("hidden") or HIDDEN.get(arm[-3:], ())))
 
 
 def table(whole: Experiment) -> Iterator[str]:
-    """The table as lines: our mean and interval beside the published single run."""
+    """Yield the lines of the table: our mean and interval beside the published single run."""
     yield stands_on(whole)
     width = max(12, *map(len, whole.arms()))
     yield f"{'model':<{width}} {'connections':>11}  {'accuracy':<28} published (one run)"

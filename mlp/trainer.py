@@ -18,7 +18,7 @@ from mlp.plans.config import Config
 
 
 def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[dict | None]]:
-    """One row per seed and epoch."""
+    """Train the seeds as one stack; yields one row per seed and epoch."""
     data = read(config, job)
     sizes = data.shape[0], data.classes
     optimizer = partial(torch.optim.SGD, lr=config.lr, momentum=config.momentum, fused=True)
@@ -41,7 +41,7 @@ def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list
 
 
 def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict]:
-    """One row per epoch of a single seed."""
+    """Train a single seed; yields one row per epoch."""
     for (row,) in train_stack(config, [seed], job or Job()):
         assert row is not None  # alone, it ends with its group
         yield row
@@ -58,13 +58,13 @@ def check(config: Config, job: Job) -> None:
 
 
 def describe(config: Config, job: Job) -> dict:
-    """Costs of the model, and what its test numbers stand on."""
+    """Return the costs of the model, and what its test numbers stand on."""
     data = read(config, job)
     model = build(config, data.shape[0], data.classes, seed=0)
     return {**cost.facts(model, data.shape), "split": data.split}
 
 
 def read(config: Config, job: Job) -> Data:
-    """The data of a config, one axis per input."""
+    """Return the data of a config, with one axis per input."""
     data = load(config.data, job.data_root, config.test_split, job.device)
     return data.validate(config.validation).pad(config.pad).flatten()

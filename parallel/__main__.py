@@ -1,4 +1,4 @@
-"""Entry point: `python -m parallel --help`."""
+"""The entry point of `python -m parallel`; `python -m parallel --help` lists its words."""
 
 from harness.cli import main
 from parallel.experiments import PLANS, VERBS

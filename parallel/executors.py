@@ -1,4 +1,4 @@
-"""Which executor carries out a strategy: by what its workers hold.
+"""Chooses the executor that carries out a strategy, by what its workers hold.
 
 Those here have their part before and after a local step; the forward and backward pass between is
 the training's own (parallel.training.backward, or the user's loop). An executor whose workers hold
@@ -33,7 +33,7 @@ EXECUTORS = {"replicas": _replicas.Executor, "subnets": _subnets.Executor}
 
 
 def executor_of(strategy: Strategy, comm: Comm, seed: int) -> Executor:
-    """A new executor; the strategy learns how many workers there are, and the seed of the run."""
+    """Return a new executor, and tell the strategy its number of workers and the run's seed."""
     strategy.seed = seed
     strategy.init(comm.workers)
     kind = EXECUTORS[check("kind of executor (Strategy.holds)", strategy.holds, EXECUTORS)]

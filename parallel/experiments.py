@@ -1,4 +1,4 @@
-"""What `python -m parallel` knows: plans and verbs. No torch here: `--help` and `--list` read this.
+"""Lists plans and verbs of `python -m parallel`, without torch: `--help` and `--list` read this.
 
 smoke                          every strategy            parallel.plans.smoke
 gossip_mnist gossip_cifar10    how little talk           parallel.plans.gossip

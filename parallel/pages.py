@@ -1,4 +1,4 @@
-"""What the pages say of the data-parallel studies, from their records; see `make pages`."""
+"""Tables and numbers of the data-parallel studies for the pages: see `make pages`."""
 
 import json
 from collections.abc import Callable
@@ -22,38 +22,38 @@ RECORD = Path(__file__).resolve().parent.parent / "benchmarks" / "parallel_world
 
 @cache
 def record(plan: str) -> Experiment:
-    """The committed record, read once."""
+    """Return the committed record of a plan, which is read once."""
     return pages.record("parallel", plan)
 
 
 @cache
 def costs() -> dict[str, Any]:
-    """The record of `python -m benchmarks.parallel_worlds`."""
+    """Return the record of `python -m benchmarks.parallel_worlds`."""
     return json.loads(RECORD.read_text())
 
 
 def runs(plan: str, arm: str) -> list[Run]:
-    """The finished runs of an arm."""
+    """Return the finished runs of an arm."""
     return [run for run in record(plan).done() if run.arm == arm]
 
 
 def sent(plan: str, arm: str) -> float:
-    """MB that a worker sends in a run."""
+    """Return the MB that a worker sends in a run."""
     return fmean(map(megabytes, runs(plan, arm)))
 
 
 def minus(plan: str, first: str, second: str) -> Interval:
-    """First arm minus second, paired by seed."""
+    """Return the interval of the first arm minus the second, paired by seed."""
     return pages.difference(record(plan), first, second)
 
 
 def accuracy(plan: str, arm: str, digits: int = 4) -> str:
-    """Mean and interval of an arm, of the mean of all workers' weights."""
+    """Format mean and interval of an arm's accuracy, that of the mean of all weights."""
     return mean(record(plan).final(arm, "test_accuracy").values(), digits)
 
 
 def gossip(plan: str, thesis: dict[str, Any], epochs: int) -> Rows:
-    """Bytes and accuracies, beside the single runs of the thesis."""
+    """Return the table of bytes and accuracies, beside the single runs of the thesis."""
     yield (
         "arm", "MB", "accuracy of worker 0", "of the mean of all weights", "mean minus all-reduce",
         f"thesis, {epochs} epochs, one run: worker 0 / mean",
@@ -66,14 +66,14 @@ def gossip(plan: str, thesis: dict[str, Any], epochs: int) -> Rows:
 
 
 def pairs() -> Rows:
-    """Elastic gossip minus pull at the same probability."""
+    """Return the table of elastic gossip minus pull at the same probability."""
     yield "p", "elastic minus pull, points"
     for n in CHANCES:
         yield f"1/{n}", pages.points(minus("gossip_mnist", f"elastic-1/{n}", f"pull-1/{n}"))
 
 
 def ist() -> Rows:
-    """Width against accuracy, bytes, multiply-adds and time."""
+    """Return the table of accuracy, bytes, multiply-adds and time by width."""
     yield (
         "w", "local SGD", "subnets", "subnets, not rescaled", "subnets minus local SGD, points",
         "local SGD: MB a worker", "M multiply-adds", "s",
@@ -91,7 +91,7 @@ def ist() -> Rows:
 
 
 def workers() -> Rows:
-    """Accuracy and distance to the mean of one to 64 workers."""
+    """Return the table of accuracy and distance to the mean of 1 to 64 workers."""
     kinds = "all-reduce", "local-sgd", "elastic", "no-comm"
     words = "all-reduce", "local SGD", "elastic gossip", "nobody talks"
     yield "workers", *words, f"distance: {words[1]}", *words[2:]
@@ -104,7 +104,7 @@ def workers() -> Rows:
 
 
 def simulation() -> Rows:
-    """Milliseconds of a step of 64 workers."""
+    """Return the table of milliseconds that a step of 64 workers takes."""
     yield "net", "one program", "loop", "processes", "loop / program", "processes / program"
     for line in costs()["simulation"]:
         times = [fixed(line[k] / 1e3, 2) for k in ("sim_us", "loop_us", "processes_us")]
@@ -113,7 +113,7 @@ def simulation() -> Rows:
 
 
 def payload() -> Rows:
-    """MB by the formula, counted, and by the loopback's own counter."""
+    """Return the table of MB by the formula, as counted, and by the loopback's own counter."""
     yield "strategy", "formula", "counted", "loopback", "loopback / counted"
     for line in costs()["payload"]:
         cells = [fixed(line[k] / 1e6, 1) for k in ("theory", "payload", "interface")]
@@ -121,7 +121,7 @@ def payload() -> Rows:
 
 
 def wrapper() -> Rows:
-    """Milliseconds of a step with the wrapper, and how much more than without."""
+    """Return the table of milliseconds of a wrapped step, and how much more than without."""
     yield "style", "ms", "more than by hand"
     for line in costs()["wrapper"]:
         more = f"{fixed(100 * line['overhead'], 1, '+')} %"
@@ -129,29 +129,29 @@ def wrapper() -> Rows:
 
 
 def share(plan: str, first: str, second: str) -> str:
-    """Bytes of the first arm, of those of the second."""
+    """Format the bytes of the first arm as a share of those of the second."""
     return f"{fixed(100 * sent(plan, first) / sent(plan, second), 0)} %"
 
 
 def of_local_sgd(key: str, digits: int) -> str:
-    """What subnets need of local SGD's bytes, multiply-adds or time."""
+    """Format what subnets need of local SGD's bytes, multiply-adds or time."""
     return f"{fixed(100 * costs()['subnets'][0][key], digits)} %"
 
 
 def times_faster(key: str) -> str:
-    """How much faster one program is, for both nets."""
+    """Format how much faster one program is, for both nets."""
     first, second = (line[key] for line in costs()["simulation"])
     return f"{fixed(first, 0)} and {fixed(second, 0)}"
 
 
 def alone() -> str:
-    """Accuracy of worker 0 of 64 by itself."""
+    """Format the accuracy of worker 0 of 64 by itself."""
     found = runs("workers", "elastic-64")
     return fixed(interval(r.rows[-1]["worker_accuracy"][0] for r in found).mean, 3)
 
 
 def together() -> str:
-    """Accuracy of the mean of the 64."""
+    """Format the accuracy of the mean of the 64 workers."""
     return fixed(fmean(record("workers").final("elastic-64", "test_accuracy").values()), 3)
 
 

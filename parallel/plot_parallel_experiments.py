@@ -21,7 +21,7 @@ if not __package__:  # started as a script: the packages are one folder up
     sys.path[:1] = [str(HERE.parent)]
 
 from harness.experiment import Experiment, Run  # noqa: E402
-from harness.result import pictures, plotting  # noqa: E402
+from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
 from parallel.plans.gossip import THESIS, THESIS_CIFAR  # noqa: E402
 
@@ -54,21 +54,22 @@ NUMBER_PANELS = {
     "test accuracy of the mean": lambda run: run.rows[-1]["test_accuracy"],
     "distance to the mean": lambda run: run.rows[-1]["consensus_distance"],
 }
+DECADES = {"distance to the mean": 1e-3}  # logarithmic from there on: below is mostly rounding
 Value = Callable[[Run], float]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the script; 2 where the dump cannot be read."""
+    """Run the script; returns 2 where the dump cannot be read."""
     return plotting.run(argv, HERE, figures, table, drawers=drawers)
 
 
 def figures(whole: Experiment) -> list[pictures.Picture]:
-    """Name, figure and data of each picture."""
+    """Return name, figure and data of each picture."""
     return pictures.all_of(drawers(whole))
 
 
 def drawers(whole: Experiment) -> pictures.Drawers:
-    """What draws each picture, by its name."""
+    """Return what draws each picture, by the picture's name."""
     note = stands_on(whole)
     found = {"parallel_experiments": lambda: [_picture("experiments", against_bytes(whole, note))]}
     if whole.plan == "ist":
@@ -86,18 +87,18 @@ def _picture(end: str, drawn: tuple[Any, dict]) -> pictures.Picture:
 
 
 def megabytes(run: Run) -> float:
-    """Sent by one worker in the whole run, on average."""
+    """Return the MB that one worker sent in the whole run, on average."""
     return run.rows[-1]["bytes_payload"] / run.config["workers"] / 1e6
 
 
 def family(arm: str) -> str:
-    """The strategy: the longest known name that the arm begins with."""
+    """Return the strategy of an arm: the longest known name that the arm's begins with."""
     known = [name for name in LABELS if arm == name or arm.startswith(f"{name}-")]
     return max(known, key=len) if known else arm
 
 
 def points(runs: Sequence[Run], x: Value, y: Value) -> dict[str, list]:
-    """Mean and interval of y over the seeds, for each x (rounded: bytes differ by seed)."""
+    """Return mean and interval of y over the seeds by arm; x is a mean, as bytes differ by seed."""
     by_arm: dict[str, list[Run]] = {}
     for run in runs:
         by_arm.setdefault(run.arm, []).append(run)
@@ -111,7 +112,7 @@ def points(runs: Sequence[Run], x: Value, y: Value) -> dict[str, list]:
 
 
 def grouped(whole: Experiment) -> dict[str, dict[str, list[Run]]]:
-    """Done runs by data set and strategy."""
+    """Return the finished runs by data set and strategy."""
     found: dict[str, dict[str, list[Run]]] = {}
     for run in whole.done():
         same = found.setdefault(run.config["data"], {})
@@ -120,11 +121,11 @@ def grouped(whole: Experiment) -> dict[str, dict[str, list[Run]]]:
 
 
 def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
-    """One panel per data set; who sends nothing is a line across."""
+    """Draw a panel per data set; a strategy that sends nothing is a line across."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    from harness.result import figure, titles
+    from harness.result import figure
     from harness.result.labels import name_points
 
     groups = grouped(whole)
@@ -182,10 +183,10 @@ def against_bytes(whole: Experiment, note: str) -> tuple[Any, dict]:
 def panels(
     whole: Experiment, x: Value, label: str, wanted: dict[str, Value], note: str
 ) -> tuple[Any, dict]:
-    """A panel per quantity over x, one line per strategy."""
+    """Draw a panel per quantity over x, with one line per strategy."""
     from matplotlib.figure import Figure
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     kinds: dict[str, list[Run]] = {}
     for run in whole.done():
@@ -207,6 +208,8 @@ def panels(
             ax.set_xticks(ticks, [f"{v:g}" for v in ticks])
             ax.minorticks_off()
             ax.set(xlabel=label, ylabel=text)
+            if text in DECADES:
+                _decades(ax, text, DECADES[text])
         handles, names = fig.axes[0].get_legend_handles_labels()
         fig.legend(handles, names, loc="outside lower center", ncols=4)
         titles.letters(fig.axes)
@@ -214,24 +217,31 @@ def panels(
     return fig, {"note": note, "series": series}
 
 
+def _decades(ax: Any, text: str, least: float) -> None:
+    """Scale that keeps a place for 0: linear up to the least, then decade by decade."""
+    ax.set_yscale("symlog", linthresh=least, linscale=0.5)
+    ticks = [0.0, least]
+    while ticks[-1] < ax.get_ylim()[1]:
+        ticks.append(10 * ticks[-1])
+    ax.set_yticks(ticks, [f"{v:g}" for v in ticks])
+    ax.minorticks_off()
+    ax.set(ylim=(-least / 3, ticks[-1]), ylabel=f"{text}\n(linear below {least:g})")
+
+
 def stands_on(whole: Experiment) -> str:
-    """Data, split, epochs and seeds in one line."""
+    """Say data, split, workers, epochs and seeds in one line, as every figure shows them."""
     splits = sorted({r.facts.get("split", "?") for r in whole.done()})
     epochs = sorted({len(r.rows) for r in whole.done()})
     seeds = len({r.seed for r in whole.done()})
     sets = " and ".join(dict.fromkeys(r.config["data"] for r in whole.done()))
     where = splits[0] if len(splits) == 1 else "their test sets"
-    workers = sorted({r.config["workers"] for r in whole.done()})
-    crew = f"{workers[0]}" if len(workers) == 1 else f"{workers[0]} to {workers[-1]}"
-    return (
-        f"{sets} ({where}), {crew} workers, {'/'.join(map(str, epochs))} epochs, "
-        f"n = {seeds} seeds, "
-        "95 % intervals"
-    )
+    crew = titles.span(r.config["workers"] for r in whole.done())
+    over = "/".join(map(str, epochs))
+    return f"{sets} ({where}), {crew} workers, {over} epochs, n = {titles.seeds([seeds])}"
 
 
 def table(whole: Experiment) -> Iterator[str]:
-    """One line per arm: accuracy, bytes, drift; the thesis' numbers beside, where there are."""
+    """Yield a line per arm: accuracy, bytes, and the thesis' numbers where there are any."""
     yield stands_on(whole)
     old = {"gossip_mnist": THESIS, "gossip_cifar10": THESIS_CIFAR}.get(whole.plan, {})
     width = max(12, *map(len, whole.arms()))

@@ -23,7 +23,7 @@ NORM = {"mnist": (0.1307, 0.3081)}  # as the thesis normalised
 
 
 def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
-    """One row per epoch."""
+    """Train one seed; yields one row per epoch."""
     job = job or Job()
     training = open_session(config, seed, job)
     for epoch in range(job.attach(net=training), config.epochs):
@@ -44,7 +44,7 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
 
 
 def open_session(config: Config, seed: int, job: Job) -> Training:
-    """All that a run needs."""
+    """Prepare a run: returns its training, with everything that it needs."""
     data, batches = read(config, job, seed)
     net = build(config, data, seed)
     options = dict(lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
@@ -62,7 +62,7 @@ def open_session(config: Config, seed: int, job: Job) -> Training:
 
 
 def strategy(config: Config) -> Strategy:
-    """The strategy of a config, with those of its settings that this family of plans has."""
+    """Make the config's strategy, with those of its settings that this family of plans has."""
     names = {
         "local_sgd": ("period",),
         "post_local_sgd": ("period", "switch"),
@@ -76,7 +76,7 @@ def strategy(config: Config) -> Strategy:
 
 
 def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:
-    """The data, and what draws its batches where that is more than taking samples."""
+    """Return the data, and what draws its batches where that is more than taking samples."""
     data = load(config.data, job.data_root, config.test_split, job.device)
     data = data.first(config.first).validate(config.validation)
     if config.model == "resnet":
@@ -91,7 +91,7 @@ def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:
 
 
 def build(config: Config, data: Data, seed: int) -> nn.Module:
-    """One worker's model."""
+    """Build the model of one worker."""
     if config.model == "resnet":
         from resnet.model import resnet
 
@@ -113,7 +113,7 @@ def check(config: Config, job: Job) -> None:
 
 
 def describe(config: Config, job: Job) -> dict[str, Any]:
-    """Costs of one worker's model, and what the test numbers stand on."""
+    """Return the costs of one worker's model, and what the test numbers stand on."""
     training = open_session(config, 0, job)
     data = training.data
     own = cost.total(training.members.template, data.shape)

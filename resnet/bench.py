@@ -64,14 +64,17 @@ class Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb."""
+    """Measure the nets, and write the record and its picture."""
     options = flags.read(Options, argv, "python -m resnet bench", pairs=True)
     if options.threads:
         torch.set_num_threads(options.threads)
     lines = [line for arm in options.arms for line in bench(arm, options)]
     document: dict[str, Any] = {"table": lines, "calls": CALLS}
     document["provenance"] = collect(_job(options).device)
-    document["split"] = read(PLANS["exits"].arms[options.arms[0]], _job(options)).split
+    config = PLANS["exits"].arms[options.arms[0]]
+    document["split"] = read(config, _job(options)).split
+    document |= {"data": config.data, "width": config.width, "epochs": config.epochs}
+    document["seed"] = options.seed
     if options.out:
         save(document, options.out)
     if options.json:
@@ -88,17 +91,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 def save(document: dict[str, Any], stem: Path) -> None:
-    """The record and its picture."""
+    """Write the record and its picture."""
     from resnet.plots import exits as plot_exits
 
-    p = document["provenance"]
-    note = f"{p['cpu']}, {p['threads']} threads; {document['split']}"
-    fig = plot_exits.times(document["table"], note)
+    fig = plot_exits.times(document)
     print(f"figure: {figure.brief(figure.save(fig, stem, document))}", file=sys.stderr)
 
 
 def bench(arm: str, options: Options) -> list[dict[str, Any]]:
-    """One object per batch size and setting of one trained net."""
+    """Return one object per batch size and setting of one trained net."""
     config = PLANS["exits"].arms[arm]
     trained = start.path("resnet", "exits", arm, options.seed, options.results)
     data = read(config, _job(options))
@@ -123,7 +124,7 @@ def _job(options: Options) -> Job:
 
 
 def _point(name: str, curve: Sequence[Outcome], net: EarlyExit) -> dict[str, Any]:
-    """Accuracy and cost of what was timed; the full net has no heads to pay for."""
+    """Return accuracy and cost of what was timed; the full net has no heads to pay for."""
     found = next((p for p in curve if str(p["thresholds"][0]) == name), curve[-1])
     macs = found["macs"]
     if name == "full net":

@@ -1,4 +1,4 @@
-"""Residual blocks, and where their convolutions come from.
+"""Builds residual blocks, and decides where their convolutions come from.
 
     x ----> main: conv norm relu conv norm ----> + -> relu         basic, 18 and 34 layers deep
       `---> shortcut: nothing, or conv 1x1 norm --^                main of a bottleneck: 1x1 3x3 1x1
@@ -34,11 +34,11 @@ class Convolutions:
     made: int = field(default=0, init=False)  # so that each layer has a design seed of its own
 
     def main(self, inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Module:
-        """One of the main path."""
+        """Make a convolution of the main path."""
         return self._make(inputs, outputs, size, stride, self.groups)
 
     def shortcut(self, inputs: int, outputs: int, stride: int) -> nn.Module:
-        """One that goes past a block; never in groups."""
+        """Make a convolution that goes past a block; it is never in groups."""
         if self.sparse_shortcuts:
             return self._make(inputs, outputs, 1, stride, 1)
         return self.dense(inputs, outputs, 1, stride)
@@ -46,7 +46,7 @@ class Convolutions:
     def dense(
         self, inputs: int, outputs: int, size: int, stride: int, groups: int = 1
     ) -> nn.Conv2d:
-        """An ordinary one, without bias."""
+        """Make an ordinary convolution without bias."""
         conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
         if self.init == "true":  # as the sparse ones; torch's own start is sqrt(6) smaller
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
@@ -78,7 +78,7 @@ class Convolutions:
 def _table(
     family: str, inputs: int, outputs: int, groups: int, nonzeros: int | None = None
 ) -> Pattern:
-    """A table in canonical order; many layers of a net share one."""
+    """Return a table in canonical order, which many layers of a net share."""
     return without_dead(make_pattern(family, inputs, outputs, None, nonzeros, groups))
 
 
@@ -93,7 +93,7 @@ class Block(nn.Module):
         self.preact = before is not None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Both ways, added."""
+        """Return the sum of both ways."""
         if not self.preact:
             return self.main(x).add_(self.shortcut(x)).relu_()
         z = self.before(x)
@@ -102,12 +102,12 @@ class Block(nn.Module):
 
 
 def basic(convs: Convolutions, inputs: int, width: int, stride: int, preact: bool) -> Block:
-    """Two 3 x 3 convolutions."""
+    """Build a block of two 3 x 3 convolutions."""
     return _block(convs, [(inputs, width, 3, stride), (width, width, 3, 1)], stride, preact)
 
 
 def bottleneck(convs: Convolutions, inputs: int, width: int, stride: int, preact: bool) -> Block:
-    """1 x 1 to `width` channels, 3 x 3 with the stride, 1 x 1 to four times as many."""
+    """Build a block: 1 x 1 to `width` channels, 3 x 3 with the stride, 1 x 1 to 4 * width."""
     sizes = [(inputs, width, 1, 1), (width, width, 3, stride), (width, 4 * width, 1, 1)]
     return _block(convs, sizes, stride, preact)
 

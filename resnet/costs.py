@@ -45,7 +45,7 @@ class Options(table.Options):
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb."""
+    """Print what each model costs."""
     options = flags.read(Options, argv, "python -m resnet costs", pairs=True)
     export.check(options.to)
     lines = costs(options)
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def costs(options: Options) -> list[dict[str, Any]]:
-    """One object per model."""
+    """Return one object per model, with its costs."""
     return [
         _line(depth, pattern, options) for pattern in options.patterns for depth in options.depths
     ]
@@ -80,19 +80,19 @@ def _line(depth: int, pattern: str, options: Options) -> dict[str, Any]:
 
 
 class Whole(nn.Module):
-    """A net with all of its exits computed: what its costs are of."""
+    """A net that computes all of its exits, so that its costs are those of them all."""
 
     def __init__(self, net: Any):
         super().__init__()
         self.net = net
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The logits of the last exit."""
+        """Return the logits of the last exit."""
         return self.net.forward_exits(x)[-1]
 
 
 def counted(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
-    """What two other counters say of one sample.
+    """Return what two other counters say of one sample.
 
     Raises:
         ValueError: thop is not installed.

@@ -1,4 +1,4 @@
-"""What `python -m resnet` knows: plans and verbs. No torch here: `--help` and `--list` read this.
+"""Lists plans and verbs of `python -m resnet`, without torch: `--help` and `--list` read this.
 
 smoke paper cpu          the published models                     resnet.plans.published
 factors exits groups     patterns, groups and exits together      resnet.plans.parts

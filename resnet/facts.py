@@ -1,4 +1,4 @@
-"""What is recorded of a net beside its rows: its patterns' labels, and its exits."""
+"""Records of a net what its rows do not say: its patterns' labels, and its exits."""
 
 from collections import Counter
 from typing import Any
@@ -15,13 +15,13 @@ BUDGETS = (0.6, 0.7, 0.8, 0.9)  # of the MACs of the last exit
 
 
 def labels(model: nn.Module) -> dict[str, int]:
-    """How many sparse convolutions are a BIBD, a packing, irregular (or dense after all)."""
+    """Count the sparse convolutions that are a BIBD, a packing, irregular, or dense after all."""
     patterns = [m.pattern for m in model.modules() if isinstance(m, SparseConv2d)]
     return dict(Counter(p.label for p in patterns))  # pyright: ignore
 
 
 def exits(model: EarlyExit, held: Images, test: Images) -> dict[str, Any]:
-    """The exits of a trained net on the test set, for thresholds fitted on held-out images.
+    """Test the exits of a trained net, under thresholds fitted on held-out images.
 
     `held` and `test` are images, normalised, with labels. Without held-out images nothing is
     fitted, and the curve over one threshold is all there is.
@@ -35,7 +35,7 @@ def exits(model: EarlyExit, held: Images, test: Images) -> dict[str, Any]:
 
 
 def fitted(model: EarlyExit, held: Images, on_test: Record) -> list[dict[str, Any]]:
-    """For each aim: the thresholds from held-out images, what they gave there and on the test."""
+    """Fit thresholds for each aim; returns them with what they gave on both sets of images."""
     on_held = record(model, *held)
     full = outcome(on_held, 1.0)
     aims = {f"lose {loss:.1%}": dict(accuracy=full["accuracy"] - loss) for loss in LOSSES}

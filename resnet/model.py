@@ -1,4 +1,4 @@
-"""One builder for all ResNets of the study: CIFAR stem, any depth, and settings that combine.
+"""Builds all ResNets of the study: CIFAR stem, any depth, and settings that combine.
 
     stages   0 stem     3x3, `width` channels, no pooling
              1 2 3 4    blocks of width, 2, 4 and 8 times width; 2 to 4 halve the image
@@ -25,23 +25,23 @@ from resnet.words import CLASSIFIERS, DEPTHS, INITS, check_match
 
 
 class ResNet(nn.Module):
-    """A row of stages; input (batch, channels, height, width), output logits (batch, classes)."""
+    """A row of stages that maps (batch, channels, height, width) to logits (batch, classes)."""
 
     def __init__(self, stages: nn.Sequential, channels: int):
         super().__init__()
         self.stages, self.channels = stages, channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The logits."""
+        """Return the logits."""
         self.check(x)
         return self.stages(x)
 
     def forward_exits(self, x: torch.Tensor) -> list[torch.Tensor]:
-        """Logits of every exit; this net has one."""
+        """Return the logits of every exit, of which this net has one."""
         return [self(x)]
 
     def check(self, x: torch.Tensor) -> None:
-        """Refuse what torch would take in silence or refuse in riddles.
+        """Refuse inputs that torch would take in silence, or refuse in words that do not help.
 
         Raises:
             ValueError: no batch of images with these channels; one sample in training.
@@ -59,12 +59,12 @@ class ResNet(nn.Module):
 
     @classmethod
     def stack(cls, nets: "list[ResNet]") -> nn.Module:
-        """One after the other: for convolutions on a CPU nothing is faster."""
+        """Run nets one after the other: for convolutions on a CPU nothing is faster."""
         return Loop(nets)
 
 
 class SplitClassifier(nn.Module):
-    """Slices of the features with a linear layer each, and one linear layer over their answers.
+    """A linear layer for each slice of the features, and one over what they answer.
 
     (The original study's "vertical ensemble". It is trained as one network with one loss.)
     """
@@ -78,7 +78,7 @@ class SplitClassifier(nn.Module):
         self.join = nn.Linear(parts * classes, classes)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits."""
+        """Return the logits."""
         slices = x.chunk(len(self.parts), dim=1)
         return self.join(torch.cat([m(s) for m, s in zip(self.parts, slices, strict=True)], dim=1))
 
@@ -102,7 +102,7 @@ def resnet(
     init: str = "true",
     seed: int = 0,
 ) -> ResNet | EarlyExit:
-    """A net with this seed's first weights and patterns.
+    """Build a net with this seed's first weights and patterns.
 
     Args:
         depth: 10, 18, 34 (basic blocks), 50, 101 or 152 (bottlenecks).
@@ -111,7 +111,7 @@ def resnet(
         exits: Stages after which a head answers early, counted from the stem (0).
         width: Channels of the stem.
         classes: Number of logits.
-        shape: Of one image: channels, height, width.
+        shape: Shape of one image: channels, height, width.
         preact: Norm and ReLU before the convolutions.
         sparse_shortcuts: The pattern also for the 1 x 1 shortcuts.
         classifier: "linear" or "split".
@@ -120,7 +120,7 @@ def resnet(
         match: Take as many connections as this family, for families that let one choose.
         relabel: Permute inputs and outputs of each design by the seed.
         init: "true": Kaiming normal by what a filter reads; "dense": as in the original study.
-        seed: Of weights and random patterns.
+        seed: Seed of weights and random patterns.
 
     Raises:
         ValueError: a setting that does not exist or does not fit.

@@ -1,4 +1,4 @@
-"""What the pages say of the ResNet study, from its records: see `make pages`."""
+"""Tables and numbers of the ResNet study for the pages, from its records: see `make pages`."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -27,27 +27,27 @@ CARD = "paper/autocast-True"  # the record of a GPU
 
 @cache
 def record(plan: str) -> Experiment:
-    """The committed record, read once."""
+    """Return the committed record of a plan, which is read once."""
     return pages.record("resnet", plan)
 
 
 def runs(plan: str, arm: str) -> list[Run]:
-    """The finished runs of an arm."""
+    """Return the finished runs of an arm."""
     return [run for run in record(plan).done() if run.arm == arm]
 
 
 def accuracy(plan: str, arm: str) -> str:
-    """Mean and interval of an arm."""
+    """Format the mean accuracy of an arm and its interval."""
     return mean(record(plan).final(arm, "test_accuracy").values())
 
 
 def millions(value: float) -> str:
-    """Such as 555.42."""
+    """Format a number in millions, such as 555.42."""
     return fixed(value / 1e6, 2)
 
 
 def costs() -> Rows:
-    """Published FLOPs and accuracies, and what is counted and built here."""
+    """Return the table of published FLOPs and accuracies, and what is counted and built here."""
     yield (
         "model", "FLOPs (M), as published", "MACs (M)", "true FLOPs (M)", "connections",
         "parameters", "published accuracy",
@@ -63,7 +63,7 @@ def costs() -> Rows:
 
 
 def counters() -> Rows:
-    """The same nets by other counters."""
+    """Return the table of the same nets by other counters."""
     yield "model", "MACs", "FLOPs, as published", "true FLOPs", "FlopCounterMode", "thop 0.1.1"
     for arm, pattern in (("ResNet-18", "dense"), ("B-ResNet-18", "iddl")):
         total, found = cost.total(resnet(18, pattern), SHAPE), counted(resnet(18, pattern), SHAPE)
@@ -72,7 +72,7 @@ def counters() -> Rows:
 
 
 def cpu() -> Rows:
-    """Five patterns at a quarter of the width."""
+    """Return the table of five patterns at a quarter of the width."""
     yield "model", "connections", "FLOPs (M), as published", "sparse layers are", "test accuracy"
     for arm in record("cpu").arms():
         facts = runs("cpu", arm)[0].facts
@@ -83,14 +83,14 @@ def cpu() -> Rows:
 
 @cache
 def analysis() -> Analysis:
-    """Of plan factors."""
+    """Return the analysis of plan factors."""
     found = plot_factors.analysis(record("factors"))
     assert found is not None, "the grid of plan factors is not whole"
     return found
 
 
 def factors() -> Rows:
-    """Which settings explain the accuracy, alone and together."""
+    """Return the table of which settings explain the accuracy, alone and together."""
     yield "term", "df", "share of variance", "F", "p"
     for t in analysis().terms:
         p = f"{float(f'{t.p:.10g}'):.2g}"
@@ -98,7 +98,7 @@ def factors() -> Rows:
 
 
 def effects() -> Rows:
-    """Each level against the mean of all runs."""
+    """Return the table of each level against the mean of all runs."""
     yield "factor", "level", "effect on accuracy, points"
     for e in analysis().effects:
         if ":" not in e.term:  # (they are in points already)
@@ -108,7 +108,7 @@ def effects() -> Rows:
 
 
 def groups() -> Rows:
-    """Accuracy and multiply-adds in 1 to 16 groups."""
+    """Return the table of accuracy and multiply-adds in 1 to 16 groups."""
     yield "groups", "dense, MACs (M)", "dense, accuracy", "modular, MACs (M)", "modular, accuracy"
     for number in (1, 2, 4, 8, 16):
         arms = [name(18, pattern, number) for pattern in ("dense", "iddl")]
@@ -119,7 +119,7 @@ def groups() -> Rows:
 
 
 def exits() -> Rows:
-    """Accuracy of each exit alone, and what thresholds from held-out images gave on the test."""
+    """Return the table of each exit's accuracy, and of held-out thresholds on the test set."""
     yield (
         "net", "MACs (M) without heads", "exit 1", "exit 2", "last exit",
         "fitted: lose 0.5 points", "fitted: 80 % of all with heads",
@@ -136,19 +136,19 @@ def exits() -> Rows:
 
 
 def fitted(arm: str, aim: str) -> list[dict[str, Any]]:
-    """What thresholds fitted for an aim gave on the test images, by seed."""
+    """Return what thresholds fitted for an aim gave on the test images, by seed."""
     lines = [line for run in runs("exits", arm) for line in run.rows[-1]["exits"]["fitted"]]
     return [line["test"] for line in lines if line["name"] == aim and "test" in line]
 
 
 @cache
 def timed() -> list[dict[str, Any]]:
-    """The measured times: of each net and batch the full net, all exits, and thresholds."""
+    """Return the measured times of each net and batch: full net, all exits, and thresholds."""
     return json.loads((ROOT / "figure" / "resnet" / "exits" / "time.json").read_text())["table"]
 
 
 def times() -> Rows:
-    """Every other threshold of those that were timed."""
+    """Return the table of every other threshold of those that were timed."""
     yield "net", "batch", "setting", "accuracy", "expected MACs (M)", "p50", "p99", "mean"
     seen = 0
     for line in timed():
@@ -166,7 +166,7 @@ def times() -> Rows:
 
 
 def loader() -> Rows:
-    """What a batch of pictures costs beside a step, in ms."""
+    """Return the table of what a batch of pictures costs beside a step, in ms."""
     yield "net", "ours", "DataLoader", "step", "share, ours", "share, DataLoader"
     found = json.loads((ROOT / "benchmarks" / "resnet_loader.json").read_text())
     for line in found["table"]:
@@ -175,17 +175,17 @@ def loader() -> Rows:
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """Such as "78 %"."""
+    """Format a share in per cent, such as "78 %"."""
     return f"{fixed(100 * share, digits)} %"
 
 
 def minus(plan: str, first: str, second: str) -> Interval:
-    """First arm minus second, paired by seed."""
+    """Return the interval of the first arm minus the second, paired by seed."""
     return pages.difference(record(plan), first, second)
 
 
 def lost_in_groups(pattern: str) -> str:
-    """Points that a pattern loses from one group to four, mean over exits and seeds."""
+    """Format the points that a pattern loses from 1 group to 4, mean over exits and seeds."""
     means = {
         n: fmean(
             run.rows[-1]["test_accuracy"]
@@ -198,42 +198,45 @@ def lost_in_groups(pattern: str) -> str:
 
 
 def two_exits() -> str:
-    """Points that two early exits add to the last one."""
+    """Format the points that two early exits add to the last one."""
     (e,) = (e for e in analysis().effects if e.term == "exits" and e.levels == ("two",))
     return f"{fixed(2 * e.interval.mean, 1)} ± {fixed(2 * e.interval.half, 1)}"  # pyright: ignore
 
 
 def share(term: str) -> str:
-    """Of the variance that a term explains."""
+    """Format the share of the variance that a term explains."""
     return percent(next(t.share for t in analysis().terms if t.name == term))
 
 
 def side(arm: str, batch: int, setting: str) -> dict[str, Any]:
-    """A line of the times, by the beginning of its setting."""
+    """Return the line of the times whose setting begins so."""
     lines = (x for x in timed() if (x["arm"], x["batch"]) == (arm, batch))
     return next(x for x in lines if x["name"].split(", ", 1)[1].startswith(setting))
 
 
 def saved(arm: str, batch: int, threshold: str) -> str:
-    """How much less time than the full net leaving early takes."""
+    """Format how much less time than the full net leaving early takes."""
     return percent(1 - side(arm, batch, threshold)["mean"] / side(arm, batch, "full net")["mean"])
 
 
 def paid(arm: str, batch: int, threshold: str) -> str:
-    """Points that this costs."""
+    """Format the points that leaving early costs."""
     full = side(arm, batch, "full net")["accuracy"]
     return fixed(100 * (full - side(arm, batch, threshold)["accuracy"]), 1)
 
 
 def spent() -> str:
-    """Multiply-adds of the frozen net fitted to lose half a point, of those without heads."""
+    """Format the share of multiply-adds that early exits need to lose half a point.
+
+    The net is the one with a frozen trunk, and the whole is what it needs without heads.
+    """
     arm = "ResNet-18-EE-frozen"
     used = fmean(t["macs"] for t in fitted(arm, "lose 0.5%"))
     return percent(used / runs("exits", arm)[0].facts["trunk_macs"])
 
 
 def cost_of_half_a_point() -> str:
-    """Points that the frozen net then loses on the test images."""
+    """Format the points that the frozen net then loses on the test images."""
     arm = "ResNet-18-EE-frozen"
     last = fmean(record("exits").final(arm, "test_accuracy").values())
     return fixed(100 * (last - fmean(t["accuracy"] for t in fitted(arm, "lose 0.5%"))), 1)

@@ -3,6 +3,7 @@
 
 Writes beside this script
     fig_resnet_experiments.{png,eps,json}               accuracy against FLOPs, all models
+                                                        (of one depth only: a row for each)
     fig_resnet_experiments_sparse_only.{png,eps,json}   the same without the dense ones
     fig_resnet_curves.{png,eps,json}                    accuracy and losses per epoch
     (of plans factors, exits and groups: what the other plot_*.py here draw)
@@ -28,13 +29,16 @@ if not __package__:  # started as a script: the packages are one folder up
 
 from harness.experiment import Experiment, Run  # noqa: E402
 from harness.record import store  # noqa: E402
-from harness.result import pictures, plotting  # noqa: E402
+from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import Interval, interval  # noqa: E402
 
 LABELS = {
     "ResNet": "dense (ResNet)",
     "B-ResNet": "modular (B-ResNet)",
     "R-ResNet": "random (R-ResNet)",
+    "bibd-ResNet": "true designs (bibd-ResNet)",
+    "biregular-ResNet": "random, degrees of B-ResNet",
+    "biregular-as-bibd-ResNet": "random, degrees of bibd-ResNet",
 }
 METRICS = ("test_accuracy", "train_loss", "test_loss")
 SUBSETS = {"": (), "_sparse_only": ("dense",)}  # ending of the name, patterns that it leaves out
@@ -42,17 +46,17 @@ AXIS = "FLOPs (M), counted as published (equal costs side by side)"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the script; 2 where the dump cannot be read."""
+    """Run the script; returns 2 where the dump cannot be read."""
     return plotting.run(argv, HERE, figures, table, read, write_arrays, drawers)
 
 
 def figures(whole: Experiment) -> list[pictures.Picture]:
-    """Name, figure and data of each picture."""
+    """Return name, figure and data of each picture."""
     return pictures.all_of(drawers(whole))
 
 
 def drawers(whole: Experiment) -> pictures.Drawers:
-    """What draws each picture, by its name."""
+    """Return what draws each picture, by the picture's name."""
     from resnet.plots import exits as plot_exits
     from resnet.plots import factors as plot_factors
     from resnet.plots import groups as plot_groups
@@ -65,17 +69,22 @@ def drawers(whole: Experiment) -> pictures.Drawers:
 
 
 def _accuracy(whole: Experiment, end: str) -> Iterator[pictures.Picture]:
-    """Accuracy against FLOPs, of all families or without some."""
+    """Draw accuracy against FLOPs, of all families or without some; of one depth, row by row."""
+    from resnet.plots import rows
+
     everything = series(whole)
     shown = {f: s for f, s in everything.items() if s["pattern"] not in SUBSETS[end]}
     if shown:
         content = {"note": stands_on(whole), "series": shown}
-        fig = _against_flops(shown, list(everything), stands_on(whole))
+        if rows.fits(shown):
+            fig = rows.draw(shown, LABELS, list(everything), stands_on(whole))
+        else:
+            fig = _against_flops(shown, list(everything), stands_on(whole))
         yield f"fig_resnet_experiments{end}", fig, content
 
 
 def series(whole: Experiment) -> dict[str, dict[str, Any]]:
-    """FLOPs and final accuracy of the depths of each family."""
+    """Return FLOPs and final accuracy of the depths of each family."""
     found: dict[str, dict[str, Any]] = {}
     for arm in sorted(whole.arms(), key=lambda arm: flops(whole, arm)):
         values = whole.final(arm, "test_accuracy")
@@ -83,45 +92,43 @@ def series(whole: Experiment) -> dict[str, dict[str, Any]]:
             continue
         i, run = interval(values.values()), next(r for r in whole.done() if r.arm == arm)
         empty = {"pattern": run.config.get("pattern", "dense")}
-        empty |= {k: [] for k in ("arm", "flops", "mean", "low", "high", "n")}
+        empty |= {k: [] for k in ("arm", "flops", "mean", "low", "high", "n", "seeds")}
         s = found.setdefault(family(arm), empty)
-        point = (arm, flops(whole, arm), i.mean, i.low, i.high, i.n)
+        point = (arm, flops(whole, arm), i.mean, i.low, i.high, i.n, list(values.values()))
         for key, value in zip(list(s)[1:], point, strict=True):
             s[key].append(value)
     return {name: found[name] for name in _order(whole, found)}
 
 
 def _order(whole: Experiment, found: dict[str, Any]) -> list[str]:
-    """Families in the order of the plan."""
+    """Return the families in the order of the plan."""
     return [f for f in dict.fromkeys(family(arm) for arm in whole.arms()) if f in found]
 
 
 def family(arm: str) -> str:
-    """The name without its depth: B-ResNet for B-ResNet-18."""
+    """Return the name of an arm without its depth: B-ResNet for B-ResNet-18."""
     return re.sub(r"ResNet-\d+", "ResNet", arm)
 
 
 def flops(whole: Experiment, arm: str) -> int:
-    """In the published convention."""
+    """Return the FLOPs of an arm in the published convention."""
     return next((r.facts["flops_iddl"] for r in whole.runs if r.arm == arm and r.facts), 0)
 
 
 def stands_on(whole: Experiment) -> str:
-    """Data, split, epochs and seeds, to stand in every figure."""
+    """Say data, split, width, epochs and seeds, as every figure shows them."""
     run = next(iter(whole.done()))
-    counts = sorted(Counter(r.arm for r in whole.done()).values())
-    seeds = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
-    word = "seed, no interval" if counts[-1] == 1 else "seeds, 95 % intervals"
+    seeds = titles.seeds(Counter(r.arm for r in whole.done()).values())
     c = run.config
     net = f"width {c['width']}, " if "width" in c else ""
     data = f"{c.get('data', 'CIFAR-10')} ({run.facts.get('split', 'split not recorded')})"
-    return f"{data},\n{net}{run.rows[-1]['epoch']} epochs, {seeds} {word}"
+    return f"{data},\n{net}{run.rows[-1]['epoch']} epochs, {seeds}"
 
 
 def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
     from matplotlib.figure import Figure
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     values = [f for s in data.values() for f in s["flops"]]
     log = max(values) > 4 * min(values)
@@ -146,7 +153,7 @@ def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
 
 
 def _apart(data: dict[str, dict], log: bool) -> dict[str, list[float]]:
-    """Places in millions; nets of exactly one cost stand a hundredth of the axis apart."""
+    """Return places in millions; nets of equal cost stand a hundredth of the axis apart."""
     values = [f / 1e6 for s in data.values() for f in s["flops"]]
     span, seen, places = max(values) - min(values), Counter(), {}
     for name, s in data.items():
@@ -159,11 +166,11 @@ def _apart(data: dict[str, dict], log: bool) -> dict[str, list[float]]:
 
 
 def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
-    """Three panels over the epochs."""
+    """Draw three panels of accuracy and losses over the epochs."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from harness.result import figure, titles
+    from harness.result import figure
 
     data = {m: {arm: figure.by_epoch(whole, m, arm) for arm in whole.arms()} for m in METRICS}
     data = {m: {arm: d for arm, d in arms.items() if d} for m, arms in data.items()}
@@ -187,7 +194,7 @@ def _curves(whole: Experiment) -> list[tuple[str, Any, dict]]:
 
 
 def table(whole: Experiment) -> Iterator[str]:
-    """The table as lines: our mean and interval beside the published single run."""
+    """Yield the lines of the table: our mean and interval beside the published single run."""
     from resnet.plans.published import PUBLISHED
 
     yield stands_on(whole).replace("\n", " ")
@@ -207,7 +214,7 @@ def table(whole: Experiment) -> Iterator[str]:
 
 
 def write_arrays(whole: Experiment, out: Path, begin: str) -> None:
-    """The means as the original project's two pickles."""
+    """Write the means as the two pickles that the original project had."""
     means = {arm: whole.final(arm, "test_accuracy").values() for arm in whole.arms()}
     means = {arm: fmean(values) for arm, values in means.items() if values}
     for stem, values in {"accuracy_array": means.values(), "model_name_array": means}.items():
@@ -215,7 +222,7 @@ def write_arrays(whole: Experiment, out: Path, begin: str) -> None:
 
 
 def read(path: Path) -> Experiment:
-    """A record, or the original project's arrays."""
+    """Read a record, or the original project's arrays."""
     if not path.name.startswith("accuracy_array_"):
         return store.load(path)
     from resnet.costs import Options, costs

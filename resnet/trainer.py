@@ -1,4 +1,4 @@
-"""Trains one config with one seed: rows, one per epoch."""
+"""Trains one config with one seed, and yields a row per epoch."""
 
 import math
 import time
@@ -27,7 +27,7 @@ RISE = 0.05  # share of a cosine schedule in which the rate goes up
 
 
 def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
-    """One row per epoch."""
+    """Train one seed; yields one row per epoch."""
     job = job or Job()
     data = read(config, job)
     check_last_batch(config, data)
@@ -53,20 +53,20 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
 
 
 def layout(config: Config, device: str) -> torch.memory_format:
-    """Channels last, but for what the native kernels of the CPU read."""
+    """Return channels last as memory format, but for what the native CPU kernels read."""
     native = config.pattern != "dense" and device == "cpu"
     return torch.contiguous_format if native else torch.channels_last
 
 
 def _held_out(data: Data, lay: torch.memory_format) -> tuple[torch.Tensor, torch.Tensor]:
-    """The images to fit thresholds on; none where none were set aside."""
+    """Return the images on which thresholds are fitted; none if none were set aside."""
     if data.validation_x is None or data.validation_y is None:
         return data.test_x[:0], data.test_y[:0]
     return images(data.validation_x, data, lay), data.validation_y
 
 
 def build(config: Config, data: Data, seed: int) -> nn.Module:
-    """The model of a config for this data."""
+    """Build the model of a config for this data."""
     return resnet(
         config.depth,
         config.pattern,
@@ -88,7 +88,10 @@ def build(config: Config, data: Data, seed: int) -> nn.Module:
 
 
 def make_optimizer(config: Config, net: nn.Module) -> torch.optim.SGD:
-    """SGD. Frozen-trunk heads learn without momentum and decay, as in the original study."""
+    """Make SGD; heads of a frozen trunk learn without momentum and decay.
+
+    The original study did it so.
+    """
     groups: list[dict[str, Any]] = [{"params": list(net.parameters())}]
     if isinstance(net, EarlyExit) and config.exit_loss == "frozen":
         groups = [
@@ -100,7 +103,7 @@ def make_optimizer(config: Config, net: nn.Module) -> torch.optim.SGD:
 
 
 def rate(config: Config, step: int, steps: int) -> float:
-    """The learning rate of this step (from 0) of so many in all."""
+    """Return the learning rate of this step (counted from 0) of so many in all."""
     if config.schedule == "constant":
         return config.lr
     rise = RISE * steps
@@ -110,7 +113,10 @@ def rate(config: Config, step: int, steps: int) -> float:
 
 
 def _epoch(config, net, optimizer, batches: Batches, epoch: int, job: Job) -> torch.Tensor:
-    """Losses (steps, exits) of one pass over the training set, weighted by the batches' sizes."""
+    """Make one pass over the training set; returns the losses (steps, exits).
+
+    The losses are weighted by the batches' sizes.
+    """
     net.train()
     batches.begin(epoch)
     samples = order(batches.seed, epoch, len(batches.labels)).to(batches.labels.device)
@@ -127,7 +133,7 @@ def _epoch(config, net, optimizer, batches: Batches, epoch: int, job: Job) -> to
 
 
 def step(config: Config, net, optimizer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """One step of the optimizer; the loss of each exit."""
+    """Make one step of the optimizer; returns the loss of each exit."""
     frozen = config.exit_loss == "frozen"
     with half(config, x.device):
         outputs = net.forward_exits(x, frozen) if isinstance(net, EarlyExit) else [net(x)]
@@ -141,7 +147,7 @@ def step(config: Config, net, optimizer, x: torch.Tensor, y: torch.Tensor) -> to
 
 
 def half(config: Config, device: torch.device) -> torch.autocast:
-    """bfloat16 where the config wants it."""
+    """Return an autocast to bfloat16, which is on if the config wants it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=config.autocast)
 
 
@@ -149,7 +155,7 @@ def half(config: Config, device: torch.device) -> torch.autocast:
 def evaluate(
     net: nn.Module, x: torch.Tensor, y: torch.Tensor, autocast: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean loss and accuracy of each exit over all samples."""
+    """Return mean loss and accuracy of each exit over all samples."""
     net.eval()
     loss = right = torch.zeros(())
     for part, labels in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
@@ -183,7 +189,7 @@ def _row(epoch: int, found: torch.Tensor, tested: tuple[torch.Tensor, torch.Tens
 
 @contextmanager
 def memory(config: Config) -> Iterator[None]:
-    """Out of memory in words that help."""
+    """Turn an error for lack of memory into words that help."""
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one
@@ -196,7 +202,7 @@ def memory(config: Config) -> Iterator[None]:
 
 
 def check_last_batch(config: Config, data: Data) -> None:
-    """Refuse a remainder of one sample.
+    """Refuse data whose last batch would be a single sample.
 
     Raises:
         ValueError: says which batch size would do.
@@ -222,7 +228,7 @@ def check(config: Config, job: Job) -> None:
 
 
 def describe(config: Config, job: Job) -> dict[str, Any]:
-    """Costs of the model, what its patterns are, and what its test numbers stand on."""
+    """Return costs of the model, its patterns' labels, and what its test numbers stand on."""
     data = read(config, job)
     model = build(config, data, seed=0)
     found = {**cost.facts(model, data.shape), "split": data.split, "labels": facts.labels(model)}
@@ -233,6 +239,6 @@ def describe(config: Config, job: Job) -> dict[str, Any]:
 
 
 def read(config: Config, job: Job) -> Data:
-    """The images of a config."""
+    """Return the images of a config."""
     data = load(config.data, job.data_root, config.test_split, job.device).images()
     return data.first(config.first).validate(config.validation)

@@ -1,4 +1,4 @@
-"""What needs no torch: depths, words of the settings, names of models."""
+"""Words of the study that need no torch: depths, settings, and names of models."""
 
 from bibd.families import COUNTED
 from bibd.pattern import check_family
@@ -20,7 +20,7 @@ PREFIX = {"dense": "", "iddl": "B-", "random": "R-"}  # as published; others by 
 
 
 def name(depth: int, pattern: str = "dense", groups: int = 1, exits: tuple[int, ...] = ()) -> str:
-    """Such as ResNet-18, B-ResNet-18, bibd-ResNet-34-V4 (four groups), ResNet-18-EE (exits)."""
+    """Return a model's name: ResNet-18, B-ResNet-18, bibd-ResNet-34-V4 (groups), ResNet-18-EE."""
     parts = [f"{PREFIX.get(pattern, f'{pattern}-')}ResNet-{depth}"]
     parts += [f"V{groups}"] * (groups > 1) + ["EE"] * bool(exits)
     return "-".join(parts)

@@ -15,6 +15,7 @@ import sys
 import threading
 import types
 import warnings
+import weakref
 
 LOADED = "torch._dynamo", "torchvision", "scipy.stats", "matplotlib.backends.backend_agg"
 
@@ -38,6 +39,8 @@ def become(request: dict) -> None:
         os.dup2(os.open(request[name], os.O_WRONLY), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    for theirs in list(weakref.finalize._registry):  # pyright: ignore  # (the server's folders are not ours)
+        theirs.atexit = False
     os.environ.clear()
     os.environ.update(request["env"])
     if request["strict"]:

@@ -72,7 +72,7 @@ SHARE = 8  # where nothing can be measured: native if so many connections are po
 
 
 def wanted(backend: str, possible: Sequence[str] = BACKENDS) -> str:
-    """The backend of a layer, or of $IDDL_BACKEND if the layer leaves it open.
+    """Return the backend of a layer, or that of $IDDL_BACKEND if the layer leaves it open.
 
     Raises:
         ValueError: no such backend.
@@ -87,14 +87,14 @@ def wanted(backend: str, possible: Sequence[str] = BACKENDS) -> str:
 
 @torch.compiler.assume_constant_result
 def environment() -> str:
-    """$IDDL_BACKEND as it was when the first layer asked."""
+    """Return $IDDL_BACKEND as it was when the first layer asked."""
     if not _asked:
         _asked.append(os.environ.get("IDDL_BACKEND", "auto"))
     return _asked[0]
 
 
 def paths() -> dict[str, str]:
-    """The choices made since this was last asked, for a record; from now on they stand."""
+    """Return the choices since the last call, for a record; from now on they stand."""
     tune.keep()
     asked = environment()
     return tune.used() | ({} if asked == "auto" else {"IDDL_BACKEND": asked})
@@ -107,13 +107,13 @@ def choose(
     geometry: tuple[int, ...],
     candidates: Callable[[], Callable[[int, torch.dtype, bool], Candidates]],
 ) -> str:
-    """The path of one call.
+    """Choose the path of one call.
 
     Args:
         backend: What the layer, or the environment, asks for.
         tensors: Input and values.
         sizes: Inputs, outputs, connections, members.
-        geometry: Of a convolution.
+        geometry: What else a convolution has: window, stride, padding and image size.
         candidates: Makes what makes the paths to be timed, from batch, dtype and whether gradients
             are needed.
     """
@@ -145,7 +145,7 @@ def choose(
 
 
 def _has_no_rule(backend: str, x: torch.Tensor, values: torch.Tensor) -> bool:
-    """Whether a path that was asked for cannot follow what is going on around this call."""
+    """Return whether the wanted path cannot follow what goes on around this call."""
     if backend == "dense":
         return False
     if backend == "native":
@@ -163,7 +163,7 @@ def _pixels(geometry: tuple[int, ...]) -> int:
 
 
 def _likely(x: torch.Tensor, values: torch.Tensor, sparse: bool) -> bool:
-    """Whether native is the better guess where it works but nothing can be measured."""
+    """Return whether native is the better guess where it works but nothing can be measured."""
     ordinary = x.device.type == "cpu" and x.layout is torch.strided
     if not sparse or not ordinary or modes.forward_mode():
         return False
@@ -177,5 +177,5 @@ def _likely(x: torch.Tensor, values: torch.Tensor, sparse: bool) -> bool:
 
 @torch.compiler.assume_constant_result
 def available() -> bool:
-    """Whether there is a native library (it is built now if need be)."""
+    """Return whether there is a native library (it is built now if need be)."""
     return build.library() is not None

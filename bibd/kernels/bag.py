@@ -1,4 +1,4 @@
-"""The path that touches only the connections, with operators torch already ships.
+"""Multiplies by touching only the connections, with operators that torch already ships.
 
 With X the inputs as columns (in, batch), one output row is a weighted bag of input rows:
 
@@ -37,7 +37,7 @@ _tables: WeakKeyDictionary[Pattern, Table] = WeakKeyDictionary()
 
 
 def table(pattern: Pattern) -> Table:
-    """The index tensors of a pattern, built once and shared by every layer that holds it."""
+    """Return a pattern's index tensors, built once and shared by every layer that holds it."""
     if pattern not in _tables:
         with torch.inference_mode(False):
             _tables[pattern] = _build(pattern)
@@ -71,7 +71,7 @@ def _bags(indices, columns, indptr, values):
 
 
 class _Bag(torch.autograd.Function):
-    """(in, batch) to (out, batch)."""
+    """Maps (in, batch) to (out, batch), with a backward pass that touches only connections."""
 
     @staticmethod
     def forward(ctx, x, values, t):
@@ -97,7 +97,7 @@ class _Bag(torch.autograd.Function):
 
 
 def bag_linear(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -> torch.Tensor:
-    """What F.linear would return for the masked weight; x (..., in), on the CPU."""
+    """Return what F.linear would for the masked weight; x is (..., in) on the CPU."""
     _check(x, values, (*x.shape[:-1], pattern.in_features))
     columns = x.reshape(-1, pattern.in_features).t().contiguous()
     y = _product(columns, values, pattern).t()
@@ -106,7 +106,10 @@ def bag_linear(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) ->
 
 
 def bag_stacked(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -> torch.Tensor:
-    """A stack: x (members, batch, in), values (members, nonzeros), bias (members, out, 1)."""
+    """Multiply for a stack of layers: x is (members, batch, in).
+
+    Values are (members, nonzeros), the bias (members, out, 1).
+    """
     members = len(values)
     batch, width = x.shape[1] if x.ndim == 3 else 1, pattern.in_features // members
     _check(x, values, (members, batch, width))
@@ -116,7 +119,7 @@ def bag_stacked(x: torch.Tensor, values: torch.Tensor, bias, pattern: Pattern) -
 
 
 def _check(x: torch.Tensor, values: torch.Tensor, shape: tuple[int, ...]) -> None:
-    """The table operators read whatever they are given."""
+    """Refuse tensors that do not fit, as the operators read whatever they are given."""
     wrong = tuple(x.shape) != shape or x.dtype != values.dtype or x.device.type != "cpu"
     if wrong or values.dtype not in (torch.float32, torch.float64):
         raise ValueError(

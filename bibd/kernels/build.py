@@ -1,4 +1,4 @@
-"""The native library: compiled once a machine with the system's compiler, then found in a cache.
+"""Builds the native library: once a machine by the system's compiler, then kept in a cache.
 
     <cache>/kernels/<digest of sources, compiler, flags>.so   =   library + 32 bytes, its SHA-256
 
@@ -40,7 +40,7 @@ _lock = threading.Lock()
 
 
 def isa() -> str:
-    """The instruction set to build for: $IDDL_ISA, else the best that this processor has."""
+    """Return the instruction set to build for: $IDDL_ISA, else the processor's best."""
     known = {"AVX512": "avx512", "AVX2": "avx2"}
     best = known.get(torch.backends.cpu.get_cpu_capability(), "baseline")
     asked = os.environ.get("IDDL_ISA", best)
@@ -50,13 +50,13 @@ def isa() -> str:
 
 
 def compiler() -> str | None:
-    """$CXX, else the first of COMPILERS on the PATH."""
+    """Return $CXX, or else the first of COMPILERS on the PATH."""
     asked = os.environ.get("CXX", "").split()[:1]
     return next(filter(None, map(shutil.which, asked or COMPILERS)), None)
 
 
 def cache_dir() -> Path:
-    """Where built libraries and measured times are kept: $IDDL_CACHE, else ~/.cache/iddl.
+    """Return the folder of built libraries and times: $IDDL_CACHE, else ~/.cache/iddl.
 
     Where that cannot be written, a private folder among the temporary ones.
     """
@@ -86,26 +86,26 @@ def _private() -> Path:
 
 @cache
 def sources() -> bytes:
-    """All that the compiler reads of ours."""
+    """Return all source text of ours that the compiler reads."""
     files = sorted([*SOURCES.glob("*.h"), *SOURCES.glob("*.cpp")])
     return b"\0".join(f.name.encode() + b"\0" + f.read_bytes() for f in files)
 
 
 def flags() -> list[str]:
-    """What the compiler is told: FLAGS, the instruction set, and $IDDL_CXXFLAGS."""
+    """Return the compiler's options: FLAGS, the instruction set, and $IDDL_CXXFLAGS."""
     known = ISAS[isa()] if platform.machine() in ("x86_64", "AMD64") else []
     return [*FLAGS, *known, *os.environ.get("IDDL_CXXFLAGS", "").split()]
 
 
 def key(program: str) -> str:
-    """Changes with sources, compiler, instruction set and machine."""
+    """Return a key that changes with sources, compiler, instruction set and machine."""
     found = os.stat(os.path.realpath(program))
     parts = [program, found.st_size, found.st_mtime_ns, platform.machine(), flags(), _openmp()]
     return hashlib.sha256(sources() + repr(parts).encode()).hexdigest()[:24]
 
 
 def _openmp() -> str | None:
-    """Torch's own OpenMP runtime, so that there is one pool of threads in the process."""
+    """Return torch's own OpenMP runtime, so that the process has one pool of threads."""
     try:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:
@@ -118,7 +118,7 @@ def _openmp() -> str | None:
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The library, built if need be; None where that is impossible, after one notice."""
+    """Return the library, built if need be, or None after one notice if it cannot be."""
     with _lock:
         program = compiler()
         if program is None:
@@ -137,7 +137,7 @@ def _notice(why: str) -> None:
 
 
 def load(folder: Path, name: str) -> ctypes.CDLL | None:
-    """The library of that key, or None where there is no sound one."""
+    """Return the library of that key, or None where there is no sound one."""
     path = folder / f"{name}.so"
     try:
         content = path.read_bytes()
@@ -175,7 +175,7 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
 
 
 def _build_and_load(program: str, name: str) -> ctypes.CDLL:
-    """Built by one process at a time, as far as there are locks; others wait and find it."""
+    """Build by one process at a time, if there are locks; others wait and load it."""
     folder = cache_dir()
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):  # (two that build do no harm)

@@ -1,4 +1,4 @@
-"""Convolutions by the native library, as bibd.kernels.linear_ops has the linear layers.
+"""Makes the native convolutions torch operators, as bibd.kernels.linear_ops the linear layers.
 
 y = conv(x, v)                 dx = conv(g, v, back)        dv = sample(g, x)
 dv = sample(g, x)              dg = conv(x, h)              dx = conv(g, h, back)
@@ -45,7 +45,7 @@ LIBRARY.impl("conv_sample", _sample, "CPU")
 
 
 def result_size(size, window, stride, padding):
-    """Height and width of what a convolution returns."""
+    """Return the height and width of what a convolution returns."""
     return [(n + 2 * p - window) // stride + 1 for n, p in zip(size, padding, strict=True)]
 
 
@@ -76,7 +76,7 @@ def _(grad, x, flat, inputs, outputs, groups, window, stride, padding, **options
 
 
 class Convolve(torch.autograd.Function):
-    """Through the registered operator; `size` is that of the input."""
+    """The convolution by the registered operator; `size` is that of the input."""
 
     @staticmethod
     def forward(x, values, flat, inputs, outputs, groups, size, stride, padding, back):
@@ -110,7 +110,7 @@ class Convolve(torch.autograd.Function):
 
 
 class Sample(torch.autograd.Function):
-    """The gradient of the kernels, through the registered operator."""
+    """The gradient of the kernels, by the registered operator."""
 
     @staticmethod
     def forward(grad, x, flat, window, inputs, outputs, groups, size, stride, padding):
@@ -137,14 +137,17 @@ class Sample(torch.autograd.Function):
 
 
 def differentiable(x: Any, values: Any, bias: Any, flat, sizes, stride: int, padding: list[int]):
-    """By way of the operators: any transform, autocast too; sizes are inputs, outputs, groups."""
+    """Convolve by the operators, under any transform and autocast.
+
+    The sizes are inputs, outputs and groups.
+    """
     x, values, bias = modes.cast(x, values, bias)
     y: Any = Convolve.apply(x, values, flat, *sizes, tuple(x.shape[2:]), stride, padding, False)
     return y if bias is None else y + bias[:, None, None]
 
 
 class Fast(torch.autograd.Function):
-    """The same for plain eager mode: the library is called without a detour."""
+    """The convolution in plain eager mode, which calls the library without a detour."""
 
     @staticmethod
     def forward(ctx, x, values, bias, table, stride, padding):
@@ -174,7 +177,7 @@ class Fast(torch.autograd.Function):
 
 
 def _again(wanted, grad, x, values, table: Table, stride: int, padding: list[int]):
-    """Gradients that can themselves be differentiated, or that something watches."""
+    """Return gradients that can be differentiated in turn, or that something watches."""
     sizes = table.inputs, table.outputs, table.groups, tuple(x.shape[2:]), stride, padding
     of_x = Convolve.apply(grad, values, table.flat, *sizes, True) if wanted[0] else None
     window = values.shape[-1]
@@ -183,7 +186,7 @@ def _again(wanted, grad, x, values, table: Table, stride: int, padding: list[int
 
 
 def _many(wanted, grad, x, values, table: Table, stride: int, padding: list[int]):
-    """Gradients that come many at a time: by way of a full weight, in terms that torch maps."""
+    """Return gradients that come many at a time, by a full weight in terms torch can map."""
     width = table.inputs // table.groups
     full = values.new_zeros(table.outputs * width, *values.shape[1:])
     weight = full.index_put((table.flat[0],), values).view(-1, width, *values.shape[1:])
@@ -193,7 +196,7 @@ def _many(wanted, grad, x, values, table: Table, stride: int, padding: list[int]
 
 
 def native_conv(x, values, bias, table: Table, stride: int, padding: list[int]) -> torch.Tensor:
-    """What F.conv2d would return for the masked kernels; x (images, channels, height, width)."""
+    """Return what F.conv2d would for the masked kernels; x is (images, channels, h, w)."""
     if torch.is_grad_enabled() and (
         x.requires_grad or values.requires_grad or (bias is not None and bias.requires_grad)
     ):

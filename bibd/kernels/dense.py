@@ -1,4 +1,4 @@
-"""The oracle path: put the values where they belong in a full weight, then multiply densely."""
+"""Multiplies densely, after putting the values in their places in a full weight: the oracle."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from bibd.kernels import modes
 def dense_weight(
     values: torch.Tensor, flat: torch.Tensor, shape: tuple[int, ...], members: tuple[int, ...] = ()
 ) -> torch.Tensor:
-    """The weight (*members, out, in, *window) of values (*members, connections, *window)."""
+    """Return the full weight (*members, out, in, *window) of the values."""
     # No size is read from a tensor: torch.fx can follow.
     out, inputs, *window = shape
     axis = len(members)
@@ -21,12 +21,12 @@ def dense_weight(
 
 
 def dense_linear(x, values, bias, flat, shape):
-    """F.linear with the scattered weight."""
+    """Apply F.linear with the scattered weight."""
     return unchanged(F.linear(x, dense_weight(values, flat, shape), bias), x, values)
 
 
 def unchanged(y: torch.Tensor, x: Any, values: Any) -> torch.Tensor:
-    """The result y, whose backward pass refuses values that were written over since.
+    """Return y, but let its backward pass refuse values that were written over since.
 
     Autograd keeps the scattered weight and not the values, so it would not notice by itself, as it
     does for nn.Linear where the input needs a gradient.

@@ -1,4 +1,4 @@
-"""What the operators of linear layers and of convolutions share: their namespace and their tables.
+"""Holds what the operators of linear layers and of convolutions share: namespace and tables.
 
 Operators take the connections as a tensor, since torch knows nothing else; `given` finds the
 table that belongs to such a tensor.
@@ -18,7 +18,7 @@ _given: OrderedDict[tuple, tuple[torch.Tensor, Table]] = OrderedDict()
 
 
 def given(flat: torch.Tensor, inputs: int, outputs: int, groups: int = 1) -> Table:
-    """The table of connections that come as a tensor (tables, n); checked and built once.
+    """Return the table of connections that come as a tensor (tables, n), built once.
 
     Raises:
         ValueError: they are not ascending places in the weight.
@@ -50,7 +50,7 @@ def _build(flat: torch.Tensor, inputs: int, outputs: int, groups: int) -> Table:
 
 
 def members_of(info, dims, tensors) -> list[torch.Tensor]:
-    """Tensors (n, members, ...), from those that vmap maps and those that it does not."""
+    """Return tensors (n, members, ...), from those that vmap maps and those it does not."""
     moved = []
     for t, dim in zip(tensors, dims, strict=True):
         moved.append(t.expand(info.batch_size, *t.shape) if dim is None else t.movedim(dim, 0))
@@ -58,7 +58,7 @@ def members_of(info, dims, tensors) -> list[torch.Tensor]:
 
 
 def eager(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Whether the library may be called at once: plain tensors, nobody watches or transforms."""
+    """Return whether the library may be called at once: on plain, unwatched tensors."""
     return (
         not torch.compiler.is_compiling() and native.plain(x, values, bias) and not modes.watched()
     )

@@ -1,4 +1,4 @@
-"""The native kernels as torch operators, with gradients of gradients, vmap, compile and FLOPs.
+"""Makes the native kernels torch operators, with second gradients, vmap, compile and FLOPs.
 
 Two products are closed under differentiation (W(v) has the values v at its connections):
 
@@ -67,7 +67,7 @@ def _(rows, columns, flat, inputs, outputs, **options) -> int:
 
 
 class Multiply(torch.autograd.Function):
-    """(members, batch, in) to (members, batch, out) through the registered operator."""
+    """Maps (members, batch, in) to (members, batch, out) by the registered operator."""
 
     @staticmethod
     def forward(x, values, flat, inputs, outputs, back):
@@ -105,7 +105,7 @@ class Multiply(torch.autograd.Function):
 
 
 class Sample(torch.autograd.Function):
-    """The gradient of the values, through the registered operator."""
+    """The gradient of the values, by the registered operator."""
 
     @staticmethod
     def forward(rows, columns, flat, inputs, outputs):
@@ -135,7 +135,7 @@ class Sample(torch.autograd.Function):
 
 
 def differentiable(x: Any, values: Any, bias: Any, flat, inputs: int, outputs: int):
-    """The product by way of the operators: any transform, autocast too; flat (tables, n)."""
+    """Multiply by the operators, under any transform and autocast; flat is (tables, n)."""
     x, values, bias = modes.cast(x, values, bias)
     members = values.shape[0] if values.ndim == 2 else 1
     if x.shape[-1] != inputs or (values.ndim == 2 and (x.ndim != 3 or x.shape[0] != members)):
@@ -151,7 +151,7 @@ def differentiable(x: Any, values: Any, bias: Any, flat, inputs: int, outputs: i
 
 
 class Fast(torch.autograd.Function):
-    """The same for plain eager mode: the library is called without a detour."""
+    """The product in plain eager mode, which calls the library without a detour."""
 
     @staticmethod
     def forward(ctx, x, values, bias, table, members):
@@ -178,7 +178,7 @@ class Fast(torch.autograd.Function):
 
 
 def _again(wanted, grad, x, values, table: Table):
-    """Gradients that can themselves be differentiated, or that something watches."""
+    """Return gradients that can be differentiated in turn, or that something watches."""
     members, sizes = len(values) if values.ndim == 2 else 1, (table.inputs, table.outputs)
     g, v = grad.reshape(members, -1, table.outputs), values.reshape(members, -1)
     of_x: Any = Multiply.apply(g, v, table.flat, *sizes, True) if wanted[0] else None
@@ -191,7 +191,7 @@ def _again(wanted, grad, x, values, table: Table):
 
 
 def _many(wanted, grad, x, values, table: Table):
-    """Gradients that come many at a time: by way of a full weight, in terms that torch maps."""
+    """Return gradients that come many at a time, by a full weight in terms torch can map."""
     members, (high, wide) = len(values) if values.ndim == 2 else 1, (table.outputs, table.inputs)
     g, v = grad.reshape(members, -1, high), values.reshape(members, -1)
     flat = table.flat.expand(members, -1)
@@ -207,7 +207,7 @@ def _many(wanted, grad, x, values, table: Table):
 
 
 def native_linear(x, values, bias, table: Table, members: int = 1) -> torch.Tensor:
-    """What F.linear would return for the masked weight; with members, for each slice of x."""
+    """Return what F.linear would for the masked weight; with members, for each slice of x."""
     if torch.is_grad_enabled() and (
         x.requires_grad or values.requires_grad or (bias is not None and bias.requires_grad)
     ):

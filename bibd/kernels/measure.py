@@ -1,4 +1,4 @@
-"""Times of rival calls on a machine that may be busy with other things.
+"""Times rival calls on a machine that may be busy with other things.
 
 The rivals take turns, so that what else goes on meets all of them:
 
@@ -25,7 +25,7 @@ LONG = 3.0  # seconds for all turns, where one call takes as long as a budget
 
 
 class Measured(NamedTuple):
-    """Microseconds of each path, how they spread, and how busy the machine was."""
+    """The microseconds of each path, how they spread, and how busy the machine was."""
 
     us: dict[str, float]
     median_us: dict[str, float]
@@ -46,7 +46,7 @@ class Measured(NamedTuple):
 
 
 def disagree(us: Mapping[str, float], medians: Mapping[str, float]) -> bool:
-    """Whether a path that could be the fastest was now fast and now slow."""
+    """Return whether a path that could be the fastest was now fast and now slow."""
     best = min(us.values())
     return any(medians[path] > DISAGREE * t for path, t in us.items() if t < HOPELESS * best)
 
@@ -54,7 +54,7 @@ def disagree(us: Mapping[str, float], medians: Mapping[str, float]) -> bool:
 def measure(
     candidates: Candidates, tell: Callable[[str, float], None] = lambda path, seconds: None
 ) -> Measured:
-    """Time each path, the shortest of a few calls in turns.
+    """Time each path by turns; a path's time is that of its shortest call.
 
     Args:
         candidates: A call for each path.
@@ -84,7 +84,7 @@ def measure(
 
 
 def turns(rest: Candidates, rounds: dict[str, list[float]], times: int) -> None:
-    """Let each path have its turn so many times; adds the shortest call of each turn."""
+    """Let each path have its turn so many times, and add the shortest call of each turn."""
     for _ in range(times):
         for path, call in rest.items():
             until = time.perf_counter() + BUDGET / ROUNDS
@@ -95,7 +95,7 @@ def turns(rest: Candidates, rounds: dict[str, list[float]], times: int) -> None:
 
 
 def _summary(shortest: dict[str, float], rounds: dict[str, list[float]]):
-    """Microseconds: the shortest, and the median of the rounds."""
+    """Return microseconds: the shortest of each path, and the median of its rounds."""
     us, medians = {}, {}
     for path, first in shortest.items():
         own = rounds.get(path) or [first]
@@ -105,7 +105,7 @@ def _summary(shortest: dict[str, float], rounds: dict[str, list[float]]):
 
 
 def _affordable(seconds: float) -> int:
-    """How many rounds of calls that take so long together."""
+    """Return how many rounds to make of calls that together take so many seconds."""
     return ROUNDS if seconds * ROUNDS < LONG else int(LONG / seconds)
 
 
@@ -121,7 +121,7 @@ def _time(call: Callable[[], Any]) -> float:
 
 
 def _load() -> float:
-    """Programs that wanted to run in the last minute, per processor; 0 where nobody counts."""
+    """Return how many programs per processor wanted to run in the last minute, 0 if unknown."""
     try:
         return round(os.getloadavg()[0] / (os.cpu_count() or 1), 2)
     except (AttributeError, OSError):

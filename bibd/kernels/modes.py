@@ -1,4 +1,4 @@
-"""What is going on around a call: whether torch transforms, traces or watches it.
+"""Tells what goes on around a call: whether torch transforms, traces or watches it.
 
 Some names are private, and the only way to ask; where one is missing, everything counts as watched,
 and the path is taken that always works.
@@ -17,17 +17,20 @@ _trace: Callable[[], Any] = getattr(torch._C, "_get_tracing_state", lambda: 0)
 
 
 def in_transform() -> bool:
-    """True inside torch.func transforms and forward-mode AD."""
+    """Return True inside torch.func transforms and forward-mode AD."""
     return _level() is not None or forward_mode()
 
 
 def forward_mode() -> bool:
-    """True inside forward-mode AD, for which the native kernels have no rule."""
+    """Return True inside forward-mode AD, for which the native kernels have no rule."""
     return getattr(forward_ad, "_current_level", 0) >= 0
 
 
 def cast(*tensors: torch.Tensor | None) -> list[Any]:
-    """As autocast would have them for a product, where it is on: it leaves float64 alone."""
+    """Return tensors as autocast, where it is on, would have them for a product.
+
+    It leaves float64 alone.
+    """
     if not torch.is_autocast_enabled("cpu"):
         return list(tensors)
     kind = torch.get_autocast_dtype("cpu")
@@ -35,33 +38,36 @@ def cast(*tensors: torch.Tensor | None) -> list[Any]:
 
 
 def autocast() -> bool:
-    """Whether tensors are cast for a product, so that dtypes may differ."""
+    """Return whether tensors are cast for a product, so that dtypes may differ."""
     return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
 
 
 def batched(x: torch.Tensor) -> bool:
-    """True for the many gradients at a time of autograd.grad(is_grads_batched=True)."""
+    """Return True for the many gradients at a time of autograd.grad(is_grads_batched=True)."""
     return "Batched" in str(torch._C._dispatch_keys(x))
 
 
 def jit() -> bool:
-    """True inside torch.jit.trace."""
+    """Return True inside torch.jit.trace."""
     return _trace() is not None
 
 
 def tracing() -> bool:
-    """True where a program is written down: jit.trace, export (fx brings stand-ins for tensors)."""
+    """Return True where a program is written down: jit.trace and export.
+
+    (fx brings stand-ins for tensors.)
+    """
     exporting = getattr(torch.compiler, "is_exporting", lambda: False)
     return jit() or exporting()
 
 
 def quiet() -> bool:
-    """Whether this is plain eager mode."""
+    """Return whether this is plain eager mode."""
     return not torch.compiler.is_compiling() and not watched()
 
 
 def watched() -> bool:
-    """Whether an operator called now would be seen by anybody but the CPU."""
+    """Return whether anybody but the CPU would see an operator that is called now."""
     return (
         _level() is not None
         or torch.is_autocast_enabled("cpu")

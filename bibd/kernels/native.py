@@ -1,4 +1,4 @@
-"""Calls of the native library on ordinary CPU tensors; what does not fit is refused here.
+"""Calls the native library on ordinary CPU tensors; what does not fit is refused here.
 
 Nothing in this file knows gradients or transforms: bibd.kernels.linear_ops does.
 """
@@ -36,7 +36,7 @@ SIZES = *SIZES, "window", "stride", "top", "left"
 
 
 class Shape(ctypes.Structure):
-    """Shape of conv.h."""
+    """The struct Shape of conv.h, for ctypes."""
 
     _fields_ = tuple((name, c_int64) for name in SIZES)
 
@@ -59,12 +59,12 @@ def _calls() -> tuple[Any, ...]:
 
 
 def threads() -> int:
-    """As many as torch uses; one in a forked child."""
+    """Return as many threads as torch uses, or one in a forked child."""
     return 1 if _forked else torch.get_num_threads()
 
 
 def plain(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = None) -> bool:
-    """Whether these are ordinary CPU tensors of one dtype that the library knows."""
+    """Return whether these are ordinary CPU tensors of one dtype that the library knows."""
     dtype = x.dtype
     for t in (x, values) if bias is None else (x, values, bias):
         if type(t) not in KINDS:
@@ -75,7 +75,7 @@ def plain(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = Non
 
 
 def _read(what: str, t: torch.Tensor, size: int) -> torch.Tensor:
-    """A plain tensor in one piece, after the last checks before its address is handed on."""
+    """Return a plain tensor in one piece, after the last checks before its address goes on."""
     if t.numel() != size:
         raise ValueError(f"expected {what} of {size} values, got shape {tuple(t.shape)}")
     if t.is_neg():
@@ -96,7 +96,7 @@ def _refuse(*tensors: torch.Tensor | None) -> None:
 
 
 def _fit(x: torch.Tensor, *sizes: int) -> None:
-    """Sizes at the end of x."""
+    """Check the sizes at the end of x."""
     if tuple(x.shape[-len(sizes) :]) != sizes:
         end = ", ".join(map(str, sizes))
         raise ValueError(f"expected an input of shape (..., {end}), got {tuple(x.shape)}")
@@ -115,7 +115,10 @@ def linear(
     back: bool = False,
     members: int = 1,
 ) -> torch.Tensor:
-    """(..., in) to (..., out), the first axis being members if there are several; or `back`."""
+    """Map (..., in) to (..., out), or the other way with `back`.
+
+    With several members the first axis is theirs.
+    """
     if not plain(x, values, bias):
         _refuse(x, values, bias)
     size = x.shape
@@ -144,7 +147,7 @@ def linear(
 def quick(
     x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None, table: Table
 ) -> torch.Tensor | None:
-    """linear() for the plainest float32 call, with each check made once; None: take the long way.
+    """Call linear() the short way for plain float32, checked once; None means take the long way.
 
     (The long way costs some microseconds more, as long as the product of one sample itself.)
     """
@@ -188,7 +191,7 @@ def quick(
 def sampled(
     rows: torch.Tensor, columns: torch.Tensor, table: Table, members: int = 1
 ) -> torch.Tensor:
-    """Gradient of the values: (..., out) and (..., in) to (members, n)."""
+    """Return the values' gradient (members, n) from (..., out) and (..., in)."""
     if not plain(rows, columns):
         _refuse(rows, columns)
     _fit(rows, table.outputs)
@@ -207,7 +210,7 @@ def sampled(
 def shape(
     images: int, size: tuple[int, int], table: Table, window: int, stride: int, padding: list[int]
 ) -> Shape:
-    """The sizes of a convolution; `padding` is (rows above and below, columns on both sides)."""
+    """Return a convolution's sizes; `padding` is (rows above and below, columns on both sides)."""
     high, wide = ((n + 2 * p - window) // stride + 1 for n, p in zip(size, padding, strict=True))
     if window not in (1, 3) or stride not in (1, 2) or min(padding) < 0 or min(high, wide) < 1:
         raise ValueError(
@@ -229,7 +232,7 @@ def conv(
     s: Shape,
     back: bool,
 ) -> torch.Tensor:
-    """(images, in, height, width) to (images, out, ...); or `back`, the gradient of its input."""
+    """Map (images, in, height, width) to (images, out, ...), or with `back` the gradient."""
     if not plain(x, values, bias):
         _refuse(x, values, bias)
     small = s.images, table.inputs, s.height, s.width
@@ -251,7 +254,7 @@ def conv(
 
 
 def conv_sampled(grad: torch.Tensor, x: torch.Tensor, table: Table, s: Shape) -> torch.Tensor:
-    """Gradient of the kernels (n, window, window)."""
+    """Return the gradient of the kernels (n, window, window)."""
     if not plain(grad, x):
         _refuse(grad, x)
     come, go = (table.inputs, s.height, s.width), (table.outputs, s.oheight, s.owidth)

@@ -1,4 +1,4 @@
-"""A pattern as the kernels read it: int32 tables, by outputs and by inputs, and where they lie.
+"""Lays out a pattern as the kernels read it: int32 tables, by outputs and by inputs.
 
     by outputs   indptr (out + 1), inputs (n)
     by inputs    indptr (in + 1), outputs (n), order (n): where values, which stand by outputs, go
@@ -20,7 +20,7 @@ WINDOWS = 32, 64
 
 
 class Rows(ctypes.Structure):
-    """Rows of linear.h."""
+    """The struct Rows of linear.h, for ctypes."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("indptr", "cols", "order", "base", "lane")),
@@ -35,7 +35,7 @@ class Table:
     """Both ways to read the connections, as the library wants them."""
 
     def __init__(self, flat: np.ndarray, inputs: int, outputs: int, groups: int = 1):
-        """From places in the row-major (outputs, inputs of a group) weight, (tables, n)."""
+        """Build from places (tables, n) in the row-major (outputs, inputs of a group) weight."""
         self.inputs, self.outputs, self.groups = inputs, outputs, groups
         tables, self.nonzeros = flat.shape
         if max(flat.shape[1], inputs, outputs) >= 2**31:
@@ -62,7 +62,7 @@ class Table:
 
 
 def _starts(of: np.ndarray, size: int) -> np.ndarray:
-    """Where each of `size` values begins in a sorted row."""
+    """Return where each of `size` values begins in a sorted row."""
     counts = np.stack([np.bincount(row, minlength=size) for row in of])
     return np.concatenate([np.zeros((len(of), 1), np.int64), counts.cumsum(1)], 1)
 
@@ -72,7 +72,7 @@ _stacks: WeakKeyDictionary[Pattern, Table] = WeakKeyDictionary()  # by the patte
 
 
 def table(pattern: Pattern) -> Table:
-    """The table of a pattern, built once and shared by every layer that holds it."""
+    """Return the table of a pattern, built once and shared by every layer that holds it."""
     found = _tables.get(pattern)
     if found is None:
         sizes = pattern.in_features * pattern.groups, pattern.out_features, pattern.groups
@@ -81,7 +81,10 @@ def table(pattern: Pattern) -> Table:
 
 
 def stacked(whole: Pattern, members: Sequence[Pattern]) -> Table:
-    """The table of a stack, whose members side by side are `whole`: one row if all are equal."""
+    """Return the table of a stack whose members side by side are `whole`.
+
+    It has one row if all members are equal.
+    """
     first = members[0]
     if all(p is first for p in members):
         return table(first)
@@ -95,7 +98,7 @@ def stacked(whole: Pattern, members: Sequence[Pattern]) -> Table:
 
 
 def sliced(rows: np.ndarray, cols: np.ndarray, first: np.ndarray, inputs: int):
-    """Where 16 outputs at a time find their j-th inputs side by side (planes over a field do).
+    """Find where 16 outputs at a time have their j-th inputs side by side, as in planes.
 
     Returns:
         First input of each window (blocks, steps), -1 where a block does not fit; the inputs

@@ -1,4 +1,4 @@
-"""The calls that bibd.kernels.tune times: each path of a layer on numbers of its own."""
+"""Makes the calls that bibd.kernels.tune times: each path of a layer on numbers of its own."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ from bibd.pattern import Pattern
 
 
 def numbers(*sizes: tuple[int, ...] | None, dtype: torch.dtype, train: bool) -> list[Any]:
-    """Tensors of random values; not from the generator that the user's own numbers come from."""
+    """Return random tensors that are not drawn from the generator of the user's own numbers."""
     generator = torch.Generator("cpu").manual_seed(0)
     made: list[Any] = []
     with torch.inference_mode(False):
@@ -30,7 +30,7 @@ def numbers(*sizes: tuple[int, ...] | None, dtype: torch.dtype, train: bool) -> 
 
 
 def trial(path: Callable[..., torch.Tensor], tensors: list[Any], train: bool) -> Callable[[], Any]:
-    """One call of a path, with its backward pass if there is training."""
+    """Return one call of a path, with its backward pass if there is training."""
     leaves = [t for t in tensors if t is not None]
 
     def run():
@@ -44,7 +44,7 @@ def trial(path: Callable[..., torch.Tensor], tensors: list[Any], train: bool) ->
 def linear_trials(
     pattern: Pattern, table: Table, flat: torch.Tensor, bias: bool
 ) -> Callable[[int, torch.dtype, bool], dict[str, Callable[[], Any]]]:
-    """The paths of SparseLinear."""
+    """Return what makes the calls of each path of SparseLinear."""
     shape = pattern.out_features, pattern.in_features
 
     def make(batch: int, dtype: torch.dtype, train: bool):
@@ -63,7 +63,10 @@ def linear_trials(
 def stack_trials(
     pattern: Pattern, table: Table, flat: torch.Tensor, shape: tuple[int, int], bias: bool
 ) -> Callable[[int, torch.dtype, bool], dict[str, Callable[[], Any]]]:
-    """The paths of StackedSparseLinear; `pattern` is the one of all members side by side."""
+    """Return what makes the calls of each path of StackedSparseLinear.
+
+    The pattern is the one of all members side by side.
+    """
     members = len(flat)
 
     def make(batch: int, dtype: torch.dtype, train: bool):
@@ -80,7 +83,7 @@ def stack_trials(
 
 
 def dense_stacked(x, values, bias, flat, shape) -> torch.Tensor:
-    """(members, batch, in) to (members, batch, out) in one dense product."""
+    """Map (members, batch, in) to (members, batch, out) in one dense product."""
     weight = dense_weight(values, flat, shape, (len(values),))
     # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
     if bias is None:
@@ -91,7 +94,7 @@ def dense_stacked(x, values, bias, flat, shape) -> torch.Tensor:
 def conv_trials(
     pattern: Pattern, table: Table, flat: torch.Tensor, geometry: tuple[int, ...], bias: bool
 ) -> Callable[[int, torch.dtype, bool], dict[str, Callable[[], Any]]]:
-    """The paths of SparseConv2d with a square window."""
+    """Return what makes the calls of each path of a SparseConv2d with a square window."""
     window, stride, top, left, height, width = geometry
     shape = pattern.out_features, pattern.in_features, window, window
     inputs = pattern.in_features * pattern.groups
@@ -115,7 +118,7 @@ def conv_trials(
 
 
 def one_trial(dense: Callable[..., torch.Tensor], size: tuple[int, ...]):
-    """Of a layer that has one path."""
+    """Return what makes the call of a layer that has only one path."""
 
     def make(batch: int, dtype: torch.dtype, train: bool):
         return {"dense": trial(dense, numbers((batch, *size), dtype=dtype, train=train), train)}
@@ -124,7 +127,7 @@ def one_trial(dense: Callable[..., torch.Tensor], size: tuple[int, ...]):
 
 
 def trials(paths: dict[str, Any], tensors: list[Any], dtype: torch.dtype, train: bool):
-    """Those of the paths that can run here."""
+    """Return the calls of those paths that can run here."""
     left_out = set() if build.library() else {"native"}
     if dtype not in (torch.float32, torch.float64):
         left_out.add("bag")

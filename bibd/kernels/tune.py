@@ -1,4 +1,4 @@
-"""Which path is fastest here: measured once a machine for each kind of call, kept in a file.
+"""Finds the fastest path here: measured once a machine for each kind of call, kept in a file.
 
     <cache>/kernels/choices-<machine>.json
     {"linear 1024 1056 33792 ...": {"us": {"native": 41.2, ...}, "median_us": {...}, ...}, ...}
@@ -31,7 +31,7 @@ REST = 600.0  # seconds for which doubtful times stand, so that processes starte
 
 
 class Call(NamedTuple):
-    """What decides the time of a call, and so the choice; sizes of a batch by powers of 2."""
+    """What decides the time of a call and so the choice; batch sizes go by powers of 2."""
 
     kind: str
     inputs: int
@@ -59,12 +59,12 @@ _lock = threading.Lock()
 
 
 def bucket(batch: int) -> int:
-    """Exponent of the power of 2 that is not below."""
+    """Return the exponent of the least power of 2 that is not below."""
     return (batch - 1).bit_length()
 
 
 def choice(call: Call, candidates: Callable[[], Candidates]) -> str:
-    """The fastest path of this call; measured where no process has done so before."""
+    """Return the fastest path of this call, measured if no process has done that before."""
     found = _chosen.get(call)
     if found is None:
         with _lock:
@@ -81,12 +81,12 @@ def _is_over(times: Measured) -> bool:
 
 
 def keep() -> None:
-    """From now on this process records its choices: it takes what is on file, doubtful or not."""
+    """Record choices from now on: this process takes what is on file, doubtful or not."""
     _recorded[:] = [True]
 
 
 def used(forget: bool = True) -> dict[str, str]:
-    """The choices since the last call, for a record."""
+    """Return the choices since the last call, for a record."""
     found = dict(_used)
     if forget:
         _used.clear()
@@ -96,7 +96,7 @@ def used(forget: bool = True) -> dict[str, str]:
 
 @cache
 def path() -> Path:
-    """The file of this machine: other processor, torch or kernels, other file."""
+    """Return the file of this machine; another processor, torch or kernel has another file."""
     cpu = ""
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -107,7 +107,7 @@ def path() -> Path:
 
 
 def known() -> dict[str, Measured]:
-    """What the file says; nothing if there is none that can be read."""
+    """Return what the file says, or nothing if there is none that can be read."""
     try:
         found = json.loads(path().read_text())
     except (OSError, ValueError):
@@ -119,7 +119,7 @@ def known() -> dict[str, Measured]:
 
 
 def _read(times: Any) -> Measured | None:
-    """One entry of the file; None if it is damaged."""
+    """Return one entry of the file, or None if it is damaged."""
     try:
         found = Measured(**times)
         numbers = [*found.us.values(), *found.median_us.values()]
@@ -131,7 +131,7 @@ def _read(times: Any) -> Measured | None:
 
 
 def remember(call: str, times: Measured, again: bool = False) -> Measured:
-    """Add these times to the file, unless another process was first: then those are returned.
+    """Add these times to the file and return them, or the ones of a process that was first.
 
     Args:
         call: The kind of call.
@@ -157,7 +157,7 @@ def forget(call: str) -> None:
 
 
 def _write(text: str) -> None:
-    """The whole file or none."""
+    """Write the whole file, or nothing."""
     with tempfile.TemporaryDirectory(dir=path().parent, prefix="choices-") as folder:
         whole = Path(folder) / "whole"
         whole.write_text(text)

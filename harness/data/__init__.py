@@ -1,4 +1,4 @@
-"""Data sets as tensors: `load("mnist")`, or your own, `Data.from_csv("my.csv")`.
+"""Data sets as tensors: `load("mnist")`, or one of your own, `Data.from_csv("my.csv")`.
 
 Public names are loaded on first use: plans ask for DATASETS, and --help must not pay for torch.
 """

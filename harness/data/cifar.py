@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their official layouts.
+"""Reads CIFAR-10 and CIFAR-100 in their official layouts.
 
     cifar-10-batches-py/    data_batch_1 ... data_batch_5  test_batch  batches.meta  (torchvision)
     cifar-10-batches-bin/   data_batch_1.bin ... data_batch_5.bin  test_batch.bin
@@ -32,7 +32,7 @@ TEST_BLOB = {"test_batch.bin": "e3f3b4653f18f27ada1558cabc3352a3ed1b25cc"}
 
 
 def cifar10(root: Path, official: bool) -> Data:
-    """From the pickles, from the binary files, or from the network, in this order."""
+    """Read CIFAR-10 from its pickles, from its binary files or from the network, in this order."""
     from torchvision import datasets
 
     pickles = _pickles(datasets.CIFAR10, root, official)
@@ -42,14 +42,14 @@ def cifar10(root: Path, official: bool) -> Data:
 
 
 def cifar100(root: Path, official: bool) -> Data:
-    """From the pickles or from the network."""
+    """Read CIFAR-100 from its pickles or from the network."""
     from torchvision import datasets
 
     return _torchvision("cifar100", datasets.CIFAR100, root, official)
 
 
 def _pickles(maker: Any, root: Path, official: bool) -> dict[Path, str]:
-    """The files that torchvision wants, and their MD5."""
+    """Return the files that torchvision wants, with the MD5 of each."""
     lists = [*maker.train_list, *(maker.test_list if official else ())]
     lists.append([maker.meta["filename"], maker.meta["md5"]])
     return {root / maker.base_folder / name: md5 for name, md5 in lists}

@@ -1,4 +1,4 @@
-"""The sets that need no files: two from scikit-learn, two that are made here."""
+"""Data sets that need no files: two come with scikit-learn, two are made here."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def _embedded(name: str, x, y) -> Data:
 
 
 def iris(root: Path = HERE, official: bool = True) -> Data:
-    """Fisher's flowers, scaled by the training part."""
+    """Return Fisher's iris flowers, scaled by their training part."""
     from sklearn.datasets import load_iris
 
     x, y = load_iris(return_X_y=True)
@@ -33,7 +33,7 @@ def iris(root: Path = HERE, official: bool = True) -> Data:
 
 
 def digits(root: Path = HERE, official: bool = True) -> Data:
-    """Handwritten digits of 8 x 8 pixels."""
+    """Return scikit-learn's handwritten digits of 8 x 8 pixels."""
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
@@ -41,7 +41,7 @@ def digits(root: Path = HERE, official: bool = True) -> Data:
 
 
 def synthetic(root: Path = HERE, official: bool = True) -> Data:
-    """Ten Gaussian clouds in 64 dimensions, close enough that they overlap."""
+    """Return ten Gaussian clouds in 64 dimensions, so close that they overlap."""
     g = torch.Generator().manual_seed(SEED)
     centres = torch.randn(10, 64, generator=g) * 0.35
     y = torch.arange(2500) % 10
@@ -50,7 +50,7 @@ def synthetic(root: Path = HERE, official: bool = True) -> Data:
 
 
 def synthetic_images(root: Path = HERE, official: bool = True) -> Data:
-    """Ten classes of blurred colour pictures, each shifted at random and under noise."""
+    """Return ten classes of blurred colour pictures, shifted at random and with noise."""
     g = torch.Generator().manual_seed(SEED)
     classes = interpolate(torch.randn(10, 3, 8, 8, generator=g), scale_factor=4, mode="bilinear")
     y = torch.arange(1500) % 10

@@ -1,4 +1,4 @@
-"""Fetches what is missing: every wait has an end, and the error says what to do instead."""
+"""Fetches missing data: every wait has an end, and the error says what to do instead."""
 
 import socket
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from harness.data.names import DataError
 
 @contextmanager
 def patience(seconds: float = 20) -> Iterator[None]:
-    """No wait for a network without an end."""
+    """Limit every wait for the network inside the block to so many seconds."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -20,7 +20,7 @@ def patience(seconds: float = 20) -> Iterator[None]:
 
 
 def missing(name: str, files: list[Path], error: object, embedded: str = "digits") -> DataError:
-    """The error that names the files that are not there, and what to do."""
+    """Return an error that names the missing files and says what to do."""
     absent = ", ".join(f.name for f in files if not f.exists())
     return DataError(
         f"data set {name!r} is not at {files[0].parent} and could not be fetched ({error}). "

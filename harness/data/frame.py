@@ -1,4 +1,4 @@
-"""A CSV file as tensors: numbers to read, one column to predict, no guess in silence."""
+"""Reads a CSV file as tensors: numbers to read, a column to predict, and no silent guess."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from harness.names import unknown
 
 
 def read(path: str | Path) -> tuple[Any, str]:
-    """The table, and a name for it that changes with its content.
+    """Read the table; returns it with a name that changes with its content.
 
     Raises:
         DataError: no such file, or no table of at least two columns.
@@ -34,7 +34,7 @@ def read(path: str | Path) -> tuple[Any, str]:
 
 
 def inputs(table: Any, columns: Sequence[str], where: str) -> torch.Tensor:
-    """These columns as float32.
+    """Return these columns as a float32 tensor.
 
     Raises:
         DataError: a column that is missing, is no numbers, or has empty cells.
@@ -52,7 +52,7 @@ def inputs(table: Any, columns: Sequence[str], where: str) -> torch.Tensor:
 
 
 def target(table: Any, name: str, where: str) -> list[Any]:
-    """The column to predict, as text, booleans or whole numbers.
+    """Return the column to predict, as text, booleans or whole numbers.
 
     Raises:
         DataError: it is missing, has empty cells, or holds numbers with a fraction.
@@ -72,7 +72,7 @@ def target(table: Any, name: str, where: str) -> list[Any]:
 
 
 def number(values: Sequence[Any], classes: Sequence[Any], where: str) -> torch.Tensor:
-    """Each value as its place among the classes.
+    """Return the place of each value in the list of classes.
 
     Raises:
         DataError: a value that is none of them.
@@ -88,7 +88,7 @@ def number(values: Sequence[Any], classes: Sequence[Any], where: str) -> torch.T
 
 
 def _column(table: Any, name: str, where: str) -> Any:
-    """A column without gaps."""
+    """Return a column of the table, which must not have gaps."""
     if name not in table.columns:
         raise DataError(f"{where}: {unknown('column', name, map(str, table.columns))}")
     column = table[name]

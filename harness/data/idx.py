@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: four IDX files each, in torchvision's layout, `<folder>/raw/`."""
+"""Reads MNIST and Fashion-MNIST: four IDX files each, in torchvision's layout, `<folder>/raw/`."""
 
 import hashlib
 from pathlib import Path
@@ -26,17 +26,17 @@ _MD5 = {
 
 
 def mnist(root: Path, official: bool) -> Data:
-    """The ten digits; all four files are read, also for a holdout split."""
+    """Read the ten digits; all four files are read, also for a holdout split."""
     return read("mnist", "MNIST", root)
 
 
 def fashion_mnist(root: Path, official: bool) -> Data:
-    """The ten kinds of clothes, in the same layout."""
+    """Read the ten kinds of clothes, which have the layout of MNIST."""
     return read("fashion_mnist", "FashionMNIST", root)
 
 
 def read(name: str, folder: str, root: Path) -> Data:
-    """The set of this name from the four files in this folder, each checked before it is read."""
+    """Read a set from the four files in its folder, each of which is checked first."""
     from torchvision import datasets
 
     raw = root / folder / "raw"
@@ -58,7 +58,7 @@ def read(name: str, folder: str, root: Path) -> Data:
 
 
 def _download(maker, name: str, root: Path, files: list[Path]) -> None:
-    """Let torchvision unpack what is there and fetch what is not; explain what it could not."""
+    """Let torchvision unpack what is there and fetch the rest; explain what it could not get."""
     with patience():
         try:
             maker(root, train=True, download=True)

@@ -1,4 +1,4 @@
-"""Which data sets there are and where they live; imports no torch, so that --help stays fast.
+"""Names the data sets and where they live; imports no torch, so that --help stays fast.
 
 A loader is a function of (root, official) that returns a Data, or where one is, "module:function".
 A study adds its own in its experiments.py, by a line:
@@ -34,11 +34,11 @@ CSV = "csv:"
 
 
 class DataError(ValueError):
-    """Data that is missing or damaged; no arm of a plan can run."""
+    """Raised for data that is missing or damaged, so that no arm of a plan can run."""
 
 
 def check_dataset(name: str) -> str:
-    """The name itself where it is one of DATASETS, or names a CSV file.
+    """Return the name itself if it is one of DATASETS or names a CSV file.
 
     Raises:
         ValueError: it is neither; says which one is near, or how to name a file.
@@ -51,7 +51,7 @@ def check_dataset(name: str) -> str:
 
 
 def csv_parts(name: str) -> tuple[Path, str | None]:
-    """File and target column of `csv:FILE[:COLUMN]`; a colon in the name of a file is no harm."""
+    """Split `csv:FILE[:COLUMN]` into file and target column; a file name may hold colons."""
     text = name.removeprefix(CSV)
     file, colon, column = text.rpartition(":")
     if not colon or Path(text).exists():
@@ -60,5 +60,5 @@ def csv_parts(name: str) -> tuple[Path, str | None]:
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """Where downloaded sets live."""
+    """Return the folder in which downloaded data sets live."""
     return Path(root or os.environ.get("IDDL_DATA") or "~/.cache/iddl").expanduser()

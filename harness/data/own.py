@@ -1,4 +1,4 @@
-"""Data of one's own: arrays and torch Datasets become the tensors that a Data holds.
+"""Turns a user's arrays and torch Datasets into the tensors that a Data holds.
 
 What has no test part is split by a fixed seed, each class in proportion, and the split is said in
 words, as every number of a study stands on one.
@@ -16,7 +16,7 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 def pair(x: Any, y: Any, what: str = "data") -> Pair:
-    """Inputs as float32 and classes as int64.
+    """Return the inputs as float32 and the classes as int64.
 
     Raises:
         DataError: lengths that differ, no samples, values that are no numbers, or no classes.
@@ -53,7 +53,7 @@ def _classes(y: torch.Tensor, what: str) -> torch.Tensor:
 
 
 def divide(x: torch.Tensor, y: torch.Tensor, share: float, seed: int) -> tuple[Pair, Pair, str]:
-    """Train and test part, each class in proportion, and the sentence that says so.
+    """Split the data into train and test, each class in proportion; says so in a sentence.
 
     Raises:
         DataError: a share that leaves a part empty, or a class that has a single sample.
@@ -75,14 +75,14 @@ def divide(x: torch.Tensor, y: torch.Tensor, share: float, seed: int) -> tuple[P
 
 
 def same_shape(train: torch.Tensor, other: torch.Tensor | None, what: str) -> None:
-    """Refuse a part whose samples are not those of the training part."""
+    """Refuse a part whose samples are not shaped like those of the training part."""
     if other is not None and other.shape[1:] != train.shape[1:]:
         got, expected = tuple(other.shape[1:]), tuple(train.shape[1:])
         raise DataError(f"{what}: samples of shape {got}; the training part has {expected}")
 
 
 def gather(dataset: Any, what: str) -> Pair:
-    """All samples of a torch Dataset, read once; pictures as floats between 0 and 1.
+    """Read all samples of a torch Dataset once; pictures become floats between 0 and 1.
 
     Raises:
         DataError: items that are no pairs, or inputs of different shapes.

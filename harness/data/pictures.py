@@ -1,4 +1,4 @@
-"""Batches of images without a loader: the whole set lives on the device, ready to be cropped.
+"""Cuts batches of images without a loader: the whole set lies on the device, ready to be cropped.
 
     border 4            the set, normalised, with a black border:   (samples, 40, 40, channels)
     one crop            rows dy .. dy+31, columns dx .. dx+31, or those from right to left
@@ -24,8 +24,8 @@ class Batches:
     Args:
         data: Images, axes (samples, channels, height, width), on the device where batches go.
         augment: "none"; "crop" within a border of an eighth of the image; "flip": and left-right.
-        seed: Of shifts and flips.
-        layout: Of the batches in memory.
+        seed: Seed of shifts and flips.
+        layout: Memory format of the batches.
     """
 
     def __init__(self, data: Data, augment: str, seed: int, layout: torch.memory_format):
@@ -49,7 +49,7 @@ class Batches:
         self.moves = moves.to(self.padded.device)
 
     def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """These samples, moved as this epoch says, and their labels."""
+        """Return these samples, moved as this epoch has drawn it, and their labels."""
         (height, width), device = self.side, self.padded.device
         _, tall, wide, channels = self.padded.shape
         top, left, flip = self.moves[index].unbind(1)
@@ -64,7 +64,7 @@ class Batches:
 
 
 def norm(data: Data) -> tuple[torch.Tensor, torch.Tensor]:
-    """What to take off each channel, and by what to multiply then."""
+    """Return what to subtract from each channel, and by what to multiply the result."""
     if data.name in NORMS:
         mean, deviation = (torch.tensor(values) for values in NORMS[data.name])
     else:
@@ -74,6 +74,6 @@ def norm(data: Data) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def images(x: torch.Tensor, data: Data, layout: torch.memory_format) -> torch.Tensor:
-    """Images as the net wants them, unmoved: for tests."""
+    """Return images in the form that the net wants, without shift or flip: for tests."""
     mean, scale = (values.view(-1, 1, 1) for values in norm(data))
     return ((x - mean) * scale).contiguous(memory_format=layout)

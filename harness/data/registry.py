@@ -25,7 +25,7 @@ from harness.names import check
 def load(
     name: str, root: str | Path | None = None, test_split: str = "official", device: str = "cpu"
 ) -> Data:
-    """The data set; read once per process.
+    """Return the data set of this name, which is read once per process.
 
     Args:
         name: One of DATASETS, or csv:FILE, or csv:FILE:COLUMN.
@@ -48,7 +48,7 @@ def load(
 
 
 def as_data(source: Any) -> Data:
-    """What a caller means by data: a name, a Data, tensors (x, y), or a torch Dataset.
+    """Turn what a caller passes as data into a Data: a name, a Data, tensors or a Dataset.
 
     Raises:
         ValueError: it is nothing of these; says what it is.
@@ -87,7 +87,7 @@ def _csv(file: Path, column: str | None, stamp: int) -> Data:
 
 
 def _held(data: Data, test_split: str) -> Data:
-    """The data as this split has it."""
+    """Return the data with the test part that this split has."""
     if test_split == "official":
         return data
     cut = len(data.train_x) * 4 // 5

@@ -41,7 +41,7 @@ class Data:
         name: str = "own data",
         seed: int = 0,
     ) -> "Data":
-        """Data of your own, from tensors, arrays or lists.
+        """Make a Data of your own tensors, arrays or lists.
 
         Args:
             x: Inputs (samples, ...).
@@ -50,7 +50,7 @@ class Data:
                 class in proportion.
             validation: The validation part (x, y), if there is one.
             name: What tables and errors call it.
-            seed: Of the split.
+            seed: Seed of the split.
 
         Raises:
             DataError: what does not fit, and how it should be.
@@ -80,7 +80,7 @@ class Data:
         name: str = "own data",
         seed: int = 0,
     ) -> "Data":
-        """The samples of a torch or torchvision Dataset, read once; pictures between 0 and 1.
+        """Read a torch or torchvision Dataset once; pictures become floats between 0 and 1.
 
         `test` and `validation` are Datasets, tensors (x, y), or for `test` a share; the rest is as
         in `from_tensors`.
@@ -107,16 +107,16 @@ class Data:
         name: str | None = None,
         seed: int = 0,
     ) -> "Data":
-        """A table of numbers and one column to predict.
+        """Read a CSV table of numbers with one column to predict.
 
         Args:
-            path: Of the CSV file; its first line names the columns.
+            path: The CSV file; its first line names the columns.
             target: The column to predict, text or whole numbers; default: the last one.
             test: Another file with the same columns; or the share that is set aside.
             drop: Columns that are not read.
             scale: Give every column the mean 0 and the deviation 1 of its training part.
             name: What tables and errors call it; default: the name of the file.
-            seed: Of the split.
+            seed: Seed of the split.
 
         Raises:
             DataError: names the column and the line that do not fit.
@@ -140,7 +140,7 @@ class Data:
         return data.scaled() if scale else data
 
     def scaled(self) -> "Data":
-        """The same with mean 0 and deviation 1 of each input value, by the training part."""
+        """Return the data with each input value at mean 0 and deviation 1 in the training part."""
         mean, deviation = self.train_x.mean(0), self.train_x.std(0, correction=0)
         deviation[deviation == 0] = 1.0
         found = self.map(lambda x: (x - mean) / deviation)
@@ -148,21 +148,21 @@ class Data:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one input."""
+        """The shape of one input."""
         return tuple(self.train_x.shape[1:])
 
     @property
     def classes(self) -> int:
-        """Number of classes (also those that a cut training set has lost)."""
+        """The number of classes, with those that a cut training set has lost."""
         held = [self.train_y, self.test_y, self.validation_y]
         return max(int(y.max()) for y in held if y is not None and len(y)) + 1
 
     def flatten(self) -> "Data":
-        """The same data with one axis per input."""
+        """Return the data with one axis per input."""
         return self.map(lambda x: x.flatten(1))
 
     def images(self) -> "Data":
-        """The same with axes (samples, channels, height, width); flat squares become images.
+        """Return the data as (samples, channels, height, width); flat squares become images.
 
         Raises:
             ValueError: the inputs are no images of at least 8 x 8 pixels.
@@ -180,7 +180,7 @@ class Data:
         return self.map(lambda x: x.view(-1, *shape))
 
     def first(self, size: int) -> "Data":
-        """Only the first `size` training samples; 0 means all.
+        """Return the data with only the first `size` training samples; 0 means all.
 
         Raises:
             ValueError: there are fewer.
@@ -193,7 +193,7 @@ class Data:
         return replace(self, split=f"{self.split}, the first {size} to train", train_x=x, train_y=y)
 
     def pad(self, border: int) -> "Data":
-        """The same images with a border of zeros.
+        """Return the images with a border of zeros around each.
 
         Raises:
             ValueError: the inputs are no images.
@@ -207,7 +207,7 @@ class Data:
         return self.map(lambda x: pad(x, [border] * 4)) if border else self
 
     def validate(self, size: int) -> "Data":
-        """The last `size` training samples become the validation set.
+        """Return the data with its last `size` training samples as the validation set.
 
         Raises:
             ValueError: no training sample would be left.
@@ -226,12 +226,12 @@ class Data:
         return replace(self, split=split, **parts)
 
     def to(self, device: str) -> "Data":
-        """The same data on another device."""
+        """Return the data on another device."""
         return self.map(lambda x: x.to(device), (*INPUTS, *TARGETS))
 
     def map(
         self, change: "Callable[[torch.Tensor], torch.Tensor]", parts: Sequence[str] = INPUTS
     ) -> "Data":
-        """The same with each of these parts changed; those that are not there stay away."""
+        """Return the data with each of these parts changed; parts that it lacks stay away."""
         held = {k: getattr(self, k) for k in parts}
         return replace(self, **{k: change(x) for k, x in held.items() if x is not None})

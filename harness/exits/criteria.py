@@ -1,4 +1,4 @@
-"""How sure logits are, as a score from 0 (knows nothing) to 1 (certain).
+"""Says how sure logits are, as a score from 0 (knows nothing) to 1 (certain).
 
     max_probability     max p
     margin              the largest p minus the second
@@ -16,12 +16,12 @@ import torch.nn.functional as F
 
 
 def max_probability(logits: torch.Tensor) -> torch.Tensor:
-    """The largest probability."""
+    """Return the largest probability."""
     return F.softmax(finite(logits), -1).amax(-1)
 
 
 def entropy(logits: torch.Tensor) -> torch.Tensor:
-    """The entropy of the probabilities as a share of the largest possible, taken from 1."""
+    """Return 1 minus the entropy of the probabilities as a share of the largest possible."""
     if logits.shape[-1] == 1:
         return max_probability(logits)
     log_p = F.log_softmax(finite(logits), -1)
@@ -32,7 +32,7 @@ def entropy(logits: torch.Tensor) -> torch.Tensor:
 
 
 def margin(logits: torch.Tensor) -> torch.Tensor:
-    """The largest probability minus the second."""
+    """Return the largest probability minus the second largest."""
     if logits.shape[-1] == 1:
         return max_probability(logits)
     first, second = F.softmax(finite(logits), -1).topk(2, -1).values.unbind(-1)
@@ -40,7 +40,7 @@ def margin(logits: torch.Tensor) -> torch.Tensor:
 
 
 def finite(logits: torch.Tensor) -> torch.Tensor:
-    """The same logits with the largest finite numbers in the place of infinities."""
+    """Replace infinite logits by the largest finite numbers."""
     most = torch.finfo(logits.dtype).max
     return logits.clamp(-most, most)
 

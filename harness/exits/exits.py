@@ -31,7 +31,7 @@ PROTOCOL = "an nn.Sequential that is the whole net; its last stage gives the log
 
 
 def stages_of(net: Any) -> nn.Sequential:
-    """The stages of a net, one after the other from the input to the logits.
+    """Return the stages of a net, one after the other from the input to the logits.
 
     Raises:
         ValueError: the net neither has stages nor is a row of them.
@@ -43,7 +43,7 @@ def stages_of(net: Any) -> nn.Sequential:
 
 
 class Answers(NamedTuple):
-    """Logits, number of the exit (0 is the first) and score there, in the order of the input."""
+    """Logits, the number of the exit (0 is the first) and the score there, in input order."""
 
     logits: torch.Tensor
     exit: torch.Tensor
@@ -90,11 +90,11 @@ class EarlyExit(nn.Module):
         return len(self.heads) + 1
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The logits of the net, which are those of its last exit."""
+        """Return the logits of the net, which are those of its last exit."""
         return self.net(x)
 
     def forward_exits(self, x: torch.Tensor, frozen: bool = False) -> list[torch.Tensor]:
-        """The logits of all exits; `frozen` keeps the heads' gradients from the stages."""
+        """Return all exits' logits; `frozen` keeps the heads' gradients off the stages."""
         self._check(x)
         found = []
         for i, stage in enumerate(self.stages):
@@ -104,11 +104,11 @@ class EarlyExit(nn.Module):
         return [*found, x]
 
     def score(self, logits: torch.Tensor) -> torch.Tensor:
-        """How sure these logits are by the net's criterion, from 0 to 1."""
+        """Return how sure these logits are by the net's criterion, from 0 to 1."""
         return CRITERIA[self.criterion](logits.double())
 
     def early(self, x: torch.Tensor, thresholds: Thresholds) -> Answers:
-        """The answers of the first exits that are sure enough; later stages see the rest only.
+        """Answer each sample at its first sure exit; later stages see only the others.
 
         Args:
             x: A batch of inputs.
@@ -141,19 +141,19 @@ class EarlyExit(nn.Module):
         return _in_order(parts)
 
     def costs(self) -> list[Cost]:
-        """What it costs to leave at each exit: all stages and heads up to there."""
+        """Return what it costs to leave at each exit: all stages and heads up to there."""
         return _costs(self)
 
     def trunk(self) -> Cost:
-        """What the net costs without its heads."""
+        """Return what the net costs without its heads."""
         return cost.total(self.net, self.shape)
 
     def cost(self, input_shape, output_shape) -> dict[str, int]:
-        """All stages and heads, for one sample: the cost protocol."""
+        """Return what all stages and heads cost for one sample, by the cost protocol."""
         return asdict(self.costs()[-1])
 
     def extra_repr(self) -> str:
-        """After which stages one can leave, and by which criterion, for print(model)."""
+        """Return, for print(model), after which stages a sample can leave and how it is judged."""
         return f"after={self.after}, criterion={self.criterion}"
 
     def _head(self, stage: int) -> nn.Module:
@@ -206,12 +206,12 @@ def attach(
 
 
 def losses(outputs: Sequence[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
-    """The mean cross-entropy of each exit; their weighted sum is the joint loss."""
+    """Return the mean cross-entropy of each exit; their weighted sum is the joint loss."""
     return torch.stack([F.cross_entropy(logits.float(), y) for logits in outputs])
 
 
 def _keep(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """The samples with these numbers, in the memory layout that they had."""
+    """Return the samples with these numbers, in the memory layout that they had."""
     kept = x.index_select(0, index)
     if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
         return kept.contiguous(memory_format=torch.channels_last)
@@ -231,7 +231,7 @@ def _in_order(parts: list[tuple[torch.Tensor, ...]]) -> Answers:
 
 @torch.no_grad()
 def _shapes(stages: nn.Sequential, shape: Sequence[int]) -> list[tuple[int, ...]]:
-    """What each stage gives for one input of this shape."""
+    """Return the shape of what each stage gives for one input of this shape."""
     like = next(stages.parameters(), torch.zeros(()))
     x, found = torch.zeros(1, *shape, device=like.device, dtype=like.dtype), []
     with cost.evaluating(stages):

@@ -1,4 +1,4 @@
-"""One threshold per exit: the cheapest that reach an accuracy, or the best within a budget.
+"""Finds one threshold per exit: the cheapest for an accuracy, or the best within a budget.
 
 Plain numpy on recorded scores: no net runs here, so the search is fast, and exact where there are
 one or two early exits. Fit on samples that were set aside for it, never on the test set.
@@ -20,7 +20,7 @@ ROUNDING = 1e-12  # of a mean of samples
 
 
 def fit(found: Record, accuracy: float | None = None, budget: float | None = None) -> Outcome:
-    """Thresholds for a target accuracy (then the cheapest) or a budget of MACs (the most accurate).
+    """Find thresholds for an accuracy (the cheapest) or a budget of MACs (the most accurate).
 
     Candidates lie midway between neighbouring scores of each exit, so that a sample leaves at the
     same exit in a batch of any size. Two neighbouring exits are chosen together, out of all pairs
@@ -57,7 +57,7 @@ def fit(found: Record, accuracy: float | None = None, budget: float | None = Non
 
 
 def _aim(accuracy: Any, budget: Any) -> tuple[float | None, float | None]:
-    """The two aims as numbers, one of which is None."""
+    """Return the two aims as numbers, one of which is None."""
     if (accuracy is None) == (budget is None):
         raise ValueError("give either accuracy= or budget=")
     aims = {"accuracy": (accuracy, "a share of right answers, such as 0.9")}
@@ -84,7 +84,7 @@ def _refuse_nan(found: Record) -> None:
 
 
 def _values(accuracies, macs, accuracy: float | None, budget: float | None) -> np.ndarray:
-    """Rows to compare: whether the aim is reached, then what is wanted most, then the other."""
+    """Return rows to compare: whether the aim is reached, what is wanted most, and the other."""
     if accuracy is not None:
         reached = accuracies >= accuracy - ROUNDING
         first = np.where(reached, -macs, accuracies)
@@ -95,7 +95,11 @@ def _values(accuracies, macs, accuracy: float | None, budget: float | None) -> n
 
 
 def _pairs(found: Record, bounds: Sequence[float], k: int) -> tuple[np.ndarray, np.ndarray, list]:
-    """Right answers and MACs in all, for every pair of candidates of exits k and k + 1.
+    """Count right answers and MACs in all for every pair of candidates of exits k and k + 1.
+
+    A sample that comes to k counts S_k v_k + (1 - S_k) (S_k+1 v_k+1 + (1 - S_k+1) v_later), where S
+    says whether it is sure there and v is what is counted; over the samples this is a matrix
+    product.
 
     Of a sample that comes to k: S_k v_k + (1 - S_k) (S_k+1 v_k+1 + (1 - S_k+1) v_later), where S
     says whether it is sure there and v is what one counts; over the samples, a matrix product.
@@ -119,7 +123,7 @@ def _pairs(found: Record, bounds: Sequence[float], k: int) -> tuple[np.ndarray, 
 
 
 def _candidates(found: Record, k: int) -> list[float]:
-    """The thresholds to try at exit k, in ascending order."""
+    """Return the thresholds to try at exit k, in ascending order."""
     if k >= len(found.scores):
         return [1.0]  # nobody leaves at an exit that does not exist
     inner = np.unique(midway(found.scores[k], CANDIDATES))
@@ -127,7 +131,7 @@ def _candidates(found: Record, k: int) -> list[float]:
 
 
 def _sure(found: Record, k: int, bounds: Sequence[float]) -> np.ndarray:
-    """Which samples (columns) leave at exit k under each of these thresholds (rows)."""
+    """Return which samples (columns) leave at exit k under each of these thresholds (rows)."""
     scores = found.scores[k] if k < len(found.scores) else np.zeros(found.right.shape[1])
     return leaves(scores, np.array(bounds)[:, None])
 

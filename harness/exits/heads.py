@@ -1,4 +1,4 @@
-"""The heads that answer early: what stands between a stage's output and logits.
+"""Builds the heads that answer early: what stands between a stage's output and logits.
 
 conv      3 x 3 to 32 channels, ReLU, linear (the original study's)      images
 pool      global average, linear                                         images
@@ -15,7 +15,7 @@ CHANNELS = 32  # of the convolution of a head
 
 
 def make_head(kind: str, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """A head for inputs of this shape, which has no batch axis.
+    """Build a head for inputs of this shape, which has no batch axis.
 
     Raises:
         ValueError: no such kind, or one that needs images where there are none.

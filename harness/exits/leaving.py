@@ -1,4 +1,4 @@
-"""Who leaves at an exit: the rule, and the thresholds that it takes.
+"""Decides who leaves at an exit: the rule, and the thresholds that it takes.
 
 A sample leaves at the first exit whose score lies above the threshold; at 0 everything leaves, at 1
 nothing. The net's own forward pass, recorded scores and the search for thresholds all ask here.
@@ -11,7 +11,7 @@ Thresholds = float | Sequence[float]
 
 
 def leaves(score: Any, threshold: Any) -> Any:
-    """Which samples are sure enough: all at threshold 0, none at 1, whatever the rounding.
+    """Return which samples are sure enough: all at threshold 0, none at 1, despite rounding.
 
     Scores and thresholds may be tensors, arrays or numbers, of any shapes that broadcast.
     """
@@ -19,7 +19,7 @@ def leaves(score: Any, threshold: Any) -> Any:
 
 
 def check_thresholds(thresholds: Thresholds, heads: int) -> tuple[float, ...]:
-    """One threshold per head; a single number stands for all.
+    """Return one threshold per head; a single number stands for all heads.
 
     Raises:
         ValueError: too many, too few, or one outside [0, 1].

@@ -1,4 +1,4 @@
-"""What the exits of a net make of some samples: enough to try any thresholds without the net.
+"""Records how exits do on samples: enough to try any thresholds without running the net again.
 
 scores   (early exits, samples)    how sure each early exit is
 right    (exits, samples)          whether each exit, the last included, answers rightly

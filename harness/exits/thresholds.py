@@ -1,4 +1,4 @@
-"""What thresholds do: who leaves where, how often that is right, and what it costs.
+"""Says what thresholds do: who leaves where, how often that is right, and what it costs.
 
     outcome     accuracy, share of samples and accuracy at each exit, expected MACs = sum of p_e F_e
     sweep       one threshold for all exits, from 0 (all leave first) to 1 (all go to the end)
@@ -28,7 +28,7 @@ APART = 2.0**-16
 
 
 def outcome(found: Record, thresholds: Thresholds) -> Outcome:
-    """What these thresholds give: accuracy, shares of the exits, expected MACs."""
+    """Return what these thresholds give: accuracy, the share of each exit, and expected MACs."""
     bounds = check_thresholds(thresholds, len(found.scores))
     left, n = leave_at(found, bounds), found.right.shape[1]
     right = found.right[left, np.arange(n)]
@@ -44,7 +44,7 @@ def outcome(found: Record, thresholds: Thresholds) -> Outcome:
 
 
 def leave_at(found: Record, bounds: Sequence[float]) -> np.ndarray:
-    """The exit at which each sample leaves, counted from 0."""
+    """Return the exit at which each sample leaves, counted from 0."""
     left = np.full(found.right.shape[1], len(found.scores))
     for number in reversed(range(len(found.scores))):
         left[leaves(found.scores[number], bounds[number])] = number
@@ -52,7 +52,7 @@ def leave_at(found: Record, bounds: Sequence[float]) -> np.ndarray:
 
 
 def sweep(found: Record, steps: int = 21) -> list[Outcome]:
-    """So many outcomes of one threshold for all exits; costs fall about evenly.
+    """Return `steps` outcomes, each with one threshold for all exits; costs fall about evenly.
 
     Raises:
         ValueError: fewer than the two ends are asked for.
@@ -63,7 +63,7 @@ def sweep(found: Record, steps: int = 21) -> list[Outcome]:
 
 
 def midway(scores: np.ndarray, count: int) -> np.ndarray:
-    """So many thresholds in ascending order, each midway between two neighbouring scores.
+    """Return `count` ascending thresholds, each midway between two neighbouring scores.
 
     The sorted scores are cut into `count` stretches of equal length. Of each stretch the two
     neighbours furthest apart are taken; where all lie closer than APART, the nearest pair that does

@@ -1,4 +1,4 @@
-"""How long early exits really take: p50 and p99 of calls, all thresholds and the full net in turn.
+"""Times early exits: p50 and p99 of calls, with all thresholds and the full net in turn.
 
 Every side sees the same samples in the same order, round by round, so that a busy minute of the
 machine falls on all of them.
@@ -19,7 +19,7 @@ Sides = Mapping[str, Callable[[torch.Tensor], Any]]
 
 @torch.inference_mode()
 def race(sides: Sides, x: torch.Tensor, batch: int, calls: int) -> dict[str, dict[str, float]]:
-    """Milliseconds that a call of each side takes, over the first batches of x.
+    """Measure the milliseconds of each side's calls over the first batches of x.
 
     Raises:
         ValueError: x is too short for one batch.
@@ -42,7 +42,7 @@ def race(sides: Sides, x: torch.Tensor, batch: int, calls: int) -> dict[str, dic
 
 
 def percentiles(times: Sequence[float]) -> dict[str, float]:
-    """Half of the calls take no longer than p50, 99 of 100 no longer than p99."""
+    """Return p50, p99 and the mean of some times."""
     p50, p99 = np.percentile(times, (50, 99))
     return {"p50": float(p50), "p99": float(p99), "mean": float(np.mean(times))}
 

@@ -8,7 +8,7 @@ CRITERIA = ("max_probability", "entropy", "margin")
 
 
 def check_exits(after: Sequence[int], stages: int) -> tuple[int, ...]:
-    """The numbers themselves, if such stages exist and have a stage behind them.
+    """Return the numbers themselves if such stages exist and have a stage behind them.
 
     Raises:
         ValueError: no such stage, the last one, none at all, or not in ascending order.

@@ -1,4 +1,4 @@
-"""Dropout whose masks are a function of (seed, layer, step, worker): the same wherever it runs.
+"""Dropout whose masks depend on (seed, layer, step, worker) alone: the same wherever it runs.
 
     net = nn.Sequential(KeyedDropout(0.2, layer=0), nn.Linear(784, 1024), ...)
     set_key(net, seed=0, step=17, workers=[3])      before each training step
@@ -16,10 +16,10 @@ from harness.seeding import generator
 
 
 class KeyedDropout(nn.Module):
-    """Zeroes a share p of its inputs in training and scales the rest by 1 / (1 - p).
+    """Dropout that zeroes a share p of its inputs in training and scales up the rest.
 
     Args:
-        p: Share.
+        p: Share of the inputs that is zeroed.
         layer: Tells the masks of several layers of one net apart.
     """
 
@@ -33,13 +33,13 @@ class KeyedDropout(nn.Module):
         self.seed, self.step, self.workers = 0, 0, (0,)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The masked input."""
+        """Return the masked input in training, and the input itself in eval mode."""
         if not self.training or self.p == 0:
             return x
         return x * self.mask(x).to(x.device, x.dtype)
 
     def mask(self, x: torch.Tensor) -> torch.Tensor:
-        """0 or 1 / (1 - p)."""
+        """Return the factor of each input: 0, or 1 / (1 - p)."""
         shape = x.shape[1:] if self.leading else x.shape
         drawn = [torch.rand(shape, generator=self._generator(w)) for w in self.workers]
         kept = (torch.stack(drawn) if self.leading else drawn[0]) >= self.p
@@ -49,19 +49,19 @@ class KeyedDropout(nn.Module):
         return generator(self.seed, "noise", self.layer, self.step, worker)
 
     def extra_repr(self) -> str:
-        """For print(net)."""
+        """Return the settings of the layer for print(net)."""
         return f"p={self.p}, layer={self.layer}"
 
     @classmethod
     def stack(cls, modules: "Sequence[KeyedDropout]") -> "KeyedDropout":
-        """One for all workers."""
+        """Make one layer for all workers, with a mask for each of them."""
         both = cls(modules[0].p, modules[0].layer)
         both.leading, both.workers = True, tuple(range(len(modules)))
         return both
 
 
 def distinct(net: nn.Module) -> None:
-    """Show that no two layers draw the same masks.
+    """Check that no two layers draw the same masks.
 
     Raises:
         ValueError: two KeyedDropout layers have one number.

@@ -1,4 +1,4 @@
-"""The fully connected nets of the gossip experiments, and plain ones of any width.
+"""Builds the fully connected nets of the gossip experiments, and plain ones of any width.
 
     iris     4 - 10 - 3
     mnist    784 - 1024 - 1024 - 1024 - 10, dropout 0.2 on the input and 0.5 on hidden layers,
@@ -19,7 +19,10 @@ from harness.seeding import seeded
 def mlp(
     widths: Sequence[int], seed: int = 0, dropout: tuple[float, float] = (0.0, 0.0), he=False
 ) -> nn.Sequential:
-    """Linear and ReLU in turn; dropout of (the input, hidden layers); torch's start, or He's."""
+    """Build a net of Linear and ReLU in turn, with dropout of (the input, hidden layers).
+
+    It starts as torch's layers do, or with `he` as He's.
+    """
     layers: list[nn.Module] = []
     last = len(widths) - 2
     with seeded(seed, "init"):
@@ -34,7 +37,7 @@ def mlp(
 
 
 def linear(inputs: int, outputs: int, he: bool) -> nn.Linear:
-    """One layer."""
+    """Build one linear layer, with torch's first weights or He's."""
     layer = nn.Linear(inputs, outputs)
     if he:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -43,10 +46,10 @@ def linear(inputs: int, outputs: int, he: bool) -> nn.Linear:
 
 
 def iris(seed: int = 0) -> nn.Sequential:
-    """Of the experiment iris."""
+    """Build the net of the experiment iris."""
     return mlp((4, 10, 3), seed)
 
 
 def mnist(seed: int = 0) -> nn.Sequential:
-    """Of the experiment mnist."""
+    """Build the net of the experiment mnist."""
     return mlp((784, 1024, 1024, 1024, 10), seed, (0.2, 0.5), he=True)

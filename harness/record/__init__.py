@@ -1,1 +1,1 @@
-"""What is kept of a study: files, checkpoints, weights, provenance, and which runs are done."""
+"""Keeps the results of a study: files, checkpoints, weights, provenance, which runs are done."""

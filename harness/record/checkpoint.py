@@ -1,4 +1,4 @@
-"""The state of a run on disk: written as a whole or not at all, read without running anything."""
+"""Keeps the state of a run on disk: written as a whole or not at all, read without running code."""
 
 import io
 from pathlib import Path
@@ -17,7 +17,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The state, tensors and builtin values only; None where there is none."""
+    """Read tensors and builtin values of a state; returns None where there is none."""
     import torch
 
     if not path.exists():

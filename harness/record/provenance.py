@@ -1,4 +1,4 @@
-"""Where, when and with what: enough to believe a number, or to doubt it for a reason."""
+"""Records where, when and with what a run was made, so that its numbers can be judged."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ ROOT = Path(harness.__file__).resolve().parent.parent  # the checkout, or where 
 
 
 def collect(device: str = "cpu") -> dict:
-    """Builtin values only; what cannot be known says "unknown"."""
+    """Return the provenance as builtin values; what cannot be known says "unknown"."""
     return {
         "time": now(),
         "command": command(),
@@ -35,12 +35,15 @@ def collect(device: str = "cpu") -> dict:
 
 
 def now() -> str:
-    """The time in UTC, to the second."""
+    """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def command() -> str:
-    """What was typed (for a member of a crew: in its parent), without the paths of this machine."""
+    """Return what was typed, without the paths of this machine.
+
+    For a member of a crew, it is what was typed for its parent.
+    """
     typed = os.environ.get("IDDL_COMMAND")
     if typed:
         return typed
@@ -51,7 +54,7 @@ def command() -> str:
 
 
 def git_state() -> dict:
-    """Commit, and whether (and by which digest) the tree differed from it."""
+    """Return the commit, and whether (and by which digest) the tree differed from it."""
     sha = _git("rev-parse", "HEAD")
     source = ("--", "*.py", ":!tests", ":!benchmarks")  # what can change a result
     changes = [_git("status", "--porcelain", *source), _git("diff", "HEAD", *source)] if sha else []
@@ -80,7 +83,7 @@ def _version(name: str) -> str:
 
 
 def cpu_name() -> str:
-    """The processor's name."""
+    """Return the processor's name."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

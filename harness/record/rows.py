@@ -22,11 +22,11 @@ from harness.experiment import DONE, FAILED, Run
 
 
 class RowError(ValueError):
-    """A trainer yields what is no row; the sentence says what came and what is expected."""
+    """Raised where a trainer yields what is no row; it says what came and what is expected."""
 
 
 def check_group(rows: Any, seeds: Sequence[int]) -> None:
-    """Refuse what train_stack yields unless it is a row (or None) for each seed.
+    """Check that train_stack has yielded a row (or None) for each seed.
 
     Raises:
         RowError: says what came.
@@ -40,7 +40,7 @@ def check_group(rows: Any, seeds: Sequence[int]) -> None:
 
 
 def check_row(row: Any, metric: str) -> None:
-    """Refuse what is no row of a plan with this metric.
+    """Check that a row has what a plan with this metric needs.
 
     Raises:
         RowError: says which key is missing, what the row has, and what to write.
@@ -76,7 +76,7 @@ def tell_broken(run: Run) -> None:
 
 
 def lacking(runs: Sequence[Run], metric: str) -> str | None:
-    """A sentence where runs are done and none of them ends with the metric."""
+    """Return a complaint if runs are done but none of them ends with the metric; else None."""
     last = [run.rows[-1] for run in runs if run.status == DONE]
     if not last or any(row.get(metric) is not None for row in last):
         return None

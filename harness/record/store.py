@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read without running anything that is in them.
+"""Writes files whole or not at all, and reads them without running anything that is in them.
 
 results/<folder>/<plan>/                  experiment.{json,pkl}  report.html  figures
     <arm>-<hash>/seed-<s>/                config.json  metrics.jsonl  run.json
@@ -57,7 +57,7 @@ def write(path: Path, content: bytes | str) -> Path:
 
 @contextmanager
 def no_interrupt() -> Iterator[None]:
-    """Ctrl-C inside waits until the end (signals reach the main thread only)."""
+    """Hold back Ctrl-C until the block ends (signals reach the main thread only)."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -72,12 +72,12 @@ def no_interrupt() -> Iterator[None]:
 
 
 def to_json(value: Any) -> str:
-    """Compact JSON with a final newline; builtin values only."""
+    """Return a value of builtin types as compact JSON with a final newline."""
     return json.dumps(plain(value), separators=(",", ":"), allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> Any:
-    """The content, or an error that names the file."""
+    """Read a JSON file; an error names the file."""
     try:
         return json.loads(path.read_text())
     except (ValueError, UnicodeDecodeError) as error:
@@ -98,14 +98,14 @@ def dump(experiment: Experiment, path: Path) -> None:
 
 
 def dump_array(values: list[Any], path: Path) -> Path:
-    """Pickle a list as a numpy array, the way the original project kept its results."""
+    """Pickle a list as a numpy array, as the original project kept its results."""
     import numpy as np
 
     return write(path, pickle.dumps(np.array(values), protocol=4))
 
 
 def load_array(path: str | Path) -> list[Any]:
-    """Read such an array, by the allow-list.
+    """Read an array that dump_array or the original project wrote, by the allow-list.
 
     Raises:
         ValueError: a file that is damaged, hostile, or no array.
@@ -127,12 +127,12 @@ def load(path: str | Path) -> Experiment:
 
 
 def save_run(run: Run, folder: Path) -> None:
-    """Write run.json: from now on this run is done (or has failed)."""
+    """Write run.json, which makes this run count as done (or failed)."""
     write(folder / "run.json", to_json(asdict(run)))
 
 
 def load_run(folder: Path) -> Run | None:
-    """The finished run in this folder, if there is one."""
+    """Return the finished run in this folder, or None."""
     path = folder / "run.json"
     return Run.from_dict(read_json(path), str(path)) if path.exists() else None
 

@@ -1,4 +1,4 @@
-"""Where a study's files are, and which of its runs are done.
+"""A Study: where the files of a plan are, and which of its runs are done.
 
 A run is done if the aggregate has it (the tracked experiment.json: so a fresh clone skips what
 somebody has already run) or its own folder does. An override makes another folder of arms and an
@@ -22,7 +22,7 @@ from harness.record.checkpoint import load_checkpoint
 
 @dataclass(frozen=True)
 class Study:
-    """One plan of one folder, with this call's overrides, under a results root."""
+    """One plan of one study with the overrides of this call, under a results root."""
 
     folder: str
     name: str
@@ -32,12 +32,12 @@ class Study:
 
     @property
     def home(self) -> Path:
-        """results/<folder>/<plan>."""
+        """The folder of the plan, results/<folder>/<plan>."""
         return self.root / self.folder / self.name
 
     @property
     def out(self) -> Path:
-        """Where aggregate, report and figures of this call go."""
+        """The folder of the aggregate, report and figures of this call."""
         if not self.overrides:
             return self.home
         words = "_".join(f"{k}-{v}" for k, v in self.overrides.items())
@@ -45,24 +45,24 @@ class Study:
         return self.home / (slug if len(slug) <= 60 else digest(dict(self.overrides)))
 
     def arm_dir(self, arm: str) -> Path:
-        """Folder of one arm."""
+        """Return the folder of one arm."""
         return self.home / arm_key(arm, self.plan.arms[arm])
 
     def seed_dir(self, arm: str, seed: int) -> Path:
-        """Folder of one run."""
+        """Return the folder of one run."""
         return self.arm_dir(arm) / f"seed-{seed}"
 
     def checkpoint(self, arm: str, seeds: list[int]) -> Path:
-        """Checkpoint of seeds that train side by side."""
+        """Return the checkpoint file of seeds that train side by side."""
         return self.arm_dir(arm) / f"group-{digest({'seeds': seeds})}.pt"
 
     def new_run(self, arm: str, seed: int) -> Run:
-        """An empty run of this arm."""
+        """Return an empty run of this arm."""
         config = self.plan.arms[arm]
         return Run(arm, seed, arm_key(arm, config), as_dict(config))
 
     def aggregate(self) -> Experiment:
-        """The stored aggregate, or an empty one.
+        """Return the stored aggregate, or an empty one.
 
         Raises:
             ValueError: it was made with another config under the same hash; names the field.
@@ -79,7 +79,7 @@ class Study:
         return stored
 
     def collect(self) -> Experiment:
-        """Aggregate and run folders together, in the order of the plan; folders win."""
+        """Return aggregate and run folders together in the order of the plan; folders win."""
         whole = self.aggregate()
         runs = {(run.arm, run.seed): run for run in whole.runs}
         for run, provenance in self._folders():
@@ -114,7 +114,7 @@ class Study:
         return whole
 
     def _says_the_same(self, whole: Experiment) -> bool:
-        """Whether the stored aggregate holds these runs, however an older version wrote them."""
+        """Return whether the stored aggregate holds these runs, whatever version wrote it."""
         path = self.out / "experiment.json"
         if not path.exists():
             return False
@@ -124,7 +124,7 @@ class Study:
         return same_runs and whole.provenance.items() <= stored.provenance.items()
 
     def _keep_what_the_plan_dropped(self) -> None:
-        """Put a record aside that holds runs of arms which the plan has no more."""
+        """Put a record aside that holds runs of arms that have left the plan."""
         path = self.out / "experiment.json"
         keys = {arm_key(k, v) for k, v in self.plan.arms.items()}
         if path.exists() and any(run.key not in keys for run in store.load(path).runs):
@@ -143,7 +143,7 @@ class Study:
                 store.check_config(path.parent, as_dict(config))
 
     def abandoned(self, arm: str, seed: int) -> bool:
-        """Whether this run is neither done nor in the hands of a process."""
+        """Return whether this run is neither done nor in the hands of a process."""
         folder = self.seed_dir(arm, seed)
         with store.claim(folder) as mine:
             return mine and store.load_run(folder) is None
@@ -165,7 +165,7 @@ class Study:
         return key
 
     def state(self, arm: str, seed: int, whole: Experiment) -> str:
-        """done, failed, partial (with the epoch) or to do."""
+        """Return "done", "failed", "partial" (with the epoch) or "to do"."""
         for run in whole.runs:
             if (run.arm, run.seed) == (arm, seed):
                 return run.status
@@ -176,6 +176,6 @@ class Study:
         return "to do"
 
     def to_do(self, arm: str, seeds: tuple[int, ...], whole: Experiment) -> list[int]:
-        """The seeds of this arm that are not done."""
+        """Return the seeds of this arm that are not done."""
         done = {run.seed for run in whole.runs if run.arm == arm and run.status == DONE}
         return [seed for seed in seeds if seed not in done]

@@ -1,4 +1,4 @@
-"""Reading pickles by an allow-list: a pickle is a program, and this runs only known words of it.
+"""Reads pickles by an allow-list: a pickle is a program, and only known words of it are run.
 
 Allowed are our two record classes and, for dumps of the original IDDL project, its `Experiment`
 (numpy arrays in a module named `experiment`), numpy's array rebuilders and torch.device; both of
@@ -12,7 +12,7 @@ from harness.experiment import Experiment, Run, plain
 
 
 class LegacyExperiment:
-    """Stands in for the class that the original project pickled; runs nothing."""
+    """Stands in for the class that the original project pickled, and runs nothing."""
 
     model_name_array: Any
     time_array: Any
@@ -23,7 +23,7 @@ class LegacyExperiment:
         self.__dict__.update(state)
 
     def convert(self) -> Experiment:
-        """As our record: one run per model, one seed (unknown, written as 0), no provenance."""
+        """Return our record: a run per model, all of seed 0 (it is unknown), no provenance."""
         names = [str(name) for name in self.model_name_array]
         seconds = [float(t) for t in self.time_array]
         runs = []
@@ -46,12 +46,12 @@ class LegacyExperiment:
 
 
 def _device(*_args) -> str:
-    """torch.device of an old dump: where it ran does not matter any more."""
+    """Stand in for torch.device in old dumps; where they ran no longer matters."""
     return "device"
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """How protocol 2 spells bytes."""
+    """Turn a text into bytes, which is how pickles of protocol 2 spell bytes."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it asks for the codec {encoding}, not an allowed name")
     return text.encode("latin1")
@@ -69,7 +69,7 @@ def _numpy_names() -> dict[tuple[str, str], Any]:
 
 
 class _StandIn:
-    """What one of our records is while it is read: a class made for this file alone.
+    """Stands for one of our records while it is read: a class made for this file alone.
 
     A pickle may set attributes of the classes that it names; of these, nobody else has any.
     """
@@ -121,7 +121,7 @@ class _Restricted(pickle.Unpickler):
 
 
 def _content(value: Any) -> Any:
-    """Stand-ins as dicts."""
+    """Return a value with its stand-ins as dicts."""
     if isinstance(value, _StandIn):
         value = dict(vars(value))
     if isinstance(value, dict):
@@ -130,7 +130,7 @@ def _content(value: Any) -> Any:
 
 
 def restricted_load(file: BinaryIO, name: str) -> Experiment:
-    """The record, with old dumps converted.
+    """Read a pickled record by the allow-list, and convert old dumps.
 
     Raises:
         ValueError: the file is damaged or asks for a name outside the list; nothing was run.
@@ -156,7 +156,7 @@ def restricted_load(file: BinaryIO, name: str) -> Experiment:
 
 
 def restricted_array(file: BinaryIO, name: str) -> list[Any]:
-    """A pickled numpy array as a list of builtin values.
+    """Read a pickled numpy array by the allow-list as a list of builtin values.
 
     Raises:
         ValueError: as restricted_load.

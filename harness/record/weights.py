@@ -1,4 +1,4 @@
-"""Trained weights beside a run: written whole, loaded whole or not at all.
+"""Keeps trained weights beside a run: written whole, loaded whole or not at all.
 
     results/<folder>/<plan>/<arm>-<hash>/seed-<s>/weights.pt
 
@@ -35,7 +35,7 @@ def load(path: Path, net: nn.Module, how_to_make: str = "") -> None:
 
 
 def read(path: Path, how_to_make: str = "") -> dict[str, Any]:
-    """The state dict in this file; tensors and builtin values only.
+    """Return the state dict in this file; only tensors and builtin values are read.
 
     Raises:
         FileNotFoundError: no such file; `how_to_make` says what to type.
@@ -51,7 +51,7 @@ def read(path: Path, how_to_make: str = "") -> dict[str, Any]:
 
 
 def load_state(net: nn.Module, state: dict[str, Any], where: str = "this state") -> None:
-    """The same from a state dict."""
+    """Give a net the weights of a state dict, or leave it as it was."""
     found = differences(net.state_dict(), state)
     if found:
         raise ValueError(_text(found, where))
@@ -64,7 +64,7 @@ def load_state(net: nn.Module, state: dict[str, Any], where: str = "this state")
 
 
 def differences(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """One line for each name or shape that is not in both."""
+    """Return one line for each name or shape that is not the same in both."""
     lines = [f"{name}: only in the model" for name in mine if name not in other]
     lines += [f"{name}: only in the file" for name in other if name not in mine]
     for name in mine.keys() & other.keys():
@@ -75,7 +75,7 @@ def differences(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def _kind(value: Any) -> str:
-    """Shape, and what sort of numbers."""
+    """Return the shape of a value and what sort of numbers it has."""
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
     sort = "floats" if value.is_floating_point() else str(value.dtype).removeprefix("torch.")

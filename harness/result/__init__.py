@@ -1,1 +1,1 @@
-"""From records to numbers, tables, figures and pages."""
+"""Turns the records of a study into numbers, tables, figures and pages."""

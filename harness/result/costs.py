@@ -47,19 +47,19 @@ class Options:
 
 
 def line(name: str, model: nn.Module, total: cost.Cost, mode: str, **more: Any) -> dict[str, Any]:
-    """One row of the table; `more` comes after the parameters."""
+    """Return one row of the table: name and sizes, then what is in `more`, and the costs."""
     parameters = sum(p.numel() for p in model.parameters())
     head = {"name": name, "connections": total.nonzeros, "parameters": parameters}
     return head | more | {"macs": total.macs, "flops": total.flops(mode), "bytes": total.bytes}
 
 
 def timed(model: nn.Module, shape: tuple[int, ...]) -> dict[str, float]:
-    """Microseconds of a forward pass."""
+    """Measure the microseconds of a forward pass of one sample, and of one of 128 samples."""
     return {f"latency_{n}_us": 1e6 * cost.latency(model, shape, n) for n in (1, 128)}
 
 
 def show(title: str, lines: Sequence[dict[str, Any]], options: Options, millions: bool) -> None:
-    """Print the lines as they were asked for, and write them where they were asked for."""
+    """Print the table in the form that the options ask for, and write it to a file if they do."""
     heads, rows = cells(lines, millions)
     if options.to:
         export.write(options.to, lines, heads, rows)
@@ -70,7 +70,7 @@ def show(title: str, lines: Sequence[dict[str, Any]], options: Options, millions
 
 
 def cells(lines: Sequence[dict[str, Any]], millions: bool) -> tuple[list[str], list[list[str]]]:
-    """Heads and texts of the columns that the lines have."""
+    """Return the heads of those columns that the lines have, and the text of each cell."""
     keys = [key for key in HEADS if key in lines[0]]
     heads = [HEADS[key] + " (M)" * (millions and key in LARGE) for key in keys]
     return heads, [[_text(row[key], millions and key in LARGE) for key in keys] for row in lines]

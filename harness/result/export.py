@@ -20,7 +20,7 @@ Rows = Sequence[Sequence[str]]
 
 
 def check(path: Path | None) -> None:
-    """Raise ValueError for a name that tells no form, before anything is computed."""
+    """Raise ValueError for a file name whose ending names no form, before anything is computed."""
     if path is not None and path.suffix not in FORMS:
         *some, last = FORMS
         raise ValueError(
@@ -36,7 +36,10 @@ def write(path: Path, objects: Objects, heads: Sequence[str], rows: Rows) -> Pat
 
 
 def as_csv(objects: Objects, heads: Sequence[str] = (), rows: Rows = ()) -> str:
-    """Every key that some row has is a column; lists are written as JSON, what is not as empty."""
+    """Return CSV text with a column for each key that some row has.
+
+    Lists are written as JSON, and a value that a row lacks as an empty cell.
+    """
     keys = list(dict.fromkeys(key for line in objects for key in line))
     text = io.StringIO()
     writer = csv.DictWriter(text, keys, lineterminator="\n")
@@ -46,12 +49,12 @@ def as_csv(objects: Objects, heads: Sequence[str] = (), rows: Rows = ()) -> str:
 
 
 def as_json(objects: Objects, heads: Sequence[str] = (), rows: Rows = ()) -> str:
-    """One list of objects."""
+    """Return the rows as JSON text: a list with one object per row."""
     return json.dumps(list(objects), indent=1) + "\n"
 
 
 def as_latex(objects: Objects, heads: Sequence[str], rows: Rows) -> str:
-    """A tabular; names are on the left, numbers on the right."""
+    """Return a LaTeX tabular with names set to the left and numbers to the right."""
     import pandas
 
     frame = pandas.DataFrame([list(row) for row in rows], columns=list(heads), dtype=str)
@@ -61,7 +64,7 @@ def as_latex(objects: Objects, heads: Sequence[str], rows: Rows) -> str:
 
 
 def as_markdown(objects: Objects, heads: Sequence[str], rows: Rows) -> str:
-    """A table with a line of dashes below its heads."""
+    """Return a Markdown table with a line of dashes below its heads."""
     rule = [":---"] + ["---:"] * (len(heads) - 1)
     lines = ([cell.replace("|", "\\|") for cell in row] for row in (heads, rule, *rows))
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

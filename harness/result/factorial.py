@@ -44,7 +44,7 @@ Grid = Mapping[tuple[str, ...], Mapping[int, float]]  # levels of a cell: value 
 
 @dataclass(frozen=True)
 class Effect:
-    """One level of one term, such as ("pattern:groups", ("iddl", "4"))."""
+    """The effect of one level of one term, such as ("pattern:groups", ("iddl", "4"))."""
 
     term: str
     levels: tuple[str, ...]
@@ -53,7 +53,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Term:
-    """F-test of a factor or an interaction; `share` of the sum of squares about the mean."""
+    """The F-test of a factor or interaction, and its share of the squares about the mean."""
 
     name: str
     df: int
@@ -64,7 +64,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Analysis:
-    """All effects and tests; `sd` is the standard deviation of the error, `n` the runs."""
+    """All effects and tests of a grid; `sd` is the deviation of the error, `n` counts the runs."""
 
     mean: float
     effects: tuple[Effect, ...]
@@ -75,7 +75,7 @@ class Analysis:
 
 
 def analyse(factors: Mapping[str, Sequence[str]], grid: Grid) -> Analysis:
-    """Main effects and interactions of all orders.
+    """Estimate the main effects and the interactions of all orders.
 
     Raises:
         ValueError: too few runs to estimate an error.
@@ -118,7 +118,7 @@ def _rows(grid: Grid) -> tuple[list[tuple[str, ...]], list[int], np.ndarray]:
 
 
 def _coding(levels: int) -> np.ndarray:
-    """Sum-to-zero: the last level is minus all others."""
+    """Return the sum-to-zero coding of a factor: its last level is minus all others."""
     return np.vstack([np.eye(levels - 1), -np.ones(levels - 1)])
 
 
@@ -128,7 +128,7 @@ def _terms(factors: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
 
 
 def _blocks(factors, cells, seeds) -> dict[str, np.ndarray]:
-    """The columns of each term, then those of the seeds."""
+    """Return the columns of the design matrix: those of each term, then those of the seeds."""
     coded = {}
     for i, (name, levels) in enumerate(factors.items()):
         places = [list(levels).index(cell[i]) for cell in cells]
@@ -145,7 +145,7 @@ def _rowwise(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def rounding(x: np.ndarray, y: np.ndarray) -> float:
-    """The length of what rounding may leave of y where x explains it exactly (derived above).
+    """Bound the length of what rounding may leave of y where x explains it exactly.
 
     It holds for a part of x too: that has a smaller norm and no smaller singular value.
     """
@@ -156,7 +156,7 @@ def rounding(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The coefficients of x and what they leave of y, to within `rounding`."""
+    """Return the coefficients of x and the residual of y, to within `rounding`."""
     gram, beta, left = x.T @ x, np.zeros(x.shape[1]), y
     for _ in range(3):  # each takes the solver's own error down by its relative size, about 1e-13
         beta = beta + np.linalg.solve(gram, x.T @ left)
@@ -165,7 +165,7 @@ def _fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _squares(part: np.ndarray, nothing: float) -> float:
-    """The sum of squares; 0 where the part may be nothing but rounding."""
+    """Return the sum of squares of a part, or 0 where the part may be nothing but rounding."""
     length = float(np.linalg.norm(part))
     return length**2 if length > nothing else 0.0
 

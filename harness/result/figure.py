@@ -52,19 +52,19 @@ STYLE: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of the house, for the figures made inside."""
+    """Apply the style of the project to the figures that are made inside the block."""
     with matplotlib.rc_context(STYLE):
         yield
 
 
 def tint(color: Any, share: float = SHARE) -> tuple[float, float, float]:
-    """The colour as it would look at this opacity on white, but opaque."""
+    """Return the opaque colour that looks on white as `color` does at this opacity."""
     r, g, b = (1 - share * (1 - c) for c in to_rgb(color))
     return r, g, b
 
 
 def look(i: int) -> dict[str, Any]:
-    """Colour, marker and line of the i-th series; after 64 of them they repeat."""
+    """Return colour, marker and line of the i-th series; after 64 series they repeat."""
     other = (i + i // 8) % 8
     return dict(color=COLORS[i % 8], marker=MARKERS[other], linestyle=LINES[other])
 
@@ -99,7 +99,7 @@ def settle(fig: Figure) -> None:
 
 @contextmanager
 def _outlines(fig: Figure) -> Iterator[None]:
-    """Have every text drawn as paths, which is what a path effect needs, if it changes nothing."""
+    """Draw every text as outlines inside the block; a path effect that changes nothing does it."""
     texts = fig.findobj(Text)
     before = [text.get_path_effects() for text in texts]
     try:
@@ -113,7 +113,7 @@ def _outlines(fig: Figure) -> Iterator[None]:
 
 @contextmanager
 def _opaque(fig: Figure) -> Iterator[None]:
-    """Have bands drawn as the tints that they would be on white."""
+    """Draw bands inside the block as the opaque tints that they would be on white."""
     bands = fig.findobj(lambda artist: artist.get_label() == BAND)
     before: list[Any] = [band.get_facecolor() for band in bands]  # pyright: ignore
     try:
@@ -126,7 +126,7 @@ def _opaque(fig: Figure) -> Iterator[None]:
 
 
 def brief(paths: Sequence[Path]) -> str:
-    """Where triples are, in one line for people."""
+    """Describe in one line where the files of several figures are."""
     if not paths:
         return "none"
     stems = list(dict.fromkeys(path.stem for path in paths))
@@ -134,13 +134,13 @@ def brief(paths: Sequence[Path]) -> str:
 
 
 def relative(path: Path) -> Path:
-    """The path as seen from here, where it lies below."""
+    """Return the path relative to the working directory if it lies below it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def svg(fig: Figure) -> str:
-    """The figure as an <svg> element, to put into a page."""
+    """Return the figure as an <svg> element that a page can hold."""
     settle(fig)
     with style():
         text = _render(fig, "svg", {"Date": None, "Creator": None}).decode()
@@ -148,7 +148,7 @@ def svg(fig: Figure) -> str:
 
 
 def sentence(fig: Figure) -> str:
-    """What the figure shows, in words: for those who do not see it, and to find it by."""
+    """Describe in words what the figure shows, for readers who do not see it and for searches."""
     panels = list(dict.fromkeys(filter(None, map(_panel, fig.axes))))
     lines = dict.fromkeys(
         text
@@ -163,7 +163,7 @@ def sentence(fig: Figure) -> str:
 
 
 def _panel(ax: Any) -> str:
-    """Such as "test loss over epoch (hidden 16-20)"."""
+    """Describe one panel in words, such as "test loss over epoch (hidden 16-20)"."""
     y, x, title = (" ".join(t.split()) for t in (ax.get_ylabel(), ax.get_xlabel(), ax.get_title()))
     words = " over ".join(filter(None, (y, x)))
     letter = f"({ax.get_title('left')}) " * bool(ax.get_title("left"))
@@ -190,7 +190,7 @@ def _fixed_date() -> Iterator[None]:
 
 
 def curves(experiment: Experiment, metric: str, arms: Sequence[str], label: str = "") -> Figure:
-    """Mean per epoch with its interval, one line per arm."""
+    """Draw the mean of a metric per epoch with its interval, as one line per arm."""
     with style():
         fig = Figure(figsize=(7, 4.2))
         ax = fig.add_subplot()
@@ -206,7 +206,7 @@ def curves(experiment: Experiment, metric: str, arms: Sequence[str], label: str 
 
 
 def by_epoch(experiment: Experiment, metric: str, arm: str) -> dict[str, list]:
-    """Epochs with mean, low and high over the seeds; empty where there is nothing."""
+    """Return epochs with mean, low and high over the seeds; empty where the arm has no values."""
     values: dict[int, list[float]] = {}
     for run in experiment.done():
         for row in run.rows if run.arm == arm else ():
@@ -219,18 +219,18 @@ def by_epoch(experiment: Experiment, metric: str, arm: str) -> dict[str, list]:
 
 
 def columns(intervals: Iterable[Interval]) -> dict[str, list[float]]:
-    """Means and ends of intervals as `bars` and `band` take them."""
+    """Return means and ends of intervals as the columns that `bars` and `band` take."""
     found = [(i.mean, *i.ends) for i in intervals]
     return {name: [row[k] for row in found] for k, name in enumerate(("mean", "low", "high"))}
 
 
 def beside(x: Sequence[float], i: int, n: int, share: float = 0.05) -> list[float]:
-    """Places of the i-th of n series on an axis of powers of two, so that none hides another."""
+    """Return where to place series i of n on a log-2 axis so that none hides another."""
     return [v * 2 ** (share * (2 * i - n + 1)) for v in x]
 
 
 def log_axis(axis) -> None:
-    """A logarithmic axis with plain numbers."""
+    """Make an axis logarithmic and label it with plain numbers."""
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
@@ -239,7 +239,7 @@ def log_axis(axis) -> None:
 
 
 def bars(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
-    """Points with their intervals, joined by a line."""
+    """Draw points with their intervals, joined by a line."""
     ends = [
         [abs(m - v) for m, v in zip(data["mean"], data[k], strict=True)] for k in ("low", "high")
     ]
@@ -247,7 +247,7 @@ def bars(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
 
 
 def band(ax, data: Mapping[str, Sequence[float]], i: int, label: str) -> None:
-    """A line over a tint from low to high; bands lie under all lines."""
+    """Draw a line over a tint that reaches from low to high; bands lie under all lines."""
     face: Any = dict(color=COLORS[i % 8], alpha=SHARE, label=BAND)
     ax.fill_between(data["x"], data["low"], data["high"], linewidth=0, zorder=1.5, **face)
     over = 2 + 0.01 * i

@@ -1,4 +1,4 @@
-"""Names at points, each where it covers least of the other names, points and lines."""
+"""Places names at points, each where it covers least of the other names, points and lines."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ WAYS = [(a, far) for far in (1.0, 1.6) for a in TURNS]  # tried in this order
 
 
 def name_points(ax: Any, points: Iterable[tuple[float, float, str, str]]) -> None:
-    """Write the text (x, y, text, colour) at each point; call it when all else is drawn."""
+    """Write each text (x, y, text, colour) beside its point; call it when all else is drawn."""
     points = list(points)
     with figure.style():
         ax.figure.draw_without_rendering()  # the axes have their final places only then
@@ -37,7 +37,7 @@ def _shift(text: str, angle: float, far: float) -> tuple[float, float]:
 
 
 def _drawn(ax: Any, scale: float) -> Iterator[tuple[float, float]]:
-    """Places along all lines and intervals, a few points of the page apart."""
+    """Yield places along all lines and intervals that are a few points of the page apart."""
     paths = [line.get_xydata() for line in ax.lines]
     for bars in ax.collections:
         paths += bars.get_segments() if hasattr(bars, "get_segments") else []
@@ -50,14 +50,14 @@ def _drawn(ax: Any, scale: float) -> Iterator[tuple[float, float]]:
 
 
 def _box(x: float, y: float, text: str, shift: tuple[float, float]) -> Box:
-    """About where the text would stand: letters are 0.65 of their size wide."""
+    """Return about where the text would stand, if letters are 0.65 of their size wide."""
     wide, high = 0.65 * SIZE * max(len(text), 1) / 2, 0.5 * SIZE
     x, y = x + shift[0], y + shift[1]
     return x - wide, y - high, x + wide, y + high
 
 
 def _covered(box: Box, taken: Iterable[Box]) -> float:
-    """The area that the box shares with others."""
+    """Return the area that the box shares with boxes that are taken already."""
     left, low, right, high = box
     return sum(
         max(0.0, min(right, r) - max(left, l)) * max(0.0, min(high, t) - max(low, b))

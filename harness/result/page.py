@@ -1,4 +1,4 @@
-"""Pieces of a page: one HTML file that needs nothing else, on a phone and by ear too.
+"""Builds the report page: one HTML file that needs nothing else, on a phone and by ear too.
 
 Tables and figures scroll in a box of their own, so that the page itself never does sideways; a
 figure is a picture with a sentence; the colours follow what the reader's system asks for.
@@ -31,7 +31,7 @@ figure{margin:2rem 0}figure .scroll{background:#fff}svg{display:block;max-width:
 
 
 def page(title: str, body: Sequence[str], refresh: bool) -> str:
-    """The whole file; one that refreshes loads itself again every few seconds."""
+    """Return the whole HTML file; one with `refresh` loads itself again every few seconds."""
     again = '<meta http-equiv="refresh" content="5">' if refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -42,19 +42,19 @@ def page(title: str, body: Sequence[str], refresh: bool) -> str:
 
 
 def plain(text: object) -> str:
-    """The text as it is."""
+    """Return the text with the characters escaped that HTML would read as markup."""
     return html.escape(str(text))
 
 
 def prose(text: str) -> str:
-    """A text of ours: what stands between backticks is code."""
+    """Return one of our own texts as HTML, with what stands between backticks as code."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", plain(text))
 
 
 def table(
     heads: Sequence[str], rows: Sequence[Sequence[str]], label: str, words: Sequence[int] = ()
 ) -> str:
-    """A table that scrolls in its own box; `words` are the columns that are no numbers."""
+    """Return an HTML table in a box of its own; `words` are the columns that hold no numbers."""
     side = dict.fromkeys(words, ' class="words"')
     head = "".join(f'<th scope="col"{side.get(i, "")}>{plain(h)}</th>' for i, h in enumerate(heads))
     body = "".join(f"<tr>{_row(row, side)}</tr>" for row in rows)
@@ -69,7 +69,7 @@ def _row(row: Sequence[str], side: dict[int, str]) -> str:
 
 
 def _scroll(content: str, label: str) -> str:
-    """A box that the keyboard reaches, or its right end could not be seen by all."""
+    """Return a box that scrolls sideways and that the keyboard reaches, so that all can read it."""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{plain(label)}">'
         f"{content}</div>"
@@ -77,12 +77,12 @@ def _scroll(content: str, label: str) -> str:
 
 
 def download(name: str, kind: str, text: str) -> str:
-    """A link to a file that is in the page itself."""
+    """Return a link to a file that is embedded in the page itself."""
     return f'<a download="{plain(name)}" href="data:{kind};charset=utf-8,{quote(text)}">{name}</a>'
 
 
 def picture(fig: Any, number: int) -> str:
-    """A figure of matplotlib, drawn in place, with what it shows as a sentence below."""
+    """Return a matplotlib figure as an SVG picture, with a sentence below on what it shows."""
     from harness.result import figure
 
     words = figure.sentence(fig)
@@ -98,6 +98,6 @@ def picture(fig: Any, number: int) -> str:
 
 
 def _own_names(svg: str, prefix: str) -> str:
-    """The ids of a drawing, told apart from those of the other drawings of the page."""
+    """Give the ids of a drawing a prefix, so that they differ from other drawings' ids."""
     svg = re.sub(r'(\sid=")', rf"\1{prefix}", svg)
     return re.sub(r'(href="#|url\(#)', rf"\1{prefix}", svg)

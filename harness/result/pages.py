@@ -1,4 +1,4 @@
-"""Pages whose tables and numbers are written from the records: `python -m harness.result.pages`.
+"""Writes the tables and numbers of pages from the records: `python -m harness.result.pages`.
 
 A page is a README.md. Between marks stands what the records say, and nobody types it:
 
@@ -33,7 +33,7 @@ Rows = Iterable[Sequence[str]]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the pages; with --check, 1 where one would change; 2 where a mark is wrong."""
+    """Write the pages; returns 1 if --check finds one that would change, 2 if a mark is wrong."""
     parser = argparse.ArgumentParser(prog="python -m harness.result.pages", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("pages", nargs="*", type=Path, help="default: README.md and */README.md")
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def fill(text: str) -> str:
-    """The page with everything between its marks written anew.
+    """Return the page with everything between its marks written anew from the records.
 
     Raises:
         ValueError: a mark names nothing, has no end, or begins a line (Markdown would then take
@@ -86,7 +86,7 @@ def _written(mark: re.Match[str]) -> str:
 
 
 def table(rows: Rows) -> str:
-    """Rows as Markdown, the head first; columns of numbers are set to the right."""
+    """Return rows, of which the first is the head, as Markdown with number columns to the right."""
     head, *body = [list(row) for row in rows]
     columns = zip(*body, strict=True)
     rule = ["---:" if all(map(_is_number, column)) else "---" for column in columns]
@@ -98,7 +98,10 @@ def _is_number(cell: str) -> bool:
 
 
 def loose(text: str) -> list[str]:
-    """Lines of prose with an interval or a share that no mark holds (95 % is a level, not a find).
+    """Return the lines of prose that state an interval or a share which no mark holds.
+
+    "95 %" is a level and no finding, so it does not count; nor do code, tables between marks and
+    what is in backticks.
 
     Code, tables between marks and what is in backticks do not count.
     """
@@ -108,32 +111,32 @@ def loose(text: str) -> list[str]:
 
 
 def record(study: str, plan: str) -> Experiment:
-    """The committed record of a plan."""
+    """Return the committed record of a plan."""
     root = Path(__file__).resolve().parents[2]
     return store.load(root / "results" / study / plan / "experiment.json")
 
 
 def plans(study: str, known: dict[str, Plan]) -> Rows:
-    """A table of the plans of a study: what to type, what it asks and how long it takes."""
+    """Return a table of a study's plans: what to type, what each asks and how long it takes."""
     yield "plan", "question", "time on 2 cores"
     for name, plan in known.items():
         yield f"`python -m {study} {name}`", plan.question, duration(plan.minutes)
 
 
 def fixed(value: float, digits: int, sign: str = "") -> str:
-    """A number with so many decimals, the same on every machine: rounding is cut off before."""
+    """Format a number with this many decimals, so that rounding errors change no digit anywhere."""
     return format(float(f"{value:.10g}"), f"{sign},.{digits}f")
 
 
 def mean(values: Iterable[float], digits: int = 4, scale: float = 1) -> str:
-    """Such as "0.9493 ± 0.0021": mean and half the 95 % interval."""
+    """Format a mean with half its 95 % interval, such as "0.9493 ± 0.0021"."""
     i = interval(values)
     assert i.half is not None, "a page shows no accuracy of a single seed"
     return f"{fixed(scale * i.mean, digits)} ± {fixed(scale * i.half, digits)}"
 
 
 def points(i: Interval, digits: int = 2, star: bool = True) -> str:
-    """A difference in points, such as "+0.16 ± 0.11*": the star says that it excludes 0."""
+    """Format a difference in points, such as "+0.16 ± 0.11*"; the star says it excludes 0."""
     assert i.low is not None and i.high is not None and i.half is not None  # noqa: PT018
     text = f"{fixed(100 * i.mean, digits, '+')} ± {fixed(100 * i.half, digits)}"
     return text + "\\*" * (star and (i.low > 0 or i.high < 0))
@@ -142,7 +145,7 @@ def points(i: Interval, digits: int = 2, star: bool = True) -> str:
 def difference(
     whole: Experiment, first: str, second: str, metric: str = "test_accuracy"
 ) -> Interval:
-    """First arm minus second, paired by seed."""
+    """Return the interval of the first arm minus the second, paired by seed."""
     a, b = (whole.final(arm, metric) for arm in (first, second))
     found = paired(first, second, a, b)
     assert found is not None, f"no seed has both {first} and {second}"
@@ -150,12 +153,12 @@ def difference(
 
 
 def prose(i: Interval, digits: int = 2) -> str:
-    """A difference as a sentence has it: a true minus sign, and no star."""
+    """Format a difference for a sentence: with a true minus sign, and without a star."""
     return points(i, digits, star=False).replace("-", MINUS)
 
 
 def loss(i: Interval, digits: int = 1) -> str:
-    """How much less: the difference without its sign, for sentences that say "loses"."""
+    """Format how much less it is: the difference without its sign, for sentences with "loses"."""
     assert i.half is not None
     return f"{fixed(100 * abs(i.mean), digits)} ± {fixed(100 * i.half, digits)}"
 

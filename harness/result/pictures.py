@@ -1,4 +1,4 @@
-"""Pictures drawn one by one, so that one that fails stops nothing else.
+"""Draws pictures one by one, so that one that fails stops nothing else.
 
 A folder's plot module offers `figures(whole) -> [(name, figure, data), ...]`; where it also offers
 `drawers(whole) -> {name: function that gives such a list}`, a picture that fails costs no other.
@@ -14,12 +14,15 @@ Drawers = Mapping[str, Callable[[], Iterable[Picture]]]
 
 
 def all_of(drawers: Drawers) -> list[Picture]:
-    """Every picture; the first that fails raises its error, as a test wants it."""
+    """Draw every picture; the first that fails raises its error, as a test wants it."""
     return [picture for drawer in drawers.values() for picture in drawer()]
 
 
 def draw(drawers: Drawers) -> tuple[list[Picture], bool]:
-    """The pictures that can be drawn, and whether those are all; a line for each that cannot."""
+    """Draw what can be drawn; returns the pictures, and whether they are all.
+
+    Each one that fails is told in a line.
+    """
     found, complete = [], True
     for name, drawer in drawers.items():
         try:
@@ -51,7 +54,7 @@ def save(pictures: Iterable[Picture], folder: Path) -> tuple[list[Path], bool]:
 
 
 def tell(name: str, error: Exception) -> None:
-    """What was not drawn, and why, in one line on stderr."""
+    """Print a line on stderr that says which picture was not drawn, and why."""
     reason = (str(error).strip().splitlines() or [""])[0]
     text = f"{type(error).__name__}: {reason}".removesuffix(": ")
     print(f"figure not drawn: {name} ({text})", file=sys.stderr)

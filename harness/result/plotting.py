@@ -1,4 +1,4 @@
-"""What the plot scripts of all studies do: find a dump, print its table, draw and publish it.
+"""Does what all plot scripts share: finds a dump, prints its table, draws and publishes it.
 
 `run(argv, HERE, figures, lines)` is the whole of such a script but for the pictures.
 """
@@ -44,7 +44,7 @@ def run(
     more: Callable[[Experiment, Path, str], None] | None = None,
     drawers: Callable[[Experiment], pictures.Drawers] | None = None,
 ) -> int:
-    """Run a plot script; 2 where the dump cannot be read, 1 where no picture can be drawn.
+    """Run a plot script; returns 2 for a dump that cannot be read, 1 if no picture can be drawn.
 
     Args:
         argv: The command line.
@@ -83,7 +83,7 @@ def run(
 
 
 def check(whole: Experiment, dump: Path, here: Path) -> None:
-    """Refuse a record of another study, and one that nothing can be drawn of.
+    """Refuse a record of another study, and one of which nothing can be drawn.
 
     Raises:
         ValueError: says what the record is, and which script draws it.
@@ -102,7 +102,7 @@ def check(whole: Experiment, dump: Path, here: Path) -> None:
 
 
 def _lines(whole: Experiment, lines: Callable[[Experiment], Iterable[str]]) -> list[str]:
-    """The table; where a study's own columns do not fit the record, a line that says so."""
+    """Return the table, or a line that says so where the study's columns do not fit the record."""
     found: list[str] = []
     try:
         found += lines(whole)
@@ -112,7 +112,7 @@ def _lines(whole: Experiment, lines: Callable[[Experiment], Iterable[str]]) -> l
 
 
 def newest(folder: Path, name: str) -> Path:
-    """The latest dump, by the time in its name."""
+    """Return the latest dump in the folder, by the time in its name."""
     dumps = sorted(folder.glob(f"{name}_*.p"))
     if not dumps:
         study = name.removesuffix("_experiments")
@@ -124,13 +124,13 @@ def newest(folder: Path, name: str) -> Path:
 
 
 def begin_time(dump: Path) -> str:
-    """When the run that is shown began: from the name of its dump, else from the environment."""
+    """Return when the run began, from the name of its dump or else from the environment."""
     found = re.search(r"\d{8}_\d{6}", dump.name)
     return found[0] if found else os.environ.get("BEGIN_TIME", f"{datetime.now():%Y%m%d_%H%M%S}")
 
 
 def picture(stem: str, study: str) -> str:
-    """The name of a picture below figure/<study>/<plan>/, which need not say the study again.
+    """Return the name of a picture in figure/<study>/<plan>/, without the name of the study.
 
     Beside the plot script a picture is called `mlp_experiments_loss`; there it is `loss`.
     """
@@ -138,7 +138,7 @@ def picture(stem: str, study: str) -> str:
 
 
 def _draw(whole: Experiment, found: list[tuple[str, Any, Any]], out: Path, public: Path | None):
-    """Save all figures and say where."""
+    """Save all figures, and say where they are."""
     from harness.result import figure
 
     paths = [p for stem, fig, data in found for p in figure.save(fig, out / stem, data)]

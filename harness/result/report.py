@@ -1,4 +1,4 @@
-"""The report: one HTML file with nothing outside it, rewritten as the run goes.
+"""Writes the report: one HTML file with nothing outside it, rewritten as the run goes.
 
 While a study runs the page reloads itself every few seconds; afterwards it stands still.
 """
@@ -55,7 +55,7 @@ class Live:
         self.study, self.clock, self.next = study, clock, clock() + 3.0
 
     def __call__(self, running: Sequence[Run]) -> None:
-        """Maybe write."""
+        """Rewrite the report, unless that was done too short a time ago."""
         begin = self.clock()
         if begin < self.next:
             return
@@ -73,7 +73,7 @@ class Live:
 
 
 def reproduce(study: Study) -> str:
-    """The command that makes this study."""
+    """Return the command line that makes this study."""
     words = ["python", "-m", study.folder, study.name]
     for name, value in study.overrides.items():
         flag = name.replace("_", "-")
@@ -100,15 +100,14 @@ def _results(study: Study, whole: Experiment) -> str:
     lines = table.summarize(whole, study.plan.measure.name)
     if not lines:
         return "<h2>Results</h2><p>No run has finished yet.</p>"
-    epochs = sorted({line["epochs"] for line in lines})
-    span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+    span = titles.span(line["epochs"] for line in lines)
     note = f"Last epoch ({span}), {_stands_on(whole)}."
     shown = page.table(*table.cells(lines, study.plan.measure), "results")
     return f'<h2>Results</h2><p class="small">{_e(note)}</p>{shown}{_files(study, lines)}'
 
 
 def _files(study: Study, lines: Sequence[dict[str, Any]]) -> str:
-    """The table to take along."""
+    """Return links that download the table as CSV and as JSON."""
     name = f"{study.folder}-{study.name}"
     links = (
         page.download(f"{name}.csv", "text/csv", export.as_csv(lines)),
@@ -118,7 +117,7 @@ def _files(study: Study, lines: Sequence[dict[str, Any]]) -> str:
 
 
 def _arms(study: Study) -> str:
-    """What the names of the arms stand for: the settings in which they differ."""
+    """Return a table of what the names of the arms stand for: the settings that differ."""
     shared = study.plan.shared()
     settings = {arm: as_dict(config) for arm, config in study.plan.arms.items()}
     keys = [key for key in next(iter(settings.values())) if key not in shared]

@@ -1,4 +1,4 @@
-"""A table on a screen of any width: nothing is cut and nothing is left out.
+"""Shows a table on a screen of any width: nothing is cut and nothing is left out.
 
 The first of these that fits is taken:
 
@@ -49,13 +49,13 @@ def show(title: str, heads: Sequence[str], rows: Rows, prose: Sequence[str] = ()
 
 
 def width_of(console: Console) -> int:
-    """The columns of a terminal, or those that COLUMNS asks for, or those of a log."""
+    """Return the columns of the terminal, or those that COLUMNS asks for, or those of a log."""
     told = os.environ.get("COLUMNS", "").isdigit()
     return max(20, console.width) if console.is_terminal or told else LOG_WIDTH
 
 
 def layout(heads: Sequence[str], rows: Rows, width: int, prose: Sequence[str] = ()) -> list[Any]:
-    """What is to be printed, part by part: one table, several, or cards."""
+    """Return the parts that are to be printed: one table, several tables, or cards."""
     short = [" ".join(SHORT.get(word, word) for word in head.split(" ")) for head in heads]
     for box, names in ((HEAVY_HEAD, heads), (SIMPLE_HEAD, heads), (SIMPLE_HEAD, short)):
         widths = _widths(names, rows, width - _edges(box, len(heads)), _places(heads, prose))
@@ -72,12 +72,12 @@ def _places(heads: Sequence[str], prose: Sequence[str]) -> set[int]:
 
 
 def _edges(box: Box, columns: int) -> int:
-    """Letters of a line that no cell has."""
+    """Return how many letters of a line belong to the borders and to no cell."""
     return 3 * columns + 1 if box is HEAVY_HEAD else 2 * (columns - 1)
 
 
 def _widths(heads: Sequence[str], rows: Rows, room: int, prose: set[int]) -> list[int]:
-    """The width of each column, words first to be widened; empty where they do not fit."""
+    """Return the width of each column, words widened first; empty if they do not fit."""
     columns = zip(heads, *rows, strict=True)
     least, most = [], []
     for i, (head, *cells) in enumerate(columns):
@@ -109,7 +109,7 @@ def _table(
 
 
 def _wrapped(cell: str, width: int) -> Text:
-    """Between words only, and never inside what has no space."""
+    """Wrap a text between words only, and never inside what has no space."""
     return Text("\n".join(_lines(cell, width)) if cell_len(cell) > width else cell)
 
 
@@ -119,7 +119,7 @@ def _lines(text: str, width: int, indent: str = "") -> list[str]:
 
 
 def _groups(heads: Sequence[str], rows: Rows, width: int) -> list[list[int]]:
-    """Columns that fit beside the first one, as many as go; empty where some column does not."""
+    """Split the columns into groups that fit beside the first; empty if one does not fit."""
     found: list[list[int]] = [[]]
     for i in range(1, len(heads)):
         if not _fits([0, *found[-1], i], heads, rows, width):
@@ -146,7 +146,7 @@ def _some(columns: Sequence[int], heads: Sequence[str], rows: Rows) -> tuple[lis
 
 
 def _cards(heads: Sequence[str], rows: Rows, width: int) -> Iterator[Text]:
-    """A cell stays on one line wherever a line has room for it."""
+    """Yield each row as a card; a cell stays on one line wherever a line has room for it."""
     for first, *rest in rows:
         lines = [first]
         for head, cell in zip(heads[1:], rest, strict=True):

@@ -1,4 +1,4 @@
-"""Means with intervals, and differences paired by seed.
+"""Computes means with intervals, and differences paired by seed.
 
     mean +- t(0.975, n-1) * s / sqrt(n)
 
@@ -26,7 +26,7 @@ class Interval:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Low and high as a picture needs them: the mean itself where there is no interval."""
+        """Low and high for a picture; both are the mean where there is no interval."""
         return (
             self.mean if self.low is None else self.low,
             self.mean if self.high is None else self.high,
@@ -34,24 +34,24 @@ class Interval:
 
     @property
     def half(self) -> float | None:
-        """Half the width of the interval."""
+        """Half the width of the interval, or None where there is none."""
         return None if self.high is None else self.high - self.mean
 
     def amount(self, scale: float = 1.0, digits: int = 4, unit: str = "") -> str:
-        """Such as "0.9486 ± 0.0012" or "7.83 ± 7.64 points"."""
+        """Format the mean and half its interval, such as "7.83 ± 7.64 points"."""
         text = f"{self.mean * scale:.{digits}f}"
         if self.half is not None:
             text += f" ± {self.half * scale:.{digits}f}"
         return f"{text} {unit}".rstrip()
 
     def text(self, scale: float = 1.0, digits: int = 4, unit: str = "") -> str:
-        """Such as "0.9486 ± 0.0012 (n=10)" or "7.83 ± 7.64 points (n=5)"."""
+        """Format mean, half interval and n, such as "7.83 ± 7.64 points (n=5)"."""
         count = "n=1, no interval" if self.half is None else f"n={self.n}"
         return f"{self.amount(scale, digits, unit)} ({count})"
 
 
 def interval(values: Iterable[float], level: float = 0.95) -> Interval:
-    """Mean and t-interval of independent values."""
+    """Return the mean and the t-interval of independent values."""
     values = list(values)
     if not values:
         raise ValueError("no values to average: expected at least one finished run")
@@ -67,7 +67,7 @@ def interval(values: Iterable[float], level: float = 0.95) -> Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """First arm minus second arm over the seeds that both have."""
+    """The first arm minus the second over the seeds that both have."""
 
     first: str
     second: str
@@ -76,7 +76,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """In words; never stronger than the interval."""
+        """The comparison in words, which are never stronger than the interval."""
         i = self.interval
         if i.low is None or i.high is None:
             return f"{self.first} and {self.second}: n = 1, no interval"
@@ -87,12 +87,12 @@ class Difference:
 
     @property
     def text(self) -> str:
-        """How much, in the unit of the metric: "7.83 ± 7.64 points (n=5)"."""
+        """The difference in the unit of the metric, such as "7.83 ± 7.64 points (n=5)"."""
         return self.interval.text(self.metric.scale, self.metric.digits, self.metric.unit)
 
     @property
     def sentence(self) -> str:
-        """Verdict and amount; of one seed, which gives no verdict, the amount alone."""
+        """Verdict and amount; the amount alone for one seed, which allows no verdict."""
         alone = self.interval.half is None
         return f"{f'{self.first} minus {self.second}' if alone else self.verdict}: {self.text}"
 
@@ -104,7 +104,7 @@ def paired(
     b: Mapping[int, float],
     metric: Metric = ACCURACY,
 ) -> Difference | None:
-    """The difference by seed, judged by the metric; None where no seed is common."""
+    """Return the difference by seed, judged by the metric; None if the arms share no seed."""
     seeds = sorted(set(a) & set(b))
     if not seeds:
         return None

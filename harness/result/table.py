@@ -1,4 +1,4 @@
-"""The table of a study: a list of plain objects with a `name`, and its forms for people."""
+"""Makes the table of a study: a list of objects with a `name`, and its forms for people."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ SECONDS = ("train_time", "inference_time")
 
 
 def summarize(experiment: Experiment, metric: str = "test_accuracy") -> list[dict[str, Any]]:
-    """One object per arm that has finished runs: n, mean and interval of `metric`, costs, times."""
+    """Return one object per arm that has runs: n, mean and interval of `metric`, costs, times."""
     lines = []
     for arm in experiment.arms():
         values = experiment.final(arm, metric)
@@ -37,13 +37,13 @@ def summarize(experiment: Experiment, metric: str = "test_accuracy") -> list[dic
 
 
 def _mean_of(runs: Sequence[Any], key: str) -> float | None:
-    """Over all rows that have it, as it is optional."""
+    """Return the mean of an optional key over all rows that have it."""
     values = [row[key] for run in runs for row in run.rows if row.get(key) is not None]
     return sum(values) / len(values) if values else None
 
 
 def differences(experiment: Experiment, plan: Plan) -> list[Difference]:
-    """The comparisons of the plan, as far as their runs exist."""
+    """Return the comparisons that the plan names, as far as their runs exist."""
     found = []
     for first, second in plan.compare:
         a, b = (experiment.final(arm, plan.measure.name) for arm in (first, second))
@@ -54,7 +54,7 @@ def differences(experiment: Experiment, plan: Plan) -> list[Difference]:
 
 
 def failures(experiment: Experiment) -> list[str]:
-    """One sentence per failed run."""
+    """Return one sentence per failed run."""
     return [
         f"{run.arm} seed {run.seed}: {run.error}"
         for run in experiment.runs
@@ -76,7 +76,7 @@ HEADS = {
 def cells(
     lines: list[dict[str, Any]], metric: Metric = ACCURACY
 ) -> tuple[list[str], list[list[str]]]:
-    """Heads and texts, with only the columns that the lines have."""
+    """Return heads and texts of the table, with only the columns that the lines have."""
     keys = [k for k in HEADS if k in ("name", "mean") or any(k in line for line in lines)]
     heads = [HEADS[k].format(metric=metric.head) for k in keys]
     return heads, [[_cell(line, k, metric) for k in keys] for line in lines]

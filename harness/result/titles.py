@@ -1,4 +1,4 @@
-"""What a figure stands on, in words: its headline, and the letters of its panels.
+"""Says what a figure stands on: its headline in words, and the letters of its panels.
 
 The records name a data set and its split as a program does,
 
@@ -29,7 +29,7 @@ LETTERS = 13.5  # of the headline's size in an inch
 
 
 def headline(fig: Any, note: str, more: str = "") -> None:
-    """Set the note above the figure, in words and lines that fit its width."""
+    """Set the note above the figure, in words and in lines that fit its width."""
     text = in_words(note) + more
     pair = r"(\d) (epochs|seeds?|workers|%|of)\b"
     text = re.sub(pair, lambda found: f"{found[1]}\u00a0{found[2]}", text)
@@ -47,14 +47,26 @@ def letters(axes: Iterable[Any]) -> None:
 
 
 def in_words(note: str) -> str:
-    """The note with data sets and splits as a reader knows them."""
+    """Return the note with data sets and splits named as a reader knows them."""
     note = " ".join(note.split())
     told = re.sub(r"\b(\w+) \(([^()]+)\)", lambda found: data(*found.groups()), note)
     return re.sub(r"\b(" + "|".join(NAMES) + r")\b", lambda found: NAMES[found[0]], told)
 
 
+def span(values: Iterable[int]) -> str:
+    """Say from the least to the greatest of some numbers, "3 to 5", or the one that all are."""
+    found = sorted(values)
+    return str(found[0]) if found[0] == found[-1] else f"{found[0]} to {found[-1]}"
+
+
+def seeds(counts: Iterable[int]) -> str:
+    """Say how many seeds the points of a figure stand on, and whether they allow intervals."""
+    counts = list(counts)
+    return f"{span(counts)} {'seed, no interval' if max(counts) == 1 else 'seeds, 95 % intervals'}"
+
+
 def data(name: str, split: str) -> str:
-    """A data set and its split; what is not known stays as it is."""
+    """Name a data set and its split in words; an unknown split stays as it is."""
     shown = NAMES.get(name, name)
     sizes = re.search(r"(\d+) train / (\d+) test", split)
     held = re.search(r"holdout: last (\d+) of the training set", split)

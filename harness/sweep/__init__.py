@@ -1,1 +1,1 @@
-"""From a command line to finished runs: options, processes, what people see, the end of a call."""
+"""Leads from a command line to finished runs: options, processes, displays, and the end."""

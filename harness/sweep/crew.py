@@ -1,4 +1,4 @@
-"""Several processes on one sweep, each with few threads: faster than one with many for small nets.
+"""Runs one sweep by several processes of few threads, which is faster for small nets.
 
 Where they run is an engine's business (harness.sweep.engine); here is how many they are, what they
 are told, and what people see of what they tell.
@@ -35,7 +35,7 @@ class Crew:
         self.running: dict[tuple[str, tuple[int, ...]], list[Run]] = {}
 
     def run(self, argv: Sequence[str]) -> int:
-        """Wait for all members; the worst of their exit statuses.
+        """Wait for all members; returns the worst of their exit statuses.
 
         Raises:
             KeyboardInterrupt: after the members have ended.
@@ -64,7 +64,10 @@ class Crew:
 
 
 def crew_size(jobs: int, threads: int | None, cores: int, groups: int) -> int:
-    """How many processes: as asked, or as many as the cores carry at this many threads each."""
+    """Return the number of processes that was asked for, or that the cores carry.
+
+    The latter counts `threads` cores for each.
+    """
     if jobs:
         return min(jobs, groups)
     return max(1, min(cores // threads, groups)) if threads else 1

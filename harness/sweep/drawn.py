@@ -1,4 +1,4 @@
-"""Whether the report and figures of an earlier call still show what they would show now."""
+"""Tells whether an earlier call's report and figures still show what they would show now."""
 
 import importlib.util
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ NOTE = ".drawn"  # names what the last complete drawing wrote; its time is that 
 
 
 def drawers_of(study: Study, whole: Experiment) -> Drawers:
-    """What there is to draw: nothing without a plot module, or before a run is done."""
+    """Return what there is to draw: nothing without a plot module, or before a run is done."""
     module = modules.pictures(study.folder) if whole.done() else None
     if module is None:
         return {}
@@ -30,7 +30,7 @@ def remember(study: Study, paths: Iterable[Path]) -> None:
 
 
 def still_good(study: Study) -> list[Path] | None:
-    """Files of the last drawing, if nothing that they show or are made by has changed since."""
+    """Return the last drawing's files, unless what they show or are made by has changed."""
     note = study.out / NOTE
     if not note.exists():
         return None
@@ -42,7 +42,7 @@ def still_good(study: Study) -> list[Path] | None:
 
 
 def _sources(study: Study) -> list[Path]:
-    """The code that draws: the study's own folder, and the results' room of the harness."""
+    """Return the files of code that draws: the study's folder, and harness/result."""
     spec = importlib.util.find_spec(study.folder)
     own = spec.submodule_search_locations if spec else None
     homes = [*(own or ()), *harness.result.__path__]

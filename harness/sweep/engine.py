@@ -42,12 +42,12 @@ class Engine(Protocol):
     """
 
     def __call__(self, members: Members, hear: Hear) -> int:
-        """Start the members, hear them, wait for them."""
+        """Start the members, hear them, and wait for them; returns the worst exit status."""
         ...
 
 
 def local(members: Members, hear: Hear) -> int:
-    """Processes on this machine; a member whose parent has died cannot tell any more, and ends."""
+    """Run the members as processes here; one whose parent has died cannot tell it, and ends."""
     return _Local(members, hear).run()
 
 

@@ -1,4 +1,4 @@
-"""The end of a call: table, report, figures (the record stands already), and where they are.
+"""Ends a call: shows the table, report and figures (the record stands already) and their places.
 
 Numbers come first: whatever a picture meets, the table has been shown and the record written.
 """
@@ -20,7 +20,7 @@ from harness.sweep.options import Options
 def finish(
     study: Study, whole: Experiment, arms: Sequence[str], seeds: tuple[int, ...], options: Options
 ) -> int:
-    """Show what the record says, and write what shows it; 1 if a run failed or nobody did it."""
+    """Show the record and write what shows it; returns 1 if a run failed or nobody did it."""
     talk = not (options.quiet or options.json)
     if talk:
         _print_table(study, whole, seeds)
@@ -53,7 +53,7 @@ def _write_table(study: Study, whole: Experiment, path: Path) -> None:
 
 
 def show(study: Study, whole: Experiment, talk: bool, save: bool = True) -> tuple[Path, list[Path]]:
-    """Report and figures, drawn unless those of the last call still hold; where they are."""
+    """Draw report and figures, unless the last ones still hold; returns where they are."""
     known = drawn.still_good(study)
     if known is not None:
         return study.out / "report.html", known
@@ -80,7 +80,7 @@ def _draw(study: Study, whole: Experiment, talk: bool) -> tuple[list[pictures.Pi
 
 
 def document(study: Study, whole: Experiment, paths: Sequence[Path]) -> dict:
-    """What --json prints."""
+    """Return what --json prints."""
     metric = study.plan.measure
     return {
         "folder": study.folder,
@@ -100,7 +100,7 @@ def document(study: Study, whole: Experiment, paths: Sequence[Path]) -> dict:
 
 
 def _status(study: Study, whole: Experiment, arms: Sequence[str], seeds: tuple[int, ...]) -> int:
-    """Say on stderr what is missing; 1 if anything is that nobody works on."""
+    """Say on stderr what is missing; returns 1 if anything is missing that nobody works on."""
     failed, unseen = table.failures(whole), lacking(whole.runs, study.plan.measure.name)
     for text in failed:
         print(f"failed: {text}", file=sys.stderr)
@@ -117,7 +117,7 @@ def _status(study: Study, whole: Experiment, arms: Sequence[str], seeds: tuple[i
 def _lost(
     study: Study, whole: Experiment, arms: Sequence[str], seeds: tuple[int, ...]
 ) -> list[str]:
-    """The runs of this call that are neither done, nor failed, nor in anybody's hands."""
+    """Return the runs of this call that are neither done nor failed nor in anybody's hands."""
     broken = {(run.arm, run.seed) for run in whole.runs if run.status == FAILED}
     left = [(a, s) for a in arms for s in study.to_do(a, seeds, whole) if (a, s) not in broken]
     lost = [f"{arm} seed {seed}" for arm, seed in left if study.abandoned(arm, seed)]

@@ -1,4 +1,4 @@
-"""From parsed options to a finished study: where it runs, by how many processes, what is left."""
+"""Leads from parsed options to a finished study: where it runs, by how many, what is left."""
 
 import contextlib
 import ctypes
@@ -26,7 +26,7 @@ from harness.sweep.show import Events, Quiet, make_show
 
 
 def dry_run(study: Study, arms: Sequence[str], seeds: Sequence[int], as_json: bool) -> int:
-    """Status and folder of every run; touches nothing.
+    """Show status and folder of every run, without touching anything.
 
     Raises:
         ValueError: an arm could not train.
@@ -56,7 +56,7 @@ def dry_run(study: Study, arms: Sequence[str], seeds: Sequence[int], as_json: bo
 def run(
     study: Study, arms: Sequence[str], seeds: Sequence[int], options: Options, argv: Sequence[str]
 ) -> int:
-    """Run what is not done, write aggregate, figures and report; the exit status.
+    """Run what is not done, write aggregate, figures and report; returns the exit status.
 
     `argv` is the command line without the folder, for the members of a crew to repeat.
     """
@@ -106,7 +106,7 @@ def run(
 
 
 def _elsewhere(argv: Sequence[str]) -> list[str]:
-    """The same words with results in a folder of one's own."""
+    """Return the same command line with results in a folder of one's own."""
     words = [*argv]
     for i, word in enumerate(argv):
         if word.split("=")[0] == "--results":
@@ -116,7 +116,7 @@ def _elsewhere(argv: Sequence[str]) -> list[str]:
 
 
 def _groups(study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Experiment) -> int:
-    """How many trainings there are: one per arm where all its seeds train as one stack."""
+    """Return how many trainings there are: one per arm if its seeds train as one stack."""
     if hasattr(modules.trainer(study.folder), "train_stack"):
         return len(busy)
     return sum(len(study.to_do(arm, tuple(seeds), whole)) for arm in busy)
@@ -125,7 +125,7 @@ def _groups(study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Expe
 def _work(
     study: Study, busy, seeds, whole: Experiment, options: Options, device: str, quiet: bool, argv
 ) -> Experiment:
-    """By a crew or in this process; with as many threads either way, so that bits do not change."""
+    """Run by a crew or in this process, with equally many threads, so that bits do not change."""
     groups = _groups(study, busy, seeds, whole)
     threads = study.plan.threads if device == "cpu" else None
     size = crew_size(options.jobs, threads, cores_here(), groups)
@@ -204,14 +204,14 @@ def _set_threads(threads: int) -> None:
 
 
 def _heed_signals() -> None:
-    """Interrupt and termination both end a run in order, also in the background of a shell."""
+    """Let interrupt and termination end a run in order, also in a shell's background."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
 
 
 def cores_here() -> int:
-    """The cores that this process may use."""
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -228,7 +228,7 @@ def _banner(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> None:
 
 
 def estimate(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> str:
-    """How long this call may take: its share of the plan's runs, of the plan's time."""
+    """Say how long this call may take: the plan's time, by its share of the plan's runs."""
     whole = study.plan.minutes
     share = len(arms) * len(seeds) / (len(study.plan.arms) * len(study.plan.seeds))
     if share == 1:
@@ -241,7 +241,7 @@ def _count(n: int, word: str) -> str:
 
 
 def pick_device(name: str) -> str:
-    """The device by name; auto takes a GPU where there is one."""
+    """Return the device of this name; "auto" is a GPU where there is one."""
     import torch
 
     if name == "auto":

@@ -1,4 +1,4 @@
-"""The modules of a study, by the names that they have in every folder.
+"""Finds the modules of a study by the names that they have in every folder.
 
     <study>/experiments.py               PLANS, VERBS; imports no torch
     <study>/trainer.py                   `train` or `train_stack`: rows
@@ -16,12 +16,12 @@ from harness.plan import Plan
 
 
 def plans(study: str) -> Mapping[str, Plan]:
-    """The plans of a study."""
+    """Return the plans of a study."""
     return importlib.import_module(f"{study}.experiments").PLANS
 
 
 def trainer(study: str) -> Any:
-    """The module with `train` or `train_stack`.
+    """Return the study's module that has `train` or `train_stack`.
 
     Raises:
         ValueError: the study has none.
@@ -33,6 +33,6 @@ def trainer(study: str) -> Any:
 
 
 def pictures(study: str) -> Any | None:
-    """The module that draws the study's own pictures, if it has one."""
+    """Return the module that draws the study's own pictures, or None."""
     name = f"{study}.plot_{study.rpartition('.')[2]}_experiments"
     return importlib.import_module(name) if importlib.util.find_spec(name) else None

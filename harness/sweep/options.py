@@ -1,4 +1,4 @@
-"""The flags of a plan: those every plan has, and the fields of its config that all arms share.
+"""Reads the flags of a plan: those of every plan, and the config fields that all arms share.
 
 A field's docstring is its help text: what a reader of the code sees is what --help says. `{}` in
 it stands for the words that WORDS of the module has for this field, so that help never goes stale.
@@ -63,7 +63,7 @@ class Options:
 
 
 def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options, dict[str, Any]]:
-    """Options and overrides of one plan, by tyro (which suggests the near one on a typo)."""
+    """Read options and overrides of one plan by tyro, which suggests the near one on a typo."""
     config = next(iter(plan.arms.values()))
     hints, docs, shared = get_type_hints(type(config)), field_docs(type(config)), plan.shared()
     extra = []
@@ -102,7 +102,7 @@ def _refuse_varied(name: str, plan: Plan, varied: list[str], argv: list[str]) ->
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The string below each field of a class, also of those that it inherits."""
+    """Return the string below each field of a class and of those that it inherits from."""
     found: dict[str, str] = {}
     for base in reversed(kind.__mro__[:-1]):
         words = getattr(sys.modules[base.__module__], "WORDS", {})

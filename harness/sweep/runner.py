@@ -39,7 +39,7 @@ from harness.sweep.show import Quiet
 
 @dataclass
 class Sweep:
-    """One call: which seeds and arms of a study, where, and who watches."""
+    """One call's work: which seeds and arms of a study to run, where, and who watches."""
 
     study: Study
     trainer: Any
@@ -56,7 +56,7 @@ class Sweep:
     since: float = field(default_factory=lambda: float(os.environ.get("IDDL_SINCE", time.time())))
 
     def run(self) -> Experiment:
-        """Everything that is not done yet; the aggregate is written whatever happens."""
+        """Run everything that is not done yet; the aggregate is written whatever happens."""
         whole = self.whole or self.study.collect()
         self._check(whole)
         try:
@@ -76,7 +76,7 @@ class Sweep:
                 check_arm(self.trainer, arm, self.study.plan.arms[arm], job)
 
     def _arm(self, arm: str, whole: Experiment) -> None:
-        """All open seeds at once where they train as one stack, else one by one."""
+        """Run all open seeds of an arm at once if they train as one stack, else one by one."""
         together = hasattr(self.trainer, "train_stack")
         for share in [self.seeds] if together else [(seed,) for seed in self.seeds]:
             with ExitStack() as holds:
@@ -87,7 +87,7 @@ class Sweep:
     def _claim(
         self, arm: str, share: tuple[int, ...], holds: ExitStack, whole: Experiment
     ) -> list[int]:
-        """Those of these seeds that are open and that no other process has."""
+        """Return those of these seeds that are open and held by no other process."""
         mine = []
         with store.locked(self.study.arm_dir(arm) / ".lock"):
             for seed in self.study.to_do(arm, share, whole):
@@ -97,7 +97,7 @@ class Sweep:
         return mine
 
     def _tried(self, folder: Path) -> bool:
-        """Whether another process has done this run, or has failed at it since this sweep began."""
+        """Return whether another process has done this run, or failed at it, since the start."""
         run = store.load_run(folder)
         if run is None:
             return False
@@ -105,7 +105,7 @@ class Sweep:
         return run.status != FAILED or (folder / "run.json").stat().st_mtime >= self.since
 
     def _groups(self, arm: str, mine: list[int]) -> Iterator[tuple[list[int], dict | None]]:
-        """Groups with a checkpoint first, as they were; the remaining seeds as one new group."""
+        """Yield the groups with a checkpoint as they were, then the other seeds as a new one."""
         for path in sorted(self.study.arm_dir(arm).glob("group-*.pt")):
             saved = load_checkpoint(path)
             if saved and set(saved["seeds"]) <= set(mine):
@@ -192,7 +192,7 @@ class Sweep:
 
 
 def check_arm(trainer: Any, arm: str, config: Any, job: Job) -> None:
-    """Refuse an arm that cannot train, as far as its trainer can tell before it does.
+    """Refuse an arm that cannot train, as far as its trainer can tell beforehand.
 
     Raises:
         ValueError: names the arm and what does not fit.
@@ -210,7 +210,7 @@ def check_arm(trainer: Any, arm: str, config: Any, job: Job) -> None:
 
 
 def _rows(trainer: Any, config: Any, seeds: list[int], job: Job) -> Iterator[list[dict | None]]:
-    """Lists of rows from either kind of trainer (without train_stack, groups are of one)."""
+    """Yield lists of rows from either kind of trainer (without train_stack, groups are of one)."""
     if hasattr(trainer, "train_stack"):
         yield from trainer.train_stack(config, seeds, job)
         return

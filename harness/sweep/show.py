@@ -1,4 +1,4 @@
-"""Who watches a sweep: bars on a terminal, plain lines in a log, a parent process, or nobody.
+"""Shows a sweep: bars on a terminal, plain lines in a log, events to a parent, or nothing.
 
 Each is told begin, rows (once an epoch) and end for every group of seeds of an arm that trains;
 several may at a time.
@@ -20,35 +20,35 @@ Rows = list[dict[str, Any] | None]  # one per seed; None where a seed has ended 
 
 
 class Quiet:
-    """Nobody."""
+    """Shows nothing; the base of all that show a sweep."""
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
-        """A group of seeds starts."""
+        """Take note that a group of seeds starts."""
 
     def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
-        """An epoch is done."""
+        """Take note that an epoch is done."""
 
     def end(self, arm: str, seeds: list[int], note: str = "") -> None:
-        """The group is done; the note says if anything went wrong."""
+        """Take note that the group is done; `note` says if anything went wrong."""
 
     def close(self) -> None:
-        """The sweep is over."""
+        """Take note that the sweep is over."""
 
 
 class Events(Quiet):
-    """A parent process, one JSON list per line on stdout."""
+    """Tells a parent process what happens, as one JSON list per line on stdout."""
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
-        """As told."""
+        """Tell the parent that a group of seeds starts."""
         done = (job.saved or {}).get("epochs", 0)
         self._tell("begin", arm, seeds, epochs, done)
 
     def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
-        """As told."""
+        """Tell the parent the rows of an epoch."""
         self._tell("rows", arm, seeds, rows)
 
     def end(self, arm: str, seeds: list[int], note: str = "") -> None:
-        """As told."""
+        """Tell the parent that a group is done, and the note."""
         self._tell("end", arm, seeds, note)
 
     def _tell(self, *event: Any) -> None:
@@ -56,14 +56,14 @@ class Events(Quiet):
 
 
 class Lines(Quiet):
-    """One line per group, and more where epochs take long."""
+    """Prints one line per group, and more where epochs take long."""
 
     def __init__(self, groups: int, metric: str = "test_accuracy"):
         self.groups, self.number, self.metric = groups, 0, metric
         self.active: dict[Group, dict[str, Any]] = {}
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
-        """Remember when, to say how long."""
+        """Remember when the group starts, to say later how long it took."""
         self.number += 1
         head = f"[{self.number}/{self.groups}] {arm} seeds {span(seeds)}"
         now = time.monotonic()
@@ -76,7 +76,7 @@ class Lines(Quiet):
         }
 
     def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
-        """At most one line in ten seconds."""
+        """Print the epoch, though at most one line in ten seconds."""
         a = self.active[arm, tuple(seeds)]
         a["text"] = summary(rows, self.metric)
         if time.monotonic() - a["last"] > 10:
@@ -84,7 +84,7 @@ class Lines(Quiet):
             self._say(f"{a['head']} epoch {_epoch(rows)}/{a['epochs']} {a['text']}")
 
     def end(self, arm: str, seeds: list[int], note: str = "") -> None:
-        """The last values, or what went wrong."""
+        """Print the last values of the group, or what went wrong."""
         a = self.active.pop((arm, tuple(seeds)))
         seconds = time.monotonic() - a["start"]
         self._say(f"{a['head']} done in {seconds:.1f} s  {note or a['text']}")
@@ -94,7 +94,7 @@ class Lines(Quiet):
 
 
 def _progress() -> Any:
-    """The bars of a terminal: what moves has a fixed place, and the words have the rest.
+    """Make the bars of a terminal: what moves has a fixed place, words have the rest.
 
         ━━━━━━━━━━━━━━━━━━━━  26% 0:00:12 all arms
         ━━━━━━━━━━╺━━━━━━━━━  50% 0:00:03 B-MLP-3-1 seeds 0-4 epoch 3/10 loss 0.1413
@@ -128,7 +128,7 @@ def _progress() -> Any:
 
 
 class Bars(Quiet):
-    """A bar for the sweep, and one per arm that trains; it moves within an epoch too."""
+    """Shows a bar for the sweep and one per arm that trains, which moves within an epoch too."""
 
     def __init__(self, groups: int, metric: str = "test_accuracy"):
         self.active: dict[Group, dict[str, Any]] = {}
@@ -140,7 +140,7 @@ class Bars(Quiet):
         threading.Thread(target=self._follow, daemon=True).start()
 
     def _follow(self) -> None:
-        """Where the arms are within their epochs; their jobs say, nobody calls."""
+        """Read from the jobs how far the arms are within their epochs, since nobody calls."""
         while not self.over.wait(0.2):
             self.refresh()
 
@@ -151,7 +151,7 @@ class Bars(Quiet):
         self.active[arm, tuple(seeds)] = {"task": task, "job": job, "epoch": done, "epochs": epochs}
 
     def rows(self, arm: str, seeds: list[int], rows: Rows) -> None:
-        """Move it on by an epoch."""
+        """Move the arm's bar on by an epoch."""
         a = self.active[arm, tuple(seeds)]
         a["epoch"], a["job"].progress = _epoch(rows), 0.0
         text = f"epoch {a['epoch']}/{a['epochs']} {summary(rows, self.metric)}"
@@ -168,7 +168,7 @@ class Bars(Quiet):
         self.progress.update(self.sweep, completed=self.finished + share)
 
     def end(self, arm: str, seeds: list[int], note: str = "") -> None:
-        """Take the bar away; keep a line if something went wrong."""
+        """Take the arm's bar away; keep a line if something went wrong."""
         self.finished += 1
         self.progress.remove_task(self.active.pop((arm, tuple(seeds)))["task"])
         if note:
@@ -182,7 +182,7 @@ class Bars(Quiet):
 
 
 def make_show(groups: int, quiet: bool, metric: str = "test_accuracy") -> Quiet:
-    """The one that fits the place (nobody, where there is nothing to watch)."""
+    """Return the display that fits the place (a quiet one where nothing is to be watched)."""
     if quiet or not groups:
         return Quiet()
     return Bars(groups, metric) if sys.stderr.isatty() else Lines(groups, metric)
@@ -193,7 +193,7 @@ def _epoch(rows: Rows) -> int:
 
 
 def summary(rows: Rows, metric: str = "test_accuracy") -> str:
-    """Mean over the group (those that still train) of what most people look at."""
+    """Return the mean loss and metric over the seeds that still train, as one line."""
     parts = []
     for key in dict.fromkeys(("train_loss", metric)):
         values = [row[key] for row in rows if row and type(row.get(key)) in (int, float)]
@@ -204,7 +204,7 @@ def summary(rows: Rows, metric: str = "test_accuracy") -> str:
 
 
 def span(seeds: list[int]) -> str:
-    """Such as 0-9, or 0,2,5."""
+    """Return seeds as a short text, such as 0-9 or 0,2,5."""
     if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
         return f"{seeds[0]}-{seeds[-1]}"
     return ",".join(map(str, seeds))

@@ -1,4 +1,4 @@
-"""A run that starts from the weights of another run of the same seed.
+"""Starts a run from the weights of another run of the same seed.
 
 An arm says so in its config, so that the key of its folder does too:
 
@@ -21,7 +21,7 @@ from harness.sweep import modules
 
 
 def path(folder: str, name: str, arm: str, seed: int, root: Path) -> Path:
-    """The file with the weights that this run of a study kept.
+    """Return the file with the weights that this run of a study kept.
 
     Raises:
         ValueError: no such plan or arm.
@@ -37,7 +37,7 @@ def path(folder: str, name: str, arm: str, seed: int, root: Path) -> Path:
 
 
 def _how(study: Study, arm: str, seed: int) -> str:
-    """The command that makes them; a run that is on record without them is not done again."""
+    """Return the command that makes the weights; a run on record without them is not done again."""
     words = ["python", "-m", study.folder, study.name, "--arms", arm, "--seeds", f"{seed}-{seed}"]
     command = shlex.join([*words, "--keep-weights"])
     if not study.to_do(arm, (seed,), study.collect()):
@@ -53,7 +53,7 @@ def _results(root: Path) -> str:
 
 
 def files(study: Study, arm: str, seeds: Sequence[int]) -> list[Path]:
-    """The weights that these seeds of an arm start from; none where it starts anew."""
+    """Return the weight files that these seeds of an arm start from; none if it starts anew."""
     words: tuple[str, ...] = tuple(getattr(study.plan.arms[arm], "start", ()))
     if not words:
         return []
@@ -68,11 +68,11 @@ def files(study: Study, arm: str, seeds: Sequence[int]) -> list[Path]:
 
 
 def states(study: Study, arm: str, seeds: Sequence[int]) -> tuple[dict[str, Any], ...]:
-    """What `job.starts` holds: a state dict for each seed."""
+    """Return what `job.starts` holds: a state dict for each seed."""
     return tuple(weights.read(file) for file in files(study, arm, seeds))
 
 
 def facts(study: Study, arm: str, seed: int) -> dict[str, str]:
-    """For the record: which run the weights come from, by the key of its arm."""
+    """Return, for the record, which run the weights come from, by the key of its arm."""
     found = files(study, arm, [seed])
     return {"start": found[0].parent.relative_to(study.root).as_posix()} if found else {}

@@ -1,1 +1,1 @@
-"""The training loop of stacked seeds, its clock, and when it cools down and ends."""
+"""Trains stacked seeds: the loop, its clock, and when each seed cools down and ends."""

@@ -1,4 +1,4 @@
-"""What one unstacked member costs, measured beside a stacked run.
+"""Measures what one unstacked member costs, beside a stacked run.
 
 Stacking makes ten seeds cost little more than one, so a stack's own time says nothing of a model.
 The clock trains a throw-away copy of one member for a few steps after each epoch and scales up.
@@ -22,9 +22,9 @@ class Clock:
 
     Args:
         model: One unstacked member; it is trained, so pass one that nobody else needs.
-        make_optimizer: From its parameters.
-        data: Whose first samples are used, and whose test set is passed through once.
-        batch_size: As in the run.
+        make_optimizer: Makes an optimizer from its parameters.
+        data: Its first samples are trained on, and its test set is passed through once.
+        batch_size: Samples per step, as in the run.
         steps: Timed steps per reading.
     """
 
@@ -36,7 +36,7 @@ class Clock:
         self.steps = steps
 
     def read(self) -> dict[str, float]:
-        """Seconds of one training epoch and of one pass over the test set."""
+        """Return the seconds of one training epoch and of one pass over the test set."""
         per_epoch = -(-len(self.data.train_x) // self.batch_size)
         steps = min(self.steps, per_epoch)
         self._train(3)

@@ -37,7 +37,7 @@ def fit(
     step: Step | None = None,
     clock: Clock | None = None,
 ) -> Iterator[list[dict[str, Any] | None]]:
-    """Train, and after each epoch yield one row per seed.
+    """Train, and yield one row per seed after each epoch.
 
     Args:
         net: A stack of len(seeds) members.
@@ -79,7 +79,7 @@ def fit(
 def gradient_step(
     net: nn.Module, optimizer: torch.optim.Optimizer, plateau: Plateau | None = None
 ) -> Step:
-    """Backward of the sum of the members' losses: each member sees only its own.
+    """Make a step that goes down the sum of losses: each member sees only its own.
 
     One optimizer has one rate, so the rate of a member is lowered through its loss. For SGD that is
     the same (but for the momentum of the last steps); Adam would not notice.
@@ -97,7 +97,7 @@ def gradient_step(
 
 
 def member_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of each member; logits (members, batch, classes), y (members, batch)."""
+    """Return each member's mean cross-entropy for logits (members, batch, classes)."""
     each = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
     return each.view(y.shape).mean(1)
 
@@ -106,7 +106,7 @@ def member_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def evaluate(
     net: nn.Module, x: torch.Tensor, y: torch.Tensor, members: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean loss and accuracy of each member over all samples."""
+    """Return the mean loss and the accuracy of each member over all samples."""
     net.eval()
     loss = torch.zeros(members, dtype=torch.float64)
     right = torch.zeros(members, dtype=torch.float64)
@@ -120,7 +120,7 @@ def evaluate(
 
 
 def _validate(net: nn.Module, data: Data, rows: list[dict[str, Any]]) -> torch.Tensor | None:
-    """The loss of each member on the validation set, where there is one; also into its row."""
+    """Return each member's loss on the validation set if there is one, and add it to its row."""
     if data.validation_x is None or data.validation_y is None:
         return None
     losses, _ = evaluate(net, data.validation_x, data.validation_y, len(rows))
@@ -130,7 +130,7 @@ def _validate(net: nn.Module, data: Data, rows: list[dict[str, Any]]) -> torch.T
 
 
 def _epoch(net, step: Step, data: Data, seeds, epoch: int, batch_size: int, job: Job):
-    """Losses (steps, members) of one pass over the training set."""
+    """Make one pass over the training set; returns the losses (steps, members)."""
     net.train()
     n = len(data.train_x)
     steps = math.ceil(n / batch_size)
@@ -143,7 +143,7 @@ def _epoch(net, step: Step, data: Data, seeds, epoch: int, batch_size: int, job:
 
 
 def take(values: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """values[index]; a flat index_select is three times as fast as fancy indexing."""
+    """Return values[index]; a flat index_select is three times as fast as fancy indexing."""
     return values.index_select(0, index.reshape(-1)).view(*index.shape, *values.shape[1:])
 
 

@@ -1,4 +1,4 @@
-"""When each member of a stack cools down and ends: after fixed epochs, or once it is flat.
+"""Decides when each member of a stack cools down and ends: after fixed epochs, or once flat.
 
     epoch              1    2    3    4    5    6    7    8    9
     validation loss  .90  .50  .40  .41  .42  .40  .38  .37  .37
@@ -15,7 +15,7 @@ import torch
 
 
 class Plateau:
-    """Watches one loss per member; `patience` 0 means that nobody is ever flat."""
+    """Watches one loss per member; with `patience` 0 nobody ever counts as flat."""
 
     def __init__(self, members: int, epochs: int, patience: int = 0, cooldown: int = 0):
         self.epochs, self.patience, self.cooldown = epochs, patience, cooldown
@@ -24,35 +24,35 @@ class Plateau:
         self.cold = torch.full((members,), -1)  # epochs of the cooldown that are done; -1: not yet
 
     def rates(self) -> torch.Tensor | None:
-        """The share of the learning rate that each member gets in this epoch; None: all of it."""
+        """Return each member's share of the learning rate in this epoch; None means all of it."""
         if not self.cooldown:
             return None
         rates = 1 - (self.cold.double() + 0.5) / self.cooldown
         return torch.where(self.cold < 0, 1.0, rates.clamp_min(0))
 
     def begin(self, epoch: int) -> None:
-        """Before an epoch (from 0): whoever is flat, or near the end, starts to cool down."""
+        """Start an epoch (from 0): who is flat or near the end begins to cool down."""
         flat = (self.since >= self.patience) if self.patience else torch.tensor(False)
         late = torch.tensor(epoch >= self.epochs - self.cooldown)
         self.cold = torch.where((self.cold < 0) & (flat | late), 0, self.cold)
 
     def end(self, losses: torch.Tensor | None) -> None:
-        """After an epoch, with the validation losses where there are any."""
+        """End an epoch, with the validation losses where there are any."""
         self.cold = torch.where(self.cold < 0, self.cold, self.cold + 1)
         if losses is not None:
             self.since = torch.where(losses < self.best, 0, self.since + 1)
             self.best = torch.minimum(losses, self.best)
 
     def ended(self) -> list[bool]:
-        """Which members are done before the last epoch."""
+        """Return which members are done before the last epoch."""
         flat = self.since >= self.patience
         done = (self.cold >= self.cooldown) if self.cooldown else flat
         return [self.patience > 0 and bool(x) for x in done]
 
     def state_dict(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """Return the state for a checkpoint."""
         return {"best": self.best, "since": self.since, "cold": self.cold}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """From the checkpoint."""
+        """Restore the state from a checkpoint."""
         self.best, self.since, self.cold = state["best"], state["since"], state["cold"]

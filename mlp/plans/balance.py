@@ -33,13 +33,13 @@ IMAGES = {"mnist": "mnist", "fashion": "fashion_mnist"}
 
 
 def patterns_at(base: Config, q: int) -> dict[str, Config]:
-    """All patterns at equal count, and the narrow dense net."""
+    """Return nets of all patterns with equal counts at this q, and the narrow dense net."""
     nets = {k: replace(base, hidden=(q * q, q * (q + 1)), pattern=v) for k, v in PATTERNS.items()}
     return nets | {"narrow": replace(base, hidden=NARROW[q], pattern="dense")}
 
 
 def balance_arms(base: Config) -> dict[str, Config]:
-    """The net of q = 16.
+    """Return the nets of q = 16.
 
     `-canonical` arms keep the order of their design (lines of the image); `-slow` arms have a fifth
     of the rate, so that no arm loses for want of a rate that suits it.
@@ -55,7 +55,7 @@ def balance_arms(base: Config) -> dict[str, Config]:
 
 
 def named(make, lengths: dict[str, dict]) -> dict[str, Config]:
-    """The arms of `make` for both sets of images, "<arm>-<images>-<length>"."""
+    """Name the arms of `make` for both sets of images, as "<arm>-<images>-<length>"."""
     return {
         "-".join(filter(None, (name, short, length))): config
         for length, changes in lengths.items()
@@ -65,7 +65,7 @@ def named(make, lengths: dict[str, dict]) -> dict[str, Config]:
 
 
 def density_arms(base: Config) -> dict[str, Config]:
-    """The nets of q = 8, 16, 32."""
+    """Return the nets of q = 8, 16 and 32."""
     return {f"{name}-{q}": config for q in NARROW for name, config in patterns_at(base, q).items()}
 
 

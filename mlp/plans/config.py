@@ -1,4 +1,4 @@
-"""One model of the MLP study and how it is trained; no torch."""
+"""The config of an MLP: one model and how it is trained; no torch."""
 
 from dataclasses import dataclass
 from math import inf

@@ -24,7 +24,7 @@ ORIGINAL = Config(hidden=(1,), init="dense", sparse_bias=False)
 
 
 def twelve(base: Config) -> dict[str, Config]:
-    """The twelve models with the settings of `base`."""
+    """Return the twelve models with the settings of `base`."""
     return {
         f"{family}-{size}": replace(base, hidden=hidden, pattern=pattern)
         for family, pattern in FAMILIES.items()

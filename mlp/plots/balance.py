@@ -1,11 +1,12 @@
-"""The figures of plans `balance` and `density`; plot_mlp_experiments.py calls it.
+"""Draws the figures of plans `balance` and `density`; plot_mlp_experiments.py calls it.
 
 effects      each pattern against random_biregular, paired by seed, with intervals
 predictors   accuracy of each pattern against the three numbers of mlp.plots.contrasts
 density      accuracy against connections, one line per pattern
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -45,26 +46,25 @@ MEANINGS = {
 
 
 def figures(whole: Experiment) -> list[Picture]:
-    """Name, figure and data of each picture that the finished runs allow."""
+    """Return name, figure and data of each picture that the finished runs allow."""
     return all_of(drawers(whole))
 
 
 def drawers(whole: Experiment) -> Drawers:
-    """What draws each picture, by its name."""
+    """Return what draws each picture, by the picture's name."""
     found = {"balance": (effects, predictors), "density": (density,)}[whole.plan]
     return {f"mlp_experiments_{draw.__name__}": partial(draw, whole) for draw in found}
 
 
 def note(whole: Experiment, names: Sequence[str] | None = None) -> str:
-    """What the numbers stand on; of the arms that start with these names, or of all."""
+    """Say what the numbers stand on, for the arms that start with these names or for all."""
     arms = [a for a in whole.arms() if names is None or a.rsplit("-", 2)[0] in names]
-    seeds = sorted({len(whole.final(arm, "test_accuracy")) for arm in arms})
-    span = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    span = titles.span(len(whole.final(arm, "test_accuracy")) for arm in arms)
     return f"official test sets, trained on 55,000, {span} seeds"
 
 
 def effects(whole: Experiment) -> Iterator[Picture]:
-    """One panel per setting; the line at 0 is the reference."""
+    """Draw the effect of each pattern: a panel per setting, with the reference as line at 0."""
     data = {
         f"{images} {length}": {
             name: vars(found[images, length].interval)
@@ -111,59 +111,90 @@ def _forest(ax: Any, found: dict[str, dict]) -> None:
 
 
 def predictors(whole: Experiment) -> Iterator[Picture]:
-    """Accuracy above the mean of the setting, so that four settings fit one panel."""
-    points: dict[str, dict[str, float]] = {}
-    found: list[Interval] = []
-    for images, length in balance.SETTINGS:
-        means = {name: balance.accuracy(whole, name, images, length) for name in PATTERNS}
-        known = {name: i.mean for name, i in means.items() if i}
-        if len(known) == len(PATTERNS):
-            found += [i for i in means.values() if i]
-            middle = fmean(known.values())
-            points[f"{images} {length}"] = {k: 100 * (v - middle) for k, v in known.items()}
-    if not points:
+    """Draw a row per set of images, a column per number that might predict its accuracy."""
+    found = {
+        f"{images} {length}": {name: vars(i) for name, i in values.items()}
+        for images, length in balance.SETTINGS
+        if (values := balance.deviations(whole, images, length))
+    }
+    if not found:
         return
     numbers = {name: balance.measures(balance.arm(name, "mnist", "short")) for name in PATTERNS}
+    rows = [images for images in IMAGES if any(s.startswith(f"{images} ") for s in found)]
+    columns = balance.PREDICTORS
     with figure.style():
-        fig = Figure(figsize=(11, 4.2))
-        axes = fig.subplots(1, len(balance.PREDICTORS), sharey=True)
-        for ax, predictor in zip(axes, balance.PREDICTORS, strict=True):
-            for i, known in enumerate(points.values()):
-                for j, (name, value) in enumerate(known.items()):
-                    mark = dict(color=figure.COLORS[i], marker=figure.MARKERS[j])
-                    ax.scatter(numbers[name][predictor], value, s=45, **mark)
-            ax.axhline(0, color="black", linewidth=1)
+        fig = Figure(figsize=(10, 2.9 * len(rows) + 1.2))
+        axes = fig.subplots(len(rows), len(columns), sharey=True, sharex="col", squeeze=False)
+        for line, images in zip(axes, rows, strict=True):
+            for ax, predictor in zip(line, columns, strict=True):
+                x = {name: numbers[name][predictor] for name in PATTERNS}
+                _deviations(ax, found, images, x, log=predictor == "imbalance")
+            line[0].set_ylabel(f"{IMAGE_NAMES[images]}: accuracy\nminus mean of the six, points")
+        for ax, predictor in zip(axes[-1], columns, strict=True):
             ax.set_xlabel(MEANINGS[predictor])
-            if predictor == "imbalance":
-                ax.set_xscale("log")
-        axes[0].set_ylabel("accuracy minus mean of the\nsix patterns, points")
-        fig.legend(handles=_keys(list(points)), loc="outside lower center", ncols=5, fontsize=9)
+        fig.legend(handles=_keys(), loc="outside lower center", ncols=4, fontsize=9)
         on = note(whole, list(PATTERNS))
-        halves = [100 * i.half for i in found if i.half is not None]
-        size = f"± {min(halves):.2f} to {max(halves):.2f} points" if halves else "from one seed"
-        words = f"means, 95 % intervals {size}"
-        titles.letters(axes)
+        words = "95 % intervals, paired by seed; patterns of about one value stand side by side"
+        titles.letters(fig.axes)
         titles.headline(fig, f"{on}; {words}")
-    data = {"note": on, "points": points, "numbers": numbers}
+    data = {"note": on, "points": found, "numbers": numbers}
     yield "mlp_experiments_predictors", fig, data
 
 
-def _keys(settings: list[str]) -> list[Line2D]:
-    """A shape for each pattern, a colour for each setting."""
-    shapes = [
-        Line2D([], [], color="#777777", marker=figure.MARKERS[j], linestyle="", label=NAMES[name])
-        for j, name in enumerate(PATTERNS)
+def _deviations(ax: Any, found: dict[str, dict], images: str, x: dict[str, float], log: bool):
+    """Draw one panel: full signs for nets trained until flat, hollow ones for ten epochs."""
+    ax.axhline(0, color="black", linewidth=1)
+    if log:
+        ax.set_xscale("log")
+        ax.set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
+    places = _side_by_side(x, log)
+    for length, shift in (("short", -0.008), ("flat", 0.008)):
+        for i, name in enumerate(PATTERNS if f"{images} {length}" in found else ()):
+            value = found[f"{images} {length}"][name]
+            low, high = (100 * abs(v - value["mean"]) for v in Interval(**value).ends)
+            look: Any = figure.look(i) | dict(linestyle="", markersize=5, elinewidth=1)
+            face = dict(markerfacecolor="white") if length == "short" else {}
+            at = places(name, shift)
+            ax.errorbar(at, 100 * value["mean"], yerr=[[low], [high]], **look, **face)
+
+
+def _side_by_side(x: dict[str, float], log: bool) -> Callable[[str, float], float]:
+    """Return where a name stands, moved by a share of the axis; neighbours keep a distance."""
+    near, apart = 0.05, 0.045  # shares of the axis
+    there = {name: math.log(v) if log else v for name, v in x.items()}
+    low, span = min(there.values()), (max(there.values()) - min(there.values())) or 1.0
+    groups: list[list[str]] = []
+    for name in sorted(there, key=lambda name: there[name]):
+        close = groups and there[name] - there[groups[-1][-1]] < near * span
+        groups[-1].append(name) if close else groups.append([name])
+    places = {}
+    for group in groups:
+        middle = (fmean(there[name] for name in group) - low) / span
+        for k, name in enumerate(group):
+            places[name] = middle + apart * (k - (len(group) - 1) / 2)
+
+    def at(name: str, shift: float) -> float:
+        value = low + span * (places[name] + shift)
+        return math.exp(value) if log else value
+
+    return at
+
+
+def _keys() -> list[Line2D]:
+    """Return a sign for each pattern, and what full and hollow ones say."""
+    signs = [
+        Line2D([], [], **{**figure.look(i), "linestyle": ""}, label=NAMES[name])
+        for i, name in enumerate(PATTERNS)
     ]
-    colors = []
-    for i, setting in enumerate(settings):
-        images, length = setting.split()
-        text = f"{IMAGE_NAMES[images]}, {LENGTH_NAMES[length]}"
-        colors.append(Line2D([], [], color=figure.COLORS[i], linewidth=5, label=text))
-    return shapes + colors
+    for length, face in (("flat", "#777777"), ("short", "white")):
+        style: Any = dict(color="#777777", marker="o", linestyle="", markerfacecolor=face)
+        text = f"{'full' if length == 'flat' else 'hollow'}: {LENGTH_NAMES[length]}"
+        signs.append(Line2D([], [], **style, label=text))
+    return signs
 
 
 def density(whole: Experiment) -> Iterator[Picture]:
-    """One panel per set of images."""
+    """Draw errors and differences of plan `density`, for each set of images."""
     data = {
         images: {
             name: line for name in (*PATTERNS, "narrow") if (line := _line(whole, name, images))
@@ -196,7 +227,7 @@ def density(whole: Experiment) -> Iterator[Picture]:
 
 
 def _errors(ax: Any, lines: dict[str, dict]) -> None:
-    """Test error in percent, on a scale on which all that there is has its place."""
+    """Draw the test error in percent, on a scale that has room for all there is."""
     for i, (name, line) in enumerate(lines.items()):
         errors = {"mean": [100 * (1 - v) for v in line["mean"]]}
         errors["low"] = [100 * (1 - v) for v in line["high"]]
@@ -211,7 +242,7 @@ def _errors(ax: Any, lines: dict[str, dict]) -> None:
 
 
 def _differences(ax: Any, gaps: dict[str, dict]) -> None:
-    """Against the reference, whose line is 0: what the scale of all errors hides."""
+    """Draw differences to the reference, a line at 0, which the scale of errors hides."""
     ax.axhline(0, color="black", linewidth=1)
     for i, name in enumerate((*PATTERNS, "narrow")):
         if name in gaps and name != "narrow":  # (that one would set the scale)
@@ -222,7 +253,7 @@ def _differences(ax: Any, gaps: dict[str, dict]) -> None:
 
 
 def _gaps(whole: Experiment, images: str) -> dict[str, dict]:
-    """Each pattern minus the reference at each size, paired by seed."""
+    """Return each pattern minus the reference at each size, paired by seed."""
     connections = {run.arm: run.facts["connections"] for run in whole.done()}
     found: dict[str, dict] = {}
     for name in (*PATTERNS, "narrow"):

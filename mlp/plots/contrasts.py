@@ -1,4 +1,4 @@
-"""What plan `balance` says: effects with intervals, and what predicts them.
+"""Says what plan `balance` found: effects with intervals, and what predicts them.
 
 Each pattern of a layer is judged by three numbers, for the net the mean of its two layers:
 
@@ -38,7 +38,7 @@ COMPARISONS = (
 
 
 def effects(whole: Experiment, first: str, second: str) -> dict[tuple[str, str], Difference]:
-    """First arm minus second, paired by seed, in each setting that both have finished."""
+    """Return the first arm minus the second, paired by seed, in each setting both have finished."""
     found = {}
     for data, length in SETTINGS:
         a, b = (f"{name}-{data}-{length}" for name in (first, second))
@@ -50,25 +50,37 @@ def effects(whole: Experiment, first: str, second: str) -> dict[tuple[str, str],
 
 
 def accuracy(whole: Experiment, name: str, data: str, length: str) -> Interval | None:
-    """Mean and interval of one arm."""
+    """Return the mean accuracy of one arm with its interval."""
     values = whole.final(f"{name}-{data}-{length}", "test_accuracy")
     return interval(values.values()) if values else None
 
 
+def deviations(whole: Experiment, data: str, length: str) -> dict[str, Interval]:
+    """Each pattern minus the mean of all of them, seed by seed; empty unless all have a seed."""
+    arms = {name: whole.final(f"{name}-{data}-{length}", "test_accuracy") for name in PATTERNS}
+    seeds = sorted(set.intersection(*(set(values) for values in arms.values())))
+    middle = {seed: fmean(values[seed] for values in arms.values()) for seed in seeds}
+    return {
+        name: interval(values[seed] - middle[seed] for seed in seeds)
+        for name, values in arms.items()
+        if seeds
+    }
+
+
 def by_layer(config: Config, seed: int = 0) -> list[dict[str, float]]:
-    """The three numbers of each hidden layer."""
+    """Return the three numbers of each hidden layer."""
     return [_measure(c) for c in certificates(config, seed)]
 
 
 def measures(config: Config, seed: int = 0) -> dict[str, float]:
-    """The three numbers of a config's net."""
+    """Return the three numbers of a config's net."""
     found = by_layer(config, seed)
     return {name: fmean(layer[name] for layer in found) for name in PREDICTORS}
 
 
 @lru_cache(maxsize=128)
 def certificates(config: Config, seed: int = 0) -> tuple[Certificate, ...]:
-    """Of its hidden layers, as this seed has them."""
+    """Return the certificates of a config's hidden layers, as this seed has them."""
     from mlp.model import patterns
 
     return tuple(certify(p.design()) for p in patterns(config, INPUTS, seed))
@@ -86,7 +98,7 @@ def _measure(c: Certificate) -> dict[str, float]:
 
 
 def predictions(whole: Experiment, leave_out: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Per setting and predictor: rank correlation with mean accuracy over the relabelled arms."""
+    """Correlate each predictor's ranks with mean accuracy, per setting, over relabelled arms."""
     from scipy.stats import pearsonr, spearmanr
 
     lines = []
@@ -112,12 +124,12 @@ def predictions(whole: Experiment, leave_out: Sequence[str] = ()) -> list[dict[s
 
 
 def arm(name: str, data: str, length: str) -> Config:
-    """The config of an arm of the plan."""
+    """Return the config of an arm of the plan."""
     return PLANS["balance"].arms[f"{name}-{data}-{length}"]
 
 
 def overall(whole: Experiment, first: str, second: str) -> Interval | None:
-    """First minus second: for each seed the mean over the settings, then over the seeds."""
+    """Return first minus second: the mean over settings for each seed, then over the seeds."""
     found = effects(whole, first, second)
     if len(found) < len(SETTINGS):
         return None
@@ -132,7 +144,7 @@ def _by_seed(whole: Experiment, first: str, second: str, data: str, length: str)
 
 
 def verdicts(whole: Experiment) -> list[dict[str, str]]:
-    """The answer as texts: one line per comparison, differences in points; * excludes 0."""
+    """Return the answer as texts: a line per comparison, in points; * excludes 0."""
     lines = []
     for first, second in COMPARISONS:
         line = {"name": f"{first} - {second}"}
@@ -152,7 +164,7 @@ def _points(i: Interval) -> str:
 
 
 def at_densities(whole: Experiment) -> dict[tuple[int, str, str], Difference]:
-    """Plan density: bibd minus each other pattern, by q, images and pattern."""
+    """Return bibd minus each other pattern of plan density, by q, images and pattern."""
     found = {}
     for q, data, name in product(NARROW, IMAGES, (*PATTERNS, "narrow")):
         a, b = f"bibd-{q}-{data}", f"{name}-{q}-{data}"
@@ -164,7 +176,7 @@ def at_densities(whole: Experiment) -> dict[tuple[int, str, str], Difference]:
 
 
 def text(whole: Experiment) -> Iterator[str]:
-    """The answer for a log."""
+    """Yield the answer as lines for a log."""
     if whole.plan == "density":
         yield "\ndifferences in points, paired by seed, with 95 % intervals (* excludes 0)"
         for difference in at_densities(whole).values():

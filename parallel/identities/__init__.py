@@ -1,1 +1,1 @@
-"""The identities that strategies must fulfil, and the plain-Python oracle."""
+"""Holds the identities that strategies must fulfil, and the plain-Python oracle."""

@@ -1,4 +1,4 @@
-"""The identities themselves. Each returns how far off it is; parallel.verify knows the limits.
+"""Computes the identities. Each returns how far off it is; parallel.verify knows the limits.
 
 All in float64 on a small task: 22 samples of 4 numbers, a net 4-6-6-3, 3 workers, batches of 7 that
 do not divide, so that every mean has to be weighted.
@@ -37,7 +37,7 @@ MOMENTUM = dict(lr=0.1, momentum=0.8, nesterov=True, weight_decay=0.01)
 
 
 def task() -> Data:
-    """22 samples, three classes."""
+    """Return the data of the small task: 22 samples in three classes."""
     g = torch.Generator().manual_seed(1)
     x = torch.randn(22, 4, generator=g, dtype=torch.float64)
     y = (x[:, 0] + x[:, 1] * x[:, 2] > 0).long() + (x[:, 3] > 0.4).long()
@@ -45,7 +45,7 @@ def task() -> Data:
 
 
 def net(rank: int = 0) -> nn.Sequential:
-    """4-6-6-3."""
+    """Return the net of the small task, 4-6-6-3, in float64."""
     with torch.random.fork_rng():
         torch.manual_seed(100 + rank)
         layers = nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3)
@@ -53,14 +53,14 @@ def net(rank: int = 0) -> nn.Sequential:
 
 
 def training(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, batch=BATCH):
-    """Ready to train."""
+    """Return a training of the small task that has not made a step yet."""
     optimizer = optimizer or partial(torch.optim.SGD, **MOMENTUM)
     parts = net, task(), F.cross_entropy, optimizer, strategy
     return Training(*parts, Comm(workers), batch_size=batch, seed=SEED)
 
 
 def trained(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, steps=STEPS):
-    """After so many steps."""
+    """Return a training of the small task after so many steps."""
     found = training(strategy, workers, optimizer)
     for _ in range(steps):
         found.step()
@@ -68,18 +68,18 @@ def trained(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, s
 
 
 def apart(a: Any, b: Any) -> float:
-    """The largest difference between two dicts of tensors."""
+    """Return the largest difference between two dicts of tensors."""
     assert a.keys() == b.keys(), (a.keys(), b.keys())
     return furthest(float((a[k] - b[k]).abs().max()) for k in a)
 
 
 def furthest(values: Iterable[float]) -> float:
-    """The largest; infinite where one is NaN (which `max` may pass over)."""
+    """Return the largest value; infinite where one is NaN (which `max` may pass over)."""
     return max(math.inf if math.isnan(v) else v for v in values)
 
 
 def plans(maker: Maker) -> float:
-    """How many plans are not."""
+    """Count the steps whose plan is another if a second strategy, made alike, is asked."""
     first, second = maker(), maker()
     for one in (first, second):
         one.init(WORKERS)
@@ -91,7 +91,7 @@ def plans(maker: Maker) -> float:
 
 
 def one_worker(maker: Maker) -> float:
-    """Against an ordinary loop."""
+    """Compare a training with one worker to an ordinary loop."""
     found = trained(maker(), workers=1)
     model, data = net(), task()
     optimizer = torch.optim.SGD(model.parameters(), **MOMENTUM)  # pyright: ignore
@@ -104,7 +104,7 @@ def one_worker(maker: Maker) -> float:
 
 
 def by_oracle(maker: Maker) -> float:
-    """Every tensor of every worker."""
+    """Compare every tensor of every worker to the plain-Python oracle."""
     strategy = maker()
     found = trained(strategy)
     data = task()
@@ -132,7 +132,7 @@ def by_oracle(maker: Maker) -> float:
 
 
 def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
-    """The rule of a strategy in the oracle's words; of an unknown one by its own plan and rows."""
+    """Return a strategy's rule in the oracle's words; an unknown one's by its plan and rows."""
     talks = lambda step: messages(s.plan(SEED, step).before)  # noqa: E731
     if isinstance(s, PostLocalSGD):
         period, switch = s.period, s.switch
@@ -155,7 +155,7 @@ def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
 
 
 class Declared(oracle.Averages):
-    """A strategy of somebody else: what its plan and its rows say, number by number."""
+    """The rule of an unknown strategy for the oracle: what its plan and rows say, by numbers."""
 
     def __init__(self, strategy: Strategy):
         plan = lambda step: strategy.plan(SEED, step)  # noqa: E731
@@ -177,11 +177,11 @@ class Declared(oracle.Averages):
         ]
 
     def displacements(self, step: int, w: oracle.Vectors) -> oracle.Vectors:
-        """Of the messages before the step."""
+        """Return what the messages before the step add to each worker."""
         return self._mixed(self.strategy.plan(SEED, step).before, w)
 
     def after(self, step: int, w: oracle.Vectors) -> oracle.Vectors:
-        """Of those after it."""
+        """Return the weights after the messages that follow the step."""
         w = super().after(step, w)
         moved = self._mixed(self.strategy.plan(SEED, step).after, w)
         return [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(w, moved, strict=True)]
@@ -202,7 +202,7 @@ def _apart(a: oracle.Vectors, b: oracle.Vectors) -> float:
 
 
 def by_processes(maker: Maker) -> float:
-    """The consensus of real processes against that of the simulation."""
+    """Compare the consensus of real processes to that of the simulation."""
     parts = net, task(), F.cross_entropy, partial(torch.optim.SGD, **MOMENTUM), maker()
     options = dict(batch_size=BATCH, seed=SEED)
     world = World.procs(WORKERS, timeout=30)
@@ -215,7 +215,7 @@ def by_processes(maker: Maker) -> float:
 
 
 def states(comm: Comm, parts: tuple, options: dict[str, Any], steps: int):
-    """What a process of by_processes does."""
+    """Train in a process of by_processes, and yield what is to be compared."""
     found = Training(*parts, comm=comm, **options)
     for _ in range(steps):
         found.step()
@@ -223,7 +223,7 @@ def states(comm: Comm, parts: tuple, options: dict[str, Any], steps: int):
 
 
 def resumed(maker: Maker, at: int = STEPS // 2 + 1) -> float:
-    """Against the run that was not interrupted."""
+    """Compare a run that goes on from a checkpoint to one that was not interrupted."""
     whole, first, second = trained(maker()), trained(maker(), steps=at), training(maker())
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for _ in range(STEPS - at):
@@ -234,19 +234,19 @@ def resumed(maker: Maker, at: int = STEPS // 2 + 1) -> float:
 
 
 def counted(maker: Maker) -> float:
-    """Bytes."""
+    """Compare the bytes that were counted to those that the plans announce."""
     found = trained(maker())
     return abs(found.comm.sent - found.executor.planned)
 
 
 def by_formula(maker: Maker) -> float:
-    """Bytes."""
+    """Compare the bytes that the plans announce to the formula of the strategy."""
     found = trained(maker())
     return round(abs(WORKERS * found.theory() - found.executor.planned), 6)
 
 
 def on_average(maker: Maker, steps: int = 2000) -> float:
-    """How many per cent off a plan that may be random is, beyond 5."""
+    """Return by how many per cent beyond 5 a plan that may be random misses its formula."""
     strategy = maker()
     strategy.seed = SEED
     strategy.init(WORKERS)
@@ -257,7 +257,10 @@ def on_average(maker: Maker, steps: int = 2000) -> float:
 
 
 def conserved(maker: Maker) -> float:
-    """From different starts, at rate 0: the sum of all workers (and the centre)."""
+    """Compare the sum of all workers (and the centre) before and after, at rate 0.
+
+    The workers start apart from each other.
+    """
     strategy = maker()
     strategy.same_start = strategy.weighted = False
     found = training(strategy, optimizer=partial(torch.optim.SGD, lr=0.0), batch=WORKERS * 2)
@@ -274,14 +277,17 @@ def _sum(found: Training) -> dict[str, torch.Tensor]:
 
 
 def h_one() -> float:
-    """Two strategies, one optimizer; with constant weights, so that all of it is linear."""
+    """Compare local SGD of period 1 to averaged gradients, with one optimizer.
+
+    All workers count alike in both means, so that all of it is linear.
+    """
     a = trained(make("all_reduce", weighted=False))
     b = trained(make("local_sgd", period=1, weighted=False))
     return apart(a.executor.consensus(), b.executor.consensus())
 
 
 def h_one_adam() -> float:
-    """The same with Adam."""
+    """Compare the same two strategies with Adam, where they must differ."""
     adam = partial(torch.optim.Adam, lr=0.05)
     a = trained(make("all_reduce", weighted=False), optimizer=adam)
     b = trained(make("local_sgd", period=1, weighted=False), optimizer=adam)
@@ -289,13 +295,16 @@ def h_one_adam() -> float:
 
 
 def never_switched() -> float:
-    """Post-local SGD with a switch that never comes."""
+    """Compare post-local SGD whose switch never comes to averaged gradients."""
     a, b = trained(make("all_reduce")), trained(make("post_local_sgd", switch=STEPS + 1))
     return apart(a.executor.consensus(), b.executor.consensus())
 
 
 def vectors(kind: type) -> float:
-    """Scalars 0, 1, 4, 9; picks 0 -> 1, 1 -> 0, 2 -> 1, 3 -> nobody."""
+    """Compare a gossip step on scalars 0, 1, 4, 9 to numbers worked out by hand.
+
+    The picks are 0 -> 1, 1 -> 0, 2 -> 1, 3 -> nobody.
+    """
     couples = Exchange(0, 1), Exchange(1, 2)
     cases: dict[type, list[tuple[dict, tuple, list[float]]]] = {
         GossipPull: [({}, (Push(1, 0), Push(0, 1), Push(1, 2)), [0.5, 0.5, 2.5, 9])],
@@ -320,7 +329,7 @@ def vectors(kind: type) -> float:
 
 
 def selfish(maker: Maker) -> float:
-    """How many do."""
+    """Count the picks of oneself, or of a worker that does not exist."""
     strategy: Any = maker()
     strategy.init(5)
     picks = [strategy.picks(SEED, step) for step in range(1, 500)]

@@ -1,4 +1,4 @@
-"""`python -m parallel verify`: the identities that strategies must fulfil, shown to anyone.
+"""Shows anyone the identities that strategies must fulfil: `python -m parallel verify`.
 
     bitwise      the same operations in the same order: not one bit differs
     rounding     the same mathematics in another order: float64, at most 1e-12 apart
@@ -36,7 +36,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        """Whether it holds."""
+        """Whether the identity holds."""
         if self.error:
             return False
         limit = LIMITS[self.kind]
@@ -44,7 +44,7 @@ class Finding:
 
 
 class Findings(list):
-    """What verify returns: a list that prints as a table; `ok` where all of it holds."""
+    """The list that verify returns; it prints as a table, and is `ok` where all of it holds."""
 
     @property
     def ok(self) -> bool:
@@ -73,7 +73,7 @@ class Options:
 
 
 def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim") -> Findings:
-    """All identities that apply to a strategy: `print(verify(Yours()))`.
+    """Check all identities that apply to a strategy: `print(verify(Yours()))`.
 
     Args:
         strategy: A name, an object, or what makes one.
@@ -112,7 +112,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb."""
+    """Check the identities that the command line asks for, and print them."""
     config = (tyro.conf.FlagCreatePairsOff,)
     options = tyro.cli(Options, prog="python -m parallel verify", args=list(argv), config=config)
     for name in options.names:

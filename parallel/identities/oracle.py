@@ -1,4 +1,4 @@
-"""The strategies once more, in plain Python: lists of floats, one sample at a time, no tensors.
+"""The strategies in plain Python: lists of floats, one sample at a time, no tensors.
 
 What everything fast is held against. A net is a list of layers (weight rows, biases); ReLU between,
 softmax cross-entropy at the end; SGD with momentum, Nesterov and weight decay by its definition.
@@ -13,7 +13,7 @@ Net = list[Layer]
 
 
 def forward(net: Net, x: Sequence[float], masks=None, scales=None) -> list[list[float]]:
-    """Inputs of each layer, then the logits; masks silence hidden neurons."""
+    """Return the inputs of each layer and then the logits; masks silence hidden neurons."""
     seen = [list(x)]
     for l, (rows, biases) in enumerate(net):  # noqa: E741
         scale = scales[l] if scales else 1.0
@@ -29,7 +29,7 @@ def forward(net: Net, x: Sequence[float], masks=None, scales=None) -> list[list[
 
 
 def gradient(net: Net, xs, ys, masks=None, scales=None, steady=False) -> Net:
-    """Of the mean loss over these samples; zero where there are none.
+    """Return the gradient of the mean loss over these samples; zero where there are none.
 
     `steady`: gradients do not grow with a layer's scale; those of its weights shrink with it.
     """
@@ -58,12 +58,12 @@ def gradient(net: Net, xs, ys, masks=None, scales=None, steady=False) -> Net:
 
 
 def flat(net: Net) -> list[float]:
-    """All numbers in torch's order: weight by rows, bias, next layer."""
+    """Return all numbers in torch's order: weight by rows, bias, next layer."""
     return [v for rows, biases in net for part in (*rows, biases) for v in part]
 
 
 def unflat(values: Sequence[float], like: Net) -> Net:
-    """The inverse."""
+    """Return the net whose numbers, in torch's order, are these: the inverse of flat."""
     stream: Iterator[float] = iter(values)
     return [
         ([[next(stream) for _ in row] for row in rows], [next(stream) for _ in biases])
@@ -72,14 +72,14 @@ def unflat(values: Sequence[float], like: Net) -> Net:
 
 
 class SGD:
-    """v <- gamma v + g ; w <- w - eta (v, or g + gamma v)."""
+    """SGD by its definition: v <- gamma v + g ; w <- w - eta (v, or g + gamma v)."""
 
     def __init__(self, lr: float, momentum: float = 0.0, nesterov=False, weight_decay=0.0):
         self.lr, self.momentum, self.nesterov, self.decay = lr, momentum, nesterov, weight_decay
         self.buffer: list[float] | None = None
 
     def move(self, w: list[float], g: list[float]) -> list[float]:
-        """The displacement of one step."""
+        """Return the displacement of one step."""
         g = [a + self.decay * b for a, b in zip(g, w, strict=True)]
         if self.momentum:
             old = self.buffer
@@ -97,7 +97,7 @@ Batches = Sequence[Sequence[Sequence[int]]]  # step, worker, samples
 def run(
     nets: list[Net], xs, ys, batches: Batches, optimizer: Callable[[], SGD], talk: "Talk"
 ) -> Vectors:
-    """Weights of all workers after all steps."""
+    """Train in plain Python; returns the weights of all workers after all steps."""
     like, weights = nets[0], [flat(net) for net in nets]
     optimizers = [optimizer() for _ in nets]
     for step, shares in enumerate(batches, 1):
@@ -115,29 +115,29 @@ def run(
 
 
 class Talk:
-    """What a strategy does to gradients, between, and to weights: here nothing."""
+    """What a strategy does to gradients, displacements and weights: in this base class nothing."""
 
     def gradients(self, step: int, g: Vectors, counts: list[int]) -> Vectors:
-        """Of all workers, before their steps."""
+        """Return the gradients of all workers that their steps are to take."""
         return g
 
     def displacements(self, step: int, w: Vectors) -> Vectors:
-        """From the weights before the step, added after it."""
+        """Return what is read from the weights before the step, and added after it."""
         return [[0.0] * len(w[0]) for _ in w]
 
     def after(self, step: int, w: Vectors) -> Vectors:
-        """Weights after the step."""
+        """Return the weights after the step."""
         return w
 
 
 class Averages(Talk):
-    """Gradients averaged in steps where `early` says so, weights where `late` does."""
+    """Averages gradients in steps where `early` says so, and weights where `late` does."""
 
     def __init__(self, early: Callable[[int], bool], late: Callable[[int], bool], weighted=True):
         self.early, self.late, self.weighted, self.seen = early, late, weighted, []
 
     def gradients(self, step: int, g: Vectors, counts: list[int]) -> Vectors:
-        """By samples."""
+        """Average the gradients, weighted by samples."""
         counts = counts if self.weighted else [1] * len(counts)
         self.seen = [a + b for a, b in zip(self.seen or [0] * len(g), counts, strict=True)]
         if not self.early(step):
@@ -146,7 +146,7 @@ class Averages(Talk):
         return [mean(g, counts)] * len(g)
 
     def after(self, step: int, w: Vectors) -> Vectors:
-        """By samples since the last mean."""
+        """Average the weights, weighted by samples since the last mean."""
         if not self.late(step):
             return w
         counts, self.seen = self.seen, []
@@ -154,7 +154,7 @@ class Averages(Talk):
 
 
 class Springs(Talk):
-    """Elastic gossip, pull, push: `talks(step)` are (from, to); one rule each."""
+    """Elastic gossip, pull and push: `talks(step)` are pairs (from, to) with one rule for each."""
 
     def __init__(
         self, kind: str, talks: Callable[[int], list[tuple[int, int]]], alpha=0.5, rule=""
@@ -162,7 +162,7 @@ class Springs(Talk):
         self.kind, self.talks, self.alpha, self.rule = kind, talks, alpha, rule
 
     def displacements(self, step: int, w: Vectors) -> Vectors:
-        """By the definition of each."""
+        """Return the displacements by the definition of each of the three rules."""
         talks = self.talks(step)
         partners = [[k for k, j in talks if j == i] for i in range(len(w))]
         moved = super().displacements(step, w)
@@ -181,13 +181,13 @@ class Springs(Talk):
 
 
 class Centre(Talk):
-    """EASGD: springs to a centre, every so many steps."""
+    """EASGD by its definition: springs to a centre, in every so many steps."""
 
     def __init__(self, start: list[float], alpha: float, period: int):
         self.centre, self.alpha, self.period = list(start), alpha, period
 
     def displacements(self, step: int, w: Vectors) -> Vectors:
-        """And the centre moves the other way."""
+        """Return the displacements of the workers; the centre moves the other way."""
         if step % self.period:
             return super().displacements(step, w)
         a, c = self.alpha, self.centre
@@ -197,7 +197,7 @@ class Centre(Talk):
 
 
 def mean(vectors: Vectors, counts: Sequence[float]) -> list[float]:
-    """Weighted; plain where all weights are zero."""
+    """Return the weighted mean of vectors, which is plain where all weights are zero."""
     whole = sum(counts)
     shares = [c / whole for c in counts] if whole else [1 / len(vectors)] * len(vectors)
     return [
@@ -208,7 +208,7 @@ def mean(vectors: Vectors, counts: Sequence[float]) -> list[float]:
 def subnets(
     net: Net, xs, ys, batches: Batches, optimizer, period: int, parts, rescale: bool | str
 ) -> list[float]:
-    """Independent subnets as masked full nets: `parts(step)[worker][layer]` are its neurons.
+    """Train independent subnets as masked full nets: `parts(step)[worker][layer]` are neurons.
 
     Under "auto" gradients are steady.
     """
@@ -248,7 +248,7 @@ def _active(net: Net, masks) -> list[float]:
 
 
 def _owners(net: Net, split) -> list[int | None]:
-    """Whose each number is: -1 shared by all, None nobody's in this round."""
+    """Return whose each number is: -1 is shared by all, None is nobody's in this round."""
     found: list[int | None] = []
     for k, i, j in _places(net):
         who = [
@@ -269,7 +269,7 @@ def _assemble(master, ends, owners, counts) -> list[float]:
 
 
 def _places(net: Net) -> Iterator[tuple[int, int, int | None]]:
-    """Layer, row and column of each number in order; biases have no column."""
+    """Yield layer, row and column of each number in order; biases have no column."""
     for l, (rows, biases) in enumerate(net):  # noqa: E741
         yield from ((l, i, j) for i, row in enumerate(rows) for j in range(len(row)))
         yield from ((l, i, None) for i in range(len(biases)))

@@ -1,4 +1,4 @@
-"""Identities of independent subnets alone."""
+"""Computes the identities of independent subnets alone."""
 
 import itertools
 from typing import Any
@@ -12,14 +12,14 @@ from parallel.subnets.slices import pieces
 
 
 def dealt(maker: Maker) -> float:
-    """Slices out and back, nothing learned in between."""
+    """Compare the net to itself after slices went out and back, with nothing learned between."""
     master: Any = training(maker()).executor.states
     out = [pieces(master.values, master.chain, own) for own in master.parts]
     return apart(master.values, master.merge(out, [1.0] * WORKERS))
 
 
 def disjoint() -> float:
-    """Neurons that have not exactly one owner, for many widths and numbers of workers."""
+    """Count the neurons without exactly one owner, for many widths and numbers of workers."""
     wrong = 0
     for width, workers in itertools.product((5, 6, 17, 64), (1, 2, 3, 5)):
         parts = partition([width, width + 1], workers, random(SEED, width))
@@ -30,7 +30,7 @@ def disjoint() -> float:
 
 
 def blocks(maker: Maker) -> float:
-    """Numbers of the middle matrix that moved though they are nobody's, or stayed though they are.
+    """Count numbers of the middle matrix that moved as nobody's, or stayed as somebody's.
 
     With weight decay, everything that is trained moves.
     """

@@ -1,4 +1,4 @@
-"""Which identities a strategy has to fulfil: name, class (see parallel.verify), and the check."""
+"""Chooses the identities that a strategy has to fulfil: name, class and check of each."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,7 +15,7 @@ Identity = tuple[str, str, Callable[[], float]]
 
 
 def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
-    """Those that a strategy has to fulfil."""
+    """Yield the identities that a strategy has to fulfil."""
     sample = maker()
     sample.init(identities.WORKERS)  # (puts options into their final form)
     yield (

@@ -133,11 +133,11 @@ def _check_numbers(table: Table) -> None:
     for action, times in count.items():
         if times > 1:
             raise ValueError(f"{table.name_of(action)} comes {times} times: expected once")
-    for stage in range(table.stages):
-        if table.split(stage) and (b := next((a for a in count if a[:2] == (stage, "B")), None)):
+    for action in count:
+        if action.op == "B" and table.split(action.stage):
             raise ValueError(
-                f"stage {stage} has I or W, and {table.name_of(b)}: expected its backward passes "
-                "all whole (B) or all in halves (I and W)"
+                f"stage {action.stage} has I or W, and {table.name_of(action)}: expected its "
+                "backward passes all whole (B) or all in halves (I and W)"
             )
     for action in _expected(table):
         if action not in count:

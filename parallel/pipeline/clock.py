@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from numbers import Rational
-from typing import Any
+from typing import Any, Literal
 
 from parallel.pipeline.actions import Action, Table, needs
 from parallel.pipeline.checks import order
@@ -75,13 +75,14 @@ def show(number: Any) -> str:
 
 
 def _ratio(a: Any, b: Any) -> Any:
-    if not b:
-        return Fraction(0)
     return Fraction(a, b) if isinstance(a, Rational) and isinstance(b, Rational) else a / b
 
 
 def simulate(
-    table: Table, costs: Mapping[Any, Any] = UNIT, communication: Any = 0, source: str = "given"
+    table: Table,
+    costs: Mapping[Any, Any] = UNIT,
+    communication: Any = 0,
+    source: Literal["given", "measured"] = "given",
 ) -> Clock:
     """Each action begins once its rank is free and what it needs has ended (and arrived).
 
@@ -93,7 +94,7 @@ def simulate(
         source: Where the costs come from: "given" or "measured"; the clock says so.
 
     Raises:
-        ValueError: a cost is missing or below zero, or the table is stuck.
+        ValueError: a cost is missing or below zero, all are zero, or the table is stuck.
     """
     cost = _costs(table, costs, communication)
     free: list[Any] = [0] * len(table.ranks)
@@ -126,6 +127,8 @@ def _costs(table: Table, costs: Mapping[Any, Any], communication: Any) -> dict[A
         if not 0 <= number < float("inf"):
             name = table.name_of(what) if isinstance(what, Action) else what
             raise ValueError(f"the cost of {name} is {number}: expected a time, 0 or more")
+    if not any(found.values()):
+        raise ValueError("nothing takes any time: expected a cost above 0, such as F=1")
     return found
 
 

@@ -2,7 +2,7 @@
 
 A box bears the number of its micro-batch, counted through all minibatches; that of an update, which
 is a line where updates take no time, the number of its minibatch. Colours are Okabe and Ito's, and
-differ in brightness too. `grid` draws the same as text, `draw_versions` the way of one minibatch.
+differ in brightness too. `terminal` draws the same as text, `seen` the way of one minibatch.
 """
 
 from typing import Any
@@ -62,7 +62,9 @@ def _box(
         ax.plot([begin] * 2, [rank - 0.44, rank + 0.44], color=COLORS[action.op], lw=2, zorder=3)
         return
     chunk = sorted(_stages(clock, rank)).index(action.stage)
-    color = figure.tint(COLORS[action.op], 1 - 0.55 * min(chunk, 3) / 3 - 0.2 * (chunk > 0))
+    color = COLORS[action.op]
+    if chunk:
+        color = figure.tint(color, max(0.25, 0.8 - 0.18 * chunk))
     ax.add_patch(
         Rectangle((begin, rank - 0.4), stop - begin, 0.8, fc=color, ec="white", lw=0.6, zorder=2)
     )

@@ -1,8 +1,8 @@
 """The actions of one rank for one minibatch, of each schedule; `schedules` makes tables of them.
 
 Of several stages on one rank (chunks), local stage i of rank r is stage i x ranks + r. The
-micro-batches go through the chunks in rounds: `per` of them through the first, then the same through
-the second. The rules for many chunks are those of torch.distributed.pipelining.
+micro-batches go through the chunks in rounds: `per` of them through the first, then the same
+through the second. The rules for many chunks are those of torch.distributed.pipelining.
 """
 
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What all arms of the data-parallel studies say: the task, and how it is trained; no torch."""
+"""The config that all arms of the data-parallel studies share: task and training; no torch."""
 
 from dataclasses import dataclass
 

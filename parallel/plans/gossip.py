@@ -1,4 +1,4 @@
-"""How little talk does gossip need? The nets of the elastic-gossip thesis.
+"""Plans that ask how little talk gossip needs, on the nets of the elastic-gossip thesis.
 
 arm             what is sent
 all-reduce      gradients, in every step
@@ -34,7 +34,7 @@ CHANCES = (8, 32, 128, 512)
 
 
 def gossip_arms(base: Gossip, chances: tuple[int, ...] = CHANCES) -> dict[str, Gossip]:
-    """All-reduce, and both kinds of gossip at each probability."""
+    """Return all-reduce, and both kinds of gossip at each probability."""
     arms = {"all-reduce": base}
     for short, name in (("elastic", "elastic_gossip"), ("pull", "gossip_pull")):
         for n in chances:

@@ -1,4 +1,4 @@
-"""Every strategy on two small tasks: the whole path in a minute."""
+"""The plan that tries every strategy on two small tasks: the whole path in a minute."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ class Every(Gossip):
 
 
 def both(base: Every) -> dict[str, Every]:
-    """Every strategy on one task."""
+    """Return an arm of each strategy on one task."""
     settings = {
         "local": {},
         "no-comm": {},

@@ -1,4 +1,4 @@
-"""Independent subnets against whole nets that are averaged: width, accuracy, bytes.
+"""The plan that compares independent subnets with averaged whole nets: width, accuracy, bytes.
 
 local-sgd       weights, averaged every `period` steps
 ist             slices of the net, dealt and collected every `period` steps
@@ -27,7 +27,7 @@ WIDTHS = (128, 256, 512, 1024)
 
 
 def ist_arms(base: Subnets) -> dict[str, Subnets]:
-    """Local SGD on the whole net and independent subnets, at each width."""
+    """Return local SGD on the whole net and independent subnets, at each width."""
     arms = {}
     for width in WIDTHS:
         wide = replace(base, hidden=(width, width))

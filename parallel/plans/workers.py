@@ -1,4 +1,4 @@
-"""1 to 64 workers at equal samples: who talks how, and how far they drift apart."""
+"""The plan of 1 to 64 workers at equal samples: who talks how, and how far they drift apart."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ CROWD = Gossip("all_reduce", epochs=40, lr=0.02, momentum=0.9)
 
 
 def worker_arms(base: Gossip) -> dict[str, Gossip]:
-    """Four strategies at each number of workers; 8 samples a worker and step."""
+    """Return four strategies at each number of workers; 8 samples a worker and step."""
     kinds = {
         "all-reduce": dict(strategy="all_reduce"),
         "local-sgd": dict(strategy="local_sgd", period=8),

@@ -1,1 +1,1 @@
-"""Every worker holds the whole net."""
+"""Executes strategies in which every worker holds the whole net."""

@@ -1,4 +1,4 @@
-"""What the workers agree on: one model for all of them, how far they are from it, one start."""
+"""Says what workers agree on: one model for all, how far they are from it, one start."""
 
 import math
 
@@ -11,7 +11,7 @@ from parallel.world.comm import Comm, State
 
 
 def mean(states: States, comm: Comm, centre: bool) -> dict[str, torch.Tensor]:
-    """State dict of the mean: parameters and running statistics; counters are worker 0's.
+    """Return the mean's state dict: parameters, running statistics, and worker 0's counters.
 
     With a centre, what it holds is its own.
     """
@@ -27,14 +27,14 @@ def mean(states: States, comm: Comm, centre: bool) -> dict[str, torch.Tensor]:
 
 
 def _aliases(members: Stacked | Looped) -> dict[str, str]:
-    """Further names of shared weights, and the first name of each."""
+    """Return the further names of shared weights, with the first name of each."""
     firsts: dict[int, str] = {}
     every = members.template.named_parameters(remove_duplicate=False)
     return {k: firsts[id(p)] for k, p in every if firsts.setdefault(id(p), k) != k}
 
 
 def _from_0(states: States, comm: Comm, own: State, like: State) -> State:
-    """The centre, which lives with rank 0, on every rank."""
+    """Return the centre, which lives with rank 0, on every rank."""
     kept = {w.split(":", 1)[0] for w in states.kinds}
     names = [k for what in kept for k in states.members.get(what, states.optimizer)]
     here = comm.rank
@@ -44,7 +44,7 @@ def _from_0(states: States, comm: Comm, own: State, like: State) -> State:
 
 
 def distance(members: Stacked | Looped, comm: Comm) -> float:
-    """Root of the mean over the workers of |w_i - mean|^2."""
+    """Return the root of the mean over the workers of |w_i - mean|^2."""
     rows = members.get("params")
     means = comm.mean(rows, [1.0] * comm.workers, counted=False)
     own = sum(float((rows[k] - means[k]).double().square().sum()) for k in rows)

@@ -48,7 +48,7 @@ GRADIENTS = (AllReduce("gradients"),)
 
 
 class Executor:
-    """Drives one strategy over the workers here."""
+    """Carries out one strategy for the workers here."""
 
     def __init__(self, strategy: Strategy, comm: Comm):
         self.strategy, self.comm = strategy, comm
@@ -59,17 +59,17 @@ class Executor:
         self.tally = [0, 0]  # rounds of messages, and how many of them drove workers apart
 
     def cut(self, models: list[torch.nn.Module], seed: int) -> list[torch.nn.Module]:
-        """What the workers here train, made from full models: all of them."""
+        """Return what the workers here train, which is all of the full models."""
         return models
 
     def attach(self, members: Stacked | Looped) -> None:
-        """Take the workers here."""
+        """Take over the models of the workers here."""
         here = self.strategy.centre and self.comm.rank == 0
         self.members, self.states = members, States(members, self.strategy.average, here)
         self.gradients = Gradients(members, self.comm)
 
     def accept(self, optimizer: Any) -> None:
-        """Take what steps the workers here.
+        """Take over the optimizer that steps the workers here.
 
         Raises:
             ValueError: one that looks at the loss several times in a step.
@@ -83,7 +83,7 @@ class Executor:
         return self.members.template
 
     def begin(self, seed: int, step: int) -> Round:
-        """The round of a step: [1], once for all who ask."""
+        """Return the round of a step, which is asked for once: [1]."""
         if self.begun != step:
             self.round = asked(self.strategy, self.comm, seed, step, self.round, CARRIES)
             self.begun = step
@@ -95,7 +95,10 @@ class Executor:
             self.planned += self.gradients.average(_shares(self.strategy, counts), early=True)
 
     def before(self, seed: int, step: int, counts: Sequence[float]) -> bool:
-        """What the round has before the local step, [2] or [3]. Returns whether `after` is due."""
+        """Do what the round has before the local step, [2] or [3].
+
+        Returns whether `after` is due.
+        """
         ops = self.begin(seed, step).before
         if self.strategy.weighted:
             self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
@@ -109,7 +112,7 @@ class Executor:
 
     @torch.no_grad()
     def after(self) -> None:
-        """What the round has after it: [4], then [5] or [6]."""
+        """Do what the round has after the local step: [4], then [5] or [6]."""
         if self.shift is not None:
             self.states.add(self.shift)
             self.shift = None
@@ -121,7 +124,7 @@ class Executor:
 
     @torch.no_grad()
     def _messages(self, ops: Sequence[Op]) -> State:
-        """(A - I) times the states: [3]."""
+        """Return (A - I) times the states: [3]."""
         self.tally[0] += 1
         self.tally[1] += self.strategy.expands(ops)
         table = {i: {**row, i: row.get(i, 0.0) - 1} for i, row in self.strategy.mixing(ops).items()}
@@ -131,7 +134,7 @@ class Executor:
 
     @torch.no_grad()
     def consensus(self) -> dict[str, torch.Tensor]:
-        """State dict of the full model that stands for all."""
+        """Return the state dict of the full model that stands for all."""
         return consensus.mean(self.states, self.comm, self.strategy.centre)
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
@@ -140,11 +143,11 @@ class Executor:
 
     @torch.no_grad()
     def distance(self) -> float | None:
-        """How far the workers are from their mean."""
+        """Return how far the workers are from their mean."""
         return consensus.distance(self.members, self.comm)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that it takes to go on bitwise."""
+        """Return all that it takes to go on bitwise."""
         rounds, unstable = self.tally
         return {
             "members": self.members.state_dict(),
@@ -156,7 +159,7 @@ class Executor:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state; also from one of a release whose strategies kept the counts."""
+        """Go on from a state, also from one of a release whose strategies kept counts."""
         self.members.load_state_dict(state["members"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.tally = [state["strategy"].get(k, 0) for k in ("rounds", "unstable")]
@@ -176,18 +179,18 @@ class Gradients:
         self.broken: list[int] = []
 
     def done(self) -> bool:
-        """Whether a backward has averaged them already; asked once a step."""
+        """Return whether a backward has averaged them already; asked once a step."""
         found = self.early is not None and self.early == self._which()
         self.early = None
         return found
 
     def _which(self) -> list[int | None]:
-        """Which tensors the gradients are; what changes them in place leaves them the same."""
+        """Identify the gradient tensors; changes made in place leave this the same."""
         return [None if p.grad is None else p.grad.data_ptr() for p in self.leaves]
 
     @torch.no_grad()
     def average(self, counts: Sequence[float], early: bool = False) -> float:
-        """Everybody gets the mean; None where nobody has any. Returns the bytes of all workers."""
+        """Give everybody the mean, None where nobody has any; returns the bytes of all."""
         rows, reached = filled(self.members, everywhere=not self.comm.alone)
         for i, rank in enumerate(self.comm.ranks):
             if any(counts) and not counts[rank]:  # (0 times NaN is NaN)
@@ -211,7 +214,7 @@ class Gradients:
     def _with_header(
         self, rows: State, counts: Sequence[float], reached: set[str], bad: list[int]
     ) -> tuple[State, list[str], list[int]]:
-        """The mean; which names no rank has; whose gradients are not finite."""
+        """Return the mean, names that no rank has, and whose gradients are not finite."""
         names = list(rows)
         if names:  # (others may have what is missing here)
             told = [float(k in reached) for k in names]
@@ -226,7 +229,7 @@ class Gradients:
 def asked(
     strategy: Strategy, comm: Comm, seed: int, step: int, last: Round, carries: tuple[type, ...]
 ) -> Round:
-    """The round of a step, the same for all ranks; one that was just checked is not again.
+    """Return the round of a step, the same for all ranks; equal rounds are checked only once.
 
     Raises:
         ValueError: the round cannot end, or has an operation that this executor does not know.
@@ -247,7 +250,7 @@ def asked(
 
 
 def _all_sent(ops: Sequence[Op], table: dict[int, dict[int, float]]) -> None:
-    """Refuse a mixing of what nobody sends."""
+    """Refuse a mixing that needs what nobody sends."""
     sent = set(messages(ops))
     for i, row in table.items():
         for k in row:
@@ -257,10 +260,10 @@ def _all_sent(ops: Sequence[Op], table: dict[int, dict[int, float]]) -> None:
 
 
 def _shares(strategy: Strategy, counts: Sequence[float]) -> Sequence[float]:
-    """How much workers count: by their samples, or all alike."""
+    """Return how much each worker counts: by its samples, or all alike."""
     return counts if strategy.weighted else [1.0] * len(counts)
 
 
 def _broken(rows: State, i: int) -> bool:
-    """Whether a row has NaN or infinity."""
+    """Return whether a row has NaN or infinity."""
     return not all(bool(torch.isfinite(v[i]).all()) for v in rows.values())

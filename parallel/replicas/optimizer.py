@@ -1,4 +1,4 @@
-"""One optimizer for all workers here, made by what makes one for a single model.
+"""Makes one optimizer for all workers here from what makes one for a single model.
 
 The maker sees the parameters of one model, as it does in an ordinary script: groups by name, place
 or number of axes mean what they mean there. Each parameter is then replaced by the workers' own.
@@ -16,7 +16,7 @@ Optimizer = torch.optim.Optimizer
 
 
 def spread(maker: Callable[..., Optimizer], members: Stacked | Looped) -> Optimizer:
-    """The optimizer of these workers.
+    """Make the optimizer of these workers.
 
     Raises:
         ValueError: what was made is not an optimizer of the parameters that it was given.
@@ -45,7 +45,7 @@ def spread(maker: Callable[..., Optimizer], members: Stacked | Looped) -> Optimi
 
 
 def _for(leaf: torch.Tensor, p: torch.Tensor, key: str, value: Any) -> Any:
-    """A state of one model's parameter, for one worker (or its part of it) or a stack of them."""
+    """Turn the state of one model's parameter into that of one worker, of a part, or of a stack."""
     if not isinstance(value, torch.Tensor):
         return value
     if key == "step" or value.shape != p.shape or leaf.shape == p.shape:
@@ -56,13 +56,16 @@ def _for(leaf: torch.Tensor, p: torch.Tensor, key: str, value: Any) -> Any:
 
 
 def by_element(optimizer: Optimizer) -> bool:
-    """Whether it steps a stack of workers as it would step each alone; tried on numbers."""
+    """Return whether it steps a stack as it would each worker alone; tried on numbers."""
     whole = _numbers()
     return _alike(optimizer, [[whole]], [[whole[0]], [whole[1]]]) is True
 
 
 def by_parameter(optimizer: Optimizer) -> bool:
-    """Whether parameters do not look at each other, as in a norm over all; True if not known."""
+    """Return whether it looks at each parameter by itself; True if that is not known.
+
+    A norm over all parameters is a way not to.
+    """
     a, b = _numbers()
     return _alike(optimizer, [[a, b]], [[a], [b]]) is not False
 
@@ -72,7 +75,7 @@ def _numbers() -> torch.Tensor:
 
 
 def _alike(optimizer: Optimizer, *ways: Sequence[Sequence[torch.Tensor]]) -> bool | None:
-    """Whether a few steps give the same numbers, whichever way they are given; None: not known."""
+    """Return whether a few steps give the same numbers however grouped; None: not known."""
     begin = torch.cat([value.flatten() for part in ways[0] for value in part])
     for scale in (1e-3, 1.0, 1e3):
         with torch.random.fork_rng():
@@ -101,7 +104,7 @@ def _stepped(optimizer: Optimizer, values: Sequence[torch.Tensor], scale: float)
 
 
 def fresh(optimizer: Optimizer, parameters: Sequence[torch.nn.Parameter]) -> Optimizer:
-    """Another of its kind, with the options of its first group."""
+    """Make another optimizer of its kind, with the options of its first group."""
     known = inspect.signature(type(optimizer)).parameters
     chosen = {**optimizer.defaults, **optimizer.param_groups[0]}
     options = {k: v for k, v in chosen.items() if k in known and k != "params"}

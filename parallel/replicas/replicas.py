@@ -1,4 +1,4 @@
-"""The models of the workers that live here, and everything of them as rows.
+"""Holds the models of the workers that live here, and shows everything of them as rows.
 
     get("params")              {name: (workers here, ...)}        put: the inverse
     get("gradients"), get("float_buffers"), get("optimizer_state")
@@ -22,7 +22,10 @@ Rows = dict[str, torch.Tensor]
 
 
 def replicas(models: Sequence[nn.Module]) -> "Stacked | Looped":
-    """The faster of the two that can hold these models (one per worker; values are copied)."""
+    """Return the faster of the two that can hold these models.
+
+    There is one model per worker, and values are copied.
+    """
     if len(models) == 1 or len({_sizes(m) for m in models}) > 1 or _hooked(models[0]):
         return Looped(models)
     net = stack(models)
@@ -39,14 +42,14 @@ def replicas(models: Sequence[nn.Module]) -> "Stacked | Looped":
 
 
 def filled(members: "Stacked | Looped", everywhere: bool) -> tuple[Rows, set[str]]:
-    """Gradients with zeros where there was none, and the names that all workers here had."""
+    """Return gradients, zero where there was none, and the names that all workers here had."""
     reached = set(members.get("gradients"))
     members.fill_gradients(everywhere)
     return members.get("gradients"), reached
 
 
 def _hooked(model: nn.Module) -> bool:
-    """Whether somebody listens to its layers, who would not hear those of a stack."""
+    """Return whether somebody listens to its layers, who would not hear those of a stack."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return any(getattr(m, kind) for m in model.modules() for kind in kinds)
 
@@ -56,7 +59,7 @@ def _counters(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _unreachable(module: nn.Module) -> bool:
-    """Whether it hides masks that need a key per worker."""
+    """Return whether it hides masks that need a key per worker."""
     hidden = module.template.modules() if isinstance(module, Vmapped) else ()
     return any(isinstance(m, KeyedDropout) for m in hidden)
 
@@ -67,12 +70,12 @@ def _sizes(model: nn.Module) -> tuple:
 
 
 def float_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Running statistics, not counters."""
+    """Return the running statistics of a model, without counters."""
     return {k: b for k, b in model.named_buffers() if b.is_floating_point()}
 
 
 def _pair(stacked: list, alone: list[dict[str, torch.Tensor]]) -> dict[str, Any] | None:
-    """Stacked tensors by the names that they have in one model, where row i is model i's."""
+    """Name the stacked tensors as one model does, or return None if row i is not model i's."""
     if len(stacked) != len(alone[0]):
         return None
     for tensor, *mine in zip(stacked, *(model.values() for model in alone), strict=True):
@@ -85,7 +88,7 @@ def _pair(stacked: list, alone: list[dict[str, torch.Tensor]]) -> dict[str, Any]
 
 
 class Stacked:
-    """All workers in one module with a leading axis."""
+    """Holds all workers in one module with a leading axis."""
 
     def __init__(self, net: nn.Module, template: nn.Module, params: dict, buffers: dict, counts):
         self.net, self.template = net, copy.deepcopy(template)
@@ -97,19 +100,19 @@ class Stacked:
         self.shapes = {k: (self.size, *alone[k].shape) for k in (*params, *buffers, *counts)}
 
     def leaves(self) -> list[nn.Parameter]:
-        """What an optimizer steps."""
+        """Return the parameters that an optimizer steps."""
         return list(self.params.values())
 
     def leaves_of(self, name: str) -> list[nn.Parameter]:
-        """Those that hold one parameter of the workers."""
+        """Return the parameters that hold one parameter of the workers."""
         return [self.params[name]]
 
     def counters(self) -> Rows:
-        """Worker 0's."""
+        """Return the counters of worker 0."""
         return {k: b.view(self.shapes[k])[0].clone() for k, b in self.counts.items()}
 
     def forward(self, xs: Any, ranks: Sequence[int]) -> Any:
-        """The output of each worker for its own inputs; no call where there are none."""
+        """Return each worker's output for its own inputs; without inputs there is no call."""
         if isinstance(xs, torch.Tensor):
             return self.net(xs)
         if all(len(x) == len(xs[0]) for x in xs):
@@ -124,11 +127,11 @@ class Stacked:
         return torch.func.functional_call(self.template, rows, (x,))
 
     def modules(self) -> list[nn.Module]:
-        """Whose mode and keys are to be set."""
+        """Return the modules whose mode and keys are to be set."""
         return [self.net, self.template]
 
     def get(self, what: str, optimizer: Any = None) -> Rows:
-        """Live tensors."""
+        """Return live tensors as rows."""
         if what == "params":
             return self._rows({k: p.detach() for k, p in self.params.items()})
         if what == "gradients":
@@ -144,61 +147,64 @@ class Stacked:
         }
 
     def fill_gradients(self, everywhere: bool) -> None:
-        """Zeros where there is none (one tensor holds all workers: only if asked)."""
+        """Put zeros where there is no gradient, if asked.
+
+        (One tensor holds all workers, so that none has a gradient alone.)
+        """
         for p in self.params.values() if everywhere else ():
             if p.grad is None and p.requires_grad:
                 p.grad = torch.zeros_like(p)
 
     def _rows(self, tensors: Rows) -> Rows:
-        """With the shapes that one model has."""
+        """Return the tensors with the shapes that one model has."""
         return {k: t.view(self.shapes[k]) for k, t in tensors.items()}
 
     def put(self, what: str, rows: Rows, optimizer: Any = None) -> None:
-        """Values back (nothing to do for those that were changed in place)."""
+        """Write rows back (nothing to do for those that were changed in place)."""
         mine = self.get(what, optimizer)
         for name, value in rows.items():
             if value.data_ptr() != mine[name].data_ptr():
                 mine[name].copy_(value)
 
     def own(self, i: int, optimizer: Any) -> Rows:
-        """One worker's tensors, live: parameters, running statistics, states ("name/key")."""
+        """Return one worker's live tensors: parameters, statistics, states ("name/key")."""
         kinds = ("params", "float_buffers", "optimizer_state")
         return {k: v[i] for what in kinds for k, v in self.get(what, optimizer).items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """All parameters and buffers."""
+        """Return all parameters and buffers."""
         return self.net.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse."""
+        """Take back what state_dict gave."""
         self.net.load_state_dict(state)
 
 
 class Looped:
-    """Modules one by one."""
+    """Holds the workers' modules one by one."""
 
     def __init__(self, models: Sequence[nn.Module]):
         self.models, self.template, self.size = list(models), models[0], len(models)
         self.named = [dict(m.named_parameters()) for m in models]
 
     def leaves(self) -> list[nn.Parameter]:
-        """What an optimizer steps."""
+        """Return the parameters that an optimizer steps."""
         return [p for model in self.models for p in model.parameters()]
 
     def leaves_of(self, name: str) -> list[nn.Parameter]:
-        """Those that hold one parameter of the workers."""
+        """Return the parameters that hold one parameter of the workers."""
         return [named[name] for named in self.named]
 
     def counters(self) -> Rows:
-        """Worker 0's."""
+        """Return the counters of worker 0."""
         return {k: b.clone() for k, b in _counters(self.models[0]).items()}
 
     def forward(self, xs: Any, ranks: Sequence[int]) -> Any:
-        """The output of each worker for its own inputs; no call where there are none."""
+        """Return each worker's output for its own inputs; without inputs there is no call."""
         return [m(x) if len(x) else x for m, x in zip(self.models, xs, strict=True)]
 
     def modules(self) -> list[nn.Module]:
-        """Whose mode and keys are to be set."""
+        """Return the modules whose mode and keys are to be set."""
         return self.models
 
     def _each(self, what: str, optimizer: Any) -> list[dict[str, torch.Tensor]]:
@@ -211,7 +217,7 @@ class Looped:
         return [_states(named, optimizer) for named in self.named]
 
     def get(self, what: str, optimizer: Any = None) -> Rows:
-        """A view for one worker, copies for more; only names that all of them have."""
+        """Return rows: a view for one worker, copies for more; only names that all have."""
         each = self._each(what, optimizer)
         names = [k for k in each[0] if all(k in other for other in each)]
         if len(each) == 1:
@@ -221,7 +227,7 @@ class Looped:
 
     @torch.no_grad()
     def put(self, what: str, rows: Rows, optimizer: Any = None) -> None:
-        """Values back; gradients may be new."""
+        """Write rows back; gradients may be new."""
         each = self._each(what, optimizer)
         for name, value in rows.items():
             for i, mine in enumerate(each):
@@ -231,7 +237,7 @@ class Looped:
                     mine[name].copy_(value[i])
 
     def fill_gradients(self, everywhere: bool) -> None:
-        """Zeros where there is none but another worker has one, or everywhere."""
+        """Put zeros where there is no gradient but another worker has one, or everywhere."""
         for name in self.named[0]:
             some = [named[name] for named in self.named]
             wanted = everywhere or any(p.grad is not None for p in some)
@@ -240,22 +246,22 @@ class Looped:
                     p.grad = torch.zeros_like(p)
 
     def drop_gradients(self, names: Sequence[str]) -> None:
-        """None for these."""
+        """Set the gradients of these names to None."""
         for named in self.named:
             for name in names:
                 named[name].grad = None
 
     def own(self, i: int, optimizer: Any) -> Rows:
-        """One worker's tensors, live: parameters, running statistics, states ("name/key")."""
+        """Return one worker's live tensors: parameters, statistics, states ("name/key")."""
         kinds = ("params", "float_buffers", "optimizer_state")
         return {k: v for what in kinds for k, v in self._each(what, optimizer)[i].items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """All parameters and buffers."""
+        """Return all parameters and buffers."""
         return {str(i): model.state_dict() for i, model in enumerate(self.models)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse."""
+        """Take back what state_dict gave."""
         for i, model in enumerate(self.models):
             model.load_state_dict(state[str(i)])
 
@@ -272,5 +278,5 @@ def _states(named: dict[str, Any], optimizer: Any) -> dict[str, torch.Tensor]:
 
 
 def _follows(key: str, value: Any, p: torch.Tensor) -> bool:
-    """Whether a state belongs to the numbers of its parameter (a count of steps does not)."""
+    """Return whether a state belongs to its parameter's numbers (a count of steps does not)."""
     return isinstance(value, torch.Tensor) and value.shape == p.shape and key != "step"

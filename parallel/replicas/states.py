@@ -1,4 +1,4 @@
-"""What a strategy averages, as rows: one row for each worker here, and one more for the centre.
+"""Shows what a strategy averages as rows: one for each worker here, and one for the centre.
 
 rows()       {"params:0.weight": (workers here, ...), "optimizer_state:0.weight/exp_avg": ...}
 put(rows)    the inverse
@@ -25,7 +25,7 @@ class States:
             self.centre = {k: v[0].clone() for k, v in self.rows().items()}
 
     def rows(self) -> State:
-        """What is averaged of the workers here."""
+        """Return what is averaged, a row for each worker here."""
         return {
             f"{what}:{name}": value
             for what in self.kinds
@@ -34,7 +34,7 @@ class States:
         }
 
     def all_rows(self) -> State:
-        """The same, with the centre as the last row where it lives here."""
+        """Return the rows with the centre as the last one, where it lives here."""
         if (centre := self.centre) is None:
             return self.rows()
         return {k: torch.cat([v, centre[k].unsqueeze(0)]) for k, v in self.rows().items()}
@@ -55,7 +55,7 @@ class States:
             value.add_(shift[name][-1])
 
     def average(self, comm: Comm, counts: Sequence[float]) -> float:
-        """Everybody gets the mean, by these counts. Returns the bytes of all workers."""
+        """Give everybody the mean by these counts; returns the bytes of all workers."""
         rows = self.rows()
         mean = comm.mean(rows, counts)
         for name, value in rows.items():
@@ -65,7 +65,7 @@ class States:
 
     @torch.no_grad()
     def load(self, state: State) -> None:
-        """A full model's state, to all workers here and the centre."""
+        """Give a full model's state to all workers here and to the centre."""
         for what in FULL:
             rows = self.members.get(what)
             for name, value in rows.items():
@@ -81,7 +81,7 @@ class States:
             self.centre = {k: fn(v) for k, v in self.centre.items()}
 
     def size(self, sends: str) -> float:
-        """Bytes of what one worker sends at a time: its "gradients", or its "state"."""
+        """Return the bytes that a worker sends at a time: its "gradients", or its "state"."""
         if sends == "gradients":
             named = self.members.template.named_parameters()
             return sum(p.numel() * p.element_size() for _, p in named if p.requires_grad)

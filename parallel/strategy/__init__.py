@@ -1,4 +1,4 @@
-"""Strategies by name.
+"""Finds strategies by name.
 
 >>> from parallel import STRATEGIES
 >>> STRATEGIES["elastic_gossip"](alpha=0.5, probability=1 / 32)
@@ -30,7 +30,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
 
 
 def make(name: str, **options: Any) -> Strategy:
-    """A strategy by name, with its options checked by name.
+    """Make a strategy by its name, with its options checked by name.
 
     Raises:
         ValueError: unknown name or option, with the nearest one that exists.

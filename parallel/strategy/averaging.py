@@ -18,19 +18,19 @@ STATE = Round(after=(AllReduce("state"),))
 
 @dataclass
 class Local(Strategy):
-    """Workers that have nothing to do with each other."""
+    """Workers that have nothing to do with each other, not even the same start."""
 
     same_start = False
 
 
 @dataclass
 class NoComm(Strategy):
-    """One start, no words."""
+    """Workers with one start that never talk."""
 
 
 @dataclass
 class GradientAllReduce(Strategy):
-    """Synchronous data parallelism; nothing but gradients is averaged.
+    """Synchronous data parallelism: gradients are averaged in every step, and only they.
 
     A parameter that no loss reaches, on any worker, has no gradient and stays as it is.
     """
@@ -39,7 +39,7 @@ class GradientAllReduce(Strategy):
     elastic = False
 
     def init(self, workers: int) -> None:
-        """There is nothing to choose."""
+        """Do nothing, as there is nothing to choose."""
         super().init(workers)
         if self.average != ("params",):
             raise ValueError(
@@ -48,20 +48,20 @@ class GradientAllReduce(Strategy):
             )
 
     def plan(self, seed: int, step: int) -> Round:
-        """In every step."""
+        """Average the gradients in every step."""
         return GRADIENTS if self.workers > 1 else NOTHING
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """A ring."""
+        """Return the bytes of a ring in every step."""
         return 2 * self.others * size * steps
 
 
 @dataclass
 class LocalSGD(Strategy):
-    """H local steps, then the mean.
+    """Workers that make H local steps and then take the mean of their weights.
 
     Args:
-        period: H.
+        period: The number H of steps between two means.
         phase: Average where step % period == phase % period; 0 is the textbook's H, 2H, ...; 1 is
             what torch's PeriodicModelAverager does.
     """
@@ -79,19 +79,19 @@ class LocalSGD(Strategy):
             raise ValueError(f"phase is a whole number of steps, got {self.phase}")
 
     def plan(self, seed: int, step: int) -> Round:
-        """In one step of H."""
+        """Average the weights in one step of H."""
         due = (step - self.phase) % self.period == 0
         return STATE if due and self.workers > 1 else NOTHING
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """A ring in one step of H."""
+        """Return the bytes of a ring in one step of H."""
         first = self.phase % self.period or self.period
         return 2 * self.others * size * max(0, (steps - first) // self.period + 1)
 
 
 @dataclass
 class PostLocalSGD(LocalSGD):
-    """Gradients are averaged up to and including step `switch`; from then on the weights are."""
+    """Averages gradients up to and including step `switch`, and from then on the weights."""
 
     switch: int = 100
 
@@ -102,12 +102,12 @@ class PostLocalSGD(LocalSGD):
             raise ValueError(f"switch is the number of a step, 0 or later, got {self.switch}")
 
     def plan(self, seed: int, step: int) -> Round:
-        """By the side of the switch."""
+        """Average gradients or weights, depending on the side of the switch."""
         if step > self.switch:
             return super().plan(seed, step - self.switch)
         return GRADIENTS if self.workers > 1 else NOTHING
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """A ring in every step, then in one of H."""
+        """Return the bytes of a ring in every step, then in one of H."""
         later = max(0, steps - self.switch)
         return 2 * self.others * size * (steps - later) + super().theory(size, later)

@@ -1,4 +1,4 @@
-"""What a strategy is: a small object that says, as data, who sends what in a step.
+"""The base of strategies: small objects that say, as data, who sends what in a step.
 
     init(workers)          check the options
     plan(seed, step)       the Round of this step (parallel.world.ops), the same on every rank
@@ -27,7 +27,7 @@ Mixing = dict[int, dict[int, float]]
 
 @dataclass
 class Strategy:
-    """Workers that never talk; the base of the others.
+    """A strategy whose workers never talk; the base of the others.
 
     Args:
         average: What is mixed: any of AVERAGED.
@@ -53,49 +53,49 @@ class Strategy:
         self.workers = workers
 
     def plan(self, seed: int, step: int) -> Round:
-        """What is sent in this step: here, nothing."""
+        """Return what is sent in this step, which is nothing here."""
         return NOTHING
 
     def mixing(self, ops: Sequence[Op]) -> Mixing:
-        """Of each worker that changes: how much of whom it is then made of."""
+        """Return, for each worker that changes, of whom it is then made, and by how much."""
         if rows := getattr(self, "rows", None):  # its name up to 0.5
             return rows(ops)
         raise NotImplementedError(f"{type(self).__name__} plans messages: it needs `mixing`")
 
     def expands(self, ops: Sequence[Op]) -> bool:
-        """Whether these messages may drive workers apart; an executor counts such rounds."""
+        """Return whether these messages may drive workers apart; an executor counts such rounds."""
         return False
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """Bytes that a worker sends in so many steps, on average over the workers."""
+        """Return the bytes that a worker sends in so many steps, on average."""
         return 0.0
 
     def notes(self, rounds: int, expanding: int) -> list[str]:
-        """What a user should hear at the end of a run with so many rounds."""
+        """Return what a user should hear at the end of a run with so many rounds."""
         return []
 
     @property
     def others(self) -> float:
-        """(n - 1) / n, the part of a ring's bytes that is sent."""
+        """The part (n - 1) / n of a ring's bytes that is really sent."""
         return (self.workers - 1) / self.workers
 
 
 def every(name: str, period: int) -> int:
-    """A period, checked: a whole number of steps."""
+    """Return the period, checked to be a whole number of steps."""
     if not isinstance(period, int) or period < 1:
         raise ValueError(f"{name} is a number of steps, 1 or more, got {period}")
     return period
 
 
 def fraction(name: str, value: float) -> float:
-    """A number in (0, 1], checked."""
+    """Return the number, checked to lie in (0, 1]."""
     if not 0 < value <= 1:
         raise ValueError(f"{name} must be in (0, 1], got {value}")
     return value
 
 
 def random(seed: int, *keys: int) -> np.random.Generator:
-    """Random numbers that every rank draws alike."""
+    """Return a generator of random numbers that every rank draws alike."""
     return np.random.Generator(np.random.PCG64(derive(seed, "peers", *keys)))
 
 

@@ -16,7 +16,7 @@ from parallel.world.ops import CENTRE, NOTHING, Exchange, Op, Round
 
 @dataclass
 class EASGD(Strategy):
-    """Springs of strength alpha; None is 0.9 / workers, as its authors take."""
+    """A centre held by springs of strength alpha; None is 0.9 / workers, as its authors take."""
 
     alpha: float | None = None
     period: int = 1
@@ -25,7 +25,7 @@ class EASGD(Strategy):
     elastic = False
 
     def init(self, workers: int) -> None:
-        """Check the spring."""
+        """Check the strength of the springs."""
         super().init(workers)
         every("period", self.period)
         if "optimizer_state" in self.average:
@@ -38,18 +38,18 @@ class EASGD(Strategy):
             )
 
     def plan(self, seed: int, step: int) -> Round:
-        """All with the centre."""
+        """Let every worker exchange with the centre."""
         if step % self.period:
             return NOTHING
         return Round(before=tuple(Exchange(i, CENTRE) for i in range(self.workers)))
 
     def mixing(self, ops: Sequence[Op]) -> Mixing:
-        """Of workers and centre."""
+        """Return how workers and centre mix."""
         a, n = self.strength, self.workers
         rows: Mixing = {i: {i: 1 - a, CENTRE: a} for i in range(n)}
         rows[CENTRE] = {CENTRE: 1 - n * a, **dict.fromkeys(range(n), a)}
         return rows
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """Up and down, but for the worker at whose place the centre is."""
+        """Return the bytes up and down, but for the worker at whose place the centre is."""
         return 2 * self.others * size * (steps // self.period)

@@ -26,7 +26,7 @@ from parallel.world.ops import Exchange, Op, Push, Round, messages
 
 @dataclass
 class Gossip(Strategy):
-    """Who talks to whom, and when.
+    """The base of gossip: decides who talks to whom, and when.
 
     Args:
         period: Only steps that it divides.
@@ -48,7 +48,7 @@ class Gossip(Strategy):
             raise ValueError(f"penalty must be in (0, 100], got {self.penalty}")
 
     def picks(self, seed: int, step: int) -> dict[int, int]:
-        """Initiators and their peers."""
+        """Return the workers that start a talk in this step, with the peer of each."""
         if step % self.period or self.workers < 2:
             return {}
         draw = random(seed, step)
@@ -59,51 +59,51 @@ class Gossip(Strategy):
 
     @property
     def rate(self) -> float:
-        """Talks that a worker starts in an eligible step."""
+        """Return how many talks a worker starts in an eligible step, on average."""
         return self.probability if self.workers > 1 else 0.0
 
 
 @dataclass
 class GossipPull(Gossip):
-    """Take half of somebody."""
+    """Gossip in which a worker that starts a talk takes half of its peer's weights."""
 
     def plan(self, seed: int, step: int) -> Round:
-        """The picked send."""
+        """Let each picked worker send to the one that picked it."""
         picked = self.picks(seed, step)
         return Round(before=tuple(Push(peer, i) for i, peer in picked.items()))
 
     def mixing(self, ops: Sequence[Op]) -> Mixing:
-        """Half and half."""
+        """Return the mean of oneself and the peer, half and half."""
         return {i: {i: 0.5, peer: 0.5} for peer, i in messages(ops)}
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """One message per talk."""
+        """Return the bytes of one message per talk."""
         return self.rate * size * (steps // self.period)
 
 
 @dataclass
 class GossipPush(Gossip):
-    """Give oneself to somebody."""
+    """Gossip in which a worker that starts a talk gives its weights to its peer."""
 
     def plan(self, seed: int, step: int) -> Round:
-        """The initiators send."""
+        """Let each worker that starts a talk send to the one it picked."""
         return Round(before=tuple(Push(i, peer) for i, peer in self.picks(seed, step).items()))
 
     def mixing(self, ops: Sequence[Op]) -> Mixing:
-        """The mean of oneself and all that came."""
+        """Return the mean of oneself and all that came."""
         got: dict[int, list[int]] = {}
         for i, peer in messages(ops):
             got.setdefault(peer, []).append(i)
         return {i: dict.fromkeys([i, *who], 1 / (1 + len(who))) for i, who in got.items()}
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """One message per talk."""
+        """Return the bytes of one message per talk."""
         return self.rate * size * (steps // self.period)
 
 
 @dataclass
 class ElasticGossip(Gossip):
-    """Springs between those who talk.
+    """Gossip in which springs pull both ends of a talk towards each other.
 
     Args:
         alpha: Strength of a spring.
@@ -116,7 +116,7 @@ class ElasticGossip(Gossip):
     matching: bool = False
 
     def init(self, workers: int) -> None:
-        """Check the spring."""
+        """Check the options of the springs."""
         super().init(workers)
         fraction("alpha", self.alpha)
         check("rule of weights", self.weights, ("metropolis", "thesis"))
@@ -131,7 +131,7 @@ class ElasticGossip(Gossip):
             )
 
     def plan(self, seed: int, step: int) -> Round:
-        """Each couple exchanges once, whoever picked whom."""
+        """Let each couple exchange once, whoever picked whom."""
         if self.matching:
             couples = self._pairs(seed, step)
         else:
@@ -147,7 +147,7 @@ class ElasticGossip(Gossip):
         return {(min(pair), max(pair)) for pair in talk.tolist()}
 
     def mixing(self, ops: Sequence[Op]) -> Mixing:
-        """I - L."""
+        """Return the mixing I - L of the springs."""
         rows: Mixing = {}
         for (k, i), a in self.springs(messages(ops)).items():
             row = rows.setdefault(i, {i: 1.0})
@@ -156,11 +156,11 @@ class ElasticGossip(Gossip):
         return rows
 
     def expands(self, ops: Sequence[Op]) -> bool:
-        """Whether the largest eigenvalue of L is 2 or more, where I - L does not contract."""
+        """Return whether L's largest eigenvalue is 2 or more, where I - L does not contract."""
         return bool(largest(self.springs(messages(ops)), self.workers) >= 2 - 1e-12)
 
     def springs(self, talks: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
-        """a_ik of each direction of each talk."""
+        """Return the strength a_ik of each direction of each talk."""
         if self.weights == "thesis":
             return dict.fromkeys(talks, self.alpha)
         degree = dict.fromkeys((i for i, _ in talks), 0)
@@ -169,7 +169,7 @@ class ElasticGossip(Gossip):
         return {(i, k): 2 * self.alpha / (1 + max(degree[i], degree[k])) for i, k in talks}
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """Both directions; a mutual pick is one talk."""
+        """Return the bytes of both directions; two that pick each other are one talk."""
         if self.workers < 2:
             return 0.0
         p, n, size = self.probability, self.workers, size * (steps // self.period)
@@ -180,7 +180,7 @@ class ElasticGossip(Gossip):
         return (2 * p - 2 * p * p * mutual / n) * size
 
     def notes(self, rounds: int, expanding: int) -> list[str]:
-        """How many rounds pushed workers apart, and what helps."""
+        """Say how many rounds pushed workers apart, and what helps."""
         if not expanding:
             return []
         safe = "" if self.weights == "metropolis" else ', or weights="metropolis"'
@@ -192,7 +192,7 @@ class ElasticGossip(Gossip):
 
 
 def largest(springs: dict[tuple[int, int], float], workers: int) -> float:
-    """The largest eigenvalue of L."""
+    """Return the largest eigenvalue of L."""
     laplacian = np.zeros((workers, workers))
     for (i, k), a in springs.items():
         laplacian[i, k] -= a
@@ -204,7 +204,7 @@ def largest(springs: dict[tuple[int, int], float], workers: int) -> float:
 
 @cache
 def _shares(seed: int, workers: int, penalty: float | None) -> np.ndarray:
-    """Row i: the cumulated probabilities of its peers; itself has none."""
+    """Return the cumulated probabilities of peers: row i is worker i's, who never picks itself."""
     weight = np.ones((workers, workers))
     if penalty is not None:
         at = random(seed).random((workers, 2))

@@ -23,7 +23,7 @@ from parallel.world.ops import NOTHING, Gather, Round, Scatter
 
 @dataclass
 class IST(Strategy):
-    """Subnets of fully connected layers.
+    """Workers that train disjoint subnets of fully connected layers.
 
     Args:
         period: H, local steps between two partitions.
@@ -37,7 +37,7 @@ class IST(Strategy):
     elastic = False
 
     def init(self, workers: int) -> None:
-        """Check period and rescale."""
+        """Check the options `period` and `rescale`."""
         super().init(workers)
         every("period", self.period)
         if self.average != ("params",):
@@ -52,5 +52,5 @@ class IST(Strategy):
         return Round(after=(Gather(), Scatter()))
 
     def theory(self, size: float, steps: int = 1) -> float:
-        """`size` leaves rank 0 in one deal; in one step of H it comes back and goes out."""
+        """Return the bytes: in one step of H, `size` comes back to rank 0 and goes out again."""
         return 2 * (steps // self.period) * size / self.workers

@@ -1,1 +1,1 @@
-"""Every worker holds a slice of every layer."""
+"""Executes strategies in which every worker holds a slice of every layer."""

@@ -1,4 +1,4 @@
-"""Cutting a fully connected net into independent subnets, and putting it together again.
+"""Cuts a fully connected net into independent subnets, and puts it together again.
 
     Linear 0   rows: part of hidden layer 1     columns: all inputs
     Linear l   rows: part of layer l + 1        columns: part of layer l      1 / W^2 of the matrix
@@ -45,7 +45,7 @@ class Chain:
 
 
 def chain(model: nn.Module) -> Chain:
-    """The account of a model.
+    """Find out how a model is cut.
 
     Raises:
         ValueError: names what cannot be cut.
@@ -102,7 +102,7 @@ def _flat(prefix: str, row: nn.Sequential):
 
 
 def _between(modules: Sequence[tuple[str, nn.Module]], layer: int, found: Chain) -> bool:
-    """Whether there is a norm among the modules behind a hidden layer; its tensors go with it."""
+    """Return whether a norm follows a hidden layer in these modules; its tensors go with it."""
     normed = False
     for name, module in modules:
         if isinstance(module, NORMS):
@@ -120,7 +120,7 @@ def _between(modules: Sequence[tuple[str, nn.Module]], layer: int, found: Chain)
 
 
 def partition(widths: Sequence[int], workers: int, draw) -> list[Parts]:
-    """Disjoint parts that cover each hidden layer: by worker, neurons in ascending order."""
+    """Draw disjoint parts that cover each hidden layer: by worker, neurons in ascending order."""
     for width in widths:
         if width < workers:
             raise ValueError(f"ist: a hidden layer of {width} neurons for {workers} workers")
@@ -132,7 +132,7 @@ def partition(widths: Sequence[int], workers: int, draw) -> list[Parts]:
 
 
 def take(value: torch.Tensor, cut: Cut, parts: Parts) -> torch.Tensor:
-    """A worker's piece of a tensor (a copy)."""
+    """Return a copy of a worker's piece of a tensor."""
     rows, columns = cut
     if rows is not None:
         value = value.index_select(0, parts[rows].to(value.device))
@@ -166,14 +166,14 @@ class ScaledLinear(nn.Linear):
     steady = False
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Scale W x + b."""
+        """Return scale W x + b."""
         if self.steady:
             return grown(F.linear(input, quiet(self.weight, self.scale)), self.scale, self.bias)
         return F.linear(input * self.scale, self.weight, self.bias)
 
     @classmethod
     def stack(cls, modules: "Sequence[ScaledLinear]") -> nn.Module:
-        """As of Linear layers."""
+        """Make one layer of many, with a leading axis, as for Linear layers."""
         both = _ScaledStack(modules)
         both.scale, both.steady = modules[0].scale, modules[0].steady
         return both
@@ -191,19 +191,19 @@ class _ScaledStack(StackedLinear):
 
 
 def quiet(weight: torch.Tensor, scale: float) -> torch.Tensor:
-    """The weight; a gradient of it comes back divided by the scale."""
+    """Return the weight; a gradient of it comes back divided by the scale."""
     part = weight / scale
     return part + (weight - part).detach()
 
 
 def grown(sums: torch.Tensor, scale: float, bias: torch.Tensor | None) -> torch.Tensor:
-    """`scale` times the sums, and the bias; a gradient comes back as it is."""
+    """Return `scale` times the sums, and the bias; a gradient comes back as it is."""
     scaled = sums + ((scale - 1) * sums).detach()
     return scaled if bias is None else scaled + bias
 
 
 def subnet(model: nn.Module, how: Chain, parts: Parts, rescale: bool | str) -> nn.Module:
-    """A worker's model: the same forward, smaller layers. The parts decide sizes and values."""
+    """Make a worker's model: the same forward on smaller layers, which its parts decide."""
     small = copy.deepcopy(model)
     values = dict(model.named_parameters()) | dict(model.named_buffers())
     for name, cut in how.cuts.items():

@@ -39,7 +39,7 @@ class Executor:
         self.tally = [0, 0]
 
     def cut(self, models: list[nn.Module], seed: int) -> list[nn.Module]:
-        """The subnets of the first partition; later ones have the same shapes."""
+        """Return the subnets of the first partition; later ones have the same shapes."""
         self.states = Master(models[0], self.comm.workers, seed)
         self.whole = self.states.whole
         rescale = getattr(self.strategy, "rescale", False)
@@ -49,28 +49,28 @@ class Executor:
         ]
 
     def attach(self, members: Stacked | Looped) -> None:
-        """Take the workers here."""
+        """Take over the models of the workers here."""
         self.members = members
 
     def accept(self, optimizer: Any) -> None:
-        """Take what steps the workers here, if its state can follow the neurons."""
+        """Take over the optimizer of the workers here, if its state can follow the neurons."""
         steps_once(optimizer)
         check_optimizer(optimizer)
         self.states.untouched = untouched(optimizer)
         self.optimizer = optimizer
 
     def begin(self, seed: int, step: int) -> Round:
-        """The round of a step."""
+        """Return the round of a step."""
         if self.begun != step:
             self.round = asked(self.strategy, self.comm, seed, step, self.round, CARRIES)
             self.seed, self.begun = seed, step
         return self.round
 
     def early(self, seed: int, step: int, counts: Sequence[float]) -> None:
-        """Gradients stay with their workers."""
+        """Do nothing, as gradients stay with their workers."""
 
     def before(self, seed: int, step: int, counts: Sequence[float]) -> bool:
-        """Count the samples, by which copies of what is shared are averaged; is `after` due?"""
+        """Count samples, which weigh the shared copies' mean; returns whether after() is due."""
         due = bool(self.begin(seed, step).after)
         if self.strategy.weighted:
             self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
@@ -88,7 +88,7 @@ class Executor:
         self._deal()
 
     def _deal(self, counted: bool = True) -> None:
-        """To every worker its pieces of the master: [3]."""
+        """Send every worker its pieces of the master: [3]."""
         comm, mine, out = self.comm, _own(self.members, self.optimizer), {}
         if comm.rank == 0:
             out = {(0, r): self.states.pieces(r, mine[0]) for r in range(comm.workers)}
@@ -100,7 +100,7 @@ class Executor:
                 own[name].copy_(value)
 
     def _collect(self, counted: bool = True) -> Tensors:
-        """The master with the pieces of all workers, on rank 0: [1]."""
+        """Return on rank 0 the master with the pieces of all workers: [1]."""
         comm, mine, expect = self.comm, _own(self.members, self.optimizer), {}
         out = {(r, 0): own for r, own in zip(comm.ranks, mine, strict=True)}
         for r, own in zip(comm.ranks, mine, strict=True) if counted else ():
@@ -115,7 +115,7 @@ class Executor:
 
     @torch.no_grad()
     def consensus(self) -> dict[str, Any]:
-        """State dict of the assembled net, of what everybody has now; for every rank."""
+        """Return, on every rank, the state dict of the net assembled from what all have now."""
         comm, found = self.comm, self._collect(counted=False)
         found = {k: v for k, v in found.items() if "/" not in k}
         out = {(0, r): found for r in range(comm.workers)} if comm.rank == 0 else {}
@@ -130,10 +130,10 @@ class Executor:
         self._deal(counted=False)
 
     def distance(self) -> None:
-        """Workers hold different neurons: there is no mean of theirs."""
+        """Return None: workers hold different neurons, so that there is no mean of theirs."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that it takes to go on bitwise."""
+        """Return all that it takes to go on bitwise."""
         return {
             "members": self.members.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -144,7 +144,7 @@ class Executor:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict."""
+        """Go on from what state_dict gave."""
         self.members.load_state_dict(state["members"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.states.load_state_dict(state["strategy"])
@@ -153,5 +153,5 @@ class Executor:
 
 
 def _own(members: Stacked | Looped, optimizer: Any) -> list[Tensors]:
-    """Of each worker here: its tensors, and the optimizer's state of them."""
+    """Return the tensors of each worker here, with the optimizer's state of them."""
     return [members.own(i, optimizer) for i in range(members.size)]

@@ -19,7 +19,7 @@ from parallel.world.comm import nbytes
 
 
 class Master:
-    """Values by name (current on rank 0 only), and the parts of this round (on every rank)."""
+    """The values by name (current on rank 0 only), and this round's parts (on every rank)."""
 
     def __init__(self, model: nn.Module, workers: int, seed: int):
         self.whole, self.workers = copy.deepcopy(model), workers
@@ -35,28 +35,31 @@ class Master:
         self.values |= {k: v.detach().clone() for k, v in full.items()}
 
     def draw(self, seed: int, step: int) -> None:
-        """Who has which neurons from this step on."""
+        """Draw who has which neurons from this step on."""
         self.parts = partition(self.chain.widths, self.workers, random(seed, step))
         # Bytes of the pieces that leave rank 0, by their shapes alone.
         shapes = {k: v.to("meta") for k, v in self.values.items()}
         self.due = sum(nbytes(pieces(shapes, self.chain, p)) for p in self.parts[1:])
 
     def size(self, sends: str) -> float:
-        """Bytes of one deal."""
+        """Return the bytes of one deal."""
         return self.due
 
     def pieces(self, worker: int, like: Tensors) -> Tensors:
-        """What this worker gets of what it keeps (an optimizer has no state before its step)."""
+        """Return what a worker gets of what it keeps.
+
+        (An optimizer has no state before its step.)
+        """
         held = {k: v for k, v in self.values.items() if k in like}
         return pieces(held, self.chain, self.parts[worker])
 
     def shapes(self, worker: int, like: Tensors) -> Tensors:
-        """Tensors of the sizes that this worker gives back."""
+        """Return tensors of the sizes that this worker gives back."""
         held = {k: self.values.get(k, self.values[k.split("/")[0]]) for k in like}
         return pieces(held, self.chain, self.parts[worker])
 
     def merge(self, got: Sequence[Tensors], counts: Sequence[float]) -> Tensors:
-        """All values, with the pieces that all workers gave back in their places."""
+        """Return all values, with the pieces that all workers gave back in their places."""
         return merge(self.values, self.chain, self.parts, got, counts, self.untouched)
 
     def load(self, state: dict[str, Any]) -> None:
@@ -70,9 +73,9 @@ class Master:
         self.values = {k: fn(v) for k, v in self.values.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """The values and who has what."""
+        """Return the values, and who has what."""
         return {"master": self.values, "parts": self.parts, "due": self.due}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of state_dict."""
+        """Go on from what state_dict gave."""
         self.values, self.parts, self.due = state["master"], state["parts"], state["due"]

@@ -1,4 +1,4 @@
-"""What moves between the master of a subnet training and its workers.
+"""Cuts and merges what moves between the master of a subnet training and its workers.
 
 A master and a worker's own tensors are dicts of the same names:
 
@@ -19,12 +19,15 @@ Tensors = dict[str, torch.Tensor]
 
 
 def cut_of(name: str, how: Chain) -> Cut:
-    """How a tensor is cut; a state as its parameter; (None, None): everybody has all of it."""
+    """Return how a tensor is cut, a state as its parameter.
+
+    (None, None) means that everybody has all of it.
+    """
     return how.cuts.get(name.split("/")[0], (None, None))
 
 
 def pieces(master: Tensors, how: Chain, parts: Parts) -> Tensors:
-    """What one worker gets."""
+    """Return what one worker gets."""
     return {k: take(v, cut_of(k, how), parts) for k, v in master.items()}
 
 
@@ -36,7 +39,7 @@ def merge(
     counts: Sequence[float],
     begin: dict[str, float] | None = None,
 ) -> Tensors:
-    """A new master: owned slices in their places, shared tensors averaged by samples.
+    """Return a new master: owned slices in their places, shared tensors averaged by samples.
 
     `begin`: what an optimizer's state is where nobody has had a number yet, if not 0.
     """
@@ -60,7 +63,7 @@ def merge(
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Whether its state can follow the neurons.
+    """Check that an optimizer's state can follow the neurons.
 
     Raises:
         ValueError: names the optimizer and what of its state has no place.
@@ -80,14 +83,14 @@ def _misfit(value: Any, p: torch.Tensor) -> bool:
 
 
 def untouched(optimizer: Any) -> dict[str, float]:
-    """What it keeps of a number that it has stepped without a gradient, from zero."""
+    """Return the optimizer's states of a number at zero that it stepped without a gradient."""
     ((_, state),) = _probe(optimizer, 0.0) or [(None, {})]
     found = {k: v for k, v in state.items() if isinstance(v, torch.Tensor) and v.numel() > 1}
     return {k: float(v.flatten()[0]) for k, v in found.items()}
 
 
 def _probe(optimizer: Any, value: float = 1.0) -> list[tuple[torch.Tensor, dict]]:
-    """The state after a step on a small matrix: known before anything has been trained."""
+    """Return the state after a step on a small matrix, which is known before any training."""
     p = torch.nn.Parameter(torch.full((2, 3), value))
     p.grad = torch.full_like(p, value)
     try:

@@ -1,1 +1,1 @@
-"""The experiments of the elastic-gossip thesis, in its own words."""
+"""Runs the experiments of the elastic-gossip thesis, in its own words."""

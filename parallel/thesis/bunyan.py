@@ -1,4 +1,4 @@
-"""Logs in the JSON lines of Node's Bunyan, as the thesis had them; `bunyan logs/x/rank_0.log`."""
+"""Writes logs in the JSON lines of Node's Bunyan, as the thesis did; `bunyan logs/x/rank_0.log`."""
 
 import contextlib
 import json
@@ -15,13 +15,13 @@ LEVELS = {"DEBUG": 20, "INFO": 30, "WARNING": 40, "ERROR": 50}
 
 
 class Log:
-    """One worker's file; each line reaches the disk's cache at once.
+    """The log file of one worker; each line reaches the disk's cache at once.
 
     Args:
         path: The file; what was there stays if `go_on`.
-        rank: Whose.
-        level: The least that is written.
-        go_on: Append.
+        rank: The worker whose file it is.
+        level: The least level that is written.
+        go_on: Append to what is there.
     """
 
     def __init__(self, path: Path, rank: int, level: str = "INFO", go_on: bool = False):
@@ -31,7 +31,7 @@ class Log:
         self.path, self.rank, self.least = path, rank, LEVELS[level]
 
     def write(self, payload: Mapping[str, Any], msg: str = "", level: str = "INFO") -> None:
-        """One record."""
+        """Write one record."""
         if LEVELS[level] < self.least:
             return
         head = {
@@ -47,12 +47,12 @@ class Log:
             self.file.write(json.dumps({**head, **plain(dict(payload))}) + "\n")
 
     def accuracy(self, where: Mapping[str, Any], name: str, share: float) -> None:
-        """Two records, as the thesis had them: a fraction, and a text in per cent."""
+        """Write two records, as the thesis did: a fraction, and a text in per cent."""
         self.write({**where, name: share})
         self.write({**where, f"{name}Perc": f"{100 * share:.2f} %"})
 
     def close(self) -> None:
-        """End the file; what a full disk kept back has been told already."""
+        """Close the file; what a full disk kept back has been told already."""
         with contextlib.suppress(OSError):
             self.file.close()
 

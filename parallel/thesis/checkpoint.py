@@ -1,4 +1,4 @@
-"""Going on: each rank keeps its last two states, and the newest step that all have is taken.
+"""Goes on from checkpoints: each rank keeps two, and the newest step that all have is taken.
 
 One rank may fail to write what the others have written (its disk is full, it was killed): a step
 that all have is then the one before. What is newer than the step that was taken is removed.
@@ -22,7 +22,7 @@ NONE = -1.0  # the step of a checkpoint that is not there
 
 
 class Checkpoints:
-    """The last two states of the workers here."""
+    """The last two states of the workers here, on disk."""
 
     def __init__(self, comm: Comm, options: Options, setting: Setting, training: Training):
         self.comm, self.options, self.setting, self.training = comm, options, setting, training
@@ -30,13 +30,13 @@ class Checkpoints:
         self.before = options.folder / f"rank_{comm.rank}.before.cp.pt"
 
     def save(self) -> None:
-        """Write the state of now; the last one stays as the one before."""
+        """Write the present state; the last one stays as the one before."""
         if self.latest.exists():
             os.replace(self.latest, self.before)
         save_checkpoint(self.latest, self._described() | {"session": self.training.state_dict()})
 
     def restore(self) -> bool:
-        """Go on from the newest step that all ranks have; a warning where one has none.
+        """Go on from the newest step that all ranks have; warn where a rank has none.
 
         Raises:
             ValueError: the states are of another run, or no step is one that all have.
@@ -61,7 +61,7 @@ class Checkpoints:
         return self.before, self.latest
 
     def _of_all(self, own: list[int]) -> list[set[int]]:
-        """The steps that each rank has, told by each: no rank reads the files of another."""
+        """Return the steps that each rank says it has: none reads the files of another."""
         padded = [NONE] * (2 - len(own)) + [float(step) for step in own]
         told = zip(*(self.comm.everyone(step) for step in padded), strict=True)
         return [{int(step) for step in one if step != NONE} for one in told]
@@ -72,7 +72,7 @@ class Checkpoints:
             os.replace(self.before, self.latest)
 
     def _described(self) -> dict[str, Any]:
-        """What has to be the same for going on."""
+        """Return what has to be the same for going on."""
         options = self.options
         rates = {k: v for k, v in plain(asdict(self.setting)).items() if k != "epochs"}
         return {

@@ -1,4 +1,4 @@
-"""What a run leaves to read: the log of each worker, and the description of the run."""
+"""Writes what a run leaves to read: the log of each worker, and the description of the run."""
 
 import contextlib
 import sys
@@ -22,7 +22,7 @@ from parallel.world.comm import Comm
 
 
 class Logs:
-    """The files of the workers here."""
+    """The log files of the workers here."""
 
     def __init__(self, comm: Comm, options: Options, training: Training):
         self.comm, self.options, self.training = comm, options, training
@@ -30,7 +30,7 @@ class Logs:
 
     @contextlib.contextmanager
     def open(self, go_on: bool) -> Iterator[None]:
-        """A file per worker."""
+        """Hold a file per worker open for the block."""
         folder, level = self.options.folder, self.options.log_level
         if not go_on:
             self._clear(folder)
@@ -42,7 +42,7 @@ class Logs:
                 file.close()
 
     def _clear(self, folder: Path) -> None:
-        """What an earlier run of this name has left, by each rank its own, by rank 0 the rest."""
+        """Remove what an earlier run of this name left: each rank its own, rank 0 the rest."""
         here = 0 in self.comm.ranks
         if here and (folder / "rank_0.log").exists():
             text = f"the logs in {folder} are replaced (--exp-id names another folder)"
@@ -54,7 +54,7 @@ class Logs:
                 path.unlink(missing_ok=True)
 
     def progress(self) -> None:
-        """Training loss and validation of each worker."""
+        """Log the training loss and the validation of each worker."""
         s = self.training
         epoch = -(-s.done // s.shards.steps)
         held = replace(s.data, test_x=s.data.validation_x, test_y=s.data.validation_y)  # pyright: ignore
@@ -67,7 +67,7 @@ class Logs:
             file.accuracy(where, "ValAcc", accuracy)
 
     def end(self) -> dict[str, Any]:
-        """Test of each worker, and of their mean."""
+        """Test each worker and their mean; logs and returns what came out."""
         s = self.training
         accuracies = s.worker_accuracies()
         for file, accuracy in zip(self.files, accuracies, strict=True):
@@ -91,7 +91,7 @@ class Logs:
 
 
 def describe(options: Options, setting: Setting, data: Data) -> None:
-    """Everything that was asked for, with defaults."""
+    """Write down everything that was asked for, with defaults."""
     place, _, port = options.master_loc.rpartition(":")
     content = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items()}
     content |= {

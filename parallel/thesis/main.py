@@ -19,7 +19,7 @@ from parallel.thesis.options import Options, unused
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the verb."""
+    """Run the experiment that the command line asks for."""
     options = flags.read(Options, argv, "python -m parallel gossip")
     if options.version:
         from importlib.metadata import version

@@ -143,12 +143,12 @@ class Options:
 
     @property
     def folder(self) -> Path:
-        """Of logs and checkpoints."""
+        """The folder of logs and checkpoints."""
         return self.log_path or Path("logs") / self.exp_id
 
 
 def unused(options: Options) -> Iterator[tuple[list[str], str]]:
-    """Options that were given and change nothing, with the reason."""
+    """Yield the options that were given and change nothing, with the reason."""
     gossips = options.agg_method in ("elasticGossip", "gossipingSgd")
     elastic = options.agg_method == "elasticGossip"
     groups = [

@@ -1,4 +1,4 @@
-"""What `python -m parallel gossip` runs: every worker, in either world."""
+"""Runs what `python -m parallel gossip` asks for: every worker, in either world."""
 
 import os
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from parallel.world.world import World
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """The last row (of rank 0, or of this one with --rank)."""
+    """Yield the last row (of rank 0, or of this one with --rank)."""
     setting = filled(options)
     data, _ = read(options)  # so that what is missing is said before anything starts
     Shards(len(data.train_y), options.num_workers, setting.batch_size, options.seed)  # (checks)
@@ -57,7 +57,7 @@ def _backend(options: Options) -> str | None:
 
 
 def work(comm: Comm, options: Options, setting: Setting) -> Iterator[dict[str, Any]]:
-    """Train; one row at the end."""
+    """Train as one process of a world, and yield one row at the end."""
     data, batches = read(options)
 
     def decay(step: int) -> float:

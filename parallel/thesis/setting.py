@@ -1,4 +1,4 @@
-"""What an experiment of the thesis is: its numbers, data, model and method.
+"""Defines the experiments of the thesis: their numbers, data, models and methods.
 
 model, rate, momentum, epochs, batch, decay         iris, mnist, cifar10: see SETTINGS
 """
@@ -38,7 +38,7 @@ SETTINGS = {
 
 
 def filled(options: Options) -> Setting:
-    """The experiment's defaults, and what was given instead (0 is given)."""
+    """Return the experiment's defaults, replaced by what was given (0 is given)."""
     default = SETTINGS[options.experiment]
     given = {k: getattr(options, k, None) for k in vars(default)}
     found = replace(default, **{k: v for k, v in given.items() if v is not None})
@@ -47,7 +47,7 @@ def filled(options: Options) -> Setting:
 
 
 def read(options: Options) -> tuple[Data, Any]:
-    """Training, validation and test set, and what draws batches of images."""
+    """Return training, validation and test set, and what draws batches of images."""
     setting = SETTINGS[options.experiment]
     if options.experiment == "iris":
         return _iris(load("iris", options.data_root), options.seed), None
@@ -65,7 +65,7 @@ def read(options: Options) -> tuple[Data, Any]:
 
 
 def _iris(data: Data, seed: int) -> Data:
-    """100 flowers to train, 25 to validate, 25 to test."""
+    """Split the flowers: 100 to train, 25 to validate, 25 to test."""
     mix = order(seed, 0, 150)
     x, y = torch.cat([data.train_x, data.test_x])[mix], torch.cat([data.train_y, data.test_y])[mix]
     xs, ys = x.split([100, 25, 25]), y.split([100, 25, 25])
@@ -74,7 +74,7 @@ def _iris(data: Data, seed: int) -> Data:
 
 
 def model(options: Options, data: Data, rank: int) -> nn.Module:
-    """A worker's first weights: those of its own seed where nothing is shared."""
+    """Build a worker's net; its first weights are of its own seed where nothing is shared."""
     seed = options.seed + rank
     if options.experiment != "cifar10":
         return {"iris": perceptron.iris, "mnist": perceptron.mnist}[options.experiment](seed)
@@ -86,7 +86,7 @@ def model(options: Options, data: Data, rank: int) -> nn.Module:
 
 
 def strategy(options: Options) -> Strategy:
-    """The method, in our words."""
+    """Return the method of the experiment as one of our strategies."""
     name = METHODS["local" if options.num_workers == 1 else options.agg_method]
     words: dict[str, Any] = {}
     if options.agg_method in ("elasticGossip", "gossipingSgd") and options.num_workers > 1:

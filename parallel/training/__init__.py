@@ -1,1 +1,1 @@
-"""One training, step by step, in any world."""
+"""Trains step by step, in any world."""

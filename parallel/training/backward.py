@@ -1,4 +1,4 @@
-"""Gradients of the workers here: of each one's mean loss over its own samples.
+"""Computes the gradients of the workers here: of each one's mean loss over its own samples.
 
 Where the loss is known to be a plain mean, one call of it over all workers says what one call for
 each would; else it is called for each of them.
@@ -20,7 +20,7 @@ from parallel.world.comm import Comm
 
 
 class Backward:
-    """What a step does before anybody talks; `each`: one call of the loss for each worker."""
+    """What a step does before anybody talks; with `each`, the loss is called once per worker."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Backward:
         torch.default_generator.set_state(callers)
 
     def _nothing(self) -> None:
-        """A rank without samples: gradient zero, where a loss reaches."""
+        """Give a rank without samples a gradient of zero, where a loss reaches."""
         model = self.members.template
         if not self.reached:
             model.eval()
@@ -73,7 +73,7 @@ class Backward:
             p.grad = torch.zeros_like(p) if name in self.reached else None
 
     def _even(self, index: torch.Tensor) -> torch.Tensor | None:
-        """The sum of the workers' means; one call of the loss over all of them."""
+        """Return the sum of the workers' means, by one call of the loss over all of them."""
         n, b = index.shape
         if b == 0:
             return None
@@ -101,7 +101,7 @@ class Backward:
         return torch.stack(each).sum()
 
     def _take(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Samples by index (any shape)."""
+        """Return inputs and targets of the samples with these numbers, in any shape."""
         flat = index.reshape(-1).to(self.data.train_y.device)
         if self.batches:
             x, y = self.batches.draw(flat)
@@ -111,7 +111,7 @@ class Backward:
 
 
 def keyed(members: Stacked | Looped, comm: Comm, seed: int) -> list[KeyedDropout]:
-    """The layers that draw by (seed, step, worker), told the first and the last."""
+    """Return the layers that draw by (seed, step, worker), after telling them seed and workers."""
     for module in members.modules():
         set_key(module, seed=seed, workers=list(comm.ranks))
         module.train()
@@ -127,7 +127,7 @@ MODULES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MSELoss, nn.L1Loss, nn.SmoothL1Lo
 
 
 def plain_mean(loss: Any, targets: torch.Tensor) -> bool:
-    """Whether it is known to be a mean in which every sample counts alike.
+    """Return whether it is known to be a mean in which every sample counts alike.
 
     Then one call over all workers says what one call for each would.
     """

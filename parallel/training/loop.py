@@ -1,4 +1,4 @@
-"""`parallel.train`: one model, any strategy, any world.
+"""Trains one model under any strategy in any world: `parallel.train`.
 
     for row in train(net, data, F.cross_entropy, partial(SGD, lr=0.1), "local_sgd", World.sim(8),
                      steps=1000, seed=0):
@@ -44,13 +44,13 @@ def train(
         model: Copied to every worker; or a function from a worker's rank to its model.
         data: The name of a data set, tensors (x, y), a torch Dataset or a harness.data.Data. The
             training part is cut into a shard per worker; inputs as the model takes them.
-        loss: Of outputs and targets; a mean over the samples.
+        loss: A function of outputs and targets; a mean over the samples.
         optimizer: Makes the optimizer from parameters; default SGD, lr 0.1. One that works element
             by element (all but LBFGS and the factored ones) steps all workers of a stack at once.
         strategy: One of parallel.STRATEGIES, by name or made.
         world: Default: World.sim(4).
-        steps: Of every worker.
-        seed: Of shards, noise and peers.
+        steps: Steps of every worker.
+        seed: Seed of shards, noise and peers.
         batch_size: Samples per step, of all workers together.
         every: Steps between rows; default: an epoch.
         reshuffle: Cut new shards in each epoch.
@@ -79,7 +79,7 @@ def train(
 def rows(
     comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
 ) -> Iterator[dict[str, Any]]:
-    """What a rank does."""
+    """Train as one process of a world, and yield its rows."""
     training = Training(*parts, comm=comm, **options)
     every = every or training.shards.steps
     while training.done < steps:

@@ -1,4 +1,4 @@
-"""Who sees which sample when: a function of (seed, epoch, step), the same in every world.
+"""Says who sees which sample when, by (seed, epoch, step) alone: the same in every world.
 
 One permutation of the training set is cut into a shard per worker (sizes differ by one at most).
 Each epoch a worker goes through its own shard in a new order, a share of the batch at a time. Where
@@ -15,13 +15,13 @@ from harness.seeding import generator, order
 
 
 class Shards:
-    """Indices of the samples of a step.
+    """The numbers of the samples that each worker sees in each step.
 
     Args:
         samples: Size of the training set.
-        workers: How many.
+        workers: How many workers share it.
         batch: Samples of all workers per step.
-        seed: Of the orders.
+        seed: Seed of the orders.
         reshuffle: Cut new shards in each epoch.
 
     Raises:
@@ -41,7 +41,7 @@ class Shards:
         self.steps = math.ceil(samples / batch)
 
     def at(self, step: int) -> torch.Tensor | list[torch.Tensor]:
-        """Samples of each worker in this step (from 1 on, over all epochs).
+        """Return each worker's samples in this step (from 1 on, over all epochs).
 
         One tensor (workers, samples) where all have as many, else a list of tensors.
         """
@@ -62,11 +62,11 @@ class Shards:
         return found
 
     def _seen(self, steps: int) -> list[int]:
-        """How many samples of its shard each worker has had after so many steps of an epoch."""
+        """Return how many of its samples each worker has had after so many steps of an epoch."""
         return _split(min(steps * self.batch, self.samples), self.workers)
 
     def _orders(self, epoch: int) -> list[torch.Tensor]:
-        """Each worker's samples in the order of this epoch."""
+        """Return each worker's samples in the order of this epoch."""
         orders = []
         for i, shard in enumerate(self._shards(epoch if self.reshuffle else 0)):
             own = torch.randperm(len(shard), generator=generator(self.seed, "order", epoch, i))
@@ -79,5 +79,5 @@ class Shards:
 
 
 def _split(n: int, parts: int) -> list[int]:
-    """Shares of n that differ by one at most; they grow with n, one at a time, in turn."""
+    """Return shares of n that differ by one at most; they grow with n, one at a time, in turn."""
     return [n // parts + (i < n % parts) for i in range(parts)]

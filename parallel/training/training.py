@@ -34,7 +34,7 @@ CHUNK = 1000  # samples of the test set at a time
 
 
 class Training:
-    """Workers that train; see parallel.training.loop.train for the arguments."""
+    """Workers that train; parallel.training.loop.train explains the arguments."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Training:
         return self.executor.members
 
     def _digest(self, *more: Any) -> int:
-        """A number that differs where runs would."""
+        """Return a number that differs where runs would."""
         sizes = [(k, tuple(p.shape)) for k, p in self.judge.named_parameters()]
         # (an object's address differs by process)
         strategy = re.sub(r" at 0x[0-9a-f]+", "", repr(self.executor.strategy))
@@ -90,7 +90,7 @@ class Training:
         return zlib.crc32(repr(what).encode())
 
     def step(self) -> None:
-        """One local step of every worker here, and what the strategy has around it."""
+        """Make one local step of every worker here, with what the strategy has around it."""
         begin = time.perf_counter()
         self.done += 1
         index = self.shards.at(self.done)
@@ -113,7 +113,7 @@ class Training:
             self.backward.batches.begin(epoch)
 
     def row(self) -> dict[str, Any]:
-        """What is known after this step; the consensus is tested."""
+        """Return what is known after this step; the consensus is tested for it."""
         self.comm.agree(self.done, self.digest, now=True)
         begin = time.perf_counter()
         loss, accuracy = self.test()
@@ -137,38 +137,38 @@ class Training:
         return found | {"inference_time": time.perf_counter() - begin}
 
     def theory(self) -> float:
-        """Bytes per worker so far, by the strategy's formula."""
+        """Return the bytes per worker so far, by the strategy's formula."""
         strategy = self.executor.strategy
         return strategy.theory(self.executor.states.size(strategy.sends), self.done)
 
     def notes(self) -> list[str]:
-        """What the strategy has to say at the end, once for all ranks."""
+        """Return what the strategy has to say at the end, once for all ranks."""
         return self.executor.strategy.notes(*self.executor.tally) if self.comm.rank == 0 else []
 
     def test(self) -> tuple[float, float]:
-        """Mean loss and accuracy of the consensus on the test set."""
+        """Return mean loss and accuracy of the consensus on the test set."""
         self.judge.load_state_dict(self.executor.consensus())
         return tested(self.judge, self.data, self.backward.loss)
 
     def worker_accuracies(self) -> list[float]:
-        """Of each worker here, with its own weights."""
+        """Return the accuracy of each worker here, with its own weights."""
         here = range(self.members.size)
         return [tested(self.worker(i), self.data, self.backward.loss)[1] for i in here]
 
     def worker(self, i: int) -> nn.Module:
-        """A model with the weights of one worker here (the same object for all)."""
+        """Return a model with one worker's weights (the same object for all)."""
         own = {k: v[i] for k, v in self.members.get("params").items()}
         own |= {k: v[i] for k, v in self.members.get("float_buffers").items()}
         self.judge.load_state_dict(own, strict=False)
         return self.judge
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything, to go on bitwise."""
+        """Return all that it takes to go on bitwise."""
         held = {"done": self.done, "samples": self.samples, "seconds": self.seconds}
         return {**held, "losses": self.backward.losses, "team": self.executor.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse."""
+        """Go on from what state_dict gave."""
         self.done, self.samples = state["done"], state["samples"]
         self.seconds, self.backward.losses = state["seconds"], list(state["losses"])
         self.executor.load_state_dict(state["team"])
@@ -179,7 +179,7 @@ class Training:
 def starts(
     model: nn.Module | Callable[[int], nn.Module], ranks: Sequence[int], same: bool
 ) -> list[nn.Module]:
-    """One model per worker here: copies of one, or those that a function makes by rank."""
+    """Return a model per worker here: copies of one, or those a function makes by rank."""
     if isinstance(model, nn.Module):
         return [copy.deepcopy(model) for _ in ranks]
     if same:
@@ -188,7 +188,7 @@ def starts(
 
 
 def paced(schedule: Callable[[int], float] | None, optimizer: Any) -> Callable[[int], None]:
-    """What sets the rates of a step: those that the optimizer begins with, times the schedule."""
+    """Return what sets a step's rates: those that the optimizer began with, times the schedule."""
     rates = [group["lr"] for group in optimizer.param_groups]
 
     def pace(step: int) -> None:
@@ -202,7 +202,7 @@ def paced(schedule: Callable[[int], float] | None, optimizer: Any) -> Callable[[
 def together(
     models: list[nn.Module], maker: Callable[..., Any], comm: Comm, samples: torch.Tensor | None
 ) -> tuple[Stacked | Looped, torch.optim.Optimizer]:
-    """The models as rows, stacked where that is exact, and one optimizer for all of them.
+    """Return the models as rows, stacked where that is exact, and one optimizer for all.
 
     Raises:
         ValueError: an optimizer that looks across parameters would mix the workers here.
@@ -221,7 +221,7 @@ def together(
 
 
 def runs(members: Stacked, comm: Comm, samples: torch.Tensor | None) -> bool:
-    """Whether the stack takes samples at all (vmap refuses some code)."""
+    """Return whether the stack takes samples at all (vmap refuses some code)."""
     if samples is None:
         return True
     x = samples[:1].expand(2, *samples.shape[1:])
@@ -235,7 +235,7 @@ def runs(members: Stacked, comm: Comm, samples: torch.Tensor | None) -> bool:
 
 @torch.no_grad()
 def tested(net: nn.Module, data: Data, loss: Callable) -> tuple[float, float]:
-    """Mean loss and accuracy on the test set."""
+    """Return mean loss and accuracy on the test set."""
     net.eval()
     total = right = 0.0
     parts = zip(data.test_x.split(CHUNK), data.test_y.split(CHUNK), strict=True)

@@ -1,1 +1,1 @@
-"""Where the workers are: in this process, in several, on several machines."""
+"""Places the workers: in this process, in several, on several machines."""

@@ -1,4 +1,4 @@
-"""What ranks tell each other beside the plan: where they are, what they run, one number."""
+"""Exchanges what ranks tell each other beside the plan: place, digest of the run, one number."""
 
 import struct
 from typing import Any
@@ -14,13 +14,13 @@ WORDS = "dq64s"  # a number, a digest, a place
 
 
 class Aside:
-    """One rank's side of such talks; all ranks begin them in the same order."""
+    """One rank's side of such exchanges, which all ranks begin in the same order."""
 
     def __init__(self, group: Group, faults: Faults):
         self.group, self.faults, self.rounds = group, faults, 0
 
     def tell(self, at: str, value: float = 0.0, digest: int = 0) -> list[tuple[float, int]]:
-        """The number and the digest of each rank.
+        """Return the number and the digest of each rank, after telling one's own.
 
         Raises:
             Mismatch: not all are at the same place.
@@ -40,7 +40,7 @@ class Aside:
         return [(number, theirs) for number, theirs, _ in told]
 
     def check(self, at: str, digest: int, now: bool) -> None:
-        """Whether all run the same; asked in every hundredth round, or now.
+        """Check that all run the same, in every hundredth round, or now.
 
         Raises:
             Mismatch: they do not.

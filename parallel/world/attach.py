@@ -1,4 +1,4 @@
-"""The rank of this process, for what lives as long as its script: the one-line wrapper."""
+"""Finds this process' rank for what lives as long as its script: the one-line wrapper."""
 
 import atexit
 import sys
@@ -12,7 +12,7 @@ TOGETHER = "; eval(), state_dict() and .module are to be called by all ranks tog
 
 
 def attach(timeout: float = 60.0) -> Wire:
-    """In the group that there is, or in a new one."""
+    """Enter the group that there is, or a new one."""
     if dist.is_initialized():
         store = dist.distributed_c10d._get_default_store()
         comm = Wire(dist.get_rank(), dist.get_world_size(), store, timeout, False)
@@ -26,7 +26,7 @@ def attach(timeout: float = 60.0) -> Wire:
 
 
 def _leave_word(comm: Wire) -> None:
-    """If this script ends, or fails anywhere, the others can learn of it."""
+    """Arrange that the others learn of it if this script ends, or fails anywhere."""
     before, faults = sys.excepthook, comm.faults
 
     def failed(kind, error, trace):

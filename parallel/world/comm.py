@@ -1,4 +1,4 @@
-"""How the workers here reach the others. In one process (this file) nobody has to be reached.
+"""Defines how workers reach the others. In one process (this file) nobody has to be reached.
 
     combine(ops, rows, table)    sum_k table[i][k] * state of k, for the workers here
     mean(rows, counts)           weighted mean over all workers, for each worker here
@@ -24,7 +24,7 @@ Table = dict[int, dict[int, float]]
 
 @dataclass
 class Ticket:
-    """What was posted and is still to be waited for; tickets may be waited for in any order."""
+    """What was posted and still has to be waited for; tickets may be waited for in any order."""
 
     here: dict[Message, State]  # what needs no way: it is here already
     expect: Mapping[Message, State] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Comm:
         self.at = "the start"  # where this process is, for messages
 
     def combine(self, ops: Sequence[Op], rows: State, table: Table) -> State:
-        """One matrix product per tensor, of the rows that change with those that they need."""
+        """Mix states by one matrix product per tensor: rows that change, times those they need."""
         self.sent += traffic(ops, self.workers, size(rows))
         refuse(rows, [*self.ranks, CENTRE])
         changed = sorted(table, key=self.place)
@@ -65,13 +65,13 @@ class Comm:
         return found
 
     def place(self, worker: int) -> int:
-        """Which row a worker is; the centre is the last."""
+        """Return the row of a worker; the centre has the last."""
         return len(self.ranks) if worker == CENTRE else self.ranks.index(worker)
 
     def mean(
         self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
     ) -> State:
-        """The same mean for all; `finite`: refuse others."""
+        """Return the mean, the same for all; with `finite`, others are refused."""
         if counted:
             self.sent += 2 * (self.workers - 1) * size(rows)
         if counted and finite:
@@ -88,7 +88,7 @@ class Comm:
         """Begin to send, and to receive; the tensors may change again as soon as this returns.
 
         Args:
-            messages: Those of workers here, by (from, to).
+            messages: What workers here send, by (from, to).
             expect: Tensors of the same names and sizes as those that will come to workers here.
             counted: Part of the training (else telemetry): its bytes are counted, here and once.
         """
@@ -97,26 +97,26 @@ class Comm:
         return Ticket(kept(messages))
 
     def wait(self, ticket: Ticket) -> dict[Message, State]:
-        """The messages that came to workers here, once all of the ticket's are there."""
+        """Return the messages that came to workers here, once all of the ticket's are there."""
         return ticket.here
 
     def everyone(self, value: float) -> list[float]:
-        """A number of each process."""
+        """Return a number of each process."""
         return [value]
 
     def agree(self, step: int, digest: int, now: bool = False) -> None:
-        """Whether all processes are at the same place; every now and then, or now."""
+        """Check that all processes are at the same place, every now and then, or now."""
 
     def close(self) -> None:
-        """End of the talks."""
+        """Leave the others, as nothing is left to be said."""
 
 
 class NotFinite(ArithmeticError):
-    """NaN or infinity where it would have spread to others."""
+    """Raised for NaN or infinity where it would have spread to others."""
 
 
 def refuse(rows: State, ids: Sequence[int]) -> None:
-    """Send nothing that is not finite.
+    """Refuse to send what is not finite.
 
     Raises:
         NotFinite: names the worker and the tensor.
@@ -132,7 +132,7 @@ def refuse(rows: State, ids: Sequence[int]) -> None:
 
 
 def kept(messages: Mapping[Message, State]) -> dict[Message, State]:
-    """Copies, as what is sent is one; a state that goes to many is copied once."""
+    """Return copies, which are what is sent; a state that goes to many is copied once."""
     copies = {id(v): {k: t.detach().clone() for k, t in v.items()} for v in messages.values()}
     return {m: copies[id(v)] for m, v in messages.items()}
 
@@ -144,18 +144,18 @@ def _mean(value: torch.Tensor, weights: list[float]) -> torch.Tensor:
 
 
 def normal(counts: Sequence[float]) -> list[float]:
-    """Shares of the whole; all alike where nobody has anything."""
+    """Return the shares of the whole; all alike where nobody has anything."""
     whole = sum(counts)
     return [c / whole for c in counts] if whole else [1 / len(counts)] * len(counts)
 
 
 def size(rows: State) -> float:
-    """Bytes of one worker's row."""
+    """Return the bytes of one worker's row."""
     return sum(v[0].numel() * v.element_size() for k, v in rows.items() if k != HEADER)
 
 
 def nbytes(value: Any) -> int:
-    """Bytes of a message: a tensor or a dict of them."""
+    """Return the bytes of a message: a tensor or a dict of them."""
     if isinstance(value, dict):
         return sum(nbytes(v) for v in value.values())
     return value.numel() * value.element_size()

@@ -1,4 +1,4 @@
-"""What the environment says of this process: which rank it is, of how many, and where they meet."""
+"""Reads from the environment which rank this process is, of how many, and where they meet."""
 
 import os
 from typing import Any
@@ -7,7 +7,7 @@ VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def from_environment() -> dict[str, Any]:
-    """RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
+    """Read RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
 
     Raises:
         ValueError: names those that are missing or no numbers.

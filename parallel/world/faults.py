@@ -1,4 +1,4 @@
-"""Who it was: notes of those that stop, and the sentence that the others raise.
+"""Finds out whose fault it was: notes of those that stop, and the sentence that others raise.
 
 Who fails leaves a note in the store. Who waited in vain leaves one that it lost touch, and looks
 for those of the others for a moment: who has left none is the one that does not answer.
@@ -15,11 +15,11 @@ LOST = "lost touch at "
 
 
 class PeerLost(RuntimeError):
-    """Somebody did not answer."""
+    """Raised where another rank did not answer."""
 
 
 class Mismatch(ValueError):
-    """Ranks are not at the same place."""
+    """Raised where ranks are not at the same place."""
 
 
 class Faults:
@@ -27,7 +27,7 @@ class Faults:
 
     Args:
         store: Where notes are kept.
-        rank: Whose this is.
+        rank: The rank that leaves these notes.
         workers: How many ranks there are.
         timeout: Seconds that this rank waits for others, for the sentences.
     """
@@ -44,7 +44,7 @@ class Faults:
             within(grace(self.timeout), self.store.set, f"note/{self.rank}", text[:500])
 
     def blame(self, at: str, error: Exception, peers: list[int] | None) -> NoReturn:
-        """Say who it was, as far as that can be known.
+        """Raise an error that says whose fault it was, as far as that can be known.
 
         Args:
             at: Where this rank is.
@@ -72,7 +72,7 @@ class Faults:
         ) from None
 
     def _read(self, own: str, peers: list[int] | None) -> dict[int, str]:
-        """The notes that are there within a moment, of these ranks or all."""
+        """Return the notes that are there within a moment, of these ranks or all."""
         self.note(own)
         found: dict[int, str] = {}
         wanted, moment = set(peers or range(self.workers)), grace(self.timeout)
@@ -89,12 +89,12 @@ class Faults:
 
 
 def grace(timeout: float) -> float:
-    """Seconds in which who is alive has left a note."""
+    """Return the seconds in which whoever is alive has left a note."""
     return min(5.0, timeout / 4)
 
 
 def different(places: dict[int, str], advice: str) -> Mismatch:
-    """The sentence for ranks that are at different places."""
+    """Return the error for ranks that are at different places."""
     text = ", ".join(f"rank {r} at {place}" for r, place in sorted(places.items()))
     hint = advice if "eval()" in text else ""
     return Mismatch(

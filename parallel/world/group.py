@@ -1,4 +1,4 @@
-"""The process groups that the ranks of a world meet in: entered, and left, within the timeout."""
+"""Enters and leaves the process groups in which a world's ranks meet, within the timeout."""
 
 import os
 from datetime import timedelta
@@ -60,7 +60,7 @@ class Group:
         self.aside = dist.new_group(timeout=timedelta(seconds=self.timeout))
 
     def close(self) -> None:
-        """Leave what was opened here; never longer than a moment."""
+        """Leave what was opened here; this never takes longer than a moment."""
         if self.own and dist.is_initialized():
             self.own = False
             try:

@@ -1,4 +1,4 @@
-"""What a process of `World.procs` does, from its first line to its last word."""
+"""Runs a process of `World.procs`, from its first line to its last word."""
 
 import io
 import os
@@ -19,13 +19,13 @@ def member(rank: int, world: World, port: int, pipe, line, task, args: tuple) ->
     """Run the task and tell the parent; end when the parent does, however it does.
 
     Args:
-        rank: Of this process.
+        rank: The rank of this process.
         world: Its world.
         port: Where the parent's store is.
-        pipe: To the parent.
-        line: From the parent, who holds the other end as long as it lives.
+        pipe: The pipe to the parent.
+        line: A pipe from the parent, who holds the other end as long as it lives.
         task: See parallel.world.run.
-        args: Of the task.
+        args: Arguments of the task.
     """
     threading.Thread(target=_watch, args=(line,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
@@ -53,7 +53,7 @@ def _watch(line: Connection) -> None:
 
 
 def _tell(pipe: Connection, *words: Any) -> None:
-    """Builtin values and tensors as bytes: whole though this process may end before the reading."""
+    """Send builtin values, and tensors as bytes, which stay whole if this process ends first."""
     buffer = io.BytesIO()
     torch.save(words, buffer)
     pipe.send_bytes(buffer.getvalue())

@@ -1,4 +1,4 @@
-"""What is sent in a step, as data: known to every rank beforehand, nothing is agreed on the wire.
+"""Describes what is sent in a step, as data that every rank knows beforehand.
 
     AllReduce("gradients")   every worker gets the (weighted) mean; "state": of what is averaged
     Exchange(i, j)           i and j send each other their state
@@ -20,14 +20,14 @@ CENTRE = -1
 
 @dataclass(frozen=True)
 class AllReduce:
-    """The mean over all workers, for all workers; of "gradients" or of the "state"."""
+    """The mean over all workers, for all workers, of "gradients" or of the "state"."""
 
     what: str = "state"
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Both send."""
+    """Two workers send each other their states."""
 
     i: int
     j: int
@@ -35,7 +35,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Push:
-    """One sends."""
+    """One worker sends its state to another."""
 
     source: int
     target: int
@@ -43,7 +43,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Send:
-    """What `rank` does; `peer` must have a Receive for it."""
+    """The sending side: what `rank` does; `peer` must have a Receive for it."""
 
     rank: int
     peer: int
@@ -51,7 +51,7 @@ class Send:
 
 @dataclass(frozen=True)
 class Receive:
-    """What `rank` does; `peer` must have a Send for it."""
+    """The receiving side: what `rank` does; `peer` must have a Send for it."""
 
     rank: int
     peer: int
@@ -82,7 +82,7 @@ class Round:
         return bool(self.before or self.after)
 
     def digest(self) -> int:
-        """A number that differs where plans differ."""
+        """Return a number that differs where plans differ."""
         return zlib.crc32(repr(self).encode())
 
 
@@ -90,7 +90,7 @@ NOTHING = Round()
 
 
 def messages(ops: Iterable[Op]) -> list[Message]:
-    """Who sends whole states to whom, in a fixed order."""
+    """List who sends whole states to whom, in a fixed order."""
     return sorted(_messages(ops))
 
 
@@ -104,12 +104,12 @@ def _messages(ops: Iterable[Op]) -> Iterator[Message]:
 
 
 def host(worker: int) -> int:
-    """The rank where a worker lives."""
+    """Return the rank where a worker lives."""
     return 0 if worker == CENTRE else worker
 
 
 def check(plan: Round, workers: int, centre: bool = True) -> Round:
-    """Show that nobody can wait for ever: every message has both its ends, and they exist.
+    """Check that nobody can wait for ever: every message has both its ends, and they exist.
 
     Raises:
         ValueError: names the operation that nobody answers.
@@ -150,7 +150,7 @@ def _check_ranks(ops: Iterable[Op], workers: int, least: int) -> None:
 
 
 def traffic(ops: Iterable[Op], workers: int, size: float) -> float:
-    """Bytes that all workers together send for these, if a state has `size` bytes.
+    """Return the bytes that all workers send for these, if a state has `size` bytes.
 
     An all-reduce is a ring: each sends 2 (n - 1) / n of its size. Between workers that live at one
     place (the centre and rank 0) nothing is sent. Pieces (Scatter, Gather) count themselves.

@@ -1,4 +1,4 @@
-"""Many tensors as one flat buffer per dtype, and back."""
+"""Packs many tensors into one flat buffer per dtype, and unpacks them."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ State = dict[str, torch.Tensor]
 
 
 def pack(tensors: State) -> list[torch.Tensor]:
-    """Copies, in the order of the names; one buffer per dtype."""
+    """Copy tensors, in the order of their names, into one buffer per dtype."""
     groups = _groups(tensors)
     return [torch.cat([tensors[k].flatten() for k in names]) for names in groups.values()]
 
 
 def empty(like: State) -> list[torch.Tensor]:
-    """Buffers for what `pack` makes of tensors like these."""
+    """Return buffers for what `pack` makes of tensors like these."""
     groups = _groups(like)
     return [
         torch.empty(sum(like[k].numel() for k in names), dtype=dtype, device=like[names[0]].device)
@@ -23,7 +23,7 @@ def empty(like: State) -> list[torch.Tensor]:
 
 
 def unpack(buffers: Sequence[torch.Tensor], like: State) -> State:
-    """The inverse of pack: views of the buffers with the shapes of `like`."""
+    """Return views of the buffers with the shapes of `like`: the inverse of pack."""
     found = {}
     for names, buffer in zip(_groups(like).values(), buffers, strict=True):
         parts = buffer.split([like[k].numel() for k in names])

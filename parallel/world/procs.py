@@ -1,4 +1,4 @@
-"""Processes on this machine that run one task together; the parent waits, and tells what happened.
+"""Runs one task in processes on this machine; the parent waits, and tells what happened.
 
 They come from a fork server that has loaded torch, and the module of its first task, once: so the
 fourth starts as fast as the first. The parent holds the store, which outlives any of them.
@@ -40,7 +40,7 @@ END = object()  # of the rows
 
 
 class WorkerError(RuntimeError):
-    """A process failed; the text says which, and why."""
+    """Raised where a process failed; the text says which, and why."""
 
 
 class Procs:
@@ -67,7 +67,7 @@ class Procs:
         self.listener = threading.Thread(target=self._listen, daemon=True)
 
     def rows(self) -> Iterator[Any]:
-        """What rank 0 yields, until all are done.
+        """Yield what rank 0 yields, until all are done.
 
         Raises:
             WorkerError: one of them failed, and the others cannot go on.
@@ -153,11 +153,11 @@ class Procs:
         self.failed[rank] = "Killed", how
 
     def _stuck(self) -> bool:
-        """Whether a failure is one that the others cannot do without."""
+        """Return whether a failure is one that the others cannot do without."""
         return bool(self.failed) and (not self.world.elastic or 0 in self.failed)
 
     def stop(self) -> None:
-        """Nobody is left behind."""
+        """End all processes, so that nobody is left behind."""
         for how in ("terminate", "kill"):
             for one in self.members:
                 if one.is_alive():
@@ -170,7 +170,7 @@ class Procs:
 
 
 def story(failed: Mapping[int, tuple[str, str]], workers: int) -> str:
-    """Causes first; those who only lost touch with them after; what many say is said once."""
+    """Say what failed: causes first, lost touch after them, and what many say only once."""
     said: dict[tuple[bool, str], list[int]] = {}
     for rank, (kind, text) in sorted(failed.items()):
         said.setdefault((kind == PeerLost.__name__, text), []).append(rank)
@@ -198,6 +198,6 @@ def spawn(world: World, task: Callable[..., Iterator[Any]], args: tuple) -> Iter
 
 
 def preloaded(task: Callable) -> list[str]:
-    """What the fork server loads; never the script, which would run there."""
+    """Return what the fork server loads; never the script, which would run there."""
     own = getattr(task, "__module__", None)
     return [*PRELOADED, *([own] if own and own != "__main__" else [])]

@@ -1,4 +1,4 @@
-"""Where ranks meet: the store that is kept there, opened or reached within the timeout."""
+"""Opens or reaches, within the timeout, the store where ranks meet."""
 
 import itertools
 import os
@@ -14,7 +14,7 @@ MEETINGS = itertools.count()
 
 
 def store_of(found: dict[str, Any], timeout: float) -> Any:
-    """The store of torchrun's agent, with keys of this restart only; else rank 0 opens one."""
+    """Return the store of torchrun's agent, for this restart only; else rank 0 opens one."""
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     place = f"{found['MASTER_ADDR']}:{found['MASTER_PORT']}"
@@ -35,7 +35,7 @@ def store_of(found: dict[str, Any], timeout: float) -> Any:
 
 
 def store_at(address: str, port: int, timeout: float, opens: bool) -> Any:
-    """A store, opened or reached.
+    """Open or reach a store.
 
     Raises:
         RuntimeError: torch could not.
@@ -55,6 +55,6 @@ def store_at(address: str, port: int, timeout: float, opens: bool) -> Any:
 
 
 def short(error: BaseException) -> str:
-    """The first sentence of torch's long ones."""
+    """Return the first sentence of torch's long ones."""
     text = str(error).split("\n")[0]
     return text.split("] ")[-1][:160]

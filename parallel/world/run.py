@@ -1,4 +1,4 @@
-"""Where a world becomes work: `for row in run(World.procs(4), task, ...)`."""
+"""Turns a world into work: `for row in run(World.procs(4), task, ...)`."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Means over those who live, through rank 0: what an elastic world has instead of a ring."""
+"""Means over ranks that live, through rank 0: what an elastic world has instead of a ring."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,7 +15,7 @@ Parts = list[tuple[torch.Tensor, ...]]
 def star(
     comm: Comm, faults: Faults, own: State, reduce: Callable[[Parts], Sequence[torch.Tensor]]
 ) -> list[torch.Tensor]:
-    """What `reduce` makes of the buffers of those who live; rank 0 takes, reduces and gives."""
+    """Return what `reduce` makes of the buffers of all that live; rank 0 takes and gives."""
     if comm.rank:
         comm.wait(comm.post({(comm.rank, 0): own}, {}, counted=False))
         got = comm.wait(comm.post({}, {(0, comm.rank): own}, counted=False))
@@ -32,14 +32,14 @@ def star(
 
 
 def living_mean(comm: Comm, faults: Faults, own: State, weight: float) -> State:
-    """The weighted mean over those who live; alike where only the dead had any weight."""
+    """Return the weighted mean over those who live; a plain one if only the dead had weight."""
     sent = own | {WEIGHT: torch.tensor(weight, dtype=torch.float64)}
     found = packing.unpack(star(comm, faults, sent, lambda parts: weighed(parts, sent)), sent)
     return {k: found[k] for k in own}
 
 
 def weighed(parts: Parts, like: State) -> list[torch.Tensor]:
-    """The mean of what came, each by the weight that came with it."""
+    """Return the mean of what came, each by the weight that came with it."""
     came = [packing.unpack(one, like) for one in zip(*parts, strict=True)]
     shares = normal([float(one[WEIGHT]) for one in came])
     pairs = list(zip(shares, came, strict=True))
@@ -47,7 +47,7 @@ def weighed(parts: Parts, like: State) -> list[torch.Tensor]:
 
 
 def living_numbers(comm: Comm, faults: Faults, value: float) -> list[float]:
-    """A number of each rank that lives."""
+    """Return a number of each rank that lives."""
     own = torch.zeros(comm.workers, dtype=torch.float64)
     own[comm.rank] = value
     (known,) = star(comm, faults, {"": own}, lambda parts: [torch.stack(parts[0]).sum(0)])

@@ -1,4 +1,4 @@
-"""What the operating system counted: bytes out of the interfaces that workers talk over."""
+"""Reads what the operating system counted: bytes out of the interfaces that workers use."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,10 @@ COUNTERS = Path("/proc/net/dev")
 
 
 def traffic_out(since: int | None = 0) -> int | None:
-    """Bytes sent since a count (0: since boot); None where the system does not say.
+    """Return the bytes sent since a count (0: since boot), or None if the system has none.
+
+    They are those of $GLOO_SOCKET_IFNAME, else of the loopback where the master is here, else of
+    all others.
 
     Of $GLOO_SOCKET_IFNAME, else of the loopback where the master is here, else of all others.
     """

@@ -1,4 +1,4 @@
-"""The same talks between processes: one worker each, over torch.distributed.
+"""Exchanges between processes: one worker each, over torch.distributed.
 
 Every wait ends after `timeout` seconds, and says who it was (parallel.world.faults). Messages are
 one flat buffer per dtype. With `elastic`, a peer that is gone is left out from then on; means over
@@ -40,7 +40,7 @@ from parallel.world.world import World
 
 
 class Wire(Comm):
-    """One rank of several processes."""
+    """One rank of several processes, with the methods of Comm."""
 
     alone = False
 
@@ -53,7 +53,7 @@ class Wire(Comm):
         self.aside = Aside(self.group, self.faults)
 
     def place(self, worker: int) -> int:
-        """The row of a worker that lives here."""
+        """Return the row of a worker that lives here."""
         return 1 if worker == CENTRE else 0
 
     def combine(self, ops: Sequence[Op], rows: State, table: Table) -> State:
@@ -71,7 +71,7 @@ class Wire(Comm):
         return found
 
     def _add_up(self, found: State, rows: State, i: int, row: dict[int, float], got) -> None:
-        """Row i of the table; the weight of those who did not come goes to i itself."""
+        """Return row i of the table; the weight of those who did not come goes to i itself."""
         came = {k: w for k, w in row.items() if k != i and (k, i) in got}
         own = sum(w for k, w in row.items() if k not in came)
         to = self.place(i)
@@ -87,7 +87,7 @@ class Wire(Comm):
         expect: Mapping[Message, State],
         counted: bool = True,
     ) -> Ticket:
-        """Post all sends and receives, in one order on all ranks; wait for none."""
+        """Post all sends and receives, in one order on all ranks, without waiting for any."""
         if not counted and not self.elastic:
             self.aside.tell(self.at)
         here = {m: messages[m] for m in expect if host(m[0]) == self.rank}
@@ -113,7 +113,7 @@ class Wire(Comm):
                 ticket.lost |= self._gone(peer, m, error)
 
     def wait(self, ticket: Ticket) -> dict[Message, State]:
-        """All of the ticket's messages but those of the dead, where that may be (`elastic`)."""
+        """Return all of the ticket's messages, but for the dead's where `elastic` allows it."""
         end = time.monotonic() + self.timeout
         for peer, m, work in ticket.works:
             left = max(end - time.monotonic(), 0.001)  # (0 would be gloo's own limit)
@@ -136,7 +136,7 @@ class Wire(Comm):
     def mean(
         self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
     ) -> State:
-        """A weighted sum over all ranks."""
+        """Return a weighted mean over all ranks."""
         if not counted and not self.elastic:
             self.aside.tell(self.at)
         elif counted and finite:
@@ -160,13 +160,13 @@ class Wire(Comm):
         return packing.unpack(mixed, own)  # [6]
 
     def everyone(self, value: float) -> list[float]:
-        """A number of each rank that lives."""
+        """Return a number of each rank that lives."""
         if self.elastic:
             return star.living_numbers(self, self.faults, value)
         return [number for number, _ in self.aside.tell(self.at, value)]
 
     def agree(self, step: int, digest: int, now: bool = False) -> None:
-        """Whether all are at the same place; asked in every hundredth round.
+        """Check that all are at the same place, in every hundredth round or now.
 
         Raises:
             Mismatch: says where each rank is.
@@ -185,12 +185,12 @@ class Wire(Comm):
         )
 
     def close(self) -> None:
-        """Leave the group; never longer than a moment."""
+        """Leave the group; this never takes longer than a moment."""
         self.group.close()
 
 
 def join(world: World) -> Wire:
-    """The place in the group that the environment gives.
+    """Enter the group that the environment names.
 
     Raises:
         ValueError: the environment gives no rank, or the port is taken or silent.
@@ -207,7 +207,7 @@ def join(world: World) -> Wire:
 
 @contextlib.contextmanager
 def closing(comm: Wire) -> Iterator[Wire]:
-    """Who fails says why to the others; the group is left in any case."""
+    """Leave the group after the block in any case; a failure is told to the others."""
     try:
         yield comm
     except BaseException as error:

@@ -1,4 +1,4 @@
-"""A limit for calls that have none: those of torch's store, whose server may never answer."""
+"""Limits calls that have no limit: those of torch's store, whose server may never answer."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def within(seconds: float, call: Callable[..., Any], *args: Any) -> Any:
-    """What the call returns, or raises; it is left behind where it takes longer.
+    """Return what the call returns, or raise what it raises; a slower one is left behind.
 
     Raises:
         TimeoutError: it has not returned after so many seconds.

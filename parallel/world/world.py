@@ -21,7 +21,7 @@ KINDS = ("sim", "procs", "env")
 
 @dataclass(frozen=True)
 class World:
-    """Where the workers are."""
+    """A value that says where the workers are."""
 
     kind: str
     workers: int
@@ -39,17 +39,17 @@ class World:
 
     @classmethod
     def sim(cls, workers: int) -> "World":
-        """All in this process."""
+        """Return a world with all workers in this process."""
         return cls("sim", workers)
 
     @classmethod
     def procs(cls, workers: int, **options: Any) -> "World":
-        """Processes on this machine; options: timeout, elastic, threads (each), backend."""
+        """Return a world of processes here; options: timeout, elastic, threads (each), backend."""
         return cls("procs", workers, **options)
 
     @classmethod
     def env(cls, **options: Any) -> "World":
-        """The ranks that the environment gives.
+        """Return the world of the ranks that the environment gives.
 
         Raises:
             ValueError: it gives none.

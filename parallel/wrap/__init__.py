@@ -1,1 +1,1 @@
-"""One line around a model of yours, in an ordinary loop."""
+"""Wraps a model of yours by one line, for an ordinary loop."""

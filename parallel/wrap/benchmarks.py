@@ -48,7 +48,7 @@ def cifar100(
 
 
 def vgg11(num_classes: int) -> nn.Module:
-    """VGG-11 with batch norms: 7 x 7 pooling, 25088-4096-4096-classes, dropout 0.5."""
+    """Build VGG-11 with batch norms: 7 x 7 pooling, 25088-4096-4096-classes, dropout 0.5."""
     from torchvision.models import vgg11_bn
 
     return vgg11_bn(weights=None, num_classes=num_classes)
@@ -83,10 +83,10 @@ def run(
         target_top10: The same, among the ten highest outputs.
         evaluate: Test after each epoch; without it no target can be met.
         verbose: 0 nothing, 1 the end, 2 each epoch, 3 every 50 batches (all on stderr).
-        epochs: At most.
-        lr: Of SGD.
-        momentum: Of SGD.
-        seed: Of order and noise.
+        epochs: The most epochs that are trained.
+        lr: Learning rate of SGD.
+        momentum: Momentum of SGD.
+        seed: Seed of order and noise.
         flatten: One axis per input, for fully connected nets.
         test_split: "official" or "holdout".
         data_root: Folder of downloaded data.
@@ -134,7 +134,7 @@ def run(
 
 
 def _strategy(net: Any) -> str | None:
-    """With its settings, such as LocalSGD(period=40, ...)."""
+    """Return the strategy with its settings, such as LocalSGD(period=40, ...)."""
     return repr(net.executor.strategy) if hasattr(net, "executor") else None
 
 
@@ -158,7 +158,7 @@ def _epoch(net, optimizer, data: Data, batch_size: int, seed: int, epoch: int, v
 
 @torch.no_grad()
 def test(net: nn.Module, data: Data) -> tuple[float, float]:
-    """Share of the test set that is right, and right among the ten highest."""
+    """Return the shares of the test set that are right, and right among the ten highest."""
     net.eval()
     right = among = 0
     parts = zip(data.test_x.split(CHUNK), data.test_y.split(CHUNK), strict=True)
@@ -170,7 +170,7 @@ def test(net: nn.Module, data: Data) -> tuple[float, float]:
 
 
 def normalised(data: Data) -> Data:
-    """Mean 0 and deviation 1 per channel, by the training part."""
+    """Return data with mean 0 and deviation 1 per channel of the training part."""
     x = data.train_x
     axes = [a for a in range(x.dim()) if a != 1 or x.dim() != 4]
     mean = x.mean(axes, keepdim=True)

@@ -51,10 +51,10 @@ class DataParallel(Scattered):
         device_ids: GPUs; default: all of them.
         output_device: Where outputs go; default: the first.
         dim: Axis of the batch.
-        loss_reduction: Of the user's loss: "mean" or "sum".
-        seed: Of partitions and peers.
+        loss_reduction: That of the user's loss: "mean" or "sum".
+        seed: Seed of partitions and peers.
         timeout: Seconds that a rank waits for another, under torchrun.
-        **options: Of the strategy, such as probability=1/32.
+        **options: Options of the strategy, such as probability=1/32.
 
     Raises:
         ValueError: unknown style or keyword, with the nearest name.
@@ -118,19 +118,19 @@ class DataParallel(Scattered):
 
     @property
     def bytes_sent(self) -> float:
-        """Bytes that the replicas here have sent so far (in one process: would have sent)."""
+        """The bytes that the replicas here have sent (in one process: would have sent)."""
         return self.comm.sent
 
     def extra_repr(self) -> str:
-        """Strategy and number of workers, in front of the replicas."""
+        """Return strategy and number of workers, shown in front of the replicas."""
         return f"{self.executor.strategy!r}, workers={self.comm.workers}"
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The consensus model's: it loads into the bare model."""
+        """Return the consensus model's state, which loads into the bare model."""
         return self.module.state_dict(*args, **kwargs)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """A bare model's state, for all replicas."""
+        """Load a bare model's state into all replicas."""
         model = self.consensus.model
         found = model.load_state_dict(state_dict, strict, assign)
         held = model.state_dict()
@@ -144,7 +144,7 @@ class DataParallel(Scattered):
         return found
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """As a part of a larger module: the consensus' names, for all replicas."""
+        """Load the consensus' names into all replicas, as part of a larger module."""
         _, strict, missing, unexpected, errors = rest
         own = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
         try:
@@ -158,7 +158,7 @@ class DataParallel(Scattered):
             state_dict.update({f"{prefix}replicas.{i}.{k}": v for k, v in values})
 
     def _apply(self, fn: Callable, recurse: bool = True) -> "DataParallel":
-        """`.to()`, `.double()`, ... also for the consensus model and what the executor keeps."""
+        """Move or cast (`.to()`, `.double()`) also the consensus and what the executor keeps."""
         super()._apply(fn, recurse)
         self.consensus.model._apply(fn)
         self.consensus.forget()
@@ -166,7 +166,7 @@ class DataParallel(Scattered):
         return self
 
     def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> torch.Tensor:
-        """As torch's function, for each replica by itself, as for the bare model.
+        """Clip each replica by itself, as torch's function does for the bare model.
 
         torch.nn.utils.clip_grad_norm_(net.parameters(), ...) takes one norm over all replicas.
         """
@@ -180,12 +180,15 @@ class DataParallel(Scattered):
         return torch.stack([norm.to(norms[0].device) for norm in norms]).max()
 
     def training_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """All that it takes to go on to the bit: replicas, optimizer, strategy (of each rank)."""
+        """Return all that it takes to go on to the bit: replicas, optimizer, strategy.
+
+        Each rank has its own.
+        """
         self.executor.accept(optimizer)
         return {"steps": self.steps, "team": self.executor.state_dict()}
 
     def load_training_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-        """The inverse, for a wrapper and an optimizer that were made alike."""
+        """Go on from a training_state, with a wrapper and an optimizer made alike."""
         self.executor.accept(optimizer)
         self.executor.load_state_dict(state["team"])
         self.steps = state["steps"]
@@ -202,7 +205,7 @@ class DataParallel(Scattered):
 def strategy_of(
     style: str | Strategy, model: Any, iterations: int, options: dict[str, Any]
 ) -> Strategy:
-    """What a style means, with its options checked by name.
+    """Return the strategy that a style means, with its options checked by name.
 
     Raises:
         ValueError: unknown style or keyword, with the nearest name.
@@ -237,7 +240,7 @@ def strategy_of(
 def _started(
     model: nn.Module, comm: Comm, strategy: Strategy, initializer: Callable | None
 ) -> list[nn.Module]:
-    """A copy of the model for each replica here, with the weights it begins with."""
+    """Copy the model for each replica here, and give it the weights it begins with."""
     models = [copy.deepcopy(model) for _ in comm.ranks]
     if initializer:
         _initialize(models, initializer, strategy)
@@ -247,7 +250,7 @@ def _started(
 
 
 def _initialize(models: list[nn.Module], initializer: Callable, strategy: Strategy) -> None:
-    """Each replica for itself; one for all where gradients are averaged."""
+    """Start each replica by itself, or all from one where gradients are averaged."""
     alike = isinstance(strategy, GradientAllReduce | PostLocalSGD)
     for i, replica in enumerate(models):
         if i and alike:
@@ -259,7 +262,7 @@ def _initialize(models: list[nn.Module], initializer: Callable, strategy: Strate
 
 
 def _comm(style: Any, workers: int | None, device_ids: Sequence | None, timeout: float) -> Comm:
-    """Alone, or the rank that torchrun gives."""
+    """Return a simulation if this process is alone, or else the rank that torchrun gives."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         from parallel.world.attach import attach
 

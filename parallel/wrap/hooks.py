@@ -56,14 +56,14 @@ class Hooks:
                     p.register_post_accumulate_grad_hook(_weakly(weakref.ref(self), Hooks._reached))
 
     def _reached(self, _: torch.Tensor) -> None:
-        """A parameter has its gradient: be called once when the whole backward is over."""
+        """Note that a parameter has its gradient, and be called when the backward is over."""
         now = torch._C._current_graph_task_id()
         if self.backward != now:
             self.backward = now
             torch.autograd.Variable._execution_engine.queue_callback(self._over)  # pyright: ignore
 
     def _over(self) -> None:
-        """[2]: average the gradients [3], if that is what the coming step will do."""
+        """End a backward [2]: average the gradients [3] if the coming step will do that."""
         if (net := self.net()) is None:
             return
         net.comm.at = f"step {net.steps + 1}"
@@ -71,7 +71,7 @@ class Hooks:
             net.executor.early(net.seed, net.steps + 1, self._weights(net))
 
     def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        """An optimizer, of whomever, is about to step."""
+        """Do our part before the step of an optimizer, whosever it is."""
         net = self.net()
         if net is None:
             return
@@ -85,7 +85,7 @@ class Hooks:
                     self._before(net, optimizer)
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        """It has: [6]."""
+        """Do our part after the step: [6]."""
         net = self.net()
         if net is not None and _holds(net, optimizer):
             self.depth -= 1
@@ -95,7 +95,7 @@ class Hooks:
                 net.consensus.version = -1
 
     def _before(self, net: Any, optimizer: torch.optim.Optimizer) -> None:
-        """[4] and [5]."""
+        """Find out what the step is about [4], and have the executor begin it [5]."""
         executor, comm = net.executor, net.comm
         if optimizer is not executor.optimizer:
             executor.accept(optimizer)
@@ -125,7 +125,7 @@ class Hooks:
                     p.grad.mul_(comm.workers)
 
     def _weights(self, net: Any) -> list[float]:
-        """Samples since the last mean of gradients; or those of the last, if there were none."""
+        """Return the samples since the last mean of gradients, or those of it if none came."""
         if any(net.counts) or not net.comm.alone:
             found = samples(net, True)
             self.shares = found if any(found) else self.shares
@@ -155,7 +155,7 @@ class Hooks:
 
 
 def samples(net: Any, wanted: bool) -> list[float]:
-    """Of every worker since this was last asked; ranks tell each other only where `wanted`."""
+    """Return each worker's samples since the last call; ranks tell them only if `wanted`."""
     if net.reduction == "sum":
         net.counts = [0] * len(net.counts)
         return [1.0] * net.comm.workers
@@ -169,7 +169,7 @@ def samples(net: Any, wanted: bool) -> list[float]:
 
 
 def skips(optimizer: Any) -> bool:
-    """Whether a GradScaler has found infinity, and a fused optimizer will leave out this step."""
+    """Return whether a GradScaler found infinity, so that a fused optimizer skips this step."""
     found = getattr(optimizer, "found_inf", None)
     return found is not None and bool(found)
 
@@ -185,7 +185,7 @@ def no_closure(optimizer: Any, args: Any, kwargs: Any) -> None:
 
 
 def _holds(net: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
-    """Whether this optimizer steps our replicas.
+    """Return whether this optimizer steps our replicas.
 
     Raises:
         ValueError: it steps some of them only.
@@ -205,7 +205,7 @@ def _finite(p: torch.Tensor) -> bool:
 
 
 def _weakly(me: weakref.ref, call: Any) -> Any:
-    """A function that torch may keep for ever: it does nothing once the hooks are gone."""
+    """Return a function that torch may keep for ever: without its hooks it does nothing."""
 
     def heard(*args: Any) -> None:
         if (hooks := me()) is not None:

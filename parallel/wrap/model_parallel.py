@@ -71,19 +71,19 @@ class ModelParallel(nn.Module):
                 module.register_forward_pre_hook(_carrier(place), with_kwargs=True)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own."""
+        """Return what the model's own forward returns."""
         return self.model(*args, **kwargs)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The model's own."""
+        """Return the model's own state."""
         return self.model.state_dict(*args, **kwargs)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """The model's own."""
+        """Load a state of the bare model."""
         return self.model.load_state_dict(state_dict, strict, assign)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """As a part of a larger module, whose state has the model's own names."""
+        """Load as part of a larger module, whose state has the model's own names."""
         for name in self.model.state_dict():
             if prefix + name in state_dict:
                 state_dict[f"{prefix}model.{name}"] = state_dict.pop(prefix + name)

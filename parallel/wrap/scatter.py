@@ -1,4 +1,4 @@
-"""Cutting a batch into shares, one for each replica, and joining what comes out, with gradients.
+"""Cuts a batch into shares, one for each replica, and joins what comes out, with gradients.
 
 scatter(inputs, 4)        four (samples, inputs); shares differ by one sample at most
 gather([(factor, out)])   joined along the batch; the backward multiplies each share's gradient
@@ -17,7 +17,7 @@ from harness.nets.dropout import KeyedDropout
 
 
 def length(inputs: Any, dim: int = 0) -> int:
-    """Samples of the first tensor in there.
+    """Return the samples of the first tensor in there.
 
     Raises:
         ValueError: there is none.
@@ -33,7 +33,7 @@ def length(inputs: Any, dim: int = 0) -> int:
 def scatter(
     inputs: Any, parts: int, dim: int = 0, most: int | None = None
 ) -> list[tuple[int, Any]]:
-    """Tensors of the batch's length are cut, for `most` of the parts; all else goes to all."""
+    """Cut tensors of the batch's length for `most` of the parts; all else goes to all."""
     whole, some = length(inputs, dim), min(parts, most or parts)
     sizes = [(whole // some + (i < whole % some)) * (i < some) for i in range(parts)]
     starts = [sum(sizes[:i]) for i in range(parts)]
@@ -49,7 +49,7 @@ def _cut(tensor: torch.Tensor, dim: int, whole: int, start: int, n: int) -> torc
 
 
 def gather(outputs: Sequence[tuple[float, Any]], dim: int, device: Any = None) -> Any:
-    """One output of the whole batch.
+    """Join the outputs of the replicas into one output of the whole batch.
 
     Raises:
         ValueError: a replica gave something that cannot be joined.
@@ -77,7 +77,7 @@ def gather(outputs: Sequence[tuple[float, Any]], dim: int, device: Any = None) -
 
 
 def rescale(inputs: Any, factor: float) -> Any:
-    """The same inputs, whose gradients are multiplied."""
+    """Return the same inputs, whose gradients are multiplied."""
     return _map(inputs, lambda t: Scale.apply(t, factor) if t.requires_grad else t)
 
 
@@ -112,7 +112,7 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 
 def to_its_place(values: Any, replica: nn.Module) -> Any:
-    """Inputs to where a replica lives."""
+    """Move inputs to where a replica lives."""
     place = next((p.device for p in replica.parameters()), torch.device("cpu"))
     move = lambda v: v.to(place) if isinstance(v, torch.Tensor) else v  # noqa: E731
     if isinstance(values, dict):
@@ -147,7 +147,7 @@ class Scattered(nn.Module):
         """Hear the backwards of parameters that have a gradient to come from now on."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """In training each replica takes its share of the batch; in eval the consensus all."""
+        """Give each replica its share in training; in eval the consensus answers for all."""
         if not self.training:
             self.judged = torch.is_grad_enabled()
             return self.module(*args, **kwargs)
@@ -176,5 +176,5 @@ class Scattered(nn.Module):
         return gather(outputs, self.dim, self.output_device)
 
     def _first(self, args: tuple, kwargs: dict) -> Any:
-        """The only replica; its batch is cut again where it has several devices to itself."""
+        """Call the only replica; its batch is cut again if it has several devices to itself."""
         return self.replicas[0](*args, **kwargs)

@@ -17,7 +17,7 @@ class Consensus:
         self.shown: list[tuple[int, bool]] | None = None
 
     def of(self, net: Any) -> nn.Module:
-        """The model, brought up to date (under torchrun all ranks have to ask together)."""
+        """Return the model, brought up to date (under torchrun all ranks have to ask together)."""
         self.refuse_changed()
         now = version(net)
         if self.version != now:
@@ -31,7 +31,7 @@ class Consensus:
         return [(p._version, p.requires_grad) for p in self.model.parameters()]
 
     def refuse_changed(self) -> None:
-        """What is written into the consensus reaches no replica."""
+        """Refuse what was written into the consensus, as it would reach no replica."""
         if self.shown is not None and self.shown != self._look():
             raise ValueError(
                 "the model that .module gives was changed, and no replica learned of it: load with "
@@ -39,7 +39,7 @@ class Consensus:
             )
 
     def forget(self) -> None:
-        """The replicas have changed in a way that no version tells."""
+        """Forget the model, as the replicas have changed in a way that no version tells."""
         self.version, self.shown = -1, None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -47,12 +47,12 @@ class Consensus:
 
 
 def version(net: nn.Module) -> int:
-    """A number that grows with every change of the replicas, by whomever."""
+    """Return a number that grows with every change of the replicas, whoever made it."""
     return 1 + sum(t._version for t in (*net.parameters(), *net.buffers()))
 
 
 def _agreed(net: Any) -> Any:
-    """The consensus; ranks first tell their samples since the last mean: they count there."""
+    """Return the consensus, for which ranks first tell their samples since the last mean."""
     executor, comm = net.executor, net.comm
     if comm.alone:
         return executor.consensus()

@@ -1,4 +1,4 @@
-"""One ResNet and how it is trained; no torch.
+"""The config of a ResNet: one model and how it is trained; no torch.
 
 The exact official test images of CIFAR-10 are not everywhere at hand, so every plan tests on the
 holdout split (train on images 0-39,999, test on 40,000-49,999) unless told otherwise.

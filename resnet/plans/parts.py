@@ -1,4 +1,4 @@
-"""Vertical partitioning (groups), horizontal partitioning (exits), and both in a full grid."""
+"""Plans on vertical partitioning (groups), horizontal partitioning (exits), and both in a grid."""
 
 from dataclasses import replace
 from itertools import product
@@ -17,7 +17,7 @@ FACTORS = {
 
 
 def factor_arms() -> dict[str, Config]:
-    """Every combination of the levels of FACTORS, "<pattern>-V<groups>-<full or EE>"."""
+    """Return every combination of levels of FACTORS, "<pattern>-V<groups>-<full or EE>"."""
     base = replace(SMALL, depth=10, head="pool")
     return {
         f"{pattern}-V{groups}-{'EE' if exits else 'full'}": replace(
@@ -31,7 +31,7 @@ GROUPS = (1, 2, 4, 8, 16)
 
 
 def group_arms() -> dict[str, Config]:
-    """Dense and modular, in more and more groups."""
+    """Return dense and modular nets in more and more groups."""
     return {
         name(18, pattern, groups): replace(SMALL, epochs=3, pattern=pattern, groups=groups)
         for pattern, groups in product(("dense", "iddl"), GROUPS)

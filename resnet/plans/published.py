@@ -1,4 +1,4 @@
-"""The nine published models, the same at a quarter of their width, and every setting once.
+"""Plans of the nine published models, of the same at a quarter of the width, and a smoke test.
 
 ResNet-18        dense
 B-ResNet-18      pattern iddl, the original study's modular rule
@@ -38,7 +38,7 @@ ORIGINAL = Config(init="dense")
 
 
 def models(base: Config, depths: tuple[int, ...] = (18, 34, 50)) -> dict[str, Config]:
-    """Every depth with every published pattern, by their names."""
+    """Return every depth with every published pattern, by their names."""
     pairs = product(FAMILIES.values(), depths)
     return {name(d, p): replace(base, depth=d, pattern=p) for p, d in pairs}
 
@@ -54,7 +54,7 @@ CPU = {
 
 
 def smoke_arms() -> dict[str, Config]:
-    """Every setting once, tiny."""
+    """Return tiny nets that use every setting once."""
     base = replace(QUICK, depth=10, width=8, batch_size=64)
     base = replace(base, data="synthetic_images", test_split="official")
     ends = dict(exits=(2, 3), head="pool", validation=200)

@@ -1,4 +1,4 @@
-"""Figures of plan `exits`: accuracy against expected cost, who leaves where, and measured time."""
+"""Draws plan `exits`: accuracy against expected cost, who leaves where, and measured time."""
 
 from statistics import fmean
 from typing import Any
@@ -10,12 +10,12 @@ from harness.result.stats import interval
 
 
 def figures(whole: Experiment, note: str) -> list[Picture]:
-    """The curve over one threshold for each arm, and the shares of the exits along it."""
+    """Draw the curve over one threshold for each arm, and the shares of the exits along it."""
     return all_of(drawers(whole, note))
 
 
 def drawers(whole: Experiment, note: str) -> Drawers:
-    """What draws each picture, by its name; arms without exits have none."""
+    """Return what draws each picture, by its name; arms without exits have none."""
     data = {arm: curve(whole, arm) for arm in whole.arms()}
     data = {arm: points for arm, points in data.items() if points["x"]}
     if not data:
@@ -27,7 +27,7 @@ def drawers(whole: Experiment, note: str) -> Drawers:
 
 
 def curve(whole: Experiment, arm: str) -> dict[str, Any]:
-    """Point by point of the sweep: means over the seeds, intervals of the accuracy.
+    """Return the sweep over thresholds: means over the seeds, intervals of the accuracy.
 
     `full` is the net without heads, which answers at its end.
     """
@@ -88,28 +88,48 @@ def _shares(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
     return "fig_resnet_shares", fig, {"note": note, "series": shares}
 
 
-def times(lines: list[dict[str, Any]], note: str) -> Any:
-    """Accuracy against measured time: a panel per batch size, p50 with a thin bar up to p99."""
+def times(document: dict[str, Any]) -> Any:
+    """Draw what `resnet bench` measured: a panel per batch size, bars from median to p99."""
     from matplotlib.figure import Figure
 
+    lines = document["table"]
     batches = sorted({line["batch"] for line in lines})
-    arms = list(dict.fromkeys(line["arm"] for line in lines))
     with figure.style():
-        fig = Figure(figsize=(5 * len(batches), 4))
+        fig = Figure(figsize=(5 * len(batches), 4.2))
         for ax, batch in zip(fig.subplots(1, len(batches), squeeze=False)[0], batches, strict=True):
-            for i, arm in enumerate(arms):
-                mine = [x for x in lines if (x["batch"], x["arm"]) == (batch, arm)]
-                early = [x for x in mine if x["name"].rsplit(", ", 1)[-1][0].isdigit()]
-                full = next(x for x in mine if x["name"].endswith("full net"))
-                x, y = ([p[k] for p in early] for k in ("mean", "accuracy"))
-                look = figure.look(i)
-                ax.plot(x, y, label=f"{arm}, leaving early", **look)
-                star: Any = look | dict(marker="*", markersize=15)
-                ax.plot(full["mean"], full["accuracy"], **star)
-            ax.plot([], [], "*", color="#555555", markersize=12, label="the full net, no heads")
-            ax.set(xlabel=f"mean time of a call, ms (batch {batch})", ylabel="test accuracy")
-            ax.set_xlim(left=0)
+            _at_batch(ax, [line for line in lines if line["batch"] == batch])
+            ax.set(xlabel=f"mean time of a call, ms (batch {batch})", xlim=(0, None))
+        fig.axes[0].set_ylabel("test accuracy")
         fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
         titles.letters(fig.axes)
-        titles.headline(fig, note)
+        titles.headline(fig, times_note(document))
     return fig
+
+
+def times_note(document: dict[str, Any]) -> str:
+    """What measured times stand on: the nets, the calls, the machine, and what the bars are."""
+    d, p = document, document["provenance"]
+    counts = [f"{calls} at batch {batch}" for batch, calls in d["calls"].items()]
+    return (
+        f"{d['data']} ({d['split']}), width {d['width']}, {d['epochs']} epochs; "
+        f"one trained net of each kind (seed {d['seed']}), so accuracies have no interval; "
+        f"calls: {', '.join(counts)}, bars from their median to their 99th percentile; "
+        f"{p['cpu']}, {p['threads']} threads"
+    )
+
+
+def _at_batch(ax: Any, lines: list[dict[str, Any]]) -> None:
+    """Each net's curve of thresholds, and the same net without heads as a star."""
+    for i, arm in enumerate(dict.fromkeys(line["arm"] for line in lines)):
+        mine = [line for line in lines if line["arm"] == arm]
+        early = [x for x in mine if x["name"].rsplit(", ", 1)[-1][0].isdigit()]
+        full = [x for x in mine if x["name"].endswith("full net")]
+        x, y = ([p[k] for p in early] for k in ("mean", "accuracy"))
+        line: Any = figure.look(i) | dict(markeredgecolor="white", markersize=7)
+        ax.plot(x, y, label=f"{arm}, leaving early", **line)
+        star: Any = figure.look(i) | dict(marker="*", markersize=15)
+        ax.plot(full[0]["mean"], full[0]["accuracy"], zorder=1.8, **star)  # (below the points)
+        thin: Any = dict(color=figure.tint(figure.COLORS[i % 8], 0.4), linewidth=1, zorder=1.5)
+        for call in early + full:
+            ax.plot([call["p50"], call["p99"]], [call["accuracy"]] * 2, marker="|", **thin)
+    ax.plot([], [], "*", color="#555555", markersize=12, label="the full net, no heads")

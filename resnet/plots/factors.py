@@ -1,4 +1,4 @@
-"""Figures and text of plan `factors`: are pattern, groups and exits independent settings?"""
+"""Draws and tells plan `factors`: are pattern, groups and exits independent settings?"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ LEVELS = {name: tuple(WORDS.get(str(v), str(v)) for v in FACTORS[name]) for name
 
 
 def grid(whole: Experiment, metric: str = "test_accuracy") -> dict[tuple[str, ...], dict]:
-    """Values by cell and seed."""
+    """Return the final values of a metric by cell of the grid, and by seed in each."""
     found: dict[tuple[str, ...], dict] = {}
     for run in whole.done():
         exits = "(2, 3)" if run.config["exits"] else "()"
@@ -26,7 +26,7 @@ def grid(whole: Experiment, metric: str = "test_accuracy") -> dict[tuple[str, ..
 
 
 def analysis(whole: Experiment) -> Analysis | None:
-    """Of the final accuracy, in points; None while the grid is not whole."""
+    """Analyse the final accuracy in points; returns None while the grid is not whole."""
     cells = {c: {s: 100 * v for s, v in runs.items()} for c, runs in grid(whole).items()}
     try:
         return analyse(LEVELS, cells)
@@ -35,12 +35,15 @@ def analysis(whole: Experiment) -> Analysis | None:
 
 
 def figures(whole: Experiment, note: str) -> list[Picture]:
-    """The cells themselves, and the effects with their intervals."""
+    """Draw the cells themselves, and the effects with their intervals."""
     return all_of(drawers(whole, note))
 
 
 def drawers(whole: Experiment, note: str) -> Drawers:
-    """What draws each picture, by its name; there are no effects while the grid is not whole."""
+    """Return what draws each picture, by its name.
+
+    There are no effects while the grid is not whole.
+    """
     return {
         "fig_resnet_cells": lambda: [_cells(whole, note)],
         "fig_resnet_effects": lambda: [
@@ -105,7 +108,7 @@ def _name(e: Effect) -> str:
 
 
 def text(whole: Experiment) -> Iterator[str]:
-    """The analysis as lines."""
+    """Yield the analysis as lines."""
     found = analysis(whole)
     if found is None:
         yield "\nthe grid is not whole yet: no analysis"

@@ -1,4 +1,4 @@
-"""Figures of plan `groups`: what vertical partitioning costs and saves."""
+"""Draws plan `groups`: what vertical partitioning costs and saves."""
 
 from harness.experiment import Experiment
 from harness.result import figure, titles
@@ -14,12 +14,12 @@ METRICS = {
 
 
 def drawers(whole: Experiment, note: str) -> Drawers:
-    """What draws the picture, by its name."""
+    """Return what draws the picture, by its name."""
     return {"fig_resnet_sweep": lambda: figures(whole, note)}
 
 
 def figures(whole: Experiment, note: str) -> list[Picture]:
-    """One figure of three panels over the number of groups."""
+    """Draw one figure of three panels over the number of groups."""
     from matplotlib.figure import Figure
 
     data = {m: {f: over_groups(whole, m, f) for f in FAMILIES} for m in METRICS}
@@ -43,7 +43,7 @@ def figures(whole: Experiment, note: str) -> list[Picture]:
 
 
 def over_groups(whole: Experiment, metric: str, pattern: str) -> dict[str, list]:
-    """Mean and interval for each number of groups."""
+    """Return mean and interval of a metric for each number of groups."""
     values: dict[int, list[float]] = {}
     for run in whole.done():
         if run.config["pattern"] == pattern:

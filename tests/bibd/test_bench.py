@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks import pages
 from benchmarks.sparse import cases, plot
 from benchmarks.sparse.goals import GOALS, judge
 from benchmarks.sparse.residual import dense, net
@@ -162,3 +163,20 @@ def test_the_figure_is_of_the_record():
     _, data = plot.picture(RECORD)
     kept = json.loads((ROOT / "figure" / "bibd" / "speed" / "speedup.json").read_text())
     assert kept == json.loads(json.dumps(data))
+
+
+def test_the_figure_names_machine_layers_and_signs():
+    fig, _ = plot.picture(RECORD)
+    assert RECORD["provenance"]["cpu"] in fig.get_suptitle()
+    labels = [[text.get_text() for text in ax.get_xticklabels()] for ax in fig.axes]
+    assert labels[0] == ["29\n784", "32\n1024", "64\n4096"]
+    assert labels[1][:2] == ["8\n64@32", "10.6\nnet"]
+    (legend,) = fig.legends
+    assert "hollow: with backward pass" in [text.get_text() for text in legend.get_texts()]
+
+
+def test_the_best_dense_layer_is_the_fastest_of_all_dense_ways(monkeypatch):
+    us = {"ours": 10.0, "oneDNN": 50.0, "F.linear": 30.0, "torch CSR": 12.0}
+    record = {"cases": [{"name": "linear 784, batch 1", "us": us}]}
+    monkeypatch.setattr(pages, "record", lambda name: record)
+    assert pages.over_dense("linear") == "3.0 to 3.0"

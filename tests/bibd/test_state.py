@@ -1,6 +1,7 @@
-"""States of layers: averages, meta devices, damage, checkpoints of something else."""
+"""States of layers: copies, files, averages, meta devices, damage, checkpoints of something else."""
 
 import copy
+import io
 import pickle
 
 import pytest
@@ -11,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 from bibd import BibdLinear, SparseConv2d, SparseLinear, make_pattern
 
 X = torch.randn(3, 64)
+BACKENDS = ["dense", "bag"]
 NAMELESS = "without the name of its pattern .* belong to bibd.64, 72.: save all of state_dict"
 
 
@@ -88,3 +90,97 @@ def test_a_dense_checkpoint_is_pointed_to_its_ways():
     ):
         with pytest.raises(RuntimeError, match=r"weight looks like a dense weight .*from_dense"):
             sparse.load_state_dict(dense.state_dict())
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "auto"])
+def test_copies_and_files(backend):
+    layer = SparseLinear(600, 500, "random", seed=3, backend=backend)
+    x = torch.randn(4, 600)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert torch.equal(other(x), layer(x))
+    file = io.BytesIO()
+    torch.save(layer.state_dict(), file)
+    file.seek(0)
+    fresh = SparseLinear(600, 500, "random", seed=3, backend=backend)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(fresh(x), layer(x))
+
+
+def test_a_checkpoint_of_another_pattern_is_refused():
+    saved = SparseLinear(64, 72, "random", seed=1).state_dict()
+    with pytest.raises(
+        RuntimeError, match=r"random\(64, 72, seed=1\).*this layer has random.*seed=2"
+    ):
+        SparseLinear(64, 72, "random", seed=2).load_state_dict(saved)
+
+
+def test_meta_device_then_real():
+    layer = SparseLinear(25, 30, device="meta")
+    assert layer(torch.empty(2, 25, device="meta")).shape == (2, 30)
+    layer.to_empty(device="cpu").reset_parameters()
+    reference = SparseLinear(25, 30)
+    reference.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 25)
+    assert torch.equal(layer(x), reference(x))
+
+
+@pytest.mark.parametrize("way", ["assign", "to_empty"])
+def test_a_skeleton_on_the_meta_device_takes_a_state(way):
+    saved = BibdLinear(64, 64)
+    with torch.device("meta"):
+        layer = BibdLinear(64, 64)
+    if way == "assign":
+        layer.load_state_dict(saved.state_dict(), assign=True)
+    else:
+        layer.to_empty(device="cpu").load_state_dict(saved.state_dict())
+    x = torch.randn(3, 64)
+    assert torch.equal(layer(x), saved(x))
+
+
+def test_states_are_tensors_all_through():
+    state = {k: v.clone() for k, v in BibdLinear(9, 12).state_dict().items()}
+    layer = BibdLinear(9, 12)
+    layer.load_state_dict(state)
+    assert torch.equal(layer.weight, state["weight"])
+    assert state["_extra_state"].numel() < 300
+    assert BibdLinear(9, 12, False).bias is None
+
+
+def test_checkpoints_that_name_no_pattern_are_taken_with_a_warning():
+    saved = SparseLinear(64, 72, "random", seed=1).state_dict()
+    layer = nn.Sequential(SparseLinear(64, 72, "random", seed=2))
+    for state in (
+        {f"0.{k}": None if "extra" in k else v for k, v in saved.items()},
+        {f"0.{k}": v for k, v in saved.items() if "extra" not in k},
+    ):
+        with pytest.warns(UserWarning, match=r"0.weight comes without .*belong to random.*seed=2"):
+            layer.load_state_dict(state, strict=False)
+        assert torch.equal(layer[0].weight, saved["weight"])
+    with (
+        pytest.warns(UserWarning, match="without the name of its pattern"),
+        pytest.raises(RuntimeError, match=r"Missing key.*_extra_state"),
+    ):
+        layer.load_state_dict(state)
+
+
+def put(module, name, value):
+    """As loaders do that go through a file name by name, such as accelerate's."""
+    if name not in module._parameters and name not in module._buffers:
+        raise ValueError(f"{module} does not have a parameter or a buffer named {name}.")
+    if name in module._buffers:
+        module._buffers[name] = value
+    else:
+        module._parameters[name] = nn.Parameter(value)
+
+
+def test_loaders_that_go_by_names_find_theirs_and_the_pattern_is_checked():
+    saved = SparseLinear(64, 72, "random", seed=1)
+    same, other = (SparseLinear(64, 72, "random", seed=s, device="meta") for s in (1, 2))
+    for layer in (same, other):
+        for name, value in saved.state_dict().items():
+            put(layer, name, value)
+    x = torch.randn(3, 64)
+    assert torch.equal(same(x), saved(x))
+    assert same.state_dict().keys() == saved.state_dict().keys()
+    with pytest.raises(ValueError, match=r"belong to pattern random.*seed=1.*has random.*seed=2"):
+        other(x)

@@ -161,3 +161,44 @@ def test_figures_of_both_plans(tmp_path):
     assert set(gaps) == {*PATTERNS, "narrow"} - {plot_balance.REFERENCE}
     assert gaps["bibd"]["connections"] == [800, 1600, 3200]
     assert gaps["bibd"]["mean"] == pytest.approx([0, 0, 0])  # every arm was given the same values
+
+
+def test_deviations_are_paired_by_seed():
+    """What all patterns of a seed have in common is not in the interval."""
+    runs = []
+    for name, config in ARMS.items():
+        for seed in range(3):
+            accuracy = 0.8 + 0.05 * seed + (0.06 if name.startswith("bibd-mnist") else 0.0)
+            row = {"epoch": 9, "test_accuracy": accuracy}
+            runs.append(Run(name, seed, name, as_dict(config), [row], {}))
+    whole = Experiment("mlp", "balance", "", runs)
+    found = balance.deviations(whole, "mnist", "short")
+    assert list(found) == list(PATTERNS)
+    assert found["bibd"].mean == pytest.approx(0.05)  # 0.06 - 0.06 / 6
+    assert found["random"].mean == pytest.approx(-0.01)
+    assert found["bibd"].half == pytest.approx(0, abs=1e-9)
+    whole.runs = [run for run in runs if run.arm != "random-mnist-short"]
+    assert balance.deviations(whole, "mnist", "short") == {}
+
+
+def test_predictors_show_an_interval_at_every_point():
+    """A row of panels for each set of images; a bar for each pattern and length of training."""
+    found = {stem: (fig, data) for stem, fig, data in plot.figures(made())}
+    fig, data = found["mlp_experiments_predictors"]
+    assert [ax.get_title("left") for ax in fig.axes] == list("abcdef")
+    assert all(len(ax.containers) == 2 * len(PATTERNS) for ax in fig.axes)
+    assert fig.axes[0].get_ylabel().startswith("MNIST")
+    assert fig.axes[3].get_ylabel().startswith("Fashion-MNIST")
+    for points in data["points"].values():
+        assert all(i["low"] < i["mean"] < i["high"] for i in points.values())
+
+
+def test_neighbours_stand_side_by_side_and_all_others_where_they_are():
+    places = plot_balance._side_by_side({"a": 0.0, "b": 0.499, "c": 0.5, "d": 1.0}, log=False)
+    at = [places(name, 0.0) for name in "abcd"]
+    assert at[0] == 0.0
+    assert at[3] == 1.0
+    assert at[2] - at[1] == pytest.approx(0.045)
+    assert (at[1] + at[2]) / 2 == pytest.approx(0.4995)
+    logs = plot_balance._side_by_side({"a": 0.1, "b": 1.0, "c": 10.0}, log=True)
+    assert [logs(name, 0.0) for name in "abc"] == pytest.approx([0.1, 1.0, 10.0])

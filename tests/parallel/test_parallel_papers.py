@@ -25,3 +25,15 @@ def test_the_figures_that_were_to_be_reached():
     assert share["macs_share"] <= 0.20
     for line in found["payload"]:
         assert abs(line["payload_over_theory"] - 1) <= 0.01
+
+
+def test_distances_are_shown_by_decades_with_a_place_for_zero():
+    """On a linear axis gossip of two workers (0.01) would lie on all-reduce (0)."""
+    drawn = {name: fig for name, fig, _ in plot.figures(pages.record("workers"))}
+    accuracy, distance = drawn["parallel_numbers"].axes
+    assert accuracy.get_yscale() == "linear"
+    assert distance.get_yscale() == "symlog"
+    assert [text.get_text() for text in distance.get_yticklabels()] == [
+        "0", "0.001", "0.01", "0.1", "1", "10",
+    ]  # fmt: skip
+    assert distance.get_ylim()[1] == pytest.approx(10)

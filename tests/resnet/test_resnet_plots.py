@@ -1,6 +1,7 @@
 """Plots of the ResNet study: from a real dump, from part of one, from the original's arrays."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import pickle
@@ -11,8 +12,10 @@ import pytest
 
 from harness.cli import main
 from harness.record import store
+from resnet import bench
 from resnet import plot_resnet_experiments as plot
 from resnet.experiments import PLANS, VERBS
+from resnet.plots import exits as plot_exits
 from resnet.plots import factors as plot_factors
 
 
@@ -137,3 +140,41 @@ def test_errors_are_one_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(plot, "HERE", tmp_path / "resnet")
     assert plot.main([]) == 2
     assert "run `bash resnet/run_resnet_experiments.sh`" in capsys.readouterr().err
+
+
+def test_nets_of_one_depth_have_a_row_each_with_cost_and_seeds(root):
+    """Costs that differ by a few per cent are no axis."""
+    whole = store.load(committed("cpu", root))
+    for name, fig, data in plot.figures(whole)[:2]:
+        (ax,) = fig.axes
+        texts = [text.get_text() for text in ax.get_yticklabels()]
+        assert texts[-1] == "random, degrees of bibd-ResNet\n6.56 M FLOPs", name
+        assert len(texts) == len(data["series"])
+        assert all(len(s["seeds"][0]) == s["n"][0] == 3 for s in data["series"].values())
+        assert ax.get_xlabel() == "test accuracy"
+
+
+def test_nets_of_several_depths_are_lines_over_their_cost(root):
+    whole = store.load(committed("cpu", root))
+    deeper = [dataclasses.replace(run, arm="ResNet-34") for run in whole.runs[:3]]
+    whole.runs += deeper
+    _, fig, data = plot.figures(whole)[0]
+    assert data["series"]["ResNet"]["arm"] == ["ResNet-18", "ResNet-34"]
+    assert fig.axes[0].get_xlabel() == plot.AXIS
+
+
+def test_measured_times_say_what_they_stand_on(root, tmp_path):
+    """The record of `resnet bench` is enough to draw it anew."""
+    kept = json.loads((root / "figure" / "resnet" / "exits" / "time.json").read_text())
+    bench.save(kept, tmp_path / "time")
+    assert json.loads((tmp_path / "time.json").read_text()) == kept
+    fig = plot_exits.times(kept)
+    words = " ".join(fig.get_suptitle().split())
+    for text in ("CIFAR-10", "tested on 40,000-49,999", "seed 0", "no interval", "99th percentile"):
+        assert text in words
+    for ax, batch in zip(fig.axes, (1, 128), strict=True):
+        bars = [line for line in ax.get_lines() if line.get_marker() == "|"]
+        mine = [line for line in kept["table"] if line["batch"] == batch]
+        mine = [line for line in mine if "nobody leaves" not in line["name"]]
+        spans = {(line["p50"], line["p99"]) for line in mine}
+        assert {tuple(bar.get_xdata()) for bar in bars} == spans

@@ -68,12 +68,22 @@ def test_the_library_is_of_this_processor_and_shares_torchs_threads():
     assert library is not None
     wide = {"avx512": 64, "avx2": 32, "baseline": 16}
     assert library.iddl_width() == wide[build.isa()]
-    layer = SparseLinear(784, 784, backend="native")
-    layer(torch.randn(64, 784))
-    maps = Path("/proc/self/maps")
-    if maps.exists() and "gomp" in maps.read_text():
-        runtimes = {line.split()[-1] for line in maps.read_text().splitlines() if "omp.so" in line}
-        assert len(runtimes) == 1, runtimes
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("no /proc here to read what is loaded")
+    # (in a process of its own: another test may have loaded a library that brings one too)
+    done = python("-c", RUNTIMES)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split("\n")) <= 2, done.stdout
+
+
+RUNTIMES = r"""
+import re, torch
+from bibd import SparseLinear
+SparseLinear(784, 784, backend="native")(torch.randn(64, 784))
+loaded = {line.split()[-1] for line in open("/proc/self/maps")}
+# (wheels rename it: libgomp-a34b3233.so.1)
+print(*sorted(path for path in loaded if re.search(r"/lib[gi]?omp[-.\w]*\.so", path)), sep="\n")
+"""
 
 
 def test_without_a_compiler_everything_works_after_one_notice(tmp_path):

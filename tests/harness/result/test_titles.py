@@ -57,6 +57,19 @@ def test_a_headline_fits_its_figure_and_keeps_a_number_with_its_word(width):
     assert box.x1 <= fig.bbox.x1
 
 
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ([1, 1], "1 seed, no interval"),
+        ([10], "10 seeds, 95 % intervals"),
+        ([5, 3, 4], "3 to 5 seeds, 95 % intervals"),
+        ([5, 1], "1 to 5 seeds, 95 % intervals"),
+    ],
+)
+def test_a_figure_says_how_many_seeds_it_stands_on(counts, words):
+    assert titles.seeds(counts) == words
+
+
 def test_panels_have_letters_and_a_single_one_has_none():
     fig = Figure()
     titles.letters(fig.subplots(1, 3))

@@ -1,6 +1,7 @@
 """Nets and batches that the tests of wrappers share."""
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
@@ -12,9 +13,21 @@ def net(seed=0, norm=False):
     ).double()
 
 
+def shallow():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)).double()
+
+
 def batch(n=12, seed=0):
     g = torch.Generator().manual_seed(seed)
     return torch.randn(n, 5, generator=g).double(), torch.randint(3, (n,), generator=g)
+
+
+def step(model, optimizer, k=0, n=12):
+    x, y = batch(n, k)
+    optimizer.zero_grad()
+    F.cross_entropy(model(x), y).backward()
+    optimizer.step()
 
 
 class VGG(nn.Module):

@@ -7,30 +7,14 @@ from torch import nn
 
 from harness.nets.dropout import KeyedDropout
 from parallel import DataParallel
-
-
-def net():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)).double()
-
-
-def batch(n=12, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return torch.randn(n, 5, generator=g).double(), torch.randint(3, (n,), generator=g)
-
-
-def step(model, optimizer, k=0, n=12):
-    x, y = batch(n, k)
-    optimizer.zero_grad()
-    F.cross_entropy(model(x), y).backward()
-    optimizer.step()
+from tests.parallel.wrap.nets import batch, shallow, step
 
 
 @pytest.mark.parametrize("n", [12, 13])
 def test_what_lies_before_the_wrapper_gets_its_own_gradient(n):
     encoder = nn.Linear(5, 5).double()
     grads = []
-    for head in (net(), DataParallel(style="local_sgd", model=net(), workers=4)):
+    for head in (shallow(), DataParallel(style="local_sgd", model=shallow(), workers=4)):
         encoder.zero_grad()
         x, y = batch(n)
         F.cross_entropy(head(encoder(x)), y).backward()
@@ -39,7 +23,7 @@ def test_what_lies_before_the_wrapper_gets_its_own_gradient(n):
 
 
 def test_a_closure_is_refused():
-    wrapped = DataParallel(style="all_reduce", model=net(), workers=2)
+    wrapped = DataParallel(style="all_reduce", model=shallow(), workers=2)
     optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.1)
     with pytest.raises(ValueError, match=r"SGD.step\(closure\): gradients have to be there before"):
         optimizer.step(lambda: F.cross_entropy(wrapped(batch()[0]), batch()[1]))
@@ -53,8 +37,8 @@ class Twice(torch.optim.SGD):
 
 
 def test_a_step_within_a_step_counts_once():
-    wrapped = DataParallel(style="local_sgd", model=net(), workers=2, iterations=3)
-    torch.optim.SGD(net().parameters(), lr=0.1)
+    wrapped = DataParallel(style="local_sgd", model=shallow(), workers=2, iterations=3)
+    torch.optim.SGD(shallow().parameters(), lr=0.1)
     optimizer = Twice(wrapped.parameters(), lr=0.1)
     for k in range(5):
         step(wrapped, optimizer, k)
@@ -103,7 +87,7 @@ def test_keyed_masks_differ_by_step_and_replica_in_the_wrapper():
 
 
 def test_eval_mode_trains_nobody_and_says_so():
-    wrapped = DataParallel(style="local_sgd", model=net(), workers=2).eval()
+    wrapped = DataParallel(style="local_sgd", model=shallow(), workers=2).eval()
     optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.1)
     with pytest.raises(ValueError, match="nobody trains: call train"):
         step(wrapped, optimizer)
@@ -111,18 +95,18 @@ def test_eval_mode_trains_nobody_and_says_so():
 
 def test_gradients_are_averaged_from_one_start_whatever_the_initializer_does():
     start = lambda m: nn.init.normal_(m[0].weight)  # noqa: E731
-    wrapped = DataParallel(style="all_reduce", model=net(), workers=2, initializer=start)
+    wrapped = DataParallel(style="all_reduce", model=shallow(), workers=2, initializer=start)
     a, b = wrapped.replicas
     assert torch.equal(a[0].weight, b[0].weight)
 
 
 def test_torch_style_has_one_set_of_weights():
     with pytest.raises(ValueError, match='style="all_reduce" for replicas'):
-        DataParallel(style="torch", model=net(), workers=4)
+        DataParallel(style="torch", model=shallow(), workers=4)
 
 
 def test_an_optimizer_of_the_bare_model_is_refused():
-    bare = net()
+    bare = shallow()
     optimizer = torch.optim.SGD(bare.parameters(), lr=0.1)
     wrapped = DataParallel(style="localSGD", model=bare, workers=2)
     optimizer.zero_grad()
@@ -141,7 +125,7 @@ def test_an_optimizer_of_the_bare_model_is_refused():
 )
 def test_iterations_that_would_do_nothing(words, text):
     with pytest.raises(ValueError, match=text):
-        DataParallel(model=net(), **words)
+        DataParallel(model=shallow(), **words)
 
 
 def test_a_registered_strategy_is_a_style(monkeypatch):
@@ -149,4 +133,4 @@ def test_a_registered_strategy_is_a_style(monkeypatch):
     from parallel.strategy.averaging import LocalSGD
 
     monkeypatch.setitem(STRATEGIES, "mine", LocalSGD)
-    DataParallel(style="mine", model=net(), workers=2, period=3)
+    DataParallel(style="mine", model=shallow(), workers=2, period=3)

@@ -2,28 +2,11 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from parallel import DataParallel
-
-
-def net():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)).double()
-
-
-def batch(n=12, seed=0):
-    g = torch.Generator().manual_seed(seed)
-    return torch.randn(n, 5, generator=g).double(), torch.randint(3, (n,), generator=g)
-
-
-def step(model, optimizer, k=0, n=12):
-    x, y = batch(n, k)
-    optimizer.zero_grad()
-    F.cross_entropy(model(x), y).backward()
-    optimizer.step()
+from tests.parallel.wrap.nets import batch, shallow, step
 
 
 class Tied(nn.Module):
@@ -52,7 +35,7 @@ def test_shared_weights_are_averaged_under_both_names():
 
 
 def test_the_consensus_follows_whoever_changes_the_replicas():
-    wrapped = DataParallel(style="local_sgd", model=net(), workers=2)
+    wrapped = DataParallel(style="local_sgd", model=shallow(), workers=2)
     x, _ = batch()
     wrapped.eval()(x)
     average = AveragedModel(wrapped)
@@ -60,20 +43,20 @@ def test_the_consensus_follows_whoever_changes_the_replicas():
     for k in range(3):
         step(wrapped, optimizer, k)
         average.update_parameters(wrapped)
-    before = net()(x)
+    before = shallow()(x)
     assert not torch.equal(average.eval()(x), before)
     states = [r.state_dict() for r in average.module.replicas]
     mean = {k: (states[0][k] + states[1][k]) / 2 for k in states[0]}
-    bare = net()
+    bare = shallow()
     bare.load_state_dict(mean)
     assert torch.allclose(average(x), bare(x), atol=1e-12)
 
 
 def test_as_a_part_of_a_larger_module():
-    wrapped = DataParallel(style="easgd", model=net(), workers=2)
+    wrapped = DataParallel(style="easgd", model=shallow(), workers=2)
     outer = nn.Sequential(nn.Linear(5, 5).double(), wrapped)
     state = {k: v + 1 for k, v in outer.state_dict().items()}
-    assert list(state) == ["0.weight", "0.bias", *(f"1.{k}" for k in net().state_dict())]
+    assert list(state) == ["0.weight", "0.bias", *(f"1.{k}" for k in shallow().state_dict())]
     outer.load_state_dict(state)
     for replica in outer[1].replicas:
         assert torch.equal(replica[0].weight, state["1.0.weight"])
