@@ -116,6 +116,7 @@ class Executor:
                 stage.backward_weights(key)
             case "U":
                 if self.clip:
+                    self.comm.at = f"update {key[0]}"
                     self.clip(stage, self.stages)
                 stage.update(key[0])
         if self.watch:

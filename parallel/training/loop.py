@@ -17,7 +17,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from harness.data import Data, as_data
+from parallel.pipeline.pipeline import Pipeline
 from parallel.strategy import Strategy, make
+from parallel.training.pipelined import Pipelined
 from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.run import run
@@ -29,7 +31,7 @@ def train(
     data: Data | str | tuple[Any, Any] | Dataset = "digits",
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = nn.functional.cross_entropy,
     optimizer: Callable[..., torch.optim.Optimizer] | None = None,
-    strategy: Strategy | str = "all_reduce",
+    strategy: Strategy | Pipeline | str = "all_reduce",
     world: World | None = None,
     steps: int = 100,
     seed: int = 0,
@@ -58,13 +60,15 @@ def train(
     Models, losses and optimizers go to other processes by pickle: define them in a module, and keep
     the script's own calls under `if __name__ == "__main__":`.
     """
-    world = world or World.sim(4)
+    world = world or World.sim(strategy.ranks if isinstance(strategy, Pipeline) else 4)
     if not isinstance(world, World):
         raise ValueError(f"world is World.sim(n), World.procs(n) or World.env(), got {world!r}")
     strategy = make(strategy) if isinstance(strategy, str) else strategy
     data = as_data(data).flatten() if isinstance(data, str) else as_data(data)
-    if not isinstance(strategy, Strategy):
-        raise ValueError(f"strategy is a name or a Strategy (make it first), got {strategy!r}")
+    if not isinstance(strategy, Strategy | Pipeline):
+        raise ValueError(
+            f"strategy is a name, a Strategy (make it first) or a Pipeline, got {strategy!r}"
+        )
     numbers = {"steps": (steps, 1), "every": (every, 1), "seed": (seed, 0)}
     numbers |= {"batch_size": (batch_size, 1)}
     for name, (value, least) in numbers.items():
@@ -80,7 +84,11 @@ def rows(
     comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
 ) -> Iterator[dict[str, Any]]:
     """Train as one process of a world, and yield its rows."""
-    training = Training(*parts, comm=comm, **options)
+    training: Training | Pipelined
+    if isinstance(parts[-1], Pipeline):
+        training = Pipelined(*parts, comm=comm, steps=steps, **options)
+    else:
+        training = Training(*parts, comm=comm, **options)
     every = every or training.shards.steps
     while training.done < steps:
         training.step()

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
@@ -90,6 +91,7 @@ class Wire(Comm):
         """Post all sends and receives, in one order on all ranks, without waiting for any."""
         if not counted and not self.elastic:
             self.aside.tell(self.at)
+        group = None if counted else self.group.aside
         here = {m: messages[m] for m in expect if host(m[0]) == self.rank}
         ticket = Ticket(kept(here), expect)
         for m in sorted({*messages, *expect}):
@@ -99,10 +101,11 @@ class Wire(Comm):
             if source == self.rank:
                 packed = packing.pack(messages[m])  # [2]
                 self.sent += counted * nbytes(dict(enumerate(packed)))  # pyright: ignore
-                self._begin(ticket, target, m, dist.isend, packed)
+                self._begin(ticket, target, m, partial(dist.isend, group=group), packed)
             elif target == self.rank:
                 ticket.buffers[m] = packing.empty(expect[m])
-                self._begin(ticket, source, m, dist.irecv, ticket.buffers[m])
+                receive = partial(dist.irecv, group=group)
+                self._begin(ticket, source, m, receive, ticket.buffers[m])
         return ticket
 
     def _begin(self, ticket: Ticket, peer: int, m: Message, how: Callable, buffers: list) -> None:
