@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.data.names import DATASETS
+from harness.data.names import CSV, DATASETS
 from harness.experiment import Experiment
 from harness.job import Job
 from harness.plan import duration
@@ -31,6 +31,7 @@ def dry_run(study: Study, arms: Sequence[str], seeds: Sequence[int], as_json: bo
     Raises:
         ValueError: an arm could not train.
     """
+    _check_files(study, arms, seeds)
     whole = study.collect()
     if study.overrides:  # (a plan as written is known to train: no need to pay for torch)
         check_arms(study, [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)])
@@ -62,6 +63,8 @@ def run(
     """
     from harness.sweep.finish import finish
 
+    if not os.environ.get("IDDL_MEMBER"):
+        _check_files(study, arms, seeds)
     _check_writable(study.out)
     if options.data_root:
         os.environ["IDDL_DATA"] = options.data_root
@@ -181,6 +184,23 @@ def check_arms(study: Study, arms: Sequence[str]) -> None:
         home = str(DATASETS.get(getattr(config, "data", ""), ""))
         if home.startswith("harness.data.embedded:"):  # (others might have to be fetched)
             check_arm(trainer, arm, config, Job())
+
+
+def _check_files(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> None:
+    """Read the CSV files of the arms that are to train, before a folder or a process is made.
+
+    Raises:
+        DataError: a file is missing or is no table.
+    """
+    data = {arm: getattr(study.plan.arms[arm], "data", "") for arm in arms}
+    if not any(name.startswith(CSV) for name in data.values()):
+        return
+    from harness.data import load
+
+    whole = study.collect()
+    for arm, name in data.items():
+        if name.startswith(CSV) and study.to_do(arm, tuple(seeds), whole):
+            load(name)
 
 
 def keep_pages() -> None:
