@@ -16,7 +16,9 @@ from typing import Annotated, Any, get_type_hints
 import tyro
 
 from harness.flags import unchecked
+from harness.names import check
 from harness.plan import Plan, duration
+from harness.sweep.engine import ENGINES
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Options:
     """Folder that the results go to; another one (mine) trains anew what is on record here."""
     jobs: int = 0
     """Arms that train at a time, each in its own process; 0: what suits the plan and the cores."""
+    engine: str = "local"
+    """Where arms train: local, in processes on this machine."""
     checkpoint_every: float = 5.0
     """Seconds between checkpoints within a run."""
     keep_weights: bool = False
@@ -55,6 +59,7 @@ class Options:
     """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
 
     def __post_init__(self):
+        check("engine", self.engine, ENGINES)
         if self.jobs < 0 or self.checkpoint_every < 0:
             raise ValueError(
                 "--jobs and --checkpoint-every must not be negative, got "
