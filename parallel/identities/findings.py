@@ -21,6 +21,7 @@ from harness.result import screen
 from parallel.strategy import STRATEGIES, Strategy, make
 
 CLASSES = ("bitwise", "rounding", "exact", "negative")
+WORLDS = ("sim", "procs")
 LIMITS = {"bitwise": 0.0, "rounding": 1e-12, "exact": 0.0, "negative": 1e-3}
 
 
@@ -78,9 +79,15 @@ def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim"
     Args:
         strategy: A name, an object, or what makes one.
         world: "sim", or "procs": also in processes.
+
+    Raises:
+        ValueError: an unknown name, or "procs" in a script without a main guard.
     """
     from parallel.identities.which import applying
+    from parallel.world.procs import NoGuard, end_readers
 
+    if check("world", world, WORLDS) == "procs":
+        end_readers()
     if isinstance(strategy, str):
         name, first = strategy, SETTINGS.get(check("strategy", strategy, STRATEGIES), {})
         maker: Callable[[], Strategy] = lambda: make(name, **first)  # noqa: E731
@@ -93,6 +100,8 @@ def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim"
     for identity, kind, check_it in applying(name, maker, world):
         try:
             found.append(Finding(name, identity, kind, float(check_it())))
+        except NoGuard:  # nothing is wrong with the strategy
+            raise
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             found.append(Finding(name, identity, kind, float("nan"), text))
