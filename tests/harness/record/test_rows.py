@@ -32,7 +32,10 @@ WRONG = {  # rows of one epoch, and what is said of them
         "no row has 'test_accuracy' (rows have epoch, loss, accuracy): set Plan.metric",
     ),
     "text": ({"epoch": 1, "test_accuracy": "high"}, "a row has a str as 'test_accuracy'"),
-    "tensor": (GOOD | {"more": torch.zeros(2)}, "record.more is a Tensor; a record holds builtin"),
+    "tensor": (
+        GOOD | {"more": torch.zeros(2)},
+        "record.more is of type Tensor; a record holds builtin",
+    ),
     "tuple": ((1, 0.5), "a trainer yields one plain dict for each epoch, got a tuple"),
     "nothing": (None, "the trainer yielded no row; expected one for each epoch"),
 }
