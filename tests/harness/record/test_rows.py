@@ -102,7 +102,7 @@ def test_facts_that_are_no_builtin_values_fail_the_run(tmp_path):
     one = trainer(GOOD)
     one.describe = lambda config, job: {"shape": torch.Size([2]), "net": torch.nn.ReLU()}
     whole = Sweep(Study("walk", "smoke", PLAN, tmp_path), one, (0,), ("a",), Quiet()).run()
-    assert whole.runs[0].error.startswith("TypeError: describe.net is a ReLU")
+    assert whole.runs[0].error.startswith("TypeError: describe.net is of type ReLU")
 
 
 def test_what_may_be_left_out():
