@@ -23,7 +23,8 @@ from harness.data.pictures import NORMS, Batches
 from harness.record import store
 from harness.record.provenance import collect
 from harness.result import screen
-from harness.sweep.launch import keep_pages, pick_device
+from harness.sweep.launch import keep_pages
+from harness.sweep.machine import pick_device
 from resnet.experiments import PLANS
 from resnet.plans.config import Config
 from resnet.trainer import build, layout, make_optimizer, step

@@ -267,8 +267,8 @@ def check_family(family: str) -> None:
         raise ValueError(f"a pattern is a name, got {family}; for the bias say bias={family}")
     if not isinstance(family, str):
         raise ValueError(
-            f"unknown pattern: a {type(family).__name__}; expected a name, a Design or a Pattern "
-            "(bibd.from_mask makes a Design from a mask)"
+            f"unknown pattern of type {type(family).__name__}; expected a name, a Design or a "
+            "Pattern (bibd.from_mask makes a Design from a mask)"
         )
     near = difflib.get_close_matches(family, [*FAMILIES, *ALIASES], n=1)
     near = ["block_diagonal"] if family == "grouped" else near

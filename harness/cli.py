@@ -12,13 +12,13 @@ import io
 import json
 import os
 import shlex
-import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import flags
 from harness.names import unknown
 from harness.plan import Plan, duration, parse_seeds
 from harness.record.study import Study
@@ -100,16 +100,12 @@ def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) 
             *_hanging(entries),
             "",
             *textwrap.wrap(
-                "The same command again resumes: what is done is skipped. Commonly used:", _width()
+                "The same command again resumes: what is done is skipped. Commonly used:",
+                flags.width(),
             ),
             *_hanging(examples),
         ]
     )
-
-
-def _width() -> int:
-    """Return the columns of the terminal, up to a length of line that is easy to read."""
-    return min(shutil.get_terminal_size().columns, 100)
 
 
 def _hanging(entries: Mapping[str, str]) -> list[str]:
@@ -118,7 +114,7 @@ def _hanging(entries: Mapping[str, str]) -> list[str]:
     The texts start behind the longest word, or below their words where that leaves them less than
     30 letters of the line.
     """
-    width = _width()
+    width = flags.width()
     column = max(map(len, entries)) + 4
     below = width - column < 30
     indent = " " * (6 if below else column)

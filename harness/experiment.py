@@ -147,4 +147,6 @@ def plain(value: Any, where: str = "record") -> Any:
         return value if math.isfinite(value) else None
     if value is None or type(value) in (bool, int, str):
         return value
-    raise TypeError(f"{where} is a {type(value).__name__}; a record holds builtin values only")
+    raise TypeError(
+        f"{where} is of type {type(value).__name__}; a record holds builtin values only"
+    )

@@ -4,6 +4,9 @@ tyro puts "Error parsing Options:" before what a dataclass says of its own value
 the words only; the class checks its values afterwards, and main prints its sentence.
 """
 
+import inspect
+import shutil
+import textwrap
 from collections.abc import Sequence
 from dataclasses import fields, make_dataclass
 from typing import Any, TypeVar
@@ -17,6 +20,25 @@ def unchecked(kind: type, extra: Sequence[Any] = ()) -> type:
     """Return the same frozen dataclass without its __post_init__ and with `extra` fields."""
     nothing = {"__post_init__": lambda self: None}
     return make_dataclass("Flags", extra, bases=(kind,), frozen=True, namespace=nothing)
+
+
+def width() -> int:
+    """Return the columns of the terminal, up to a length of line that is easy to read."""
+    return min(shutil.get_terminal_size().columns, 100)
+
+
+def wrapped(text: str) -> str:
+    """Set paragraphs as a description of tyro's, within the width of the terminal.
+
+    tyro takes a line that begins with a letter to go on in the same line: so others are indented.
+    """
+    fill = textwrap.TextWrapper(width(), subsequent_indent="  ", break_on_hyphens=False).fill
+    return "\n\n".join(fill(" ".join(part.split())) for part in text.split("\n\n"))
+
+
+def empty(label: str) -> str:
+    """Return the hint at an option that is a list: its default, also where that is nothing."""
+    return f"(default: {label or 'none'})"
 
 
 def read(kind: type[T], argv: Sequence[str], prog: str, pairs: bool = False) -> T:
@@ -33,6 +55,10 @@ def read(kind: type[T], argv: Sequence[str], prog: str, pairs: bool = False) -> 
     """
     config = () if pairs else (tyro.conf.FlagCreatePairsOff,)
     parsed = tyro.cli(
-        unchecked(kind), prog=prog, description=kind.__doc__, args=list(argv), config=config
+        unchecked(kind),
+        prog=prog,
+        description=wrapped(inspect.cleandoc(kind.__doc__ or "")),
+        args=list(argv),
+        config=config,
     )
     return kind(**{f.name: getattr(parsed, f.name) for f in fields(kind)})  # pyright: ignore

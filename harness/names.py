@@ -11,9 +11,26 @@ def unknown(what: str, got: object, known: Iterable[str]) -> ValueError:
     ValueError("unknown plan 'papre': did you mean 'paper'? there are smoke, paper")
     """
     known = list(known)
-    near = difflib.get_close_matches(str(got), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    plain = {_plain(name): name for name in reversed(known)}  # (the first of several that agree)
+    near = difflib.get_close_matches(_plain(got), plain, n=1, cutoff=0.5)
+    hint = f"did you mean {plain[near[0]]!r}? " if near else ""
     return ValueError(f"unknown {what} {got!r}: {hint}there are {', '.join(known)}")
+
+
+def _plain(name: object) -> str:
+    """Return a name without what hands leave out or confuse: case, hyphens, underscores."""
+    return str(name).lower().replace("_", "").replace("-", "")
+
+
+def kind_of(value: object) -> str:
+    """Return what a value is, with its article: "a list", "an int".
+
+    >>> kind_of(3)
+    'an int'
+    """
+    name = type(value).__name__
+    vowel = name.lower().startswith(("a", "e", "i", "o", "nd"))  # (an ndarray; a union)
+    return f"{'an' if vowel else 'a'} {name}"
 
 
 def check(what: str, got: str, known: Iterable[str]) -> str:

@@ -21,12 +21,13 @@ from harness.job import Job
 from harness.names import check
 from harness.record import weights
 from harness.record.provenance import collect
-from harness.result import figure, screen
+from harness.result import export, figure, screen
 from harness.sweep import start
-from harness.sweep.launch import pick_device
+from harness.sweep.machine import pick_device
 from resnet.experiments import PLANS
 from resnet.trainer import build, layout, read
 
+HEADS = ["net and threshold", "batch", "accuracy", "expected MACs (M)", "p50 ms", "p99 ms"]
 CALLS = {1: 500, 128: 40}  # batch size: calls of each side
 
 
@@ -52,6 +53,8 @@ class Options:
     """Also write STEM.json, .png and .eps."""
     json: bool = False
     """Print one JSON document on stdout and nothing else."""
+    to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
 
     def __post_init__(self):
         for arm in self.arms:
@@ -66,6 +69,7 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Measure the nets, and write the record and its picture."""
     options = flags.read(Options, argv, "python -m resnet bench", pairs=True)
+    export.check(options.to)
     if options.threads:
         torch.set_num_threads(options.threads)
     lines = [line for arm in options.arms for line in bench(arm, options)]
@@ -77,17 +81,22 @@ def main(argv: Sequence[str]) -> int:
     document["seed"] = options.seed
     if options.out:
         save(document, options.out)
+    if options.to:
+        export.write(options.to, lines, HEADS, cells(lines))
     if options.json:
         print(json.dumps(document))
-        return 0
-    heads = ["net and threshold", "batch", "accuracy", "expected MACs (M)", "p50 ms", "p99 ms"]
-    rows = [
+    else:
+        screen.show(f"early exits, {torch.get_num_threads()} threads", HEADS, cells(lines))
+    return 0
+
+
+def cells(lines: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Return the texts of the table."""
+    return [
         [x["name"], str(x["batch"]), f"{x['accuracy']:.4f}", f"{x['macs'] / 1e6:.2f}"]
         + [f"{x[key]:.2f}" for key in ("p50", "p99")]
         for x in lines
     ]
-    screen.show(f"early exits, {torch.get_num_threads()} threads", heads, rows)
-    return 0
 
 
 def save(document: dict[str, Any], stem: Path) -> None:

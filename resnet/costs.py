@@ -4,9 +4,10 @@ import copy
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import tyro
 from torch import nn
 
 from bibd import SparseConv2d
@@ -30,7 +31,7 @@ class Options(table.Options):
     """Connections between channels; iddl and random are the published B- and R-."""
     groups: int = 1
     """Vertical partitioning."""
-    exits: tuple[int, ...] = ()
+    exits: Annotated[tuple[int, ...], tyro.conf.arg(help_behavior_hint="(default: none)")] = ()
     """Stages with an early exit; the costs are then those of the last, heads included."""
     width: int = 64
     """Channels of the stem."""

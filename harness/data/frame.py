@@ -20,6 +20,8 @@ def read(path: str | Path) -> tuple[Any, str]:
     import pandas
 
     path = Path(path).expanduser()
+    if not path.exists():
+        raise DataError(f"{path} cannot be read as CSV: there is no such file{_seen_from(path)}")
     try:
         table = pandas.read_csv(path)
         said = f"{path.name} ({hashlib.sha256(path.read_bytes()).hexdigest()[:8]})"
@@ -31,6 +33,11 @@ def read(path: str | Path) -> tuple[Any, str]:
             "expected inputs and a target, separated by commas, with a head"
         )
     return table, said
+
+
+def _seen_from(path: Path) -> str:
+    """Where a relative name is looked for."""
+    return "" if path.is_absolute() else f" in {Path.cwd()}"
 
 
 def inputs(table: Any, columns: Sequence[str], where: str) -> torch.Tensor:

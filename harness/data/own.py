@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from harness.data.names import DataError
+from harness.names import kind_of
 
 Pair = tuple[torch.Tensor, torch.Tensor]
 
@@ -92,7 +93,7 @@ def gather(dataset: Any, what: str) -> Pair:
     xs, ys = [], []
     for i, item in enumerate(items):
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise DataError(f"{what}: item {i} is a {type(item).__name__}; expected (input, class)")
+            raise DataError(f"{what}: item {i} is {kind_of(item)}; expected (input, class)")
         xs.append(_picture(item[0]))
         ys.append(item[1])
     shapes = list(dict.fromkeys(tuple(x.shape) for x in xs))

@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.data.names import CSV, DATASETS, SPLITS, check_dataset, csv_parts, data_root
 from harness.data.tensors import Data
-from harness.names import check
+from harness.names import check, kind_of
 
 
 def load(
@@ -63,7 +63,7 @@ def as_data(source: Any) -> Data:
         return Data.from_dataset(source)
     raise ValueError(
         "data is the name of a data set, tensors (x, y), a torch Dataset or a harness.data.Data; "
-        f"got a {type(source).__name__}"
+        f"got {kind_of(source)}"
     )
 
 
@@ -75,7 +75,7 @@ def _load(name: str, loader: Any, root: str, test_split: str) -> Data:
     data = loader(Path(root), test_split == "official")
     if not isinstance(data, Data):
         raise ValueError(
-            f"the loader of data set {name!r} returned a {type(data).__name__}; expected a Data, "
+            f"the loader of data set {name!r} returned {kind_of(data)}; expected a Data, "
             "such as Data.from_tensors(x, y)"
         )
     return _held(data, test_split)

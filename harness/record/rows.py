@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.experiment import DONE, FAILED, Run
+from harness.names import kind_of
 
 
 class RowError(ValueError):
@@ -32,7 +33,7 @@ def check_group(rows: Any, seeds: Sequence[int]) -> None:
         RowError: says what came.
     """
     if not isinstance(rows, list | tuple) or len(rows) != len(seeds):
-        got = f"{len(rows)} of them" if isinstance(rows, list | tuple) else _kind(rows)
+        got = f"{len(rows)} of them" if isinstance(rows, list | tuple) else kind_of(rows)
         raise RowError(
             f"train_stack yields for each epoch a list with a row for each of the {len(seeds)} "
             f"seeds (None for one that has ended); got {got}"
@@ -46,7 +47,7 @@ def check_row(row: Any, metric: str) -> None:
         RowError: says which key is missing, what the row has, and what to write.
     """
     if not isinstance(row, dict):
-        raise RowError(f"a trainer yields one plain dict for each epoch, got {_kind(row)}")
+        raise RowError(f"a trainer yields one plain dict for each epoch, got {kind_of(row)}")
     epoch = row.get("epoch")
     if type(epoch) is not int or epoch < 1:
         got = f"has epoch={epoch!r}" if "epoch" in row else f"has no 'epoch' (it has {_keys(row)})"
@@ -60,7 +61,7 @@ def check_row(row: Any, metric: str) -> None:
         )
     value = row[metric]
     if value is not None and type(value) not in (int, float):
-        raise RowError(f"a row has {_kind(value)} as {metric!r}: expected a number, or None")
+        raise RowError(f"a row has {kind_of(value)} as {metric!r}: expected a number, or None")
 
 
 def tell_broken(run: Run) -> None:
@@ -88,7 +89,3 @@ def lacking(runs: Sequence[Run], metric: str) -> str | None:
 
 def _keys(row: dict) -> str:
     return ", ".join(map(str, row)) or "nothing"
-
-
-def _kind(value: Any) -> str:
-    return f"a {type(value).__name__}"

@@ -9,6 +9,7 @@ import pickle
 from typing import Any, BinaryIO, ClassVar
 
 from harness.experiment import Experiment, Run, plain
+from harness.names import kind_of
 
 
 class LegacyExperiment:
@@ -145,7 +146,7 @@ def restricted_load(file: BinaryIO, name: str) -> Experiment:
             old.__setstate__(dict(vars(record)))
             return LegacyExperiment.convert(old)
         if kind is not Experiment:
-            raise TypeError(f"it holds a {type(record).__name__}, expected an Experiment")
+            raise TypeError(f"it holds {kind_of(record)}, expected an Experiment")
         return Experiment.from_dict(plain(_content(record)))
     except Exception as error:  # a damaged pickle can raise anything; none of it is our bug
         reason = f"{error}" or type(error).__name__
@@ -166,7 +167,7 @@ def restricted_array(file: BinaryIO, name: str) -> list[Any]:
     try:
         found = _Restricted(file).load()
         if type(found) is not np.ndarray or found.dtype.kind not in "biufU":
-            raise TypeError(f"it holds a {type(found).__name__}, expected an array")
+            raise TypeError(f"it holds {kind_of(found)}, expected an array")
         return found.tolist()
     except Exception as error:
         raise ValueError(

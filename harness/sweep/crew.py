@@ -61,13 +61,3 @@ class Crew:
         else:
             self.running.pop(group, None)
             self.show.end(arm, seeds, rest[0])
-
-
-def crew_size(jobs: int, threads: int | None, cores: int, groups: int) -> int:
-    """Return the number of processes that was asked for, or that the cores carry.
-
-    The latter counts `threads` cores for each.
-    """
-    if jobs:
-        return min(jobs, groups)
-    return max(1, min(cores // threads, groups)) if threads else 1

@@ -5,8 +5,13 @@
 Every member is the same command once more: members share the work by claiming runs
 (harness.record.store), so there is nothing to divide. They tell what they do as JSON lists on
 stdout (harness.sweep.show.Events). `local` starts processes on this machine; another engine (a
-batch queue, a cluster) is one more function like it in a file of its own, and nothing above knows
-which it is: members need only the command, the environment and the results folder.
+batch queue, a cluster) is one more class like it in a file of its own, and an entry here, which
+makes it a word of `--engine`:
+
+    ENGINES["queue"] = Queue()
+
+Nothing above knows which it is, nor asks this machine what it has: members need only the command,
+the environment and the results folder.
 """
 
 import json
@@ -19,6 +24,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
+
+from harness.sweep.machine import cores_here, pick_device
 
 GRACE = 30.0  # seconds that members get to finish their writes after Ctrl-C
 Hear = Callable[[list[Any]], None]
@@ -34,24 +41,58 @@ class Members:
 
 
 class Engine(Protocol):
-    """Runs all members to their end.
+    """Says what there is where its members run, and runs all of them to their end."""
 
-    `hear` is called with each event, one at a time; the events of a member come in its order. The
-    result is the worst exit status. On an exception (Ctrl-C) the members are ended in order before
-    it goes on. What `hear` raises is raised at the end, as no member must meet a closed pipe.
-    """
+    def device(self, name: str) -> str:
+        """Return what `--device` means to a member: cpu, cuda or cuda:N; auto is one of these.
+
+        Raises:
+            ValueError: there is no such device where members run.
+        """
+        ...
+
+    def share(self, jobs: int, threads: int | None, groups: int) -> tuple[int, int]:
+        """Return how many members there are, and threads of each; with none, the caller works.
+
+        Args:
+            jobs: As many as were asked for; 0: what suits.
+            threads: As many as a training can use well, where that is known.
+            groups: How many trainings there are.
+        """
+        ...
 
     def __call__(self, members: Members, hear: Hear) -> int:
-        """Start the members, hear them, and wait for them; returns the worst exit status."""
+        """Start the members, hear them, and wait for them; returns the worst exit status.
+
+        `hear` is called with each event, one at a time; the events of a member come in its order.
+        On an exception (Ctrl-C) the members are ended in order before it goes on. What `hear`
+        raises is raised at the end, as no member must meet a closed pipe.
+        """
         ...
 
 
-def local(members: Members, hear: Hear) -> int:
-    """Run the members as processes here; one whose parent has died cannot tell it, and ends."""
-    return _Local(members, hear).run()
+class Local:
+    """Processes on this machine; a member whose parent has died cannot tell any more, and ends."""
+
+    def device(self, name: str) -> str:
+        """Return the device that this machine has by this name."""
+        return pick_device(name)
+
+    def share(self, jobs: int, threads: int | None, groups: int) -> tuple[int, int]:
+        """Return as many as were asked for, or as the cores carry at this many threads each."""
+        size = min(jobs, groups)
+        if not jobs:
+            size = min(cores_here() // threads, groups) if threads else 1
+        if size < 2:
+            return 0, 0
+        return size, threads or max(1, cores_here() // size)
+
+    def __call__(self, members: Members, hear: Hear) -> int:
+        """Run the members, each in a session of its own."""
+        return _Processes(members, hear).run()
 
 
-class _Local:
+class _Processes:
     def __init__(self, members: Members, hear: Hear):
         self.members, self.hear = members, hear
         self.trouble: BaseException | None = None
@@ -119,3 +160,7 @@ class _Local:
                         self.hear(json.loads(line))
                     except Exception as error:
                         self.trouble = self.trouble or error
+
+
+local = Local()
+ENGINES: dict[str, Engine] = {"local": local}

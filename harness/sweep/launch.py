@@ -11,7 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.data.names import DATASETS
+from harness.data.names import CSV, DATASETS
 from harness.experiment import Experiment
 from harness.job import Job
 from harness.plan import duration
@@ -19,7 +19,9 @@ from harness.record import store
 from harness.record.study import Study
 from harness.result import report
 from harness.sweep import modules
-from harness.sweep.crew import Crew, crew_size
+from harness.sweep.crew import Crew
+from harness.sweep.engine import ENGINES
+from harness.sweep.machine import pick_device
 from harness.sweep.options import Options
 from harness.sweep.runner import Sweep, check_arm
 from harness.sweep.show import Events, Quiet, make_show
@@ -31,6 +33,7 @@ def dry_run(study: Study, arms: Sequence[str], seeds: Sequence[int], as_json: bo
     Raises:
         ValueError: an arm could not train.
     """
+    _check_files(study, arms, seeds)
     whole = study.collect()
     if study.overrides:  # (a plan as written is known to train: no need to pay for torch)
         check_arms(study, [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)])
@@ -62,14 +65,16 @@ def run(
     """
     from harness.sweep.finish import finish
 
+    if not os.environ.get("IDDL_MEMBER"):
+        _check_files(study, arms, seeds)
     _check_writable(study.out)
     if options.data_root:
         os.environ["IDDL_DATA"] = options.data_root
-    device = pick_device(options.device)
     _heed_signals()
-    if os.environ.get("IDDL_MEMBER"):
-        _sweep(study, arms, seeds, options, device, Events())
+    if os.environ.get("IDDL_MEMBER"):  # (it is where the engine has put it: this machine's device)
+        _sweep(study, arms, seeds, options, pick_device(options.device), Events())
         return 0
+    device = ENGINES[options.engine].device(options.device)
     quiet = options.quiet or options.json
     if not quiet:
         _banner(study, arms, seeds)
@@ -126,18 +131,17 @@ def _work(
     study: Study, busy, seeds, whole: Experiment, options: Options, device: str, quiet: bool, argv
 ) -> Experiment:
     """Run by a crew or in this process, with equally many threads, so that bits do not change."""
-    groups = _groups(study, busy, seeds, whole)
+    groups, engine = _groups(study, busy, seeds, whole), ENGINES[options.engine]
     threads = study.plan.threads if device == "cpu" else None
-    size = crew_size(options.jobs, threads, cores_here(), groups)
+    size, each = engine.share(options.jobs, threads, groups)
     show = make_show(groups, quiet, study.plan.measure.name)
     try:
-        if size < 2:
+        if not size:
             if threads:
                 _set_threads(threads)
             return _sweep(study, busy, seeds, options, device, show, whole)
         command = [sys.executable, "-m", study.folder, *argv, "--jobs", "1"]
-        threads = threads or max(1, cores_here() // size)
-        if Crew(study, size, threads, show, report.Live(study)).run(command) == 2:
+        if Crew(study, size, each, show, report.Live(study), engine).run(command) == 2:
             raise ValueError("no arm could run; the reason stands above")
         return study.save()
     finally:
@@ -183,6 +187,23 @@ def check_arms(study: Study, arms: Sequence[str]) -> None:
             check_arm(trainer, arm, config, Job())
 
 
+def _check_files(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> None:
+    """Read the CSV files of the arms that are to train, before a folder or a process is made.
+
+    Raises:
+        DataError: a file is missing or is no table.
+    """
+    data = {arm: getattr(study.plan.arms[arm], "data", "") for arm in arms}
+    if not any(name.startswith(CSV) for name in data.values()):
+        return
+    from harness.data import load
+
+    whole = study.collect()
+    for arm, name in data.items():
+        if name.startswith(CSV) and study.to_do(arm, tuple(seeds), whole):
+            load(name)
+
+
 def keep_pages() -> None:
     """Have glibc keep the memory that tensors free.
 
@@ -210,13 +231,6 @@ def _heed_signals() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def cores_here() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _banner(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> None:
     print(study.plan.question, file=sys.stderr)
     changed = ", ".join(f"{k}={v}" for k, v in study.overrides.items()) or "none"
@@ -238,25 +252,6 @@ def estimate(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> str:
 
 def _count(n: int, word: str) -> str:
     return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
-def pick_device(name: str) -> str:
-    """Return the device of this name; "auto" is a GPU where there is one."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"--device got {name!r}; expected auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"--device got {name!r}; expected auto, cpu, cuda or cuda:N")
-    if device.type == "cpu":
-        return "cpu"  # (cpu:0 is the same)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA GPUs")
-    return name
 
 
 def _check_writable(folder: Path) -> None:

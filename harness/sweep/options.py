@@ -6,7 +6,6 @@ it stands for the words that WORDS of the module has for this field, so that hel
 
 import ast
 import inspect
-import shutil
 import sys
 import textwrap
 from dataclasses import dataclass, field, fields
@@ -15,8 +14,10 @@ from typing import Annotated, Any, get_type_hints
 
 import tyro
 
-from harness.flags import unchecked
+from harness.flags import empty, unchecked, wrapped
+from harness.names import check
 from harness.plan import Plan, duration
+from harness.sweep.engine import ENGINES
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Options:
 
     seeds: str = "plan"
     """How many seeds (5), a range (3-7), a list (0,2,9), or those of the plan."""
-    arms: tuple[str, ...] = ()
-    """Only these arms, by name; default: all."""
+    arms: Annotated[tuple[str, ...], tyro.conf.arg(help_behavior_hint="(default: all)")] = ()
+    """Only these arms, by name."""
     data_root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of downloaded data sets; default: $IDDL_DATA, else ~/.cache/iddl."""
     device: str = "auto"
@@ -35,6 +36,8 @@ class Options:
     """Folder that the results go to; another one (mine) trains anew what is on record here."""
     jobs: int = 0
     """Arms that train at a time, each in its own process; 0: what suits the plan and the cores."""
+    engine: str = "local"
+    """Where arms train: local, in processes on this machine."""
     checkpoint_every: float = 5.0
     """Seconds between checkpoints within a run."""
     keep_weights: bool = False
@@ -43,8 +46,8 @@ class Options:
     """Also write this call's Experiment there, pickled."""
     pid: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the process id there."""
-    figures: bool = True
-    """Whether figures are saved beside the report (which holds them in any case)."""
+    figures: Annotated[bool, tyro.conf.arg(help_behavior_hint="(default: save them)")] = True
+    """Save no figures beside the report (which holds them in any case)."""
     dry_run: bool = False
     """Show folders and status of every run, and stop."""
     quiet: bool = False
@@ -55,6 +58,7 @@ class Options:
     """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
 
     def __post_init__(self):
+        check("engine", self.engine, ENGINES)
         if self.jobs < 0 or self.checkpoint_every < 0:
             raise ValueError(
                 "--jobs and --checkpoint-every must not be negative, got "
@@ -69,24 +73,33 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
     extra = []
     for f in fields(config):
         if f.name in shared:
-            kind = Annotated[hints[f.name], tyro.conf.arg(help=docs.get(f.name, ""))]
-            extra.append((f.name, kind, field(default=getattr(config, f.name))))
+            value = getattr(config, f.name)
+            words = help_of(docs.get(f.name, ""), value)
+            extra.append((f.name, Annotated[hints[f.name], words], field(default=value)))
     flags = unchecked(Options, extra)  # (Options checks itself below)
     text = f"{plan.question}\n\nEstimate: {duration(plan.minutes)} on 2 cores. {plan.expect}"
     varied = [f.name.replace("_", "-") for f in fields(config) if f.name not in shared]
     _refuse_varied(name, plan, varied, argv)
     text += f"\n\nWhat differs between the arms is no option: {', '.join(varied)}." * bool(varied)
-    columns = min(shutil.get_terminal_size().columns, 100)
     parsed = tyro.cli(
         flags,
         prog=f"python -m {folder} {name}",
-        description="\n\n".join(textwrap.fill(p, columns) for p in text.split("\n\n")),
+        description=wrapped(text),
         args=argv,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     options = Options(**{f.name: getattr(parsed, f.name) for f in fields(Options)})
     values = {k: getattr(parsed, k) for k in shared}
     return options, {k: v for k, v in values.items() if v != getattr(config, k)}
+
+
+def help_of(text: str, value: Any) -> Any:
+    """Return what --help says of an option; one that is on by default can only be turned off."""
+    text = " ".join(text.split())
+    if value is True:
+        text = f"Turn off: {text[:1].lower()}{text[1:]}"
+        return tyro.conf.arg(help=text, help_behavior_hint="(default: on)")
+    return tyro.conf.arg(help=text, help_behavior_hint=empty if value == () else None)
 
 
 def _refuse_varied(name: str, plan: Plan, varied: list[str], argv: list[str]) -> None:

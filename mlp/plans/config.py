@@ -40,7 +40,7 @@ class Config:
     """true: hidden layers start Kaiming normal by their true fan-in; dense: as in the original
     study, sparse ones by the width of their input and dense ones as torch does."""
     sparse_bias: bool = True
-    """Whether sparse layers have a bias."""
+    """A bias in the sparse layers."""
     pad: int = 0
     """Border of zeros around the images; 2 makes 28x28 pixels 32x32."""
     relabel: bool = False

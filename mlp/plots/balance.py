@@ -97,8 +97,7 @@ def _forest(ax: Any, found: dict[str, dict]) -> None:
     for row, name in enumerate(COMPARED):
         if name in found:
             i = found[name]
-            low, high = Interval(**i).ends
-            sure = low > 0 or high < 0
+            (low, high), sure = Interval(**i).ends, Interval(**i).excludes_zero
             ax.errorbar(
                 100 * i["mean"],
                 row,

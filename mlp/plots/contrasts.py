@@ -159,7 +159,7 @@ def verdicts(whole: Experiment) -> list[dict[str, str]]:
 
 def _points(i: Interval) -> str:
     if i.low is None or i.high is None:
-        return f"{100 * i.mean:+.2f} (n=1, no interval)"
+        return f"{100 * i.mean:+.2f} ({i.count})"
     return f"{100 * i.mean:+.2f} ± {100 * (i.high - i.mean):.2f}" + "*" * (i.low > 0 or i.high < 0)
 
 

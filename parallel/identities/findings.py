@@ -12,15 +12,18 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import tyro
 
+from harness import flags
 from harness.names import check
-from harness.result import screen
+from harness.result import export, screen
 from parallel.strategy import STRATEGIES, Strategy, make
 
 CLASSES = ("bitwise", "rounding", "exact", "negative")
+WORLDS = ("sim", "procs")
 LIMITS = {"bitwise": 0.0, "rounding": 1e-12, "exact": 0.0, "negative": 1e-3}
 
 
@@ -64,12 +67,17 @@ class Findings(list):
 class Options:
     """Checks the identities of strategies; exit status 1 if one does not hold."""
 
-    names: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Which strategies; default: all."""
+    names: Annotated[
+        tyro.conf.Positional[tuple[str, ...]],
+        tyro.conf.arg(metavar="[NAME ...]", help_behavior_hint="(default: all)"),
+    ] = ()
+    """Which strategies."""
     world: Literal["sim", "procs"] = "sim"
     """procs also compares processes with the simulation."""
     json: bool = False
     """Print a list of objects, one per identity."""
+    to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
 
 
 def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim") -> Findings:
@@ -78,9 +86,15 @@ def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim"
     Args:
         strategy: A name, an object, or what makes one.
         world: "sim", or "procs": also in processes.
+
+    Raises:
+        ValueError: an unknown name, or "procs" in a script without a main guard.
     """
     from parallel.identities.which import applying
+    from parallel.world.procs import NoGuard, end_readers
 
+    if check("world", world, WORLDS) == "procs":
+        end_readers()
     if isinstance(strategy, str):
         name, first = strategy, SETTINGS.get(check("strategy", strategy, STRATEGIES), {})
         maker: Callable[[], Strategy] = lambda: make(name, **first)  # noqa: E731
@@ -93,6 +107,8 @@ def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim"
     for identity, kind, check_it in applying(name, maker, world):
         try:
             found.append(Finding(name, identity, kind, float(check_it())))
+        except NoGuard:  # nothing is wrong with the strategy
+            raise
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             found.append(Finding(name, identity, kind, float("nan"), text))
@@ -111,27 +127,37 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+HEADS = ["strategy", "identity", "class", "worst deviation", ""]
+
+
+def objects(found: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Return what --json prints and files hold; where a check broke there is no deviation."""
+    lines = [{"name": f"{f.strategy}: {f.identity}", **asdict(f), "ok": f.ok} for f in found]
+    return [line | ({"deviation": None} if line["error"] else {}) for line in lines]
+
+
+def cells(found: Sequence[Finding]) -> list[list[str]]:
+    """Return the same as the texts of a table."""
+    words = ("FAILED", "ok")
+    return [[f.strategy, f.identity, f.kind, f"{f.deviation:.1e}", words[f.ok]] for f in found]
+
+
 def main(argv: Sequence[str]) -> int:
-    """Check the identities that the command line asks for, and print them."""
-    config = (tyro.conf.FlagCreatePairsOff,)
-    options = tyro.cli(Options, prog="python -m parallel verify", args=list(argv), config=config)
+    """Check the identities that the command line asks for, and print or write them."""
+    options = flags.read(Options, argv, "python -m parallel verify")
+    export.check(options.to)
     for name in options.names:
         check("strategy", name, STRATEGIES)
     found = [f for name in options.names or STRATEGIES for f in verify(name, options.world)]
+    lines, rows = objects(found), cells(found)
+    if options.to:
+        export.write(options.to, lines, HEADS, rows)
     if options.json:
-        lines = [{"name": f"{f.strategy}: {f.identity}", **asdict(f), "ok": f.ok} for f in found]
-        for line in lines:
-            line["deviation"] = None if line["error"] else line["deviation"]
         print(json.dumps(lines))
     else:
-        rows = [
-            [f.strategy, f.identity, f.kind, f"{f.deviation:.1e}", "ok" if f.ok else "FAILED"]
-            for f in found
-        ]
-        heads = ["strategy", "identity", "class", "worst deviation", ""]
         screen.show(
             f"{sum(f.ok for f in found)} of {len(found)} identities hold",
-            heads,
+            HEADS,
             rows,
             ("identity",),
         )

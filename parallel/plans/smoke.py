@@ -11,7 +11,7 @@ class Every(Gossip):
     """Any strategy, with all settings that one may have."""
 
     rescale: bool = True
-    """Whether subnets make up for absent neurons (ist)."""
+    """Subnets make up for absent neurons (ist)."""
     switch: int = 0
     """Last step with averaged gradients (post_local_sgd)."""
 

@@ -16,7 +16,7 @@ class Subnets(Config):
     """A strategy in which a worker may hold a slice of every layer."""
 
     rescale: bool = True
-    """Whether subnets make up for absent neurons (ist)."""
+    """Subnets make up for absent neurons (ist)."""
 
 
 # Rates chosen on held-out training images (0.5 to 0.005, 3 epochs, widths 128 and 1024): where a

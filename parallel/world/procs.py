@@ -43,6 +43,10 @@ class WorkerError(RuntimeError):
     """Raised where a process failed; the text says which, and why."""
 
 
+class NoGuard(ValueError):
+    """The script would start itself again, as it is read by each of its processes."""
+
+
 class Procs:
     """The processes of one run."""
 
@@ -141,7 +145,7 @@ class Procs:
             return
         code = self.members[rank].exitcode
         if code == NO_GUARD:
-            raise ValueError(
+            raise NoGuard(
                 "World.procs: put the call under `if __name__ == '__main__':`. Each process reads "
                 "the script first, and would start processes of its own"
             )
@@ -185,16 +189,22 @@ def spawn(world: World, task: Callable[..., Iterator[Any]], args: tuple) -> Iter
     """Yield the rows of rank 0; nobody is left behind, however it ends.
 
     Raises:
-        ValueError: the script would start itself again, or something cannot travel.
+        NoGuard: the script would start itself again.
+        ValueError: something cannot travel.
         WorkerError: a process failed that the others cannot do without.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        os._exit(NO_GUARD)  # (this is one of the processes, and still reads the script)
+    end_readers()
     procs = Procs(world, task, args)
     try:
         yield from procs.rows()
     finally:
         procs.stop()
+
+
+def end_readers() -> None:
+    """End this process if it is one of those that were started, and still reads the script."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(NO_GUARD)
 
 
 def preloaded(task: Callable) -> list[str]:

@@ -218,11 +218,19 @@ def strategy_of(
         )
     own = [k for k in inspect.signature(DataParallel).parameters if k != "options"]
     if isinstance(style, Strategy):
+        own.remove("iterations")
+        if iterations != ITERATIONS:
+            raise ValueError(
+                f"iterations={iterations} is the period of localSGD, post_local_sgd and ist, and "
+                "has no effect here: a Strategy has its own"
+            )
         for key in options:
             raise unknown(f"keyword of DataParallel(style={type(style).__name__}(...))", key, own)
         return style
     name = STYLES.get(style, style)
     check("style", style, {**STYLES, **STRATEGIES})
+    if name not in SYNCHRONISED:
+        own.remove("iterations")
     theirs = list(inspect.signature(STRATEGIES[name]).parameters)
     for key in options:
         if key not in theirs:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.names import kind_of
 from harness.nets.dropout import KeyedDropout
 
 
@@ -73,7 +74,7 @@ def gather(outputs: Sequence[tuple[float, Any]], dim: int, device: Any = None) -
         return type(first)(*joined) if hasattr(first, "_fields") else type(first)(joined)
     if all(v is None for v in values):
         return None
-    raise ValueError(f"a replica returned a {type(first).__name__}, which cannot be joined")
+    raise ValueError(f"a replica returned {kind_of(first)}, which cannot be joined")
 
 
 def rescale(inputs: Any, factor: float) -> Any:

@@ -44,6 +44,9 @@ def test_the_plan_is_within_four_minutes_and_runs_nothing(capsys):
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.filterwarnings("ignore:.*batching rule")
 def test_checks_pass_on_the_cpu_and_leave_one_small_record(results, monkeypatch, capsys):
+    # (the limits are a card's; this processor may be busy with other things)
+    unhurried = {part: (expected, 3600) for part, (expected, _) in check.PARTS.items()}
+    monkeypatch.setattr(check, "PARTS", unhurried)
     cases = "linear_case 1 float32", "linear_case 2 bfloat16", "conv_case 0 float64"
     chosen(monkeypatch, "twins", *cases, "stacked, conv", "autocast, linear", "deepcopy, conv")
     uses = "DataParallel easgd", "train local_sgd, sim(4)", "exits, batched and one by one"

@@ -63,5 +63,5 @@ def test_designs_and_patterns_of_ones_own():
     for indices in ([0, 0], [1, 0], [0, 9], [-1, 0]):
         with pytest.raises(ValueError, match="ascending, distinct inputs below 9"):
             bibd.Pattern("own", 9, 1, np.array([0, 2]), np.array(indices))
-    with pytest.raises(ValueError, match="unknown pattern: a NoneType"):
+    with pytest.raises(ValueError, match="unknown pattern of type NoneType"):
         SparseLinear(9, 12, None)

@@ -31,13 +31,13 @@ def test_it_is_small_enough_to_be_read_and_every_option_has_help():
 
 
 def test_a_table_a_verdict_a_report_and_nothing_to_do_twice(tmp_path, capsys):
-    argv = ["smoke", "--seeds", "3", "--jobs", "1", "--results", str(tmp_path)]
+    argv = ["smoke", "--seeds", "3", "--epochs", "3", "--jobs", "1", "--results", str(tmp_path)]
     assert main(PLANS, "examples.wine", None, [*argv, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert [(line["name"], line["n"]) for line in document["table"]] == [("scaled", 3), ("raw", 3)]
     assert document["metric"] == "worst_recall"
     assert document["comparisons"][0]["verdict"] == "scaled is better than raw"
-    home = tmp_path / "examples.wine" / "smoke"
+    home = tmp_path / "examples.wine" / "smoke" / "epochs-3"
     assert "scaled is better than raw" in (home / "report.html").read_text()
     assert main(PLANS, "examples.wine", None, [*argv, "--dry-run"]) == 0
     assert capsys.readouterr().out.count(" done ") == 6

@@ -15,7 +15,7 @@ from harness.cli import main
 from harness.sweep.options import field_docs, parse
 from mlp.experiments import PLANS
 from mlp.plans.config import Config
-from tests.tree import ROOT
+from tests.tree import ROOT, STUDIES
 
 
 @pytest.mark.parametrize("words", [["--help"], ["smoke", "--help"], ["--list"]])
@@ -121,9 +121,36 @@ def test_the_help_of_a_verb_keeps_its_words(capsys):
         importlib.import_module("parallel.thesis.main").main(["--help"])
     shown = capsys.readouterr().out
     options = importlib.import_module("parallel.thesis.main").Options
-    assert options.__doc__.split("\n")[0] in shown
+    assert options.__doc__.split("\n")[0] in " ".join(shown.split())
     assert "Flags" not in shown
     assert " ".join(field_docs(options)["log_path"].split())[:20] in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("study", [*STUDIES, "examples.wine"])
+def test_help_fits_80_columns_and_says_what_nothing_and_off_mean(study, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    module = importlib.import_module(f"{study}.experiments")
+    verbs = getattr(module, "VERBS", {})
+    for word in [*module.PLANS, *verbs]:
+        with pytest.raises(SystemExit):
+            main(module.PLANS, study, verbs, [word, "--help"])
+        usage, *lines = capsys.readouterr().out.splitlines()
+        assert usage.startswith(f"usage: python -m {study} {word}")
+        assert not [line for line in lines if len(line) > 80], word
+        text = " ".join(" ".join(lines).replace("\u2502", " ").split())
+        assert "(default: )" not in text, word
+        assert not re.search(r"--no-\S+ Whether|--no-\S+ Turn off: whether", text), word
+
+
+def test_a_flag_that_can_only_be_turned_off_says_so(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit):
+        main(PLANS, "mlp", {}, ["smoke", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    said = "--no-timed Turn off: measure after each epoch what one unstacked seed costs."
+    assert f"{said} (default: on)" in text
+    assert "--no-figures Save no figures beside the report" in text
+    assert "--arms [STR [STR ...]] Only these arms, by name. (default: all)" in text
 
 
 def test_dry_run_touches_nothing(tmp_path, capsys):

@@ -37,7 +37,7 @@ def judge(tmp_path, monkeypatch, capsys):
     def run(metric, good, bad):
         key = metric_of(metric).name
         arms = {"good": Config(good, key), "bad": Config(bad, key)}
-        plan = Plan("Which?", arms, (0, 1), 1, compare=(("good", "bad"),), metric=metric)
+        plan = Plan("Which?", arms, tuple(range(6)), 1, compare=(("good", "bad"),), metric=metric)
         argv = ["race", "--jobs", "1", "--results", str(tmp_path / "results" / key)]
         assert main({"race": plan}, "judged", {}, argv) == 0
         shown = capsys.readouterr().out
@@ -51,7 +51,7 @@ def judge(tmp_path, monkeypatch, capsys):
 
 def test_of_a_loss_less_is_better(judge):
     shown, document = judge("test_loss", good=0.25, bad=0.75)
-    assert "good is better than bad: -0.5000 ± 0.0000 (n=2)" in shown
+    assert "good is better than bad: -0.5000 ± 0.0000 (n=6)" in shown
     assert "test loss, 95 % interval" in shown
     assert document["comparisons"][0]["verdict"] == "good is better than bad"
     assert (document["metric"], document["better"]) == ("test_loss", "lower")
@@ -59,26 +59,26 @@ def test_of_a_loss_less_is_better(judge):
 
 def test_bytes_and_seconds_have_their_units(judge):
     shown, document = judge("bytes_payload", good=2e6, bad=5e6)
-    assert "good is better than bad: -3.000 ± 0.000 MB (n=2)" in shown
+    assert "good is better than bad: -3.000 ± 0.000 MB (n=6)" in shown
     assert "bytes payload (MB), 95 % interval" in shown
-    assert "2.000 ± 0.000 (n=2)" in shown
+    assert "2.000 ± 0.000 (n=6)" in shown
     assert document["unit"] == "MB"
     assert document["table"][0]["mean"] == pytest.approx(2e6)
     shown, _ = judge("train_time", good=1.5, bad=2.0)
-    assert "good is better than bad: -0.500 ± 0.000 s (n=2)" in shown
+    assert "good is better than bad: -0.500 ± 0.000 s (n=6)" in shown
 
 
 def test_a_metric_of_ones_own(judge):
     speed = Metric("speed", better="higher", unit="images/s", scale=1.0, digits=0)
     shown, _ = judge(speed, good=900.0, bad=400.0)
-    assert "good is better than bad: 500 ± 0 images/s (n=2)" in shown
+    assert "good is better than bad: 500 ± 0 images/s (n=6)" in shown
 
 
 def test_an_accuracy_is_a_fraction_and_its_differences_are_points(judge):
     shown, document = judge("test_accuracy", good=0.9, bad=0.7)
     assert "test accuracy, 95 % interval" in shown
-    assert "good is better than bad: 20.00 ± 0.00 points (n=2)" in shown
-    assert "0.9005 ± 0.0064 (n=2)" in shown
+    assert "good is better than bad: 20.00 ± 0.00 points (n=6)" in shown
+    assert "0.9025 ± 0.0020 (n=6)" in shown
     assert document["metric"] == "test_accuracy"
 
 

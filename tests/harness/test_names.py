@@ -1,9 +1,27 @@
 """A near name is suggested."""
 
-from harness.names import check, unknown
+import numpy as np
+import pytest
+
+from harness.names import check, kind_of, unknown
 
 
 def test_the_near_name_is_suggested():
     assert "did you mean 'paper'?" in str(unknown("plan", "papre", ["smoke", "paper"]))
     assert "did you mean" not in str(unknown("plan", "zzz", ["smoke", "paper"]))
     assert check("plan", "smoke", ["smoke"]) == "smoke"
+
+
+@pytest.mark.parametrize("typed", ["localsgd", "LocalSGD", "local-sgd", "LOCAL_SGD", "localsg"])
+def test_case_and_hyphens_do_not_count_and_the_first_of_equals_is_suggested(typed):
+    for first, second in (("localSGD", "local_sgd"), ("local_sgd", "localSGD")):
+        said = str(unknown("style", typed, ["torch", first, second]))
+        assert f"did you mean {first!r}? there are torch, {first}, {second}" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(3, "an int"), (np.zeros(2), "an ndarray"), ([], "a list"), (None, "a NoneType")],
+)
+def test_a_kind_has_its_article(value, said):
+    assert kind_of(value) == said

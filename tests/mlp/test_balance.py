@@ -129,6 +129,15 @@ def test_effects_are_paired_and_found_where_they_are():
     assert balance.predictions(whole, ["grouped"])[0]["arms"] == 5
 
 
+def test_a_diamond_is_an_interval_that_excludes_0_and_one_seed_has_none():
+    def marks(seeds):
+        fig = dict(f[:2] for f in plot.figures(made(0.05, seeds)))["mlp_experiments_effects"]
+        return {line.get_marker() for ax in fig.axes for line in ax.lines} & {"D", "o"}
+
+    assert marks(5) == {"D", "o"}
+    assert marks(1) == {"o"}
+
+
 def test_figures_of_both_plans(tmp_path):
     whole = made()
     found = {stem: (fig, data) for stem, fig, data in plot.figures(whole)}

@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
+from harness.cli import main
 from harness.data import DATASETS, Data, DataError, as_data, load
 from harness.job import Job
+from harness.sweep import modules
 from harness.sweep.options import field_docs, parse
 from mlp import trainer
 from mlp.experiments import PLANS
@@ -195,6 +197,28 @@ def test_a_plan_runs_on_a_csv_file(flowers):
     config = PLANS["smoke"].override(overrides).arms["MLP-3-1"]
     assert len(list(trainer.train(config, seed=0))) == 2
     assert trainer.describe(config, Job())["split"].startswith("kind of flowers.csv (")
+
+
+@pytest.mark.parametrize("how", [["--jobs", "1"], ["--jobs", "2"], ["--dry-run"]])
+@pytest.mark.parametrize("folder", ["mlp", "examples.wine"])
+def test_a_csv_file_that_is_missing_is_told_once_before_anything_starts(
+    folder, how, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    plans = modules.plans(folder)
+    argv = ["smoke", "--data", "csv:none.csv:kind", "--results", "mine", *how]
+    assert main(plans, folder, None, argv) == 2
+    said = f"error: none.csv cannot be read as CSV: there is no such file in {tmp_path}\n"
+    assert capsys.readouterr().err == said
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_on_record_is_shown_without_the_file_that_it_was_trained_on(flowers, tmp_path):
+    argv = ["smoke", "--data", f"csv:{flowers}", "--epochs", "1", "--seeds", "1", "--quiet"]
+    argv += ["--arms", "MLP-3-1", "--jobs", "1", "--results", str(tmp_path / "mine")]
+    assert main(PLANS, "mlp", None, argv) == 0
+    flowers.unlink()
+    assert main(PLANS, "mlp", None, argv) == 0
 
 
 def test_the_target_column_and_a_file_with_a_colon_in_its_name(flowers):

@@ -32,7 +32,10 @@ WRONG = {  # rows of one epoch, and what is said of them
         "no row has 'test_accuracy' (rows have epoch, loss, accuracy): set Plan.metric",
     ),
     "text": ({"epoch": 1, "test_accuracy": "high"}, "a row has a str as 'test_accuracy'"),
-    "tensor": (GOOD | {"more": torch.zeros(2)}, "record.more is a Tensor; a record holds builtin"),
+    "tensor": (
+        GOOD | {"more": torch.zeros(2)},
+        "record.more is of type Tensor; a record holds builtin",
+    ),
     "tuple": ((1, 0.5), "a trainer yields one plain dict for each epoch, got a tuple"),
     "nothing": (None, "the trainer yielded no row; expected one for each epoch"),
 }
@@ -99,7 +102,7 @@ def test_facts_that_are_no_builtin_values_fail_the_run(tmp_path):
     one = trainer(GOOD)
     one.describe = lambda config, job: {"shape": torch.Size([2]), "net": torch.nn.ReLU()}
     whole = Sweep(Study("walk", "smoke", PLAN, tmp_path), one, (0,), ("a",), Quiet()).run()
-    assert whole.runs[0].error.startswith("TypeError: describe.net is a ReLU")
+    assert whole.runs[0].error.startswith("TypeError: describe.net is of type ReLU")
 
 
 def test_what_may_be_left_out():

@@ -1,17 +1,22 @@
 """The seam between a sweep and the place where its members run."""
 
+import contextlib
+import io
+import itertools
 import json
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
-from harness.sweep.crew import Crew
-from harness.sweep.engine import Members, local
-from harness.sweep.runner import Sweep
-from harness.sweep.show import Events, Quiet
-from tests.harness.sweep.test_runner import PLAN, Study, Walk, curves
+from examples.wine.experiments import PLANS
+from harness.cli import main
+from harness.record import store
+from harness.result import report
+from harness.sweep import launch
+from harness.sweep.engine import ENGINES, Members, local
+from harness.sweep.show import Quiet
+from tests.harness.sweep.test_runner import curves
 
 
 class Told(Quiet):
@@ -30,41 +35,95 @@ class Told(Quiet):
         self.seen.append(("end", arm, tuple(seeds), note))
 
 
-def test_an_engine_of_another_kind_takes_the_place_of_processes(tmp_path):
-    """One that runs its two members in this process, one after the other, without a pipe."""
-    study = Study("walk", "smoke", PLAN, Path(tmp_path / "crew"))
-    asked, live, told = [], [], Told()
+class Ears(io.StringIO):
+    """A stdout whose lines are heard at once, as an engine hears those of its members."""
 
-    class Handed(Events):
-        def __init__(self, hear):
-            self.hear = hear
+    def __init__(self, hear):
+        super().__init__()
+        self.hear = hear
 
-        def _tell(self, *event):
-            self.hear(json.loads(json.dumps(event)))
+    def write(self, text):
+        if text.strip():
+            self.hear(json.loads(text))
+        return len(text)
 
-    def in_this_process(members, hear):
-        asked.append(members)
-        for _ in range(members.size):
-            Sweep(study, Walk(), (0, 1), ("a", "b"), Handed(hear)).run()
-        return 0
 
-    crew = Crew(study, 2, 3, told, lambda runs: live.append(len(runs)), in_this_process)
-    assert crew.run(["what", "to", "start"]) == 0
-    (members,) = asked
-    assert members.argv == ["what", "to", "start"]
+class InThisProcess:
+    """Runs its members here, one after the other, and knows of devices that this machine lacks."""
+
+    def __init__(self, monkeypatch):
+        self.patch, self.asked, self.members = monkeypatch, [], []
+
+    def device(self, name):
+        self.asked.append(name)
+        return "cuda"
+
+    def share(self, jobs, threads, groups):
+        self.asked.append((jobs, threads, groups))
+        return 2, 3
+
+    def __call__(self, members, hear):
+        self.members.append(members)
+        python, _, folder, *argv = members.argv
+        assert python == sys.executable
+        with self.patch.context() as patch, contextlib.redirect_stdout(Ears(hear)):
+            for name, value in members.env.items():
+                patch.setenv(name, value)
+            patch.setattr(launch, "pick_device", {"cuda:7": "cpu"}.get)  # where members are
+            return max(main(PLANS, folder, None, argv) for _ in range(members.size))
+
+
+def test_an_engine_of_another_kind_is_chosen_by_its_name_and_asked_for_all(tmp_path, monkeypatch):
+    words = ["smoke", "--seeds", "2", "--epochs", "3", "--arms", "scaled", "raw", "--quiet"]
+    alone = ["--results", str(tmp_path / "alone"), "--jobs", "1"]
+    assert main(PLANS, "examples.wine", None, [*words, *alone]) == 0  # (sets one thread)
+    engine, told, live = InThisProcess(monkeypatch), Told(), []
+    monkeypatch.setitem(ENGINES, "here", engine)
+    monkeypatch.setattr(launch, "make_show", lambda *words: told)
+    monkeypatch.setattr(report, "Live", lambda study: lambda runs: live.append(len(runs)))
+    for name in ("engine.cores_here", "engine.pick_device", "launch.pick_device"):
+        monkeypatch.setattr(f"harness.sweep.{name}", None)  # nobody asks this machine
+    argv = [*words, "--results", str(tmp_path / "crew"), "--engine", "here", "--device", "cuda:7"]
+    assert main(PLANS, "examples.wine", None, [*argv, "--jobs", "5"]) == 0
+    assert engine.asked == ["cuda:7", (5, None, 4)]  # (threads are the CPU's)
+    (members,) = engine.members
+    assert members.argv[1:] == ["-m", "examples.wine", *argv, "--jobs", "5", "--jobs", "1"]
     assert members.env["OMP_NUM_THREADS"] == "3"
     assert members.env["IDDL_MEMBER"] == "1"
-    epochs = [("rows", arm, (0, 1), [k + 1] * 2) for arm in "ab" for k in range(6)]
     expected = []
-    for arm in "ab":  # (the second member finds nothing left to do)
-        expected += [("begin", arm, (0, 1), 6, 0), *(e for e in epochs if e[1] == arm)]
-        expected += [("end", arm, (0, 1), "")]
+    for arm, seed in itertools.product(("scaled", "raw"), (0, 1)):  # (nothing left for the second)
+        expected += [("begin", arm, (seed,), 3, 0)]
+        expected += [("rows", arm, (seed,), [k]) for k in (1, 2, 3)] + [("end", arm, (seed,), "")]
     assert told.seen == expected
-    assert live == [2] * 12
-    alone = Study("walk", "smoke", PLAN, Path(tmp_path / "alone"))
-    assert curves(study.collect()) == curves(
-        Sweep(alone, Walk(), (0, 1), ("a", "b"), Quiet()).run()
-    )
+    assert live == [1] * 12
+    crew, one = ((tmp_path / name).rglob("experiment.json") for name in ("crew", "alone"))
+    assert curves(store.load(next(crew))) == curves(store.load(next(one)))
+
+
+def test_an_engine_that_is_unknown_is_told_with_the_near_one(tmp_path, capsys):
+    argv = ["smoke", "--engine", "lokal", "--results", str(tmp_path / "mine")]
+    assert main(PLANS, "examples.wine", None, argv) == 2
+    said = "error: unknown engine 'lokal': did you mean 'local'? there are local\n"
+    assert capsys.readouterr().err == said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("cores", "jobs", "threads", "groups", "expected"),
+    [
+        (8, 0, 2, 60, (4, 2)),  # what the cores carry
+        (8, 0, 2, 3, (3, 2)),  # no more than there is to do
+        (8, 0, None, 60, (0, 0)),  # one after the other, here, by all cores
+        (2, 0, 4, 60, (0, 0)),
+        (8, 3, None, 60, (3, 2)),  # as asked
+        (2, 5, None, 60, (5, 1)),
+        (8, 1, 1, 60, (0, 0)),
+        (8, 5, 1, 1, (0, 0)),
+    ],
+)
+def test_local_members_share_the_cores(cores, jobs, threads, groups, expected, monkeypatch):
+    monkeypatch.setattr("harness.sweep.engine.cores_here", lambda: cores)
+    assert local.share(jobs, threads, groups) == expected
 
 
 SPEAK = """

@@ -1,5 +1,6 @@
 """Strategies: plans as data, the identities by `verify`, and that these can tell wrong from right."""
 
+import csv
 import json
 from dataclasses import dataclass
 from functools import partial
@@ -210,6 +211,22 @@ def test_the_command_line(command):
     wrong = command("parallel", "verify", "localsgd", results=False)
     assert wrong.returncode == 2
     assert "did you mean 'local_sgd'" in wrong.stderr
+
+
+def test_verify_writes_its_table_to_a_file(tmp_path, capsys):
+    from parallel import verify as _  # noqa: F401
+    from parallel.identities.findings import main
+
+    assert main(["all_reduce", "--json", "--to", str(tmp_path / "found.csv")]) == 0
+    lines = json.loads(capsys.readouterr().out)
+    with open(tmp_path / "found.csv") as file:
+        written = list(csv.DictReader(file))
+    assert [line["name"] for line in written] == [line["name"] for line in lines]
+    assert float(written[0]["deviation"]) == lines[0]["deviation"]
+    assert main(["no_comm", "--to", str(tmp_path / "found.tex")]) == 0
+    assert "no\\_comm & plans are matched" in (tmp_path / "found.tex").read_text()
+    with pytest.raises(ValueError, match="expected a file that ends in"):
+        main(["no_comm", "--to", "found.latex"])
 
 
 def test_verify_ends_with_1_where_something_fails(monkeypatch, capsys):

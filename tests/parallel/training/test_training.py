@@ -48,7 +48,7 @@ def test_frozen_layers_of_ranks_without_samples():
     ("words", "text"),
     [
         (dict(world=4), "world is World.sim"),
-        (dict(data=7), "got a int"),
+        (dict(data=7), "got an int"),
         (dict(steps=0), "1 or more"),
         (dict(strategy="localsgd"), "did you mean 'local_sgd'"),
     ],

@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+from parallel import verify
 from parallel.training.loop import rows
 from parallel.world.procs import PRELOADED, preloaded, story
 from tests.tree import ROOT
@@ -21,19 +22,30 @@ def script(folder, text):
     return subprocess.run(argv, capture_output=True, text=True, timeout=150, cwd=folder, env=env)
 
 
-def test_a_script_without_a_main_guard_is_told_so(tmp_path):
-    done = script(
-        tmp_path,
-        """
-        from parallel import World, train
-        from parallel.identities.averaging import net, task
-        list(train(net, task(), world=World.procs(2, timeout=20), steps=2, batch_size=8))
-        """,
-    )
+TRAINS = """
+    from parallel import World, train
+    from parallel.identities.averaging import net, task
+    list(train(net, task(), world=World.procs(2, timeout=20), steps=2, batch_size=8))
+    """
+VERIFIES = """
+    import parallel
+    print(parallel.verify("local_sgd", "procs"))
+    """
+
+
+@pytest.mark.parametrize("text", [TRAINS, VERIFIES], ids=["train", "verify"])
+def test_a_script_without_a_main_guard_is_told_so(text, tmp_path):
+    done = script(tmp_path, text)
     assert done.returncode == 1
+    assert not done.stdout  # no table of identities, as if one had failed
     assert "World.procs: put the call under `if __name__ == '__main__':`" in done.stderr
     assert done.stderr.count("Traceback") == 1  # that of the script itself, none of its processes
     assert "bootstrapping" not in done.stderr
+
+
+def test_the_world_of_identities_is_one_of_two():
+    with pytest.raises(ValueError, match="unknown world 'proc': did you mean 'procs'"):
+        verify("local_sgd", "proc")
 
 
 def test_the_module_of_the_task_is_loaded_before_the_first_process(tmp_path):

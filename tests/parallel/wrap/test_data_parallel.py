@@ -3,6 +3,7 @@
 import copy
 import gc
 import io
+import re
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from torch import nn
 
 from harness.nets.dropout import KeyedDropout, set_key
 from harness.stack import stack
-from parallel import STRATEGIES, DataParallel
+from parallel import STRATEGIES, DataParallel, ModelParallel
+from parallel.strategy import make
+from parallel.wrap.data_parallel import ITERATIONS, STYLES, strategy_of
 from parallel.wrap.scatter import gather, scatter
 from tests.parallel.wrap.nets import batch, net, vgg
 
@@ -267,3 +270,40 @@ def test_keyed_masks_are_the_same_alone_and_stacked():
     assert torch.equal(both.eval()(x), x)
     with pytest.raises(ValueError, match="p must be"):
         KeyedDropout(1.0)
+
+
+TYPOS = [change(name) for name in (*STYLES, *STRATEGIES) for change in (str.upper, str.title)]
+TYPOS += ["localsgd", "local-sgd", "LocalSGD", "localSDG", "gossip-pul", "allreduce", "isst"]
+ASKED = {
+    "DataParallel": lambda name: strategy_of(name, nn.Linear(2, 2), ITERATIONS, {}),
+    "ModelParallel": lambda name: ModelParallel(name, model=net(), layer_split=[1]),
+    "make": make,
+}
+
+
+@pytest.mark.parametrize("where", ASKED)
+def test_a_name_that_is_suggested_is_taken_where_it_is_suggested(where):
+    suggested = set()
+    for typed in [*TYPOS, "Basic", "bsic"]:
+        with pytest.raises(ValueError, match="unknown") as told:
+            ASKED[where](typed)
+        suggested |= set(re.findall("did you mean '(.*?)'", str(told.value)))
+    assert suggested
+    for name in suggested:
+        assert ASKED[where](name)
+
+
+def test_case_aside_the_style_is_suggested_by_its_public_name():
+    with pytest.raises(ValueError, match="did you mean 'localSGD'"):
+        DataParallel("localsgd", model=net())
+    with pytest.raises(ValueError, match="did you mean 'local_sgd'"):
+        make("localsgd")
+
+
+@pytest.mark.parametrize("style", ["easgd", "torch", STRATEGIES["easgd"](alpha=0.1)])
+def test_iterations_are_suggested_only_where_they_have_an_effect(style):
+    with pytest.raises(ValueError, match="unknown keyword") as told:
+        DataParallel(style, model=net(), iteration=3)
+    assert "iterations" not in str(told.value)
+    with pytest.raises(ValueError, match=r"iterations=3 is the period of localSGD.* no effect"):
+        DataParallel(style, model=net(), iterations=3)
