@@ -1,8 +1,9 @@
 """Asynchronous pipelines as one sequential loop: no engine, no autograd, no optimizer of torch.
 
-Everything that happened is at hand: w[k][i] are the weights of stage k after i updates, v[k][i] its
-momentum then. In a full pipeline stage k has made t-d updates when minibatch t comes down (d = N-1-k)
-and t when it comes back, so for each policy one line says which weights its two passes see.
+Everything that happened is at hand: w[k][i] are the weights of stage k after i updates, v[k][i]
+its momentum then. In a full pipeline stage k has made t-d updates when minibatch t comes down
+(d = N-1-k) and t when it comes back, so for each policy one line says which weights its two passes
+see.
 
 Stages are rows of linear layers with tanh between; gradients are written out by hand, in float64:
 

@@ -2,7 +2,7 @@
 
     velocity       w - s lr v                  v: SGD's momentum buffer (SpecTrain)
     decaying       w - s' lr v                 s' = gamma + ... + gamma^s: the momentum decays
-    displacement   w + s (w - w before)        any optimizer; a changing rate is followed a step late
+    displacement   w + s (w - w before)        any optimizer; a new rate is followed a step late
     adam           w - s lr m^ / (sqrt(v^) + eps)
 
 `displacement` is `velocity` exactly for SGD with momentum and coupled decay at a constant rate. SGD

@@ -29,6 +29,10 @@ def built(
     """How the net was cut, and the stages here.
 
     Args:
+        model: The net; its stages share its layers.
+        pipeline: How it is cut, and with which weights stages work.
+        table: Says which stages are here.
+        comm: Says which rank this is.
         x: A batch of inputs, to cut by.
         optimizer: Makes one from parameters, for each stage.
         loss: Of the last stage.

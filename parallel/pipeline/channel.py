@@ -8,7 +8,8 @@
 
 Stages on one rank hand over by a mailbox. A shape is told once for each boundary and size of a
 micro-batch, before the first message of that kind, so that uneven batches work; gradients have the
-shape of the outputs that they belong to. What crosses between ranks is counted, in a simulation too.
+shape of the outputs that they belong to. What crosses between ranks is counted, in a simulation
+too.
 """
 
 from collections import deque
@@ -117,8 +118,8 @@ class Channel:
         self.shapes[kind] = torch.empty_like(value, device="meta")
         if value.dim() > RANKS or value.dtype not in DTYPES:
             raise ValueError(
-                f"stage {action.stage} gives a tensor of {value.dim()} axes of {value.dtype}: up to "
-                f"{RANKS} of a floating-point type can be handed on"
+                f"stage {action.stage} gives a tensor of {value.dim()} axes of {value.dtype}: up "
+                f"to {RANKS} of a floating-point type can be handed on"
             )
         header = torch.zeros(RANKS + 2, dtype=torch.int64)
         header[0], header[1] = value.dim(), DTYPES.index(value.dtype)
@@ -139,7 +140,7 @@ class Channel:
         return self.shapes[known]
 
     def _receive(self, source: int, last: Action | None) -> None:
-        """Open receives of what is due from a rank: up to an action, or as far as shapes are known."""
+        """Open receives from a rank: up to an action, or as far ahead as shapes are known."""
         due = self.due[source]
         while due and (last is not None or self._ahead(source) < AHEAD):
             kind = self._kind(due[0])

@@ -4,8 +4,8 @@
     rank 1:  1F0 1B0 1U0 | 1F1 1B1 1U1 | ...
 
 `until(t)` goes to the bar behind update t. Nothing before a bar needs anything behind another's, so
-the pipeline need not drain there; what is in flight stays so. In a simulation all ranks are here and
-take turns, one action each; `order` draws whose turn it is instead, which changes no number.
+the pipeline need not drain there; what is in flight stays so. In a simulation all ranks are here
+and take turns, one action each; `order` draws whose turn it is instead, which changes no number.
 """
 
 import random
@@ -143,7 +143,7 @@ class Executor:
         return 8 * self.table.stages * (self.table.micro + 1)
 
     def _sent(self, action: Action, t: int) -> bool:
-        """Whether the input of an action comes from another stage, before its bar behind update t."""
+        """Whether another stage gives the input of an action before its bar behind update t."""
         giver = sender(self.table, action)
         if giver is None:
             return False

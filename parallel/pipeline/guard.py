@@ -7,9 +7,9 @@ Three forward passes of the first micro-batch, each with the same noise:
     inputs x,  weights w'     C
 
 What is alike in A and B but not in A and C was made of weights alone: a copy or something derived
-from them (weight_norm, autocast), which the backward pass would see as it was. Then one backward pass
-by notes and one by writing into the weights' own memory: they differ where something (checkpoint) saves
-behind the hooks' back.
+from them (weight_norm, autocast), which the backward pass would see as it was. Then one backward
+pass by notes and one by writing into the weights' own memory: they differ where something
+(checkpoint) saves behind the hooks' back.
 """
 
 import copy
