@@ -60,6 +60,17 @@ def test_the_answer_is_a_linear_map_of_the_mean_over_time_padding_and_all(make):
     assert not torch.equal(net(x), net(x[:, :3]))
 
 
+def test_a_transformer_starts_small_but_for_its_words():
+    net = transformer(64, 500)
+    for name, p in net.named_parameters():
+        if name.endswith("bias"):
+            assert not p.any(), name
+        elif "norms" not in name:
+            expected = 1.0 if "words" in name else 0.01
+            spread = float(p.detach().double().pow(2).mean().sqrt()) / expected
+            assert abs(spread - 1) < 6 / (2 * p.numel()) ** 0.5, name  # six deviations of it
+
+
 def test_numbers_of_parameters():
     words, w, length = 30, 8, 12
     table = (words + MARKS) * w
@@ -95,8 +106,8 @@ def test_a_text_longer_than_the_places_is_refused_and_a_shorter_one_is_read():
 
 def test_the_order_of_words_matters_to_both():
     x = torch.tensor([[3, 4, 5, 6]])
-    for net in (residual_lstm(8, 20), transformer(8, 20, dropout=0.0)):
-        assert not torch.allclose(net(x), net(x.flip(1)), atol=1e-6)
+    for net in (residual_lstm(8, 20).double(), transformer(8, 20, dropout=0.0).double()):
+        assert not torch.allclose(net(x), net(x.flip(1)), rtol=0, atol=1e-10)
 
 
 def test_costs_are_those_of_the_formulas():
