@@ -67,13 +67,13 @@ def layers(model: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
     """
     try:
         empty = _hollow(model)
-        return _account(empty, torch.empty(1, *shape, device="meta", dtype=_like(empty).dtype))
+        return _account(empty, torch.empty(1, *shape, device="meta", dtype=_reads(empty)))
     except CostError:
         raise
     except Exception:  # it looks at values, or cannot be copied
         like = _like(model)
         with evaluating(model):
-            return _account(model, torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
+            return _account(model, torch.zeros(1, *shape, device=like.device, dtype=_reads(model)))
 
 
 class CostError(ValueError):
@@ -105,6 +105,11 @@ def _hollow(model: nn.Module) -> nn.Module:
 
 def _like(model: nn.Module) -> torch.Tensor:
     return next(model.parameters(), torch.zeros(()))
+
+
+def _reads(model: nn.Module) -> torch.dtype:
+    """Of an input: that of the parameters, but for a net of texts, which `reads` whole numbers."""
+    return getattr(model, "reads", None) or _like(model).dtype
 
 
 @contextmanager
@@ -139,8 +144,7 @@ def facts(model: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
 
 def latency(model: nn.Module, shape: tuple[int, ...], batch: int, seconds: float = 0.2) -> float:
     """Return the median seconds of a forward pass at this batch size on the model's device."""
-    like = next(model.parameters(), torch.zeros(()))
-    x = torch.zeros(batch, *shape, device=like.device, dtype=like.dtype)
+    x = torch.zeros(batch, *shape, device=_like(model).device, dtype=_reads(model))
     training = model.training
     model.eval()
     times = []
@@ -225,6 +229,10 @@ def _conv(m: Any, out: tuple[int, ...]) -> Cost:
     return Cost(positions * n, n, held_bytes(m), adds)
 
 
+def _lookup(m: nn.Embedding, out: tuple[int, ...]) -> Cost:
+    return Cost(nonzeros=m.weight.numel(), bytes=held_bytes(m))
+
+
 def _norm(m: nn.Module, out: tuple[int, ...]) -> Cost:
     return Cost(bytes=held_bytes(m), norm_elements=prod(out))
 
@@ -232,5 +240,6 @@ def _norm(m: nn.Module, out: tuple[int, ...]) -> Cost:
 TABLE = {
     (nn.Linear,): _linear,
     (nn.Conv1d, nn.Conv2d, nn.Conv3d): _conv,
+    (nn.Embedding,): _lookup,
     (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm): _norm,
 }

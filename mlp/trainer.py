@@ -53,8 +53,7 @@ def check(config: Config, job: Job) -> None:
     Raises:
         ValueError: says what does not fit.
     """
-    data = load(config.data, job.data_root, config.test_split)
-    data.validate(config.validation)
+    load(config.data, job.data_root, config.test_split).amounts().validate(config.validation)
 
 
 def describe(config: Config, job: Job) -> dict:
@@ -67,4 +66,4 @@ def describe(config: Config, job: Job) -> dict:
 def read(config: Config, job: Job) -> Data:
     """Return the data of a config, with one axis per input."""
     data = load(config.data, job.data_root, config.test_split, job.device)
-    return data.validate(config.validation).pad(config.pad).flatten()
+    return data.amounts().validate(config.validation).pad(config.pad).flatten()

@@ -87,7 +87,7 @@ def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:
         test = images(data.test_x, data, layout)
         return data.map(lambda x: test if x is data.test_x else x, ("test_x",)), batches
     mean, scale = NORM.get(config.data, (0.0, 1.0))
-    return data.flatten().map(lambda x: (x - mean) / scale, ("train_x", "test_x")), None
+    return data.amounts().flatten().map(lambda x: (x - mean) / scale, ("train_x", "test_x")), None
 
 
 def build(config: Config, data: Data, seed: int) -> nn.Module:

@@ -7,11 +7,13 @@ from importlib import import_module
 
 _HOME = {
     "DATASETS": "names",
+    "OPTIONS": "names",
     "SPLITS": "names",
     "data_root": "names",
     "Data": "tensors",
     "DataError": "names",
     "check_dataset": "names",
+    "options": "names",
     "as_data": "registry",
     "load": "registry",
 }

@@ -8,12 +8,18 @@ A study adds its own in its experiments.py, by a line:
     def mine(root, official):                  # in mystudy/data.py
         return Data.from_csv(root / "mine.csv", target="species")
 
+A loader that can be told more takes it as keywords, and says so in a second line,
+
+    OPTIONS["mine"] = ("length",)              # def mine(root, official, *, length=200)
+
+which `load("mine", length=100)` and a study's `load(config.data, ..., **options(config))` use.
+
 A name `csv:FILE` or `csv:FILE:COLUMN` needs no line: it is that file, and its last (or that) column
 is what to predict.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +34,10 @@ DATASETS: dict[str, str | Callable[[Path, bool], Any]] = {
     "fashion_mnist": "harness.data.idx:fashion_mnist",
     "cifar10": "harness.data.cifar:cifar10",
     "cifar100": "harness.data.cifar:cifar100",
+    "imdb": "harness.data.imdb:imdb",
 }
+# What else a loader can be told, as keywords; a study's config has fields of these names.
+OPTIONS: dict[str, tuple[str, ...]] = {"imdb": ("words", "length")}
 SPLITS = ("official", "holdout")
 CSV = "csv:"
 
@@ -48,6 +57,25 @@ def check_dataset(name: str) -> str:
     if name == CSV:
         raise ValueError(f"data set {name!r}: expected csv:FILE or csv:FILE:COLUMN")
     return name
+
+
+def options(config: Any) -> dict[str, Any]:
+    """What a study's config says on its data set: those of its fields that the loader takes."""
+    names = OPTIONS.get(config.data, ())
+    return {name: getattr(config, name) for name in names if hasattr(config, name)}
+
+
+def check_options(name: str, given: Iterable[str]) -> None:
+    """Refuse what the loader of this set does not take.
+
+    Raises:
+        ValueError: names it, and what can be said.
+    """
+    known = OPTIONS.get(name, ())
+    for word in given:
+        if not known:
+            raise ValueError(f"data set {name!r} takes no options, got {word}=")
+        check(f"option of data set {name}", word, known)
 
 
 def csv_parts(name: str) -> tuple[Path, str | None]:

@@ -16,8 +16,8 @@ from harness.names import kind_of
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 
-def pair(x: Any, y: Any, what: str = "data") -> Pair:
-    """Return the inputs as float32 and the classes as int64.
+def pair(x: Any, y: Any, what: str = "data", tokens: bool = False) -> Pair:
+    """Return the inputs as float32, or as int64 where they are tokens, and the classes as int64.
 
     Raises:
         DataError: lengths that differ, no samples, values that are no numbers, or no classes.
@@ -33,6 +33,8 @@ def pair(x: Any, y: Any, what: str = "data") -> Pair:
             f"{what}: inputs of shape {tuple(x.shape)}; expected (samples, values), at least one "
             "sample (x[:, None] makes single values a column)"
         )
+    if tokens:
+        return _tokens(x, what), _classes(y, what)
     if x.is_complex() or not (x := x.float()).isfinite().all():
         raise DataError(f"{what}: the inputs hold NaN, infinite or complex numbers; fill or drop")
     return x, _classes(y, what)
@@ -43,6 +45,12 @@ def _tensor(values: Any, what: str) -> torch.Tensor:
         return torch.as_tensor(values).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{what} are no array of numbers: {error}") from None
+
+
+def _tokens(x: torch.Tensor, what: str) -> torch.Tensor:
+    if x.is_floating_point() or x.is_complex() or x.min() < 0:
+        raise DataError(f"{what}: tokens are whole numbers from 0 on, got {x.dtype} with {x.min()}")
+    return x.long()
 
 
 def _classes(y: torch.Tensor, what: str) -> torch.Tensor:

@@ -3,6 +3,7 @@
     iris digits synthetic synthetic_images    embedded: no download, no files
     mnist fashion_mnist cifar10 cifar100      torchvision's files and layout under root (and
                                               cifar-10-batches-bin: see harness.data.cifar)
+    imdb                                      aclImdb or aclImdb_v1.tar.gz: see harness.data.imdb
     csv:FILE csv:FILE:COLUMN                  a table of your own, the last column to be predicted,
                                               or this one
     what a study adds to DATASETS             see harness.data.names
@@ -17,13 +18,25 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from harness.data.names import CSV, DATASETS, SPLITS, check_dataset, csv_parts, data_root
-from harness.data.tensors import Data
+from harness.data.names import (
+    CSV,
+    DATASETS,
+    SPLITS,
+    check_dataset,
+    check_options,
+    csv_parts,
+    data_root,
+)
+from harness.data.tensors import Data, held_out
 from harness.names import check, kind_of
 
 
 def load(
-    name: str, root: str | Path | None = None, test_split: str = "official", device: str = "cpu"
+    name: str,
+    root: str | Path | None = None,
+    test_split: str = "official",
+    device: str = "cpu",
+    **options: Any,
 ) -> Data:
     """Return the data set of this name, which is read once per process.
 
@@ -33,18 +46,21 @@ def load(
         test_split: "official", or "holdout": the last fifth of the training set serves as test
             set and the official test set is not read.
         device: Where the tensors live.
+        options: What the set can be told besides (harness.data.OPTIONS): imdb words and length.
 
     Raises:
-        ValueError: unknown name or split.
+        ValueError: unknown name, split or option.
         DataError: files missing or damaged.
     """
     check_dataset(name)
     check("test split", test_split, SPLITS)
+    check_options(name, options)
     if name.startswith(CSV):
         file, column = csv_parts(name)
         stamp = file.stat().st_mtime_ns if file.exists() else 0  # (a file may change under us)
         return _held(_csv(file, column, stamp), test_split).to(device)
-    return _load(name, DATASETS[name], str(data_root(root)), test_split).to(device)
+    told = tuple(sorted(options.items()))
+    return _load(name, DATASETS[name], str(data_root(root)), test_split, told).to(device)
 
 
 def as_data(source: Any) -> Data:
@@ -68,11 +84,11 @@ def as_data(source: Any) -> Data:
 
 
 @lru_cache(maxsize=4)
-def _load(name: str, loader: Any, root: str, test_split: str) -> Data:
+def _load(name: str, loader: Any, root: str, test_split: str, told: tuple = ()) -> Data:
     if isinstance(loader, str):
         module, _, function = loader.partition(":")
         loader = getattr(import_module(module), function)
-    data = loader(Path(root), test_split == "official")
+    data = loader(Path(root), test_split == "official", **dict(told))
     if not isinstance(data, Data):
         raise ValueError(
             f"the loader of data set {name!r} returned {kind_of(data)}; expected a Data, "
@@ -90,7 +106,7 @@ def _held(data: Data, test_split: str) -> Data:
     """Return the data with the test part that this split has."""
     if test_split == "official":
         return data
-    cut = len(data.train_x) * 4 // 5
+    cut = held_out(len(data.train_x))
     return replace(
         data,
         split=f"holdout: last {len(data.train_x) - cut} of the training set",

@@ -13,10 +13,16 @@ INPUTS = ("train_x", "test_x", "validation_x")
 TARGETS = ("train_y", "test_y", "validation_y")
 
 
+def held_out(size: int) -> int:
+    """Where the last fifth of a training set begins, which a holdout split tests on."""
+    return size * 4 // 5
+
+
 @dataclass(frozen=True)
 class Data:
     """Inputs are float32 (samples, ...), targets int64; on the device they were asked for.
 
+    Texts are int64 (samples, length), numbers of words (`tokens`): nothing scales or pads them.
     `names` are those of the classes, where they came as text.
     """
 
@@ -40,6 +46,7 @@ class Data:
         validation: "tuple[Any, Any] | None" = None,
         name: str = "own data",
         seed: int = 0,
+        tokens: bool = False,
     ) -> "Data":
         """Make a Data of your own tensors, arrays or lists.
 
@@ -51,20 +58,22 @@ class Data:
             validation: The validation part (x, y), if there is one.
             name: What tables and errors call it.
             seed: Seed of the split.
+            tokens: The inputs are numbers of words, whole and from 0 on, and stay so.
 
         Raises:
             DataError: what does not fit, and how it should be.
         """
         from harness.data import own
 
-        train = own.pair(x, y, name)
+        train = own.pair(x, y, name, tokens)
         if isinstance(test, tuple | list):
-            held = own.pair(*test, f"test part of {name}")
+            held = own.pair(*test, f"test part of {name}", tokens)
             said = f"given split, {len(train[0])} train / {len(held[0])} test"
         else:
             train, held, said = own.divide(*train, test, seed)
-        kept = own.pair(*validation, f"validation part of {name}") if validation else (None, None)
+        kept = (None, None)
         if validation:
+            kept = own.pair(*validation, f"validation part of {name}", tokens)
             said += f" / {len(validation[0])} validation"
         for what, other in (("test", held[0]), ("validation", kept[0])):
             own.same_shape(train[0], other, f"{what} part of {name}")
@@ -140,7 +149,12 @@ class Data:
         return data.scaled() if scale else data
 
     def scaled(self) -> "Data":
-        """Return the data with each input value at mean 0 and deviation 1 in the training part."""
+        """Return the data with mean 0 and deviation 1 of each input value, by the training part.
+
+        Raises:
+            ValueError: the inputs are numbers of words.
+        """
+        self.amounts()
         mean, deviation = self.train_x.mean(0), self.train_x.std(0, correction=0)
         deviation[deviation == 0] = 1.0
         found = self.map(lambda x: (x - mean) / deviation)
@@ -157,6 +171,24 @@ class Data:
         held = [self.train_y, self.test_y, self.validation_y]
         return max(int(y.max()) for y in held if y is not None and len(y)) + 1
 
+    @property
+    def tokens(self) -> bool:
+        """Whether the inputs are numbers of words: names, which nothing may scale or weigh."""
+        return not self.train_x.is_floating_point()
+
+    def amounts(self) -> "Data":
+        """The same data, where its inputs are amounts.
+
+        Raises:
+            ValueError: they are numbers of words.
+        """
+        if self.tokens:
+            raise ValueError(
+                f"the inputs of {self.name} are numbers of words, which only a net that begins "
+                "with an embedding can read (harness.nets.sequence): choose another set, or net"
+            )
+        return self
+
     def flatten(self) -> "Data":
         """Return the data with one axis per input."""
         return self.map(lambda x: x.flatten(1))
@@ -168,11 +200,11 @@ class Data:
             ValueError: the inputs are no images of at least 8 x 8 pixels.
         """
         shape = self.shape
-        if len(shape) == 1:
+        if len(shape) == 1 and not self.tokens:
             shape = (isqrt(shape[0]),) * 2
         if len(shape) == 2:
             shape = (1, *shape)
-        if prod(shape) != prod(self.shape) or min(shape[1:]) < 8:
+        if self.tokens or prod(shape) != prod(self.shape) or min(shape[1:]) < 8:
             raise ValueError(
                 f"{self.name} has no images (a sample has shape {self.shape}): use digits, mnist, "
                 "fashion_mnist, cifar10, cifar100 or synthetic_images"

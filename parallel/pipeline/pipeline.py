@@ -1,10 +1,11 @@
-"""`Pipeline`: layers on several ranks, as a value that says how; `parallel.train` takes it as strategy.
+"""`Pipeline`: layers on several ranks, as a value that says how; a strategy for `parallel.train`.
 
     train(net, data, strategy=Pipeline(stages=4, schedule="1f1b", weights="spectrain_v1"))
 
 Without `weights` every minibatch waits for the update of the one before (`schedule` gpipe, 1f1b,
-interleaved, zb_h1, zbv, naive): the gradient is that of the whole minibatch, and the numbers are those of
-one process. With a weight policy nothing waits: 1f1b is never flushed, updates come as their gradients do.
+interleaved, zb_h1, zbv, naive): the gradient is that of the whole minibatch, and the numbers are
+those of one process. With a weight policy nothing waits: 1f1b is never flushed, and updates come as
+their gradients do.
 """
 
 from collections.abc import Sequence
@@ -47,10 +48,9 @@ class Pipeline:
 
     def __post_init__(self):
         for name in ("stages", "micro"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} is a whole number, 1 or more, got {getattr(self, name)!r}"
-                )
+            got = getattr(self, name)
+            if not isinstance(got, int) or got < 1:
+                raise ValueError(f"{name} is a whole number, 1 or more, got {got!r}")
         if isinstance(self.weights, str):
             check("weight policy", self.weights, POLICIES)
         elif self.weights is not None and not isinstance(self.weights, Policy):
@@ -60,8 +60,8 @@ class Pipeline:
             check("schedule", self.schedule, names)
         if self.weights is not None and self.schedule not in ("1f1b", "async_1f1b"):
             raise ValueError(
-                f"schedule={self.schedule!r} waits for each update, so weights={self.weights!r} has "
-                "nothing to choose: take schedule='1f1b' with it, or weights=None"
+                f"schedule={self.schedule!r} waits for each update, so weights={self.weights!r} "
+                "has nothing to choose: take schedule='1f1b' with it, or weights=None"
             )
         if isinstance(self.policy, TwoBW) and self.micro < self.stages - 1:
             raise ValueError(

@@ -3,8 +3,8 @@
     T1    rate 1 / d^p,  p = 1 - min(t / warmup, 1)
     T2    backward weights  w - d delta,  delta <- g delta + (1 - g) (w - w before),  g = D^(1/d)
 
-Delays are counted in updates of the stage between its two passes, d = N-1-k (the paper counts by the
-clock of a pipeline that does both passes in one tick, 2d + 1).
+Delays are counted in updates of the stage between its two passes, d = N-1-k (the paper counts by
+the clock of a pipeline that does both passes in one tick, 2d + 1).
 """
 
 from dataclasses import dataclass

@@ -37,8 +37,8 @@ def _stage(stage: Stage) -> dict[str, Any]:
     lost = stage.policy.swaps and stage.flights and weights.delay and not stage.resumable
     if lost and not stage.policy.recompute:
         raise ValueError(
-            f"{stage.name} has minibatches in flight whose forward weights it did not keep: make the "
-            "training with resumable=True"
+            f"{stage.name} has minibatches in flight whose forward weights it did not keep: make "
+            "the training with resumable=True"
         )
     pool: list[Any] = [weights.newest, *weights.older]
     flights = []

@@ -1,10 +1,11 @@
 """What is done to an update after the optimizer's step: its length, and spike compensation.
 
     rate     w <- w before + rate (w - w before)
-    spike    w <- w - lr (a v + b g) in place of w - lr v,   a = gamma^D,  b = (1 - gamma^D) / (1 - gamma)
+    spike    w <- w - lr (a v + b g) in place of w - lr v,
+             a = gamma^D,  b = (1 - gamma^D) / (1 - gamma)
 
-A gradient that comes D updates late moves the weights, from then on, as plain SGD with momentum would
-have moved them without delay; for D = 1 this is Nesterov's momentum.
+A gradient that comes D updates late moves the weights, from then on, as plain SGD with momentum
+would have moved them without delay; for D = 1 this is Nesterov's momentum.
 """
 
 import torch

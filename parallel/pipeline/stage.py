@@ -76,13 +76,13 @@ class Stage:
             guard(self.module, functional_call, x, self.name)
             self.tried = True
         flight = Flight(x, seen, target=target, share=share)
-        self.run(key, flight)
+        y = self.run(key, flight).detach()
         self.flights[key] = flight  # [3]
         if self.loss is not None:
-            self.losses.setdefault(key[0], []).append((flight.y.detach(), share))
-        return flight.y.detach()
+            self.losses.setdefault(key[0], []).append((y, share))
+        return y
 
-    def run(self, key: Key, flight: Flight) -> None:
+    def run(self, key: Key, flight: Flight) -> torch.Tensor:
         """The graph of a forward pass."""
         flight.x = x = flight.x.detach()
         if x.is_floating_point() and self.weights.stage:
@@ -92,10 +92,11 @@ class Stage:
             if self.policy.swaps and self.weights.delay and not self.policy.recompute:
                 swap = Swap(flight.leaves, lambda: flight.back)  # pyright: ignore
                 with swap.hooks():
-                    flight.y = self._call(flight)
+                    flight.y = y = self._call(flight)
                 self._free(flight)
             else:
-                flight.y = self._call(flight)
+                flight.y = y = self._call(flight)
+        return y
 
     def _call(self, flight: Flight) -> torch.Tensor:
         y = functional_call(self.module, flight.leaves, (flight.x,))  # [2]
@@ -156,9 +157,8 @@ class Stage:
         if not wanted or not y.requires_grad:
             return {}
         scale = torch.full_like(y, flight.share) if self.loss is not None else dy
-        found = torch.autograd.grad(
-            y, list(wanted.values()), scale, retain_graph=keep, allow_unused=True
-        )
+        options: Any = dict(retain_graph=keep, allow_unused=True)
+        found = torch.autograd.grad(y, list(wanted.values()), scale, **options)
         pairs = zip(wanted, found, strict=True)
         return {k: g for k, g in pairs if g is not None}
 

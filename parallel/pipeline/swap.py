@@ -1,7 +1,7 @@
 """A backward pass with other weights than the forward pass.
 
-While the forward pass runs, autograd saves tensors. Those that lie in the memory of a weight are not
-kept but noted down, and looked up in other weights when the backward pass asks:
+While the forward pass runs, autograd saves tensors. Those that lie in the memory of a weight are
+not kept but noted down, and looked up in other weights when the backward pass asks:
 
     forward    saved: weight.t() of 0.weight   ──►  note: 0.weight, size, stride, offset
     backward   note                            ──►  the same view of `wanted()["0.weight"]`
@@ -25,7 +25,7 @@ class Note(NamedTuple):
     name: str
     size: torch.Size
     stride: tuple[int, ...]
-    offset: int  # from the beginning of the weight
+    offset: Any  # from the beginning of the weight
 
 
 class Swap:

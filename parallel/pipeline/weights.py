@@ -106,7 +106,7 @@ class VerticalSync(Policy):
 
 
 class TwoBW(Policy):
-    """One version older than the newest, for all micro-batches of a minibatch (N-1 of them or more)."""
+    """One version older than the newest, for all of a minibatch's N-1 or more micro-batches."""
 
     keep, swaps = 1, False
 

@@ -1,12 +1,13 @@
 """One training of a net in stages, step by step: the face of `Training`, for a pipeline.
 
-    training = Pipelined(model, data, loss, optimizer, pipeline, comm, batch_size=128, seed=0, steps=90)
+    training = Pipelined(model, data, loss, optimizer, pipeline, comm, batch_size=128, seed=0,
+                         steps=90)
     training.step()          until every stage here has made its next update
     training.row()           the net after that update of *every* stage: loss, accuracy, bytes, ...
     training.state_dict()    to go on bitwise, with what is in flight
 
-A pipeline need not drain for a row: each rank stops behind its own update, where nothing that it still
-holds has changed the weights. So a row is the same in every world.
+A pipeline need not drain for a row: each rank stops behind its own update, where nothing that it
+still holds has changed the weights. So a row is the same in every world.
 """
 
 import copy
@@ -38,8 +39,8 @@ class Pipelined:
 
     Args:
         steps: How many there will be (the table of a pipeline that never waits is made for all).
-        resumable: Keep what a state_dict between two updates needs: for policies whose backward pass
-            sees other weights, those of the forward pass.
+        resumable: Keep what a state_dict between two updates needs: for policies whose backward
+            pass sees other weights, those of the forward pass.
     """
 
     def __init__(
@@ -60,8 +61,8 @@ class Pipelined:
         if comm.workers != pipeline.ranks:
             raise ValueError(
                 f"{pipeline.stages} stages on {pipeline.ranks} ranks, and this world has "
-                f"{comm.workers}: take World.sim({pipeline.ranks}), World.procs({pipeline.ranks}) or "
-                f"torchrun --nproc-per-node={pipeline.ranks}"
+                f"{comm.workers}: take World.sim({pipeline.ranks}), World.procs({pipeline.ranks}) "
+                f"or torchrun --nproc-per-node={pipeline.ranks}"
             )
         if comm.elastic:
             raise ValueError("a pipeline cannot go on without a stage: take elastic=False")
@@ -171,8 +172,9 @@ class Pipelined:
         """
         if state["digest"] != self.digest:
             raise ValueError(
-                "this state is of another run: net, cut (layer_split), schedule, policy, seed, data "
-                f"and batch_size have to agree (cut at {state['split']}, here {self.parts.split})"
+                "this state is of another run: net, cut (layer_split), schedule, policy, seed, "
+                "data and batch_size have to agree (cut at "
+                f"{state['split']}, here {self.parts.split})"
             )
         self.done, self.samples = state["done"], state["samples"]
         self.seconds, self.losses = state["seconds"], list(state["losses"])

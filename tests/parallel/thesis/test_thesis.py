@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.data import load
+from harness.data import Data, load
 from harness.record.checkpoint import load_checkpoint
 from parallel import DataParallel, benchmarks
 from parallel.thesis.bunyan import Log
@@ -340,6 +340,12 @@ def test_images_and_the_signature_of_splintr(monkeypatch, capsys):
     normal = benchmarks.normalised(data).train_x
     assert normal.mean((0, 2, 3)).abs().max() < 1e-4
     assert (normal.std((0, 2, 3)) - 1).abs().max() < 1e-3
+
+
+def test_a_benchmark_leaves_numbers_of_words_as_they_are():
+    x, y = torch.arange(40).view(10, 4), torch.arange(10) % 2
+    texts = Data.from_tensors(x, y, tokens=True)
+    assert benchmarks.normalised(texts) is texts
 
 
 def test_the_vgg_of_splintr():
