@@ -15,7 +15,10 @@ X = torch.randn(3, 64)
     ("call", "words"),
     [
         (lambda: SparseLinear(8, 8, False), "for the bias say bias=False"),
-        (lambda: SparseLinear(8, 8, np.ones((8, 8))), "a ndarray; expected a name.*from_mask"),
+        (
+            lambda: SparseLinear(8, 8, np.ones((8, 8))),
+            "of type ndarray; expected a name.*from_mask",
+        ),
         (lambda: SparseLinear(8, 8, "grouped"), "did you mean 'block_diagonal'"),
         (lambda: bibd.from_blocks(4, [[0.5, 1.9]]), "points are whole numbers"),
         (lambda: bibd.from_blocks(4, []), "at least one block, got none"),
