@@ -106,7 +106,10 @@ class Stage:
                 f"{self.name} gives {kind}, and one tensor of floating-point numbers can be handed "
                 "on: cut the net elsewhere"
             )
-        return y if self.loss is None else self.loss(y, flight.target)
+        if self.loss is None:
+            return y
+        assert flight.target is not None
+        return self.loss(y, flight.target)
 
     def _free(self, flight: Flight) -> None:
         """What was predicted is noted down, and no longer needed."""

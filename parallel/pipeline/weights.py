@@ -180,7 +180,7 @@ class Recomputed(Policy):
 
 
 class SpecTrain2Official(PipeDream):
-    """What the published code of SpecTrain v2 does: stashing, and rate N-k instead of prediction."""
+    """What the published code of SpecTrain v2 does: stashing, and rate N-k, not prediction."""
 
     def rate(self, weights: Versions, t: int) -> float:
         """N-k."""

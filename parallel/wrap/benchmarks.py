@@ -170,7 +170,7 @@ def test(net: nn.Module, data: Data) -> tuple[float, float]:
 
 
 def normalised(data: Data) -> Data:
-    """Return data with mean 0 and deviation 1 per channel, by the training part; texts stay as they are."""
+    """Return data with mean 0 and deviation 1 per channel, by the training part; not texts."""
     if data.tokens:
         return data
     x = data.train_x
