@@ -62,4 +62,5 @@ def versions(
     if stepper and hasattr(stepper, "_params") and type(stepper).__name__ == "LBFGS":
         raise ValueError("LBFGS calls the loss again and again: it cannot step a pipeline")
     keep = policy.kept(k, pipeline.stages)
-    return Versions(k, pipeline.stages, params, stepper, keep, policy.ahead)
+    ahead = policy.ahead if any(policy.reach(k, pipeline.stages)) else ""
+    return Versions(k, pipeline.stages, params, stepper, keep, ahead)
