@@ -73,9 +73,9 @@ class Channel:
         self.due = {r: self._from(r) for r in others}
 
     def resume(self, later: set[Action], mail: dict[Action, torch.Tensor]) -> None:
-        """Go on where only `later` is to come, and `mail` has come; shapes are told anew."""
+        """Go on where only `later` is to come, and `mail` has come."""
         self.restart()
-        self.mail, self.shapes, self.told = dict(mail), {}, set()
+        self.mail, self.open = dict(mail), {}
         self.due = {r: deque(a for a in due if a in later) for r, due in self.due.items()}
 
     def _from(self, rank: int) -> deque[Action]:

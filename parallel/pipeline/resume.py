@@ -4,7 +4,10 @@ Micro-batches in flight are saved as their inputs and the version that their for
 graphs are made anew from these, with the same noise, and running statistics do not move again.
 """
 
+import copy
 from typing import Any
+
+import torch
 
 from parallel.pipeline.actions import Action
 from parallel.pipeline.executor import Executor
@@ -12,22 +15,31 @@ from parallel.pipeline.stage import Flight, Stage
 
 
 def saved_state(executor: Executor) -> dict[str, Any]:
-    """Of this rank; all ranks are behind the same update."""
+    """Of this rank; all ranks are behind the same update. What comes later does not change it."""
     channel = executor.channel
     channel.settle(executor.crossing())
-    return {
-        "at": dict(executor.at),
-        "first": executor.first,
-        "sent": executor.comm.sent,
-        "mail": [(tuple(action), value) for action, value in channel.mail.items()],
-        "stages": {k: _stage(stage) for k, stage in executor.stages.items()},
-    }
+    return copy.deepcopy(  # (what is one tensor stays one)
+        {
+            "at": dict(executor.at),
+            "first": executor.first,
+            "sent": executor.comm.sent,
+            "mail": [(tuple(action), value) for action, value in channel.mail.items()],
+            "told": [tuple(kind) for kind in channel.told],
+            "shapes": [(k, tuple(v.shape), v.dtype) for k, v in channel.shapes.items()],
+            "stages": {k: _stage(stage) for k, stage in executor.stages.items()},
+        }
+    )
 
 
 def load_state(executor: Executor, state: dict[str, Any]) -> None:
-    """The inverse; open receives and shapes are found again."""
+    """The inverse; receives are opened again."""
+    state = copy.deepcopy(state)
     executor.first, executor.comm.sent = state["first"], state["sent"]
     executor.resume(state["at"], {Action(*action): value for action, value in state["mail"]})
+    channel = executor.channel
+    channel.told = {tuple(kind) for kind in state["told"]}  # (both ends know the same shapes)
+    empty = {tuple(k): torch.empty(s, dtype=d, device="meta") for k, s, d in state["shapes"]}
+    channel.shapes = empty
     for k, stage in executor.stages.items():
         _load(stage, state["stages"][k])
 
@@ -75,6 +87,7 @@ def _load(stage: Stage, state: dict[str, Any]) -> None:
     stage.flights = {}
     for key, x, seen, target, share in state["flights"]:
         flight = Flight(x, pool[seen], target=target, share=share)
-        with stage.noise.again(stage.module):
-            stage.run(tuple(key), flight)
+        if not stage.policy.recompute:
+            with stage.noise.again(stage.module):
+                stage.run(tuple(key), flight)
         stage.flights[tuple(key)] = flight

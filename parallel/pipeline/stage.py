@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from parallel.pipeline.guard import guard
+from parallel.pipeline.layers import Layers, apart, in_words
 from parallel.pipeline.noise import Noise
 from parallel.pipeline.spike import compensate
 from parallel.pipeline.swap import Swap
@@ -68,12 +68,14 @@ class Stage:
         self.tried = not (policy.swaps and weights.delay)
         self.resumable = False
         self.name = f"stage {weights.stage}"
+        self.layers = Layers(module, self.name)
 
     def forward(self, key: Key, x: torch.Tensor, share: float = 1.0, target: Any = None):
         """The output of a micro-batch; of the last stage its loss."""
         seen = self.policy.forward(self.weights, key[0])  # [1]
         if not self.tried:
-            guard(self.module, functional_call, x, self.name)
+            with in_words(self.name, x):
+                guard(self.module, apart, x, self.name)
             self.tried = True
         flight = Flight(x, seen, target=target, share=share)
         y = self.run(key, flight).detach()
@@ -87,7 +89,10 @@ class Stage:
         flight.x = x = flight.x.detach()
         if x.is_floating_point() and self.weights.stage:
             x.requires_grad_()
-        flight.leaves = {n: w.detach().requires_grad_() for n, w in flight.seen.items()}
+        params = self.weights.params
+        flight.leaves = {
+            n: w.detach().requires_grad_(params[n].requires_grad) for n, w in flight.seen.items()
+        }
         with self.noise(self.module, key):
             if self.policy.swaps and self.weights.delay and not self.policy.recompute:
                 swap = Swap(flight.leaves, lambda: flight.back)  # pyright: ignore
@@ -99,13 +104,7 @@ class Stage:
         return y
 
     def _call(self, flight: Flight) -> torch.Tensor:
-        y = functional_call(self.module, flight.leaves, (flight.x,))  # [2]
-        if not isinstance(y, torch.Tensor) or not y.is_floating_point():
-            kind = y.dtype if isinstance(y, torch.Tensor) else type(y).__name__
-            raise ValueError(
-                f"{self.name} gives {kind}, and one tensor of floating-point numbers can be handed "
-                "on: cut the net elsewhere"
-            )
+        y = self.layers(flight.leaves, flight.x)  # [2]
         if self.loss is None:
             return y
         assert flight.target is not None
@@ -124,7 +123,7 @@ class Stage:
         """The gradient of the inputs; those of the weights are added up."""
         flight = self._meet(key, dy)
         wanted = {"": flight.x} if flight.x.requires_grad else {}
-        found = self._grad(flight, {**wanted, **flight.leaves})
+        found = self._grad(flight, wanted | learned(flight))
         dx = found.pop("", None)
         self._add(found)
         del self.flights[key]
@@ -141,7 +140,7 @@ class Stage:
     def backward_weights(self, key: Key) -> None:
         """The second half."""
         flight = self.flights.pop(key)
-        self._add(self._grad(flight, flight.leaves))
+        self._add(self._grad(flight, learned(flight)))
 
     def _meet(self, key: Key, dy: torch.Tensor | None) -> Flight:
         """The micro-batch, and the weights that its backward pass sees."""
@@ -183,3 +182,8 @@ class Stage:
         weights.after()
         self.policy.applied(weights)
         self.sums = {}
+
+
+def learned(flight: Flight) -> State:
+    """The weights that are not frozen."""
+    return {n: w for n, w in flight.leaves.items() if w.requires_grad}
