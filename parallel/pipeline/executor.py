@@ -16,6 +16,7 @@ import torch
 from parallel.pipeline.actions import Action, Table
 from parallel.pipeline.channel import Channel, sender
 from parallel.pipeline.clip import Clip
+from parallel.pipeline.finite import refuse
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.stage import Stage
 from parallel.world.comm import Comm
@@ -96,22 +97,24 @@ class Executor:
     def act(self, action: Action) -> None:
         """One action."""
         stage = self.stages[action.stage]
-        self.comm.at = f"{self.table.name_of(action)} of stage {action.stage}"
         key = action.minibatch + self.first, action.micro
+        self.comm.at = f"{action.op} of stage {action.stage} for minibatch {key[0]}"
+        if self.channel.empty(action):
+            return
         match action.op:
             case "F":
                 x, target, share = self.feed(action.minibatch, action.micro)
                 x = self.channel.take(action) if action.stage else x
                 y = stage.forward(key, x, share, target)
                 if stage.loss is None:
-                    self.channel.send(action, y)
+                    self._send(action, y)
             case "B" | "I":
                 dy = None if stage.loss is not None else self.channel.take(action)
                 backward = stage.backward if action.op == "B" else stage.backward_inputs
                 dx = backward(key, dy)
                 if action.stage:
                     assert dx is not None
-                    self.channel.send(action, dx)
+                    self._send(action, dx)
             case "W":
                 stage.backward_weights(key)
             case "U":
@@ -121,6 +124,12 @@ class Executor:
                 stage.update(key[0])
         if self.watch:
             self.watch(action, stage)
+
+    def _send(self, action: Action, value: torch.Tensor) -> None:
+        if self.channel.leaves(action):
+            t, k = action.minibatch + self.first, action.stage
+            refuse(value, action.op, k, t, self.stages[k].weights.newest)
+        self.channel.send(action, value)
 
     def loss(self, t: int) -> list[float]:
         """The loss of a minibatch, if the last stage is here."""
@@ -145,7 +154,7 @@ class Executor:
     def _sent(self, action: Action, t: int) -> bool:
         """Whether another stage gives the input of an action before its bar behind update t."""
         giver = sender(self.table, action)
-        if giver is None:
+        if giver is None or self.channel.empty(action):
             return False
         rank = self.table.home[giver.stage]
         bar = self.bars[rank][t]

@@ -7,8 +7,6 @@ graphs are made anew from these, with the same noise, and running statistics do 
 import copy
 from typing import Any
 
-import torch
-
 from parallel.pipeline.actions import Action
 from parallel.pipeline.executor import Executor
 from parallel.pipeline.stage import Flight, Stage
@@ -24,8 +22,7 @@ def saved_state(executor: Executor) -> dict[str, Any]:
             "first": executor.first,
             "sent": executor.comm.sent,
             "mail": [(tuple(action), value) for action, value in channel.mail.items()],
-            "told": [tuple(kind) for kind in channel.told],
-            "shapes": [(k, tuple(v.shape), v.dtype) for k, v in channel.shapes.items()],
+            "shapes": channel.shapes.state_dict(),
             "stages": {k: _stage(stage) for k, stage in executor.stages.items()},
         }
     )
@@ -36,10 +33,7 @@ def load_state(executor: Executor, state: dict[str, Any]) -> None:
     state = copy.deepcopy(state)
     executor.first, executor.comm.sent = state["first"], state["sent"]
     executor.resume(state["at"], {Action(*action): value for action, value in state["mail"]})
-    channel = executor.channel
-    channel.told = {tuple(kind) for kind in state["told"]}  # (both ends know the same shapes)
-    empty = {tuple(k): torch.empty(s, dtype=d, device="meta") for k, s, d in state["shapes"]}
-    channel.shapes = empty
+    executor.channel.shapes.load_state_dict(state["shapes"])
     for k, stage in executor.stages.items():
         _load(stage, state["stages"][k])
 
