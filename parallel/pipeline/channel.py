@@ -44,11 +44,16 @@ def sender(table: Table, action: Action) -> Action | None:
     return None
 
 
-def _source(table: Table, receiving: Action) -> int:
-    """The rank that gives what an action needs."""
+def _giver(table: Table, receiving: Action) -> Action:
+    """The action that gives what one needs."""
     giver = sender(table, receiving)
     assert giver is not None
-    return table.home[giver.stage]
+    return giver
+
+
+def _source(table: Table, receiving: Action) -> int:
+    """The rank of that action."""
+    return table.home[_giver(table, receiving).stage]
 
 
 class Channel:
@@ -159,6 +164,7 @@ class Channel:
         if action in self.mail:
             return self.mail.pop(action)
         source = _source(self.table, action)
+        self.comm.at += f", waiting for rank {source} (stage {_giver(self.table, action).stage})"
         if action not in self.open:
             self._receive(source, action)
         got = self.comm.wait(self.open.pop(action))  # [4]
