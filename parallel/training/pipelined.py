@@ -153,6 +153,7 @@ class Pipelined:
             self.executor.restart(first=self.done)
         count = len(self._index(t))
         self.executor.until(t)
+        self.comm.at = f"the end of step {self.done + 1}"  # (where ranks meet again)
         tally = self.tally
         tally.losses += [(loss, count) for loss in self.executor.loss(t)]
         tally.done += 1
