@@ -114,8 +114,9 @@ class Stage:
         """What was predicted is noted down, and no longer needed."""
         if self.resumable:
             return
-        if flight.seen is not self.weights.newest:
-            for leaf in flight.leaves.values():
+        held = {address(w) for one in self.weights.at_hand() for w in one.values()}
+        for leaf in flight.leaves.values():
+            if address(leaf) not in held:  # (what knows no direction yet is its own prediction)
                 leaf.untyped_storage().resize_(0)
         flight.seen = {}
 
@@ -182,6 +183,11 @@ class Stage:
         weights.after()
         self.policy.applied(weights)
         self.sums = {}
+
+
+def address(tensor: torch.Tensor) -> int:
+    """Where its memory begins."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def learned(flight: Flight) -> State:
