@@ -61,7 +61,8 @@ def versions(
     if stepper and policy.spike:
         spike.able(stepper)
     keep = policy.kept(k, pipeline.stages)
-    return Versions(k, pipeline.stages, params, stepper, keep, policy.ahead)
+    ahead = policy.ahead if any(policy.reach(k, pipeline.stages)) else ""
+    return Versions(k, pipeline.stages, params, stepper, keep, ahead)
 
 
 def stepping(

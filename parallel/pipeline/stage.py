@@ -78,7 +78,8 @@ class Stage:
                 guard(self.module, apart, x, self.name)
             self.tried = True
         flight = Flight(x, seen, target=target, share=share)
-        y = self.run(key, flight).detach()
+        with torch.set_grad_enabled(not self.policy.recompute):
+            y = self.run(key, flight).detach()
         self.flights[key] = flight  # [3]
         if self.loss is not None:
             self.losses.setdefault(key[0], []).append((y, share))
@@ -93,6 +94,8 @@ class Stage:
         flight.leaves = {
             n: w.detach().requires_grad_(params[n].requires_grad) for n, w in flight.seen.items()
         }
+        if self.policy.recompute:
+            flight.seen = {}
         with self.noise(self.module, key):
             if self.policy.swaps and self.weights.delay and not self.policy.recompute:
                 swap = Swap(flight.leaves, lambda: flight.back)  # pyright: ignore
