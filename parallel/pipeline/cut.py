@@ -75,7 +75,8 @@ def check_split(split: Any, layers: int, stages: int) -> list[int]:
     """
     if split is None:
         return []
-    found = list(split) if isinstance(split, Iterable) and not isinstance(split, str) else [split]
+    several = isinstance(split, Iterable) and not isinstance(split, str)
+    found: list[Any] = list(split) if several else [split]
     whole = all(isinstance(k, int) and not isinstance(k, bool) for k in found)
     inside = whole and all(0 < k < layers for k in found)
     if not inside or sorted(set(found)) != found or len(found) != stages - 1:

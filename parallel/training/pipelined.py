@@ -117,6 +117,16 @@ class Pipelined:
         """Updates of every stage here."""
         return self.tally.done
 
+    @property
+    def samples(self) -> int:
+        """Those that these updates have seen."""
+        return self.tally.samples
+
+    @property
+    def table(self) -> Table:
+        """Who does what."""
+        return self.executor.table
+
     def _digest(self, model: nn.Module, table: Table, *more: Any) -> int:
         """A number that differs where runs would."""
         sizes = [(k, tuple(p.shape), str(p.dtype)) for k, p in model.named_parameters()]
@@ -171,7 +181,7 @@ class Pipelined:
         found = {
             "step": self.done,
             "epoch": -(-self.done // self.shards.steps),
-            "samples": self.tally.samples,
+            "samples": self.samples,
             "train_loss": total / max(samples, 1),
             "test_loss": loss,
             "test_accuracy": accuracy,
@@ -183,7 +193,7 @@ class Pipelined:
 
     def consensus(self) -> dict[str, torch.Tensor]:
         """The state dict of the net after the last update of every stage; whole on rank 0."""
-        return gathered(self.model, self.executor.table, self.parts, self.comm)
+        return gathered(self.model, self.table, self.parts, self.comm)
 
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy on the test set, as rank 0 finds them."""
