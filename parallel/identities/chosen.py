@@ -54,7 +54,8 @@ def chosen(thing: Thing, world: str) -> tuple[str, Iterator[Identity]]:
         ValueError: an unknown name.
     """
     if isinstance(thing, str):
-        return thing, _named(*names((thing,))[:1], world)
+        (name, *_) = names((thing,))
+        return name, _named(name, world)
     if isinstance(thing, Policy):
         return type(thing).__name__, of_policy(thing, world)
     if isinstance(thing, Strategy):

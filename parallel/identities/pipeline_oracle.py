@@ -83,7 +83,7 @@ def forward_weights(rule: Rule, past: Past, k: int, n: int, t: int) -> State:
         case "vertical_sync":
             return past.w[max(0, t - (n - 1))]
         case "two_bw":
-            return past.w[max(0, t - 1)]
+            return past.w[max(0, t - min(1, n - 1))]
         case "spectrain_v1":
             return _ahead(past, now, d + k // 2, rule.lr)
         case "spectrain_v2" | "pipeoptim":

@@ -48,7 +48,8 @@ def built(
     for k in here:
         weights = versions(parts.modules[k], k, pipeline, optimizer)
         own = loss if k == last else None
-        stages[k] = Stage(parts.modules[k], weights, pipeline.policy, Noise(seed, k), own)
+        late = not pipeline.waits and weights.delay > 0
+        stages[k] = Stage(parts.modules[k], weights, pipeline.policy, Noise(seed, k), late, own)
     return parts, stages
 
 

@@ -8,6 +8,7 @@ the pipeline need not drain there; what is in flight stays so. In a simulation a
 and take turns, one action each; `order` draws whose turn it is instead, which changes no number.
 """
 
+import math
 import random
 from collections.abc import Callable
 
@@ -16,12 +17,12 @@ import torch
 from parallel.pipeline.actions import Action, Table
 from parallel.pipeline.channel import Channel, sender
 from parallel.pipeline.clip import Clip
-from parallel.pipeline.finite import refuse
+from parallel.pipeline.finite import lost, refuse
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.stage import Stage
 from parallel.world.comm import Comm
 
-Batch = tuple[torch.Tensor, torch.Tensor, float]  # inputs, targets, share of the minibatch
+Batch = tuple[torch.Tensor | None, torch.Tensor | None, float]  # and the share of the minibatch
 
 
 class Executor:
@@ -31,7 +32,7 @@ class Executor:
         table: Who does what; minibatch 0 of it is `first` of the training.
         stages: Those here.
         channel: Between them and the others.
-        feed: Samples of minibatch t, micro-batch j.
+        feed: Samples that a forward pass needs: inputs of the first stage, targets of the last.
         comm: For what rank this is.
         pipeline: Says in what order, where that is free, and where gradients are clipped.
     """
@@ -41,7 +42,7 @@ class Executor:
         table: Table,
         stages: dict[int, Stage],
         channel: Channel,
-        feed: Callable[[int, int], Batch],
+        feed: Callable[[Action], Batch],
         comm: Comm,
         pipeline: Pipeline,
     ):
@@ -98,16 +99,19 @@ class Executor:
         """One action."""
         stage = self.stages[action.stage]
         key = action.minibatch + self.first, action.micro
-        self.comm.at = f"{action.op} of stage {action.stage} for minibatch {key[0]}"
+        if not self.comm.alone:
+            self.comm.at = f"{action.op} of stage {action.stage} for minibatch {key[0]}"
         if self.channel.empty(action):
             return
         match action.op:
             case "F":
-                x, target, share = self.feed(action.minibatch, action.micro)
-                x = self.channel.take(action) if action.stage else x
+                x, target, share = self.feed(action)
+                x = self.channel.take(action) if x is None else x
                 y = stage.forward(key, x, share, target)
                 if stage.loss is None:
                     self._send(action, y)
+                elif not math.isfinite(float(y)):
+                    lost(key[0], {k: s.weights.newest for k, s in self.stages.items()})
             case "B" | "I":
                 dy = None if stage.loss is not None else self.channel.take(action)
                 backward = stage.backward if action.op == "B" else stage.backward_inputs
@@ -126,7 +130,7 @@ class Executor:
             self.watch(action, stage)
 
     def _send(self, action: Action, value: torch.Tensor) -> None:
-        if self.channel.leaves(action):
+        if not self.comm.alone and self.channel.leaves(action):
             t, k = action.minibatch + self.first, action.stage
             refuse(value, action.op, k, t, self.stages[k].weights.newest)
         self.channel.send(action, value)

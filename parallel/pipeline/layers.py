@@ -6,11 +6,13 @@ whether it does.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import nn
 from torch.func import functional_call
+
+from parallel.pipeline.place import Placed
 
 State = dict[str, torch.Tensor]
 
@@ -24,10 +26,10 @@ class Layers:
     """
 
     def __init__(self, module: nn.Module, name: str):
-        self.module, self.name = module, name
+        self.call, self.name = Placed(module), name
         self.writes: bool | None = None  # into its input; None: not known yet
 
-    def __call__(self, weights: State, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, weights: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         """Its outputs.
 
         Raises:
@@ -36,7 +38,7 @@ class Layers:
         given = x if self.writes is False else x.clone()
         before = given._version
         with in_words(self.name, x):
-            y = functional_call(self.module, weights, (given,))
+            y = self.call(weights, given)
         if self.writes is None:
             self.writes = given._version != before
         if not isinstance(y, torch.Tensor) or not y.is_floating_point():

@@ -9,7 +9,7 @@ they stand for. So the true weights stay out of all graphs, and prediction never
 norms' running statistics live with the layers and follow the order of forward passes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,7 @@ class Flight:
     x: torch.Tensor
     seen: State  # the version of the forward pass
     y: torch.Tensor | None = None  # output; of the last stage: its loss
-    leaves: State = field(default_factory=dict)
+    leaves: Mapping[str, torch.Tensor] = field(default_factory=dict)
     back: State | None = None  # what the backward pass sees, from its beginning
     dy: torch.Tensor | None = None  # between the halves of a split backward pass
     target: torch.Tensor | None = None
@@ -49,6 +49,7 @@ class Stage:
         weights: Their true weights, by the names that they have in the module.
         policy: With which weights it works.
         noise: Where its dropout comes from.
+        late: Whether updates may come between the two passes of a micro-batch.
         loss: Of the last stage: of outputs and targets, a mean over the samples.
     """
 
@@ -58,17 +59,23 @@ class Stage:
         weights: Versions,
         policy: Policy,
         noise: Noise,
+        late: bool,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ):
         self.module, self.weights, self.policy = module, weights, policy
         self.noise, self.loss = noise, loss
+        self.late = late
         self.flights: dict[Key, Flight] = {}
         self.sums: dict[str, torch.Tensor] = {}  # of gradients since the last update
         self.losses: dict[int, list[tuple[torch.Tensor, float]]] = {}  # of minibatches, with shares
-        self.tried = not (policy.swaps and weights.delay)
+        self.tried = not (late and policy.swaps)
         self.resumable = False
-        self.name = f"stage {weights.stage}"
-        self.layers = Layers(module, self.name)
+        self.layers = Layers(module, f"stage {weights.stage}")
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.layers.name
 
     def forward(self, key: Key, x: torch.Tensor, share: float = 1.0, target: Any = None):
         """The output of a micro-batch; of the last stage its loss."""
@@ -90,14 +97,14 @@ class Stage:
         flight.x = x = flight.x.detach()
         if x.is_floating_point() and self.weights.stage:
             x.requires_grad_()
-        params = self.weights.params
-        flight.leaves = {
-            n: w.detach().requires_grad_(params[n].requires_grad) for n, w in flight.seen.items()
-        }
+        if self.late or flight.seen is not self.weights.newest:
+            flight.leaves = self._leaves(flight.seen)
+        else:
+            flight.leaves = self.weights.params  # (no update comes before the backward pass)
         if self.policy.recompute:
             flight.seen = {}
         with self.noise(self.module, key):
-            if self.policy.swaps and self.weights.delay and not self.policy.recompute:
+            if self.late and self.policy.swaps and not self.policy.recompute:
                 swap = Swap(flight.leaves, lambda: flight.back)  # pyright: ignore
                 with swap.hooks():
                     flight.y = y = self._call(flight)
@@ -105,6 +112,10 @@ class Stage:
             else:
                 flight.y = y = self._call(flight)
         return y
+
+    def _leaves(self, seen: State) -> State:
+        params = self.weights.params
+        return {n: w.detach().requires_grad_(params[n].requires_grad) for n, w in seen.items()}
 
     def _call(self, flight: Flight) -> torch.Tensor:
         y = self.layers(flight.leaves, flight.x)  # [2]
@@ -157,8 +168,10 @@ class Stage:
                 self.run(key, flight)
         return flight
 
-    def _grad(self, flight: Flight, wanted: State, keep: bool = False) -> State:  # [4]
-        y, dy = flight.y, flight.dy
+    def _grad(
+        self, flight: Flight, wanted: Mapping[str, torch.Tensor], keep: bool = False
+    ) -> State:
+        y, dy = flight.y, flight.dy  # [4]
         assert y is not None
         if not wanted or not y.requires_grad:
             return {}

@@ -31,6 +31,7 @@ from parallel.pipeline.gather import gathered
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.resume import load_state, saved_state
 from parallel.replicas.consensus import broadcast
+from parallel.training.minibatches import Minibatches
 from parallel.training.shards import Shards
 from parallel.training.training import starts, tested
 from parallel.world.comm import Comm
@@ -91,7 +92,8 @@ class Pipelined:
         if comm.elastic:
             raise ValueError("a pipeline cannot go on without a stage: take elastic=False")
         self.data, self.comm, self.pipeline, self.loss = data, comm, pipeline, loss
-        self.shards = Shards(len(data.train_y), 1, batch_size, seed, reshuffle)
+        shards = Shards(len(data.train_y), 1, batch_size, seed, reshuffle)
+        self.batches = Minibatches(data, shards, pipeline.micro, pipeline.stages)
         self.steps = steps
         (model,) = starts(model, [0], True)
         distinct(model)
@@ -106,8 +108,8 @@ class Pipelined:
         )
         for stage in stages.values():
             stage.resumable = resumable
-        channel = Channel(comm, table, self._samples, data.train_x.device)
-        self.executor = Executor(table, stages, channel, self._feed, comm, pipeline)
+        channel = Channel(comm, table, self.batches.samples, data.train_x.device)
+        self.executor = Executor(table, stages, channel, self.batches.feed, comm, pipeline)
         self.judge = copy.deepcopy(model)
         self.digest = self._digest(model, table, batch_size, reshuffle, self.parts.split)
         comm.agree(0, self.digest, now=True)
@@ -116,6 +118,11 @@ class Pipelined:
     def done(self) -> int:
         """Updates of every stage here."""
         return self.tally.done
+
+    @property
+    def shards(self) -> Shards:
+        """Who sees which sample when."""
+        return self.batches.shards
 
     @property
     def samples(self) -> int:
@@ -136,23 +143,6 @@ class Pipelined:
         pipeline = policy, table.digest, table.micro, self.pipeline.clip
         return zlib.crc32(repr((sizes, pipeline, data, more)).encode())
 
-    def _index(self, t: int) -> torch.Tensor:
-        """Samples of minibatch t of the table."""
-        first = self.done if self.pipeline.waits else 0
-        return self.shards.at(first + t + 1)[0]
-
-    def _samples(self, t: int, j: int) -> int:
-        """Of a micro-batch."""
-        n, m = len(self._index(t)), self.pipeline.micro
-        return n // m + (j < n % m)
-
-    def _feed(self, t: int, j: int) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """A micro-batch: inputs, targets, share of its minibatch."""
-        index = self._index(t)
-        own = index.tensor_split(self.pipeline.micro)[j].to(self.data.train_y.device)
-        x, y = self.data.train_x.index_select(0, own), self.data.train_y.index_select(0, own)
-        return x, y, len(own) / len(index)
-
     def step(self) -> None:
         """One update of every stage here."""
         if self.done >= self.steps:
@@ -160,8 +150,9 @@ class Pipelined:
         begin = time.perf_counter()
         t = 0 if self.pipeline.waits else self.done
         if self.pipeline.waits:
+            self.batches.first = self.done
             self.executor.restart(first=self.done)
-        count = len(self._index(t))
+        count = self.batches.size(t)
         self.executor.until(t)
         self.comm.at = f"the end of step {self.done + 1}"  # (where ranks meet again)
         tally = self.tally
