@@ -61,7 +61,8 @@ def _along(
         if known:
             now, way_on = [found[name] for name in known], list(known.values())
             alpha = -length(group) * group["lr"]
-            found |= zip(known, torch._foreach_add(now, way_on, alpha=alpha), strict=True)
+            moved = torch._foreach_add(now, way_on, alpha=alpha)  # pyright: ignore
+            found |= zip(known, moved, strict=True)
     return found
 
 

@@ -1,5 +1,6 @@
 """From a net and a `Pipeline` to the stages of this rank."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -57,11 +58,33 @@ def versions(
 ) -> Versions:
     """The true weights of a stage, and their own optimizer."""
     policy, params = pipeline.policy, dict(module.named_parameters())
-    stepper = optimizer(list(params.values())) if params else None
+    stepper = stepping(optimizer, list(params.values())) if params else None
     if stepper and policy.spike:
         spike.able(stepper)
-    if stepper and hasattr(stepper, "_params") and type(stepper).__name__ == "LBFGS":
-        raise ValueError("LBFGS calls the loss again and again: it cannot step a pipeline")
     keep = policy.kept(k, pipeline.stages)
     ahead = policy.ahead if any(policy.reach(k, pipeline.stages)) else ""
     return Versions(k, pipeline.stages, params, stepper, keep, ahead)
+
+
+def stepping(
+    maker: Callable[..., torch.optim.Optimizer], params: list[nn.Parameter]
+) -> torch.optim.Optimizer:
+    """The optimizer of a stage.
+
+    Raises:
+        ValueError: it cannot be made, or its step needs a closure.
+    """
+    if not callable(maker):
+        raise ValueError(
+            f"optimizer makes one from parameters, for each stage, such as partial(torch.optim.SGD"
+            f", lr=0.1); got {type(maker).__name__}, made already"
+        )
+    stepper = maker(params)
+    closure = inspect.signature(type(stepper).step).parameters.get("closure")
+    if closure and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{type(stepper).__name__} calls the loss again and again (a closure), and a stage of "
+            "a pipeline has no loss of its own: take torch.optim.SGD, AdamW or another whose "
+            "step() needs nothing"
+        )
+    return stepper

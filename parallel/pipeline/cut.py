@@ -8,15 +8,15 @@
 batch, forward and backward, and cut so that the slowest stage is as fast as can be.
 """
 
-import copy
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from parallel.pipeline.trace import segments
+from parallel.pipeline.measure import balanced, tried
+from parallel.pipeline.trace import pieces
 
 
 @dataclass
@@ -34,52 +34,6 @@ class Parts:
     pieces: int
 
 
-def pieces(model: nn.Module, x: torch.Tensor) -> list[nn.Module]:
-    """What a net can be cut between.
-
-    Args:
-        model: The net.
-        x: A few inputs, to show that the pieces are the net.
-
-    Raises:
-        ValueError: it cannot be cut.
-    """
-    if isinstance(model, nn.Sequential):
-        return list(model)
-    own = getattr(model, "stages", None)
-    if isinstance(own, nn.Sequential) and same(model, list(own), x):
-        return list(own)
-    found = segments(model)
-    if not same(model, found, x):
-        raise ValueError(
-            f"{type(model).__name__}: its traced pieces give other numbers than the net; give it "
-            "`stages`, an nn.Sequential whose parts in a row are its forward pass"
-        )
-    return found
-
-
-@torch.no_grad()
-def same(model: nn.Module, row: list[nn.Module], x: torch.Tensor) -> bool:
-    """Whether pieces in a row are the net, bit for bit, when it is tested."""
-    modes = {m: m.training for m in model.modules()}
-    model.eval()
-    for piece in row:
-        piece.eval()
-    try:
-        y = x
-        for piece in row:
-            y = piece(y)
-        whole = model(x)
-        return isinstance(y, torch.Tensor) and torch.equal(y, whole)
-    except Exception:
-        return False
-    finally:
-        for piece in row:
-            piece.train()
-        for module, mode in modes.items():
-            module.training = mode
-
-
 def cut(
     model: nn.Module, stages: int, layer_split: Sequence[int] | None, x: torch.Tensor, total=None
 ) -> Parts:
@@ -95,33 +49,72 @@ def cut(
     Raises:
         ValueError: says what does not fit.
     """
-    row = pieces(model, x[:2])
+    row = [model] if stages == 1 else pieces(model, x[:2])
     if stages > len(row):
         raise ValueError(
             f"{stages} stages for {len(row)} layers: {type(model).__name__} has {len(row)} pieces "
             f"to cut between, so take stages={len(row)} or fewer"
         )
-    split = balanced(times(row, x, total), stages) if layer_split is None else list(layer_split)
-    check_split(split, len(row), stages)
+    split = check_split(layer_split, len(row), stages)
+    given, costs = tried(row, x[:2] if split else x, times=1 if split else 3)
+    check_given(split, given, stages)
+    if not split:
+        costs = [total(cost) if total else cost for cost in costs]
+        split = balanced(costs, stages, [k for k in range(1, len(row)) if not given[k - 1]])
     ends = zip([0, *split], [*split, len(row)], strict=True)
     modules = [nn.Sequential(*row[a:b]) for a, b in ends]
     untied(model, modules)
     return Parts(modules, split, len(row))
 
 
-def check_split(split: list[int], layers: int, stages: int) -> None:
-    """Ascending numbers, one fewer than there are stages.
+def check_split(split: Any, layers: int, stages: int) -> list[int]:
+    """Ascending numbers, one fewer than there are stages; None: none yet.
 
     Raises:
         ValueError: they are not.
     """
-    whole = all(isinstance(k, int) and not isinstance(k, bool) for k in split)
-    inside = whole and all(0 < k < layers for k in split)
-    if not inside or sorted(set(split)) != split or len(split) != stages - 1:
+    if split is None:
+        return []
+    several = isinstance(split, Iterable) and not isinstance(split, str)
+    found: list[Any] = list(split) if several else [split]
+    whole = all(isinstance(k, int) and not isinstance(k, bool) for k in found)
+    inside = whole and all(0 < k < layers for k in found)
+    if not inside or sorted(set(found)) != found or len(found) != stages - 1:
         even = [round(layers * k / stages) for k in range(1, stages)]
         raise ValueError(
-            f"layer_split={split}: expected {stages - 1} ascending numbers from 1 to {layers - 1} "
-            f"for {stages} stages (the net has {layers} pieces), such as {even}"
+            f"layer_split={split!r}: expected {stages - 1} ascending numbers from 1 to "
+            f"{layers - 1} for {stages} stages (the net has {layers} pieces), such as {even}"
+        )
+    return found
+
+
+def check_given(split: list[int], given: list[str], stages: int) -> None:
+    """Cuts are behind pieces that give one tensor.
+
+    Args:
+        split: First piece of the second stage, of the third, ...; empty: still to be found.
+        given: For each piece, what it gives if that cannot be handed on.
+        stages: How many there shall be.
+
+    Raises:
+        ValueError: names the nearest cuts that can be.
+    """
+    able = [k for k in range(1, len(given)) if not given[k - 1]]
+    for k in split:
+        if k not in able:
+            near = sorted(sorted(able, key=lambda other: abs(other - k))[:2])
+            where = " or ".join(map(str, near)) or "nowhere (stages=1)"
+            raise ValueError(
+                f"layer_split={split}: at {k} the net cannot be cut, as {given[k - 1]}, and one "
+                "tensor of floating-point numbers can be handed on: the nearest place is "
+                f"{where}"
+            )
+    if stages > len(able) + 1:
+        bad = next(text for text in given if text)
+        raise ValueError(
+            f"{stages} stages: the net can be cut at {len(able)} places ({able}; elsewhere no "
+            f"single tensor of floating-point numbers is handed on: {bad}), so take "
+            f"stages={len(able) + 1} or fewer"
         )
 
 
@@ -131,57 +124,23 @@ def untied(model: nn.Module, modules: list[nn.Sequential]) -> None:
     Raises:
         ValueError: names both places.
     """
-    owner: dict[int, tuple[int, str]] = {}
-    names = {id(p): n for n, p in model.named_parameters(remove_duplicate=False)}
+    owner: dict[int, int] = {}
     for k, module in enumerate(modules):
-        for name, p in module.named_parameters():
-            first = owner.setdefault(id(p), (k, name))
-            if first[0] != k:
-                every = [n for n, q in model.named_parameters(remove_duplicate=False) if q is p]
+        for held in [*module.parameters(), *module.buffers()]:
+            first = owner.setdefault(id(held), k)
+            if first != k:
+                names = _names(model, held)
+                are = f"{' and '.join(names)} {'are' if len(names) > 1 else 'is'}"
                 raise ValueError(
-                    f"{' and '.join(every) or names[id(p)]} are one weight, in stages {first[0]} "
-                    f"and {k}: cut the net so that both are in one stage, or give each a weight of "
-                    "its own"
+                    f"{are} one tensor, in stages {first} and "
+                    f"{k}: cut the net so that both are in one stage, or give each its own"
                 )
 
 
-def times(row: list[nn.Module], x: torch.Tensor, total=None) -> list[float]:
-    """Seconds of each piece, forward and backward; the shorter of two after a first."""
-    found = []
-    for piece in copy.deepcopy(row):
-        best = min(_time(piece, x)[0] for _ in range(3))
-        x = _time(piece, x)[1]
-        found.append(total(best) if total else best)
-    return found
-
-
-def _time(piece: nn.Module, x: torch.Tensor) -> tuple[float, torch.Tensor]:
-    x = x.detach().requires_grad_(x.is_floating_point())
-    begin = time.perf_counter()
-    y = piece(x)
-    if y.requires_grad:
-        y.sum().backward()
-    return time.perf_counter() - begin, y.detach()
-
-
-def balanced(costs: Sequence[float], stages: int) -> list[int]:
-    """Cuts that make the dearest stage as cheap as can be, by dynamic programming."""
-    sums = [0.0]
-    for cost in costs:
-        sums.append(sums[-1] + cost)
-    n = len(costs)
-    # best[i]: (dearest of the stages so far, their cuts) for the first i pieces
-    best: list[tuple[float, list[int]] | None] = [(0.0, []), *[None] * n]
-    for k in range(stages):
-        new: list[tuple[float, list[int]] | None] = [None] * (n + 1)
-        for i in range(k + 1, n + 1):
-            ways = (
-                (max(before[0], sums[i] - sums[j]), [*before[1], j])
-                for j in range(k, i)
-                if (before := best[j]) is not None
-            )
-            new[i] = min(ways)
-        best = new
-    found = best[n]
-    assert found is not None
-    return found[1][1:]
+def _names(model: nn.Module, held: torch.Tensor) -> list[str]:
+    """All names that a weight or a running statistic has in a net."""
+    named = [
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    ]
+    return [name for name, one in named if one is held]

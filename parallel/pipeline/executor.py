@@ -11,16 +11,16 @@ and take turns, one action each; `order` draws whose turn it is instead, which c
 import math
 import random
 from collections.abc import Callable
-from typing import NoReturn
 
 import torch
 
 from parallel.pipeline.actions import Action, Table
 from parallel.pipeline.channel import Channel, sender
 from parallel.pipeline.clip import Clip
+from parallel.pipeline.finite import lost, refuse
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.stage import Stage
-from parallel.world.comm import Comm, NotFinite
+from parallel.world.comm import Comm
 
 Batch = tuple[torch.Tensor | None, torch.Tensor | None, float]  # and the share of the minibatch
 
@@ -98,25 +98,27 @@ class Executor:
     def act(self, action: Action) -> None:
         """One action."""
         stage = self.stages[action.stage]
-        if not self.comm.alone:
-            self.comm.at = f"{self.table.name_of(action)} of stage {action.stage}"
         key = action.minibatch + self.first, action.micro
+        if not self.comm.alone:
+            self.comm.at = f"{action.op} of stage {action.stage} for minibatch {key[0]}"
+        if self.channel.empty(action):
+            return
         match action.op:
             case "F":
                 x, target, share = self.feed(action)
                 x = self.channel.take(action) if x is None else x
                 y = stage.forward(key, x, share, target)
                 if stage.loss is None:
-                    self.channel.send(action, y)
+                    self._send(action, y)
                 elif not math.isfinite(float(y)):
-                    lost(action, self.stages)
+                    lost(key[0], {k: s.weights.newest for k, s in self.stages.items()})
             case "B" | "I":
                 dy = None if stage.loss is not None else self.channel.take(action)
                 backward = stage.backward if action.op == "B" else stage.backward_inputs
                 dx = backward(key, dy)
                 if action.stage:
                     assert dx is not None
-                    self.channel.send(action, dx)
+                    self._send(action, dx)
             case "W":
                 stage.backward_weights(key)
             case "U":
@@ -126,6 +128,12 @@ class Executor:
                 stage.update(key[0])
         if self.watch:
             self.watch(action, stage)
+
+    def _send(self, action: Action, value: torch.Tensor) -> None:
+        if not self.comm.alone and self.channel.leaves(action):
+            t, k = action.minibatch + self.first, action.stage
+            refuse(value, action.op, k, t, self.stages[k].weights.newest)
+        self.channel.send(action, value)
 
     def loss(self, t: int) -> list[float]:
         """The loss of a minibatch, if the last stage is here."""
@@ -150,30 +158,11 @@ class Executor:
     def _sent(self, action: Action, t: int) -> bool:
         """Whether another stage gives the input of an action before its bar behind update t."""
         giver = sender(self.table, action)
-        if giver is None:
+        if giver is None or self.channel.empty(action):
             return False
         rank = self.table.home[giver.stage]
         bar = self.bars[rank][t]
         return giver in self.table.ranks[rank][max(0, bar - self._window()) : bar]
-
-
-def lost(action: Action, stages: dict[int, Stage]) -> NoReturn:
-    """Stop where the loss is not finite; in a simulation nothing has been refused before.
-
-    Raises:
-        NotFinite: names the first stage here whose weights are not.
-    """
-    for k, stage in sorted(stages.items()):
-        for name, w in stage.weights.params.items():
-            if not bool(torch.isfinite(w).all()):
-                raise NotFinite(
-                    f"stage {k} has NaN or infinity in {name}, seen by minibatch "
-                    f"{action.minibatch}: lower the learning rate, or look at that stage's weights"
-                )
-    raise NotFinite(
-        f"the loss of minibatch {action.minibatch} is NaN or infinity, and all weights here are "
-        "finite: lower the learning rate, or look at its samples"
-    )
 
 
 def bars(table: Table, rank: int) -> list[int]:

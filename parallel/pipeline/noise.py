@@ -40,10 +40,12 @@ class Noise:
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed_all(torch.initial_seed())
         fresh = torch.default_generator.get_state()
-        yield
-        if self.draws is None and not torch.cuda.is_initialized():
-            self.draws = not torch.equal(fresh, torch.default_generator.get_state())
-        torch.default_generator.set_state(before)
+        try:
+            yield
+            if self.draws is None and not torch.cuda.is_initialized():
+                self.draws = not torch.equal(fresh, torch.default_generator.get_state())
+        finally:
+            torch.default_generator.set_state(before)
 
     @contextlib.contextmanager
     def again(self, module: nn.Module) -> Iterator[None]:
@@ -51,4 +53,4 @@ class Noise:
         kept = {n: b.clone() for n, b in module.named_buffers()}
         yield
         for name, buffer in module.named_buffers():
-            buffer.copy_(kept[name])
+            buffer.data.copy_(kept[name])  # (autograd would take it for a change under way)

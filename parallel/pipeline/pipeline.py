@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.names import check
+from harness.names import check, unknown
 from parallel.pipeline.actions import Table
 from parallel.pipeline.checks import check as check_table
 from parallel.pipeline.policies import POLICIES, policy
@@ -48,18 +48,33 @@ class Pipeline:
     clip: float | None = None
     order: int | None = None
 
+    def __new__(cls, *_: Any, **options: Any) -> "Pipeline":
+        """Say which keyword was meant, where there is no such."""
+        for name in options:
+            if name not in cls.__dataclass_fields__:
+                raise unknown("keyword of Pipeline", name, cls.__dataclass_fields__)
+        return super().__new__(cls)
+
     def __post_init__(self):
         for name in ("stages", "micro"):
             got = getattr(self, name)
             if not isinstance(got, int) or got < 1:
                 raise ValueError(f"{name} is a whole number, 1 or more, got {got!r}")
+        if self.clip is not None and not (isinstance(self.clip, int | float) and self.clip > 0):
+            raise ValueError(f"clip is a norm above 0, or None for no clipping, got {self.clip!r}")
         if isinstance(self.weights, str):
             check("weight policy", self.weights, POLICIES)
         elif self.weights is not None and not isinstance(self.weights, Policy):
-            raise ValueError(f"weights is a policy or its name, got {self.weights!r}")
+            made = f", made: {self.weights.__name__}()" if isinstance(self.weights, type) else ""
+            raise ValueError(f"weights is a policy or its name, got {self.weights!r}{made}")
         names = [name for name in SCHEDULES if name != "async_1f1b"]
         if isinstance(self.schedule, str) and (self.schedule != "async_1f1b" or self.waits):
             check("schedule", self.schedule, names)
+        if self.chunks is not None and self.schedule not in ("interleaved", "zb_h1"):
+            raise ValueError(
+                f"chunks={self.chunks} stages a rank go with schedule='interleaved' or 'zb_h1', "
+                f"got {self.schedule!r}"
+            )
         if self.weights is not None and self.schedule not in ("1f1b", "async_1f1b"):
             raise ValueError(
                 f"schedule={self.schedule!r} waits for each update, so weights={self.weights!r} "

@@ -4,6 +4,7 @@ Micro-batches in flight are saved as their inputs and the version that their for
 graphs are made anew from these, with the same noise, and running statistics do not move again.
 """
 
+import copy
 from typing import Any
 
 from parallel.pipeline.actions import Action
@@ -12,22 +13,27 @@ from parallel.pipeline.stage import Flight, Stage
 
 
 def saved_state(executor: Executor) -> dict[str, Any]:
-    """Of this rank; all ranks are behind the same update."""
+    """Of this rank; all ranks are behind the same update. What comes later does not change it."""
     channel = executor.channel
     channel.settle(executor.crossing())
-    return {
-        "at": dict(executor.at),
-        "first": executor.first,
-        "sent": executor.comm.sent,
-        "mail": [(tuple(action), value) for action, value in channel.mail.items()],
-        "stages": {k: _stage(stage) for k, stage in executor.stages.items()},
-    }
+    return copy.deepcopy(  # (what is one tensor stays one)
+        {
+            "at": dict(executor.at),
+            "first": executor.first,
+            "sent": executor.comm.sent,
+            "mail": [(tuple(action), value) for action, value in channel.mail.items()],
+            "shapes": channel.shapes.state_dict(),
+            "stages": {k: _stage(stage) for k, stage in executor.stages.items()},
+        }
+    )
 
 
 def load_state(executor: Executor, state: dict[str, Any]) -> None:
-    """The inverse; open receives and shapes are found again."""
+    """The inverse; receives are opened again."""
+    state = copy.deepcopy(state)
     executor.first, executor.comm.sent = state["first"], state["sent"]
     executor.resume(state["at"], {Action(*action): value for action, value in state["mail"]})
+    executor.channel.shapes.load_state_dict(state["shapes"])
     for k, stage in executor.stages.items():
         _load(stage, state["stages"][k])
 
@@ -75,6 +81,7 @@ def _load(stage: Stage, state: dict[str, Any]) -> None:
     stage.flights = {}
     for key, x, seen, target, share in state["flights"]:
         flight = Flight(x, pool[seen], target=target, share=share)
-        with stage.noise.again(stage.module):
-            stage.run(tuple(key), flight)
+        if not stage.policy.recompute:
+            with stage.noise.again(stage.module):
+                stage.run(tuple(key), flight)
         stage.flights[tuple(key)] = flight

@@ -15,11 +15,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from parallel.pipeline.guard import guard
+from parallel.pipeline.layers import Layers, apart, in_words
 from parallel.pipeline.noise import Noise
-from parallel.pipeline.place import Placed
 from parallel.pipeline.spike import compensate
 from parallel.pipeline.swap import Swap
 from parallel.pipeline.versions import State, Versions
@@ -64,20 +63,26 @@ class Stage:
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ):
         self.module, self.weights, self.policy = module, weights, policy
-        self.noise, self.loss, self.call = noise, loss, Placed(module)
+        self.noise, self.loss = noise, loss
         self.late = late
         self.flights: dict[Key, Flight] = {}
         self.sums: dict[str, torch.Tensor] = {}  # of gradients since the last update
         self.losses: dict[int, list[tuple[torch.Tensor, float]]] = {}  # of minibatches, with shares
         self.tried = not (late and policy.swaps)
         self.resumable = False
-        self.name = f"stage {weights.stage}"
+        self.layers = Layers(module, f"stage {weights.stage}")
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.layers.name
 
     def forward(self, key: Key, x: torch.Tensor, share: float = 1.0, target: Any = None):
         """The output of a micro-batch; of the last stage its loss."""
         seen = self.policy.forward(self.weights, key[0])  # [1]
         if not self.tried:
-            guard(self.module, functional_call, x, self.name)
+            with in_words(self.name, x):
+                guard(self.module, apart, x, self.name)
             self.tried = True
         flight = Flight(x, seen, target=target, share=share)
         with torch.set_grad_enabled(not self.policy.recompute):
@@ -93,7 +98,7 @@ class Stage:
         if x.is_floating_point() and self.weights.stage:
             x.requires_grad_()
         if self.late or flight.seen is not self.weights.newest:
-            flight.leaves = {n: w.detach().requires_grad_() for n, w in flight.seen.items()}
+            flight.leaves = self._leaves(flight.seen)
         else:
             flight.leaves = self.weights.params  # (no update comes before the backward pass)
         if self.policy.recompute:
@@ -108,14 +113,12 @@ class Stage:
                 flight.y = y = self._call(flight)
         return y
 
+    def _leaves(self, seen: State) -> State:
+        params = self.weights.params
+        return {n: w.detach().requires_grad_(params[n].requires_grad) for n, w in seen.items()}
+
     def _call(self, flight: Flight) -> torch.Tensor:
-        y = self.call(flight.leaves, flight.x)  # [2]
-        if not isinstance(y, torch.Tensor) or not y.is_floating_point():
-            kind = y.dtype if isinstance(y, torch.Tensor) else type(y).__name__
-            raise ValueError(
-                f"{self.name} gives {kind}, and one tensor of floating-point numbers can be handed "
-                "on: cut the net elsewhere"
-            )
+        y = self.layers(flight.leaves, flight.x)  # [2]
         if self.loss is None:
             return y
         assert flight.target is not None
@@ -125,8 +128,9 @@ class Stage:
         """What was predicted is noted down, and no longer needed."""
         if self.resumable:
             return
-        if flight.seen is not self.weights.newest:
-            for leaf in flight.leaves.values():
+        held = {address(w) for one in self.weights.at_hand() for w in one.values()}
+        for leaf in flight.leaves.values():
+            if address(leaf) not in held:  # (what knows no direction yet is its own prediction)
                 leaf.untyped_storage().resize_(0)
         flight.seen = {}
 
@@ -134,7 +138,7 @@ class Stage:
         """The gradient of the inputs; those of the weights are added up."""
         flight = self._meet(key, dy)
         wanted = {"": flight.x} if flight.x.requires_grad else {}
-        found = self._grad(flight, {**wanted, **flight.leaves})
+        found = self._grad(flight, wanted | learned(flight))
         dx = found.pop("", None)
         self._add(found)
         del self.flights[key]
@@ -151,7 +155,7 @@ class Stage:
     def backward_weights(self, key: Key) -> None:
         """The second half."""
         flight = self.flights.pop(key)
-        self._add(self._grad(flight, flight.leaves))
+        self._add(self._grad(flight, learned(flight)))
 
     def _meet(self, key: Key, dy: torch.Tensor | None) -> Flight:
         """The micro-batch, and the weights that its backward pass sees."""
@@ -195,3 +199,13 @@ class Stage:
         weights.after()
         self.policy.applied(weights)
         self.sums = {}
+
+
+def address(tensor: torch.Tensor) -> int:
+    """Where its memory begins."""
+    return tensor.untyped_storage().data_ptr()
+
+
+def learned(flight: Flight) -> State:
+    """The weights that are not frozen."""
+    return {n: w for n, w in flight.leaves.items() if w.requires_grad}

@@ -77,6 +77,10 @@ class Versions:
             )
         return self.older[-back] if back else self.newest
 
+    def at_hand(self) -> list[State]:
+        """The newest version, and the older ones that are kept."""
+        return [self.newest, *self.older]
+
     def ahead(self, steps: int) -> State:
         """The newest weights, and where they will be after so many updates more."""
         if not steps or not self.params or not self.number:

@@ -95,8 +95,8 @@ class VerticalSync(Policy):
     swaps = False
 
     def kept(self, stage: int, stages: int) -> int:
-        """The newest is w(t-d) in the forward pass: k updates more than w(t-(N-1))."""
-        return stage
+        """As far back as a forward pass looks; all of these are in flight, once all is full."""
+        return stages - 1
 
     def forward(self, weights: Versions, t: int) -> State:
         """w(t-(N-1))."""

@@ -15,6 +15,7 @@ import re
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,17 +23,40 @@ from torch import nn
 
 from harness.data import Data
 from harness.nets.dropout import distinct
-from parallel.pipeline.actions import Action
+from parallel.pipeline.actions import Table
 from parallel.pipeline.build import built
 from parallel.pipeline.channel import Channel
-from parallel.pipeline.executor import Batch, Executor
+from parallel.pipeline.executor import Executor
 from parallel.pipeline.gather import gathered
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.resume import load_state, saved_state
+from parallel.replicas.consensus import broadcast
+from parallel.training.minibatches import Minibatches
 from parallel.training.shards import Shards
 from parallel.training.training import starts, tested
 from parallel.world.comm import Comm
 from parallel.world.traffic import traffic_out
+
+
+@dataclass
+class Tally:
+    """What has been done: updates, samples, seconds; losses of minibatches since the last row."""
+
+    os_start: Any  # what the system had sent before
+    done: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    losses: list[tuple[float, int]] = field(default_factory=list)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the system's bytes."""
+        found = {"done": self.done, "samples": self.samples, "seconds": self.seconds}
+        return found | {"losses": list(self.losses)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse."""
+        self.done, self.samples, self.seconds = state["done"], state["samples"], state["seconds"]
+        self.losses = list(state["losses"])
 
 
 class Pipelined:
@@ -68,59 +92,56 @@ class Pipelined:
         if comm.elastic:
             raise ValueError("a pipeline cannot go on without a stage: take elastic=False")
         self.data, self.comm, self.pipeline, self.loss = data, comm, pipeline, loss
-        self.shards = Shards(len(data.train_y), 1, batch_size, seed, reshuffle)
+        shards = Shards(len(data.train_y), 1, batch_size, seed, reshuffle)
+        self.batches = Minibatches(data, shards, pipeline.micro, pipeline.stages)
         self.steps = steps
         (model,) = starts(model, [0], True)
         distinct(model)
+        table = pipeline.table(1 if pipeline.waits else steps)
+        self.digest = self._digest(model, table, batch_size, reshuffle, pipeline.layer_split)
+        comm.agree(0, self.digest, now=True)  # (before anything that differs could be waited for)
+        broadcast(model, comm)
         self.model = model.train()
-        self.done, self.samples, self.seconds = 0, 0, 0.0
-        self.table = pipeline.table(1 if pipeline.waits else steps)
+        self.tally = Tally(None if comm.alone else traffic_out())
         self.parts, stages = built(
-            model, pipeline, self.table, comm, data.train_x[:batch_size], optimizer, loss, seed
+            model, pipeline, table, comm, data.train_x[:batch_size], optimizer, loss, seed
         )
         for stage in stages.values():
             stage.resumable = resumable
-        self.channel = Channel(comm, self.table, self._samples, data.train_x.device)
-        self.executor = Executor(self.table, stages, self.channel, self._feed, comm, pipeline)
+        channel = Channel(comm, table, self.batches.samples, data.train_x.device)
+        self.executor = Executor(table, stages, channel, self.batches.feed, comm, pipeline)
         self.judge = copy.deepcopy(model)
-        self.losses: list[tuple[float, int]] = []
-        self.digest = self._digest(batch_size, reshuffle)
+        self.digest = self._digest(model, table, batch_size, reshuffle, self.parts.split)
         comm.agree(0, self.digest, now=True)
-        self.os_start = None if comm.alone else traffic_out()
 
-    def _digest(self, *more: Any) -> int:
+    @property
+    def done(self) -> int:
+        """Updates of every stage here."""
+        return self.tally.done
+
+    @property
+    def shards(self) -> Shards:
+        """Who sees which sample when."""
+        return self.batches.shards
+
+    @property
+    def samples(self) -> int:
+        """Those that these updates have seen."""
+        return self.tally.samples
+
+    @property
+    def table(self) -> Table:
+        """Who does what."""
+        return self.executor.table
+
+    def _digest(self, model: nn.Module, table: Table, *more: Any) -> int:
         """A number that differs where runs would."""
-        sizes = [(k, tuple(p.shape)) for k, p in self.model.named_parameters()]
+        sizes = [(k, tuple(p.shape), str(p.dtype)) for k, p in model.named_parameters()]
         policy = re.sub(r" at 0x[0-9a-f]+", "", repr(self.pipeline.policy))
-        what = self.shards.seed, self.shards.samples, policy, sizes, self.parts.split
-        return zlib.crc32(repr((what, self.table.digest, more)).encode())
-
-    def _index(self, t: int) -> torch.Tensor:
-        """Samples of minibatch t of the table."""
-        first = self.done if self.pipeline.waits else 0
-        return self.shards.at(first + t + 1)[0]
-
-    def _size(self, t: int) -> int:
-        """Samples of minibatch t; fewer in the last of an epoch."""
-        first = self.done if self.pipeline.waits else 0
-        before = (first + t) % self.shards.steps * self.shards.batch
-        return min(self.shards.batch, self.shards.samples - before)
-
-    def _samples(self, t: int, j: int) -> int:
-        """Of a micro-batch."""
-        n, m = self._size(t), self.pipeline.micro
-        return n // m + (j < n % m)
-
-    def _feed(self, action: Action) -> Batch:
-        """A micro-batch: inputs of the first stage, targets of the last, share of its minibatch."""
-        stage, _, t, j = action
-        share = self._samples(t, j) / self._size(t)
-        first, last = stage == 0, stage == self.table.stages - 1
-        if not first and not last:
-            return None, None, share
-        own = self._index(t).tensor_split(self.pipeline.micro)[j].to(self.data.train_y.device)
-        x = self.data.train_x.index_select(0, own) if first else None
-        return x, self.data.train_y.index_select(0, own) if last else None, share
+        targets = zlib.crc32(self.data.train_y.cpu().contiguous().numpy().tobytes())
+        data = self.shards.seed, tuple(self.data.train_x.shape), targets
+        pipeline = policy, table.digest, table.micro, self.pipeline.clip
+        return zlib.crc32(repr((sizes, pipeline, data, more)).encode())
 
     def step(self) -> None:
         """One update of every stage here."""
@@ -129,22 +150,24 @@ class Pipelined:
         begin = time.perf_counter()
         t = 0 if self.pipeline.waits else self.done
         if self.pipeline.waits:
+            self.batches.first = self.done
             self.executor.restart(first=self.done)
-        count = self._size(t)
+        count = self.batches.size(t)
         self.executor.until(t)
-        self.losses += [(loss, count) for loss in self.executor.loss(t)]
-        self.done += 1
-        self.comm.at = f"step {self.done}"
-        self.samples += count
-        self.seconds += time.perf_counter() - begin
+        self.comm.at = f"the end of step {self.done + 1}"  # (where ranks meet again)
+        tally = self.tally
+        tally.losses += [(loss, count) for loss in self.executor.loss(t)]
+        tally.done += 1
+        tally.samples += count
+        tally.seconds += time.perf_counter() - begin
 
     def row(self) -> dict[str, Any]:
         """What is known after this step; the net of this step is tested."""
         self.comm.agree(self.done, self.digest, now=True)
         begin = time.perf_counter()
         loss, accuracy = self.test()
-        own = sum(v * n for v, n in self.losses), sum(n for _, n in self.losses)
-        self.losses = []
+        losses, self.tally.losses = self.tally.losses, []
+        own = sum(v * n for v, n in losses), sum(n for _, n in losses)
         total, samples = (sum(self.comm.everyone(float(v))) for v in own)
         found = {
             "step": self.done,
@@ -154,8 +177,8 @@ class Pipelined:
             "test_loss": loss,
             "test_accuracy": accuracy,
             "bytes_payload": sum(self.comm.everyone(self.comm.sent)),
-            "bytes_os": traffic_out(self.os_start),
-            "train_time": self.seconds,
+            "bytes_os": traffic_out(self.tally.os_start),
+            "train_time": self.tally.seconds,
         }
         return found | {"inference_time": time.perf_counter() - begin}
 
@@ -172,9 +195,8 @@ class Pipelined:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of this rank, to go on bitwise."""
-        held = {"done": self.done, "samples": self.samples, "seconds": self.seconds}
-        held |= {"losses": self.losses, "split": self.parts.split, "digest": self.digest}
-        return {**held, "pipeline": saved_state(self.executor)}
+        held = {"tally": self.tally.state_dict(), "split": self.parts.split, "digest": self.digest}
+        return held | {"pipeline": saved_state(self.executor)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse.
@@ -184,12 +206,11 @@ class Pipelined:
         """
         if state["digest"] != self.digest:
             raise ValueError(
-                "this state is of another run: net, cut (layer_split), schedule, policy, seed, "
-                "data and batch_size have to agree (cut at "
-                f"{state['split']}, here {self.parts.split})"
+                "this state is of another run: net, cut (layer_split), schedule, micro, policy, "
+                "clip, seed, data, batch_size and, where nothing waits, steps have to agree (cut "
+                f"at {state['split']}, here {self.parts.split})"
             )
-        self.done, self.samples = state["done"], state["samples"]
-        self.seconds, self.losses = state["seconds"], list(state["losses"])
+        self.tally.load_state_dict(state["tally"])
         load_state(self.executor, state["pipeline"])
         self.comm.agree(self.done, self.digest, now=True)
 

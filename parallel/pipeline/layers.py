@@ -1,0 +1,82 @@
+"""The layers of one stage, called on weights that are not their own; what goes wrong, in words.
+
+A stage that writes into its input (ReLU(inplace=True) as its first layer) would write into what the
+stage before has handed over, or what is kept for later: it is given a copy. The first call shows
+whether it does.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from parallel.pipeline.place import Placed
+
+State = dict[str, torch.Tensor]
+
+
+class Layers:
+    """A module, called on tensors in place of its weights.
+
+    Args:
+        module: The layers.
+        name: Of the stage, for messages.
+    """
+
+    def __init__(self, module: nn.Module, name: str):
+        self.call, self.name = Placed(module), name
+        self.writes: bool | None = None  # into its input; None: not known yet
+
+    def __call__(self, weights: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+        """Its outputs.
+
+        Raises:
+            ValueError: they cannot be handed on, or batch norm has too few samples.
+        """
+        given = x if self.writes is False else x.clone()
+        before = given._version
+        with in_words(self.name, x):
+            y = self.call(weights, given)
+        if self.writes is None:
+            self.writes = given._version != before
+        if not isinstance(y, torch.Tensor) or not y.is_floating_point():
+            raise ValueError(
+                f"{self.name} gives {kind(y)}, and one tensor of floating-point numbers can be "
+                "handed on: cut the net elsewhere (layer_split)"
+            )
+        return y
+
+
+def apart(module: nn.Module, weights: State, x: torch.Tensor) -> torch.Tensor:
+    """What a module gives, without a trace in its inputs."""
+    return functional_call(module, weights, (x.clone(),))
+
+
+def kind(value: object) -> str:
+    """What a layer gives, in words."""
+    if isinstance(value, torch.Tensor):
+        return f"a tensor of {value.dtype}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"no tensor but {type(value).__name__}"
+
+
+@contextlib.contextmanager
+def in_words(name: str, x: torch.Tensor) -> Iterator[None]:
+    """Around calls of layers: says what to do where batch norm has one sample.
+
+    Raises:
+        ValueError: that.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} has batch norm and was given a micro-batch of {len(x)} sample, of which there "
+            "is no variance: take a batch_size that leaves 2 or more for each micro-batch, also "
+            "at the end of an epoch, fewer of them (micro), or GroupNorm in its place"
+        ) from None

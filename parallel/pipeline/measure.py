@@ -1,0 +1,93 @@
+"""What each piece of a net gives, how long it takes, and where to cut for even stages."""
+
+import copy
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from parallel.pipeline.layers import in_words, kind
+
+
+def tried(row: list[nn.Module], x: torch.Tensor, times: int) -> tuple[list[str], list[float]]:
+    """What each piece gives that cannot be handed on ("": it can), and its seconds.
+
+    Args:
+        row: The pieces; copies of them are called.
+        x: Inputs of the first.
+        times: How often each is called, forward and backward; its shortest time counts.
+
+    Raises:
+        ValueError: a piece does not take what the one before it gives.
+    """
+    given, costs, y = [], [], x
+    with torch.random.fork_rng():
+        for i, piece in enumerate(copy.deepcopy(row)):
+            name = f"piece {i} ({type(piece).__name__})"
+            with in_words(name, x):
+                try:
+                    runs = [_time(piece, y) for _ in range(times)]
+                except (RuntimeError, TypeError, AttributeError) as error:
+                    raise ValueError(
+                        f"{name} cannot be given {kind(y)}{_size(y)}: {type(error).__name__}: "
+                        f"{str(error).splitlines()[0]}"
+                    ) from None
+            costs.append(min(seconds for seconds, _ in runs))
+            y = runs[-1][1]
+            whole = isinstance(y, torch.Tensor) and y.is_floating_point()
+            given.append("" if whole else f"{name} gives {kind(y)}")
+    return given, costs
+
+
+def _size(value: Any) -> str:
+    return f" of size {tuple(value.shape)}" if isinstance(value, torch.Tensor) else ""
+
+
+def _time(piece: nn.Module, x: Any) -> tuple[float, Any]:
+    x = tree_map(_fresh, x)
+    begin = time.perf_counter()
+    y = piece(x)
+    first = next((t for t in tree_leaves(y) if isinstance(t, torch.Tensor)), None)
+    if first is not None and first.requires_grad:
+        first.sum().backward()
+    seconds = time.perf_counter() - begin
+    return seconds, tree_map(lambda t: t.detach() if isinstance(t, torch.Tensor) else t, y)
+
+
+def _fresh(x: Any) -> Any:
+    """As a piece will be given it, and may write into it."""
+    if not isinstance(x, torch.Tensor):
+        return x
+    return x.detach().requires_grad_(x.is_floating_point()).clone()
+
+
+def balanced(costs: Sequence[float], stages: int, able: Collection[int] | None = None) -> list[int]:
+    """Cuts that make the dearest stage as cheap as can be, by dynamic programming.
+
+    Args:
+        costs: Of each piece.
+        stages: How many.
+        able: Where it may be cut; None: everywhere.
+    """
+    sums = [0.0]
+    for cost in costs:
+        sums.append(sums[-1] + cost)
+    n = len(costs)
+    # best[i]: (dearest of the stages so far, their cuts) for the first i pieces
+    best: list[tuple[float, list[int]] | None] = [(0.0, []), *[None] * n]
+    for k in range(stages):
+        new: list[tuple[float, list[int]] | None] = [None] * (n + 1)
+        for i in range(k + 1, n + 1):
+            ways = (
+                (max(before[0], sums[i] - sums[j]), [*before[1], j])
+                for j in range(k, i)
+                if (before := best[j]) is not None and (not j or able is None or j in able)
+            )
+            new[i] = min(ways, default=None)
+        best = new
+    found = best[n]
+    assert found is not None
+    return found[1][1:]
