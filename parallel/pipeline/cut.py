@@ -44,7 +44,7 @@ def pieces(model: nn.Module, x: torch.Tensor) -> list[nn.Module]:
     Raises:
         ValueError: it cannot be cut.
     """
-    if isinstance(model, nn.Sequential):
+    if isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward:
         return list(model)
     own = getattr(model, "stages", None)
     if isinstance(own, nn.Sequential) and same(model, list(own), x):
