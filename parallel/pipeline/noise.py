@@ -51,4 +51,4 @@ class Noise:
         kept = {n: b.clone() for n, b in module.named_buffers()}
         yield
         for name, buffer in module.named_buffers():
-            buffer.copy_(kept[name])
+            buffer.data.copy_(kept[name])  # (autograd, which may have saved it, need not know)

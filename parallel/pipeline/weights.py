@@ -95,8 +95,12 @@ class VerticalSync(Policy):
     swaps = False
 
     def kept(self, stage: int, stages: int) -> int:
-        """The newest is w(t-d) in the forward pass: k updates more than w(t-(N-1))."""
-        return stage
+        """As many as there are at each stage.
+
+        The newest is w(t-d) in the forward pass, k updates more than w(t-(N-1)), and with several
+        micro-batches up to w(t).
+        """
+        return stages - 1
 
     def forward(self, weights: Versions, t: int) -> State:
         """w(t-(N-1))."""

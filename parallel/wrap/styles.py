@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from harness.names import unknown
-from parallel.pipeline.cut import check_split
+from parallel.pipeline.cut import check_split, is_row
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES, policy
 from parallel.pipeline.schedules import SCHEDULES
@@ -88,7 +88,7 @@ def _fits(model: nn.Module, layer_split: Sequence[int] | None, stages: int) -> N
     """Refuse at once what would be refused at the first batch, where the layers are known."""
     if not isinstance(model, nn.Module):
         raise ValueError(f"model is an nn.Module, got {type(model).__name__}")
-    if not isinstance(model, nn.Sequential):
+    if not isinstance(model, nn.Sequential) or not is_row(model):
         return
     if isinstance(stages, int) and stages > len(model):
         raise ValueError(f"{stages} stages for {len(model)} layers: take fewer stages")

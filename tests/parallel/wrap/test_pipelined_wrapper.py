@@ -15,7 +15,6 @@ from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES, policy
 from parallel.training.pipelined import Pipelined
 from parallel.world.comm import Comm
-from tests.parallel.wrap.nets import batch, net
 
 STEPS = 20
 CLOSE = dict(rtol=0.0, atol=1e-12)  # float64, a stable rate: rounding stays rounding
@@ -117,7 +116,7 @@ def test_spike_compensation_is_the_engines(name):
 
 
 @pytest.mark.parametrize("micro", [2, 3, 5])
-@pytest.mark.parametrize("name", [n for n in POLICIES if n not in ("two_bw", "vertical_sync")])
+@pytest.mark.parametrize("name", [n for n in POLICIES if n != "two_bw"])
 def test_micro_batches_of_a_minibatch_see_what_the_engine_shows_them(name, micro):
     """Those of one minibatch may see different versions; 7 samples are no whole micro-batches."""
     model, options = stages(4), options_of(name)
@@ -139,3 +138,32 @@ def test_policies_differ_from_each_other_and_from_one_process():
         for other in ends:
             if name != other and {name, other} != {"spectrain_v2", "lwp"}:
                 assert apart(ends[name], ends[other]) > 1e-6, (name, other)
+
+
+def drop(*sizes):
+    return nn.Dropout(0.3)
+
+
+def keyed(*sizes):
+    return KeyedDropout(0.3, layer=sizes[-1])
+
+
+def norm(*sizes):
+    return nn.BatchNorm1d(sizes[1])
+
+
+@pytest.mark.parametrize("layer", [drop, keyed, norm])
+@pytest.mark.parametrize("name", POLICIES)
+def test_noise_and_batch_norm_are_the_engines(name, layer):
+    """Of a seed; running statistics agree when the engine's pipeline has run dry."""
+    model, options = stages(3, layer), options_of(name)
+    made, micro = OPTIMIZERS["momentum"], micro_of(name, 3)
+    expected, batches = engine(model, name, 3, made, micro, **options)
+    found = looped(model, name, 3, made, batches, seed=3, **options)[1]
+    weights = [name for name, _ in model.named_parameters()]
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close({k: a[k] for k in weights}, {k: b[k] for k in weights}, **CLOSE)
+    torch.testing.assert_close(found[-1], expected[-1], **CLOSE)
+    if layer is not norm:
+        other = looped(model, name, 3, made, batches, seed=4, **options)[1]
+        assert apart(other[-1], expected[-1]) > 1e-4
