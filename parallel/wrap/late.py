@@ -52,6 +52,7 @@ class Late:
         self.calls = 0  # of minibatch t before this one, if gradients are accumulated
         self.rate = 1.0  # of the update under way
         self.back: State | None = None  # what backward passes see, once one has asked
+        self.untouched: int | None = None  # writes to the weights at the first backward pass
         self.tried = not (policy.swaps and self.weights.delay and not policy.recompute)
 
     def __call__(self, j: int, x: torch.Tensor) -> torch.Tensor:
@@ -81,6 +82,11 @@ class Late:
                 f"{', '.join(changed)} of stage {weights.stage} began or ceased to train while "
                 "minibatches are in flight: freeze before the first batch, or call "
                 "net.load_state_dict(net.state_dict()), which begins anew"
+            )
+        if not weights.number and self.untouched not in (None, self._writes()):
+            raise ValueError(
+                "the weights have changed since the first backward(), and no torch.optim.Optimizer "
+                "has made a step: a pipeline counts the steps of one, over net.parameters()"
             )
         if any(p.data_ptr() != weights.newest[n].data_ptr() for n, p in params.items()):
             for p in params.values():
@@ -113,6 +119,12 @@ class Late:
                 f"backward() of minibatch {number} after {self.weights.number} steps: call "
                 "loss.backward() before optimizer.step(), once for each forward pass"
             )
+        if self.untouched is None:
+            self.untouched = self._writes()
+
+    def _writes(self) -> int:
+        """How often the true weights were written to, as torch counts it."""
+        return sum(p._version for p in self.weights.params.values())
 
     def before(self, optimizer: torch.optim.Optimizer) -> None:
         """To be called before the optimizer's step."""

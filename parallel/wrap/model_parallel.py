@@ -44,7 +44,9 @@ class ModelParallel(nn.Module):
     - vanilla, pipedream, ... (all of parallel.pipeline.policies): minibatch t sees the weights that
       stage k of N has after t - (N-1-k) steps, or what is predicted from them; its gradient
       is added to the newest. It is what a pipeline that never waits computes, not its memory and
-      speed: stage k keeps the weights of N-1-k minibatches. Dropout follows `seed`.
+      speed: stage k keeps the weights of N-1-k minibatches. Dropout follows `seed`; a copy begins
+      anew, with nothing in flight. Running statistics of batch norm are those of the minibatches
+      that have come (in a pipeline the first stages have seen N-1-k more when update t is made).
 
     Args:
         style: "basic", a schedule, or a weight policy (its name, or a Policy of yours).

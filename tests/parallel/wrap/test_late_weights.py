@@ -162,6 +162,16 @@ def test_wrong_optimizers():
     assert made.pipe.lates.row[0].weights.number == 0
 
 
+def test_weights_that_change_without_a_step_are_refused():
+    made, _ = wrapped()
+    made(batch()[0]).sum().backward()
+    with torch.no_grad():
+        for p in made.parameters():
+            p -= 0.1 * p.grad
+    with pytest.raises(ValueError, match=r"no torch\.optim\.Optimizer has made a step"):
+        made(batch()[0])
+
+
 def test_frozen_layers_stay_and_may_not_change_in_flight():
     model = net()
     model[0].requires_grad_(requires_grad=False)
