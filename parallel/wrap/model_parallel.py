@@ -46,7 +46,8 @@ class ModelParallel(nn.Module):
       is added to the newest. It is what a pipeline that never waits computes, not its memory and
       speed: stage k keeps the weights of N-1-k minibatches. Dropout follows `seed`; a copy begins
       anew, with nothing in flight. Running statistics of batch norm are those of the minibatches
-      that have come (in a pipeline the first stages have seen N-1-k more when update t is made).
+      that have come (in a pipeline stage k has seen N-1-k more when update t is made). Clip the
+      parameters of each stage by themselves to do what parallel.Pipeline(clip=...) does.
 
     Args:
         style: "basic", a schedule, or a weight policy (its name, or a Policy of yours).

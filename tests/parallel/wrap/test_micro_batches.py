@@ -127,6 +127,22 @@ def test_a_sequential_with_a_forward_pass_of_its_own_is_not_cut_into_its_childre
         ModelParallel(style="gpipe", model=model, layer_split=[1])(x)
 
 
+@pytest.mark.parametrize("style", ["1f1b", "zb_h1", "pipedream"])
+def test_on_several_devices_inputs_travel(style):
+    """To torch "cpu" and "cpu:0" are two; in eval() the stages answer in a row."""
+    made = ModelParallel(style=style, model=net(), layer_split=[2], devices=["cpu", "cpu:0"])
+    heard = []
+    trained(made, [12])
+    for k in (0, 4):
+        made.model[k].register_forward_hook(lambda *_, k=k: heard.append(k))
+    bare, x = net(), batch()[0]
+    bare.load_state_dict(made.state_dict())
+    assert torch.equal(made.eval()(x), bare(x))
+    assert heard == [0, 4]
+    if style != "pipedream":
+        same(made, trained(net(), [12]))
+
+
 def test_stages_are_placed_as_the_schedule_says():
     """In zbv the first and the last stage are neighbours on one rank."""
     wrapped = ModelParallel(
