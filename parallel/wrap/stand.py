@@ -47,7 +47,7 @@ class Again(torch.autograd.Function):
         x = x.detach().requires_grad_(ctx.needs_input_grad[3])
         leaves = {n: w.detach().requires_grad_() for n, w in late.weights.newest.items()}
         with torch.enable_grad(), late.noise.again(late.module), late.noise(late.module, ctx.key):
-            y = functional_call(late.module, leaves, (x.view_as(x),))
+            y = functional_call(late.module, leaves, (x.clone(),))  # (which it may write into)
         wanted = [t for t in (x, *leaves.values()) if t.requires_grad]
         found = list(torch.autograd.grad(y, wanted, dy, allow_unused=True))
         dx = found.pop(0) if x.requires_grad else None

@@ -72,6 +72,46 @@ def test_a_forward_pass_without_a_gradient_is_no_minibatch(style):
     assert_equal(made, other)
 
 
+def test_a_forward_pass_without_a_gradient_uses_up_no_noise():
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(5, 5)).double()
+    made, _ = wrapped(model=model, split=[1])
+    x = torch.ones(12, 5).double()
+    with torch.no_grad():
+        first = made(x)
+    assert torch.equal(first, made(x))
+
+
+def test_after_a_step_that_failed_one_goes_on():
+    class Broken(torch.optim.SGD):
+        fails = True
+
+        def step(self, closure=None):
+            if self.fails:
+                raise RuntimeError("once")
+            return super().step(closure)
+
+    made, _ = after(0, "vanilla")
+    stepper = Broken(made.parameters(), lr=0.05, momentum=0.8)
+    with pytest.raises(RuntimeError, match="once"):
+        step(made, stepper)
+    stepper.fails = False
+    for k in range(4):
+        step(made, stepper, k)
+    assert_equal(made, after(4, "vanilla")[0])
+
+
+@pytest.mark.parametrize("style", POLICIES)
+def test_a_stage_may_write_into_what_it_is_given(style):
+    ends = []
+    for inplace in (False, True):
+        torch.manual_seed(0)
+        leaky = nn.LeakyReLU(0.5, inplace=inplace)
+        row = [nn.Linear(5, 8), leaky, nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)]
+        model = nn.Sequential(*row).double()
+        ends.append(after(5, style, model=model, split=[1, 4])[0])
+    assert_equal(*ends)
+
+
 def assert_equal(a, b):
     torch.testing.assert_close(a.state_dict(), b.state_dict(), rtol=0.0, atol=0.0)
 
@@ -107,10 +147,14 @@ def test_gradients_of_gradients_where_passes_agree():
     torch.testing.assert_close(twice(made), twice(net()), **CLOSE)
 
 
-def test_a_step_that_a_scaler_leaves_out_is_no_step():
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_step_that_a_scaler_leaves_out_is_no_step(fused):
     """Infinity in a gradient: the minibatch after it takes its place."""
-    made, stepper = after(3, "spectrain_v1")
-    other, others = after(3, "spectrain_v1")
+    made, other = (wrapped("spectrain_v1")[0] for _ in range(2))
+    stepper, others = (torch.optim.Adam(m.parameters(), fused=fused) for m in (made, other))
+    for k in range(3):
+        step(made, stepper, k)
+        step(other, others, k)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=1000)
     x, y = batch(12, 50)
     scaler.scale(F.cross_entropy(made(x), y) * torch.inf).backward()
@@ -232,9 +276,10 @@ def test_what_is_in_flight_is_cast_with_the_net(style):
     torch.testing.assert_close(made.double().state_dict(), other.state_dict(), **close)
 
 
-def test_weights_that_somebody_puts_elsewhere_are_the_newest():
-    made, stepper = after(4, "pipedream")
-    other, others = after(4, "pipedream")
+@pytest.mark.parametrize("style", ["vanilla", "pipedream"])
+def test_weights_that_somebody_puts_elsewhere_are_the_newest(style):
+    made, stepper = after(4, style)
+    other, others = after(4, style)
     flat = nn.utils.parameters_to_vector(made.parameters())
     nn.utils.vector_to_parameters(flat.clone(), made.parameters())  # (views of one memory)
     for k in range(4, 8):
