@@ -87,16 +87,24 @@ def test_a_net_is_cut_by_measured_times(style):
                 x = torch.sin(x)
             return x
 
-    model = nn.Sequential(nn.Linear(5, 5), Slow(), nn.Linear(5, 5), nn.Linear(5, 3)).double()
-    wrapped = ModelParallel(style=style, model=model, stages=3)
+    row = [nn.Linear(5, 5), Slow(), nn.Linear(5, 5), nn.Linear(5, 3)]
+    wrapped = ModelParallel(style=style, model=nn.Sequential(*row).double(), stages=3)
     assert wrapped.layer_split is None
-    torch.manual_seed(5)
     wrapped(batch()[0])
-    drawn = torch.rand(1)
-    torch.manual_seed(5)
-    assert torch.equal(drawn, torch.rand(1))  # (measuring draws nothing of the user's)
     assert wrapped.layer_split == [1, 2]
     assert "layer_split=[1, 2]" in repr(wrapped)
+
+
+def test_measuring_draws_nothing_of_the_users():
+    row = [KeyedDropout(0.5), nn.Dropout(0.5), nn.Linear(5, 5), nn.Linear(5, 3)]
+    found = []
+    for split in ([2], None):
+        wrapped = ModelParallel(
+            style="naive", model=nn.Sequential(*row).double(), layer_split=split, stages=2
+        )
+        torch.manual_seed(5)
+        found.append(wrapped(batch()[0]))
+    assert torch.equal(*found)
 
 
 def test_a_net_that_is_no_row_of_layers_is_traced():
