@@ -96,7 +96,7 @@ class _Trial:
             buffer.copy_(self.buffers[name])
         with torch.random.fork_rng(), swap.hooks():
             torch.manual_seed(0)
-            return self.call(self.module, leaves, x)
+            return self.call(self.module, leaves, x.clone())  # (which it may write into)
 
 
 def _leaves(weights: State) -> State:

@@ -24,7 +24,7 @@ def pieces(model: nn.Module, x: torch.Tensor) -> list[nn.Module]:
     Raises:
         ValueError: it cannot be cut.
     """
-    if isinstance(model, nn.Sequential):
+    if isinstance(model, nn.Sequential) and is_row(model):
         return list(model)
     own = getattr(model, "stages", None)
     if isinstance(own, nn.Sequential) and same(model, list(own), x):
@@ -36,6 +36,11 @@ def pieces(model: nn.Module, x: torch.Tensor) -> list[nn.Module]:
             "`stages`, an nn.Sequential whose parts in a row are its forward pass"
         )
     return found
+
+
+def is_row(model: nn.Module) -> bool:
+    """Whether a net is a Sequential, without a forward pass of its own."""
+    return isinstance(model, nn.Sequential) and type(model).forward is nn.Sequential.forward
 
 
 @torch.no_grad()

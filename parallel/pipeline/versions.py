@@ -44,15 +44,25 @@ class Versions:
         ahead: str = "",
     ):
         self.stage, self.stages, self.params = stage, stages, dict(params)
-        self.optimizer, self.number = optimizer, 0
-        self.direction = suitable(ahead, optimizer) if optimizer and ahead else ""
+        self.number = 0
         for p in self.params.values():
             if p.untyped_storage().nbytes() != p.numel() * p.element_size():
                 p.data = p.data.clone()  # (the memory of a version is its own)
         self.newest: State = self._now()
-        keep = max(keep, self.direction == "displacement")
         self.older: deque[State] = deque(maxlen=keep)
         self.extra: dict[str, State] = {}  # what a policy remembers
+        self.step_by(optimizer, ahead)
+
+    def step_by(self, optimizer: torch.optim.Optimizer | None, ahead: str) -> None:
+        """Say what steps the weights (from now on).
+
+        Raises:
+            ValueError: it does not know where the weights are going.
+        """
+        self.optimizer = optimizer
+        self.direction = suitable(ahead, optimizer) if optimizer and ahead else ""
+        keep = max(self.older.maxlen or 0, self.direction == "displacement")
+        self.older = deque(self.older, maxlen=keep)
         groups = [set(map(id, g["params"])) for g in (optimizer.param_groups if optimizer else ())]
         self.places = {
             name: next(i for i, group in enumerate(groups) if id(p) in group)

@@ -15,6 +15,7 @@ that a GradScaler leaves out, since it found infinity, is no step.
 """
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ class Hooks:
             (register_optimizer_step_pre_hook, Hooks._stepping),
             (register_optimizer_step_post_hook, Hooks._stepped),
         ):
-            weakref.finalize(net, register(_weakly(me, call)).remove)
+            weakref.finalize(net, register(weakly(me, call)).remove)
 
     def watch(self, heard: set[int]) -> None:
         """Hear of gradients of what was not heard of so far: [1]."""
@@ -53,7 +54,7 @@ class Hooks:
             if p.requires_grad and id(p) not in heard:
                 heard.add(id(p))  # (by identity: the wrapper keeps them alive)
                 if net.comm.workers > 1 and net.reduction == "mean":
-                    p.register_post_accumulate_grad_hook(_weakly(weakref.ref(self), Hooks._reached))
+                    p.register_post_accumulate_grad_hook(weakly(weakref.ref(self), Hooks._reached))
 
     def _reached(self, _: torch.Tensor) -> None:
         """Note that a parameter has its gradient, and be called when the backward is over."""
@@ -76,7 +77,7 @@ class Hooks:
         if net is None:
             return
         self._refuse_bare(net, optimizer)
-        if _holds(net, optimizer):
+        if holds(net.parameters(), optimizer, "replicas"):
             self.depth += 1
             if self.depth == 1:
                 no_closure(optimizer, args, kwargs)
@@ -87,7 +88,7 @@ class Hooks:
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """Do our part after the step: [6]."""
         net = self.net()
-        if net is not None and _holds(net, optimizer):
+        if net is not None and holds(net.parameters(), optimizer, "replicas"):
             self.depth -= 1
             if self.depth == 0 and not self.skipped:
                 if self.due:
@@ -184,18 +185,18 @@ def no_closure(optimizer: Any, args: Any, kwargs: Any) -> None:
         )
 
 
-def _holds(net: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
-    """Return whether this optimizer steps our replicas.
+def holds(params: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer, whose: str) -> bool:
+    """Return whether this optimizer steps these parameters.
 
     Raises:
         ValueError: it steps some of them only.
     """
-    mine = {id(p) for p in net.parameters() if p.requires_grad}
+    mine = {id(p) for p in params if p.requires_grad}
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
     if mine & held and mine - held:
         raise ValueError(
             f"the optimizer has {len(mine & held)} of the {len(mine)} parameters of the "
-            "replicas: give one optimizer all of net.parameters()"
+            f"{whose}: give one optimizer all of net.parameters()"
         )
     return bool(mine & held)
 
@@ -204,7 +205,7 @@ def _finite(p: torch.Tensor) -> bool:
     return p.grad is None or bool(torch.isfinite(p.grad).all())
 
 
-def _weakly(me: weakref.ref, call: Any) -> Any:
+def weakly(me: weakref.ref, call: Any) -> Any:
     """Return a function that torch may keep for ever: without its hooks it does nothing."""
 
     def heard(*args: Any) -> None:

@@ -1,0 +1,98 @@
+"""The stages of a pipeline that does not wait, and their ear for the user's optimizer.
+
+Nothing has to be called by the user: torch tells of every optimizer's steps. A step may call
+another (as wrappers of optimizers do): only the outermost counts. One that a GradScaler leaves out
+is no step: the next minibatch takes its place.
+"""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from parallel.pipeline.weights import Policy
+from parallel.wrap.hooks import holds, no_closure, skips, weakly
+from parallel.wrap.late import Late
+
+
+class Lates:
+    """Made at the first batch, and forgotten when weights are loaded.
+
+    Args:
+        policy: With which weights stages work.
+        micro: Micro-batches of a minibatch.
+        seed: Of dropout.
+    """
+
+    def __init__(self, policy: Policy, micro: int, seed: int):
+        self.policy, self.micro, self.seed = policy, micro, seed
+        self.restart()
+        self._listen()
+
+    def _listen(self) -> None:
+        me = weakref.ref(self)
+        for register, call in (
+            (register_optimizer_step_pre_hook, Lates._stepping),
+            (register_optimizer_step_post_hook, Lates._stepped),
+        ):
+            weakref.finalize(self, register(weakly(me, call)).remove)
+
+    def restart(self) -> None:
+        """Begin anew, with nothing in flight."""
+        self.row: list[Late] = []
+        self.depth, self.skipped = 0, False  # of steps within steps
+
+    def stages(self, modules: list[nn.Sequential]) -> list[Late]:
+        """The stages of these modules, for a minibatch that comes."""
+        n, self.depth = len(modules), 0  # (a step that failed never ended)
+        if not self.row:
+            places = [(k, n) for k in range(n)]
+            options = self.policy, self.micro, self.seed
+            self.row = [Late(m, at, *options) for m, at in zip(modules, places, strict=True)]
+        for late in self.row:
+            late.look()
+        return self.row
+
+    def passed(self) -> None:
+        """A forward pass has gone through all stages."""
+        for late in self.row if torch.is_grad_enabled() else ():
+            late.calls += 1
+
+    def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """Do our part before the step of an optimizer, whosever it is."""
+        if self._ours(optimizer):
+            if not self.depth:
+                no_closure(optimizer, args, kwargs)
+                self.skipped = skips(optimizer)
+                for late in () if self.skipped else self.row:
+                    late.before(optimizer)
+            self.depth += 1
+
+    def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        """Do our part after it."""
+        if self.depth and self._ours(optimizer):
+            self.depth -= 1
+            for late in () if self.depth or self.skipped else self.row:
+                late.after()
+
+    def _ours(self, optimizer: torch.optim.Optimizer) -> bool:
+        params = [p for late in self.row for p in late.weights.params.values()]
+        return holds(params, optimizer, "stages")
+
+    def moved(self, fn: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """Move or cast what the stages keep."""
+        for late in self.row:
+            late.moved(fn)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "row": [], "depth": 0}  # (a copy begins anew)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._listen()

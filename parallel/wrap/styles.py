@@ -1,0 +1,97 @@
+"""What a style of `ModelParallel` means: how the net is cut, and who does what when."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.names import unknown
+from parallel.pipeline.cut import check_split
+from parallel.pipeline.pipeline import Pipeline
+from parallel.pipeline.policies import POLICIES, policy
+from parallel.pipeline.schedules import SCHEDULES
+from parallel.pipeline.trace import is_row
+from parallel.pipeline.weights import Policy, TwoBW
+
+WAITING = [name for name in SCHEDULES if name != "async_1f1b"]
+STYLES = ["basic", *WAITING, *POLICIES]
+CHUNKED = {"interleaved": 2, "zb_h1": 1, "zbv": 2}  # stages of a rank, where nobody says it
+OWN = ["style", "model", "layer_split", "devices", "stages", "micro"]
+
+
+def described(
+    style: str | Policy,
+    model: nn.Module,
+    layer_split: Sequence[int] | None,
+    devices: int | None,
+    options: dict[str, Any],
+) -> tuple[Pipeline, int]:
+    """Return the pipeline that a style and its keywords mean, and the seed of its noise.
+
+    Args:
+        style: Name of a schedule or policy, or a policy.
+        model: What is to be cut.
+        layer_split: Where, as far as it is known.
+        devices: How many were given, if any.
+        options: Further keywords: stages, micro, chunks, seed, and the policy's own.
+
+    Raises:
+        ValueError: unknown keywords, numbers that do not fit each other or the model.
+    """
+    _known(style, options)
+    given = {key: options.pop(key, None) for key in ("stages", "micro", "chunks", "seed")}
+    waits = style in WAITING
+    chunks = given["chunks"] or CHUNKED.get(str(style), 1)
+    stages = _stages(given["stages"], layer_split, devices, chunks)
+    _fits(model, layer_split, stages)
+    weights = None if waits else policy(style, **options)
+    micro = given["micro"]
+    if micro is None:
+        least = stages - 1 if isinstance(weights, TwoBW) else 1
+        micro = stages if waits and style != "naive" else max(1, least)
+    schedule = str(style) if waits else "1f1b"
+    found = Pipeline(stages, schedule, weights, micro, given["chunks"], layer_split)
+    return found, given["seed"] or 0
+
+
+def _known(style: str | Policy, options: dict[str, Any]) -> None:
+    """Name a keyword that this style does not have."""
+    if isinstance(style, Policy):
+        own, name = ["seed"], type(style).__name__
+    elif style in POLICIES:
+        own, name = ["seed", *POLICIES[style].__dataclass_fields__], repr(style)
+    else:
+        own, name = ["chunks"] if style in ("interleaved", "zb_h1") else [], repr(style)
+    for key in options:
+        if key not in (*OWN, *own):
+            raise unknown(f"keyword of ModelParallel(style={name})", key, [*OWN, *own])
+
+
+def _stages(
+    stages: int | None, layer_split: Sequence[int] | None, devices: int | None, chunks: int
+) -> int:
+    """The number of stages, as the keywords say it."""
+    if layer_split is not None:
+        parts = len(layer_split) + 1
+        if stages not in (None, parts):
+            raise ValueError(
+                f"layer_split={list(layer_split)} makes {parts} parts, and stages={stages}: leave "
+                "out one of the two"
+            )
+        return parts
+    if stages is not None:
+        return stages
+    return (devices or max(2, torch.cuda.device_count())) * chunks
+
+
+def _fits(model: nn.Module, layer_split: Sequence[int] | None, stages: int) -> None:
+    """Refuse at once what would be refused at the first batch, where the layers are known."""
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model is an nn.Module, got {type(model).__name__}")
+    if not isinstance(model, nn.Sequential) or not is_row(model):
+        return
+    if isinstance(stages, int) and stages > len(model):
+        raise ValueError(f"{stages} stages for {len(model)} layers: take fewer stages")
+    if layer_split is not None:
+        check_split(list(layer_split), len(model), stages)
