@@ -122,11 +122,11 @@ class Executor:
         if self.watch:
             self.watch(action, stage)
 
-    def loss(self, t: int) -> list[float]:
-        """The loss of a minibatch, if the last stage is here."""
+    def loss(self, t: int) -> list[torch.Tensor]:
+        """The loss of a minibatch, if the last stage is here; in a stack, of each of its members."""
         last = self.stages.get(self.table.stages - 1)
         found = last.losses.pop(t + self.first) if last else []
-        return [sum(float(loss) * share for loss, share in found)] if last else []
+        return [torch.stack([loss * share for loss, share in found]).sum(0)] if last else []
 
     def crossing(self) -> list[Action]:
         """What was sent before the others' bars for actions behind the bar here."""

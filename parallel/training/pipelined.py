@@ -82,7 +82,7 @@ class Pipelined:
         self.channel = Channel(comm, self.table, self._samples, data.train_x.device)
         self.executor = Executor(self.table, stages, self.channel, self._feed, comm, pipeline)
         self.judge = copy.deepcopy(model)
-        self.losses: list[tuple[float, int]] = []
+        self.losses: list[tuple[torch.Tensor, int]] = []
         self.digest = self._digest(batch_size, reshuffle)
         comm.agree(0, self.digest, now=True)
         self.os_start = None if comm.alone else traffic_out()
@@ -131,7 +131,7 @@ class Pipelined:
         self.comm.agree(self.done, self.digest, now=True)
         begin = time.perf_counter()
         loss, accuracy = self.test()
-        own = sum(v * n for v, n in self.losses), sum(n for _, n in self.losses)
+        own = sum(float(v) * n for v, n in self.losses), sum(n for _, n in self.losses)
         self.losses = []
         total, samples = (sum(self.comm.everyone(float(v))) for v in own)
         found = {

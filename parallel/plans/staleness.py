@@ -1,0 +1,53 @@
+"""Plans that ask up to which rate each weight policy holds, at each number of stages.
+
+    arm                      what it is
+    sgd-8-0.01               plain MLP of 8 layers, no pipeline, rate .01
+    pipedream-8-0.01         the same net, one layer a stage, weight stashing
+    pipedream+spike-8-0.01   with spike compensation
+    residual/sgd-8-0.01      the residual MLP
+
+A residual MLP differs from a plain one from 3 layers on, so there is none of 2. By identity `lwp` is
+`spectrain_v2` for SGD at a constant rate; both are here, and their difference shows what rounding
+does. `two_bw` needs stages - 1 micro-batches; the number changes nothing but rounding.
+"""
+
+from dataclasses import replace
+
+from harness.plan import Plan
+from parallel.plans.staged import POLICY_NAMES, Staged
+
+RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
+DEPTHS = (2, 4, 8, 16)
+SPIKED = ("vanilla", "pipedream")
+METHODS = ("sgd", *POLICY_NAMES, *(f"{name}+spike" for name in SPIKED))
+PREDICTED = ("spectrain_v1", "spectrain_v2")
+SEEDS = tuple(range(10))
+
+DIGITS = Staged("sgd", epochs=12)
+FASHION = Staged("sgd", data="fashion_mnist", first=10_000, epochs=4)
+
+
+def method(base: Staged, name: str, stages: int, rate: float) -> Staged:
+    """The config of one arm."""
+    weights, _, spike = name.partition("+")
+    micro = max(1, stages - 1) if weights == "two_bw" else 1
+    return replace(
+        base, weights=weights, spike=bool(spike), stages=stages, lr=rate, micro=micro
+    )
+
+
+def arms(base: Staged, depths: tuple[int, ...], head: str = "") -> dict[str, Staged]:
+    """Each method at each depth and rate."""
+    return {
+        f"{head}{name}-{n}-{rate:g}": method(base, name, n, rate)
+        for n in depths
+        for rate in RATES
+        for name in METHODS
+    }
+
+
+def both(base: Staged, depths: tuple[int, ...]) -> dict[str, Staged]:
+    """Of plain nets, and of residual ones where these differ."""
+    residual = tuple(n for n in depths if n > 2)
+    other = replace(base, net="residual_mlp")
+    return arms(base, depths) | arms(other, residual, "residual/")
