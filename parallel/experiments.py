@@ -4,12 +4,13 @@ smoke                          every strategy            parallel.plans.smoke
 gossip_mnist gossip_cifar10    how little talk           parallel.plans.gossip
 ist                            slices of every layer     parallel.plans.subnets
 workers                        1 to 64 of them           parallel.plans.workers
+staleness staleness_*          what late weights cost    parallel.plans.staleness
 """
 
 from harness.cli import Verb
-from parallel.plans import gossip, smoke, subnets, workers
+from parallel.plans import gossip, smoke, staleness, subnets, workers
 
-PLANS = {**smoke.PLANS, **gossip.PLANS, **subnets.PLANS, **workers.PLANS}
+PLANS = {**smoke.PLANS, **gossip.PLANS, **subnets.PLANS, **workers.PLANS, **staleness.PLANS}
 
 VERBS = {
     "verify": Verb(

@@ -123,7 +123,7 @@ class Executor:
             self.watch(action, stage)
 
     def loss(self, t: int) -> list[torch.Tensor]:
-        """The loss of a minibatch, if the last stage is here; in a stack, of each of its members."""
+        """The loss of a minibatch, if the last stage is here (of a stack: of each member)."""
         last = self.stages.get(self.table.stages - 1)
         found = last.losses.pop(t + self.first) if last else []
         return [torch.stack([loss * share for loss, share in found]).sum(0)] if last else []

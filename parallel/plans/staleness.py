@@ -31,9 +31,7 @@ def method(base: Staged, name: str, stages: int, rate: float) -> Staged:
     """The config of one arm."""
     weights, _, spike = name.partition("+")
     micro = max(1, stages - 1) if weights == "two_bw" else 1
-    return replace(
-        base, weights=weights, spike=bool(spike), stages=stages, lr=rate, micro=micro
-    )
+    return replace(base, weights=weights, spike=bool(spike), stages=stages, lr=rate, micro=micro)
 
 
 def arms(base: Staged, depths: tuple[int, ...], head: str = "") -> dict[str, Staged]:
@@ -47,7 +45,46 @@ def arms(base: Staged, depths: tuple[int, ...], head: str = "") -> dict[str, Sta
 
 
 def both(base: Staged, depths: tuple[int, ...]) -> dict[str, Staged]:
-    """Of plain nets, and of residual ones where these differ."""
-    residual = tuple(n for n in depths if n > 2)
+    """Of plain nets and of residual ones."""
     other = replace(base, net="residual_mlp")
-    return arms(base, depths) | arms(other, residual, "residual/")
+    return arms(base, depths) | arms(other, depths, "residual/")
+
+
+def pairs(depths: tuple[int, ...], head: str = "") -> tuple[tuple[str, str], ...]:
+    """What is compared: prediction with stashing, at each depth and rate."""
+    return tuple(
+        (f"{head}{name}-{n}-{rate:g}", f"{head}pipedream-{n}-{rate:g}")
+        for n in depths
+        for rate in RATES
+        for name in PREDICTED
+    )
+
+
+EXPECT = "A probe, N = 8, rate .002: stash 72, vanilla 65, v1 87, v2 92, SGD 95."
+PLANS = {
+    "staleness": Plan(
+        question="Up to which rate does each weight policy hold? Plain MLPs on digits.",
+        arms=arms(DIGITS, DEPTHS),
+        seeds=SEEDS,
+        minutes=30,
+        expect=EXPECT,
+        compare=pairs(DEPTHS),
+        threads=1,
+    ),
+    "staleness_residual": Plan(
+        question="The same for residual MLPs.",
+        arms=arms(replace(DIGITS, net="residual_mlp"), DEPTHS[1:]),
+        seeds=SEEDS,
+        minutes=28,
+        compare=pairs(DEPTHS[1:]),
+        threads=1,
+    ),
+    "staleness_fashion": Plan(
+        question="The same for both on 10,000 images of Fashion-MNIST, 4 and 8 stages.",
+        arms=both(FASHION, DEPTHS[1:3]),
+        seeds=SEEDS,
+        minutes=50,
+        compare=pairs(DEPTHS[1:3]) + pairs(DEPTHS[1:3], "residual/"),
+        threads=1,
+    ),
+}

@@ -65,6 +65,7 @@ class Seeds(Pipelined):
     ):
         self.seeds, samples = list(seeds), len(data.train_y)
         self.orders = [Shards(samples, 1, batch_size, seed) for seed in seeds]
+        self.epochs: dict[int, tuple[torch.Tensor, ...]] = {}  # of all seeds, those in use
         super().__init__(
             stack(models),
             data,
@@ -85,11 +86,20 @@ class Seeds(Pipelined):
         return super()._digest(self.seeds, *more)
 
     def _feed(self, t: int, j: int) -> tuple[torch.Tensor, torch.Tensor, float]:
-        first = self.done if self.pipeline.waits else 0
-        index = torch.stack([order.at(first + t + 1)[0] for order in self.orders])
+        epoch, k = divmod(t + (self.done if self.pipeline.waits else 0), self.shards.steps)
+        index = self._epoch(epoch)[k]
         own = index.tensor_split(self.pipeline.micro, dim=1)[j].to(self.data.train_y.device)
         x, y = take(self.data.train_x, own), take(self.data.train_y, own)
         return x, y, own.shape[1] / index.shape[1]
+
+    def _epoch(self, epoch: int) -> tuple[torch.Tensor, ...]:
+        """Samples (seeds, batch) of each step."""
+        if epoch not in self.epochs:
+            self.epochs = {e: v for e, v in self.epochs.items() if e == epoch - 1}
+            steps = range(epoch * self.shards.steps, (epoch + 1) * self.shards.steps)
+            each = [torch.cat([order.at(i + 1)[0] for i in steps]) for order in self.orders]
+            self.epochs[epoch] = torch.stack(each).split(self.shards.batch, dim=1)
+        return self.epochs[epoch]
 
     def rows(self) -> list[dict[str, Any]]:
         """What is known after this step of each seed: losses and accuracy; NaN of a lost one."""
