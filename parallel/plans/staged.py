@@ -1,7 +1,7 @@
-"""The config that all arms of the pipeline studies share: a net in stages, and its weights; no torch.
+"""The config that all arms of the pipeline studies share; no torch.
 
-weights "sgd"    no pipeline: one process. By identity that is data parallelism and GPipe, too
-any other        each stage is late by as many updates as there are stages behind it
+Weights "sgd" are no pipeline but one process: by identity that is data parallelism and GPipe, too.
+With any other policy each stage is late by as many updates as there are stages behind it.
 """
 
 from dataclasses import dataclass

@@ -6,9 +6,9 @@
     pipedream+spike-8-0.01   with spike compensation
     residual/sgd-8-0.01      the residual MLP
 
-A residual MLP differs from a plain one from 3 layers on, so there is none of 2. By identity `lwp` is
-`spectrain_v2` for SGD at a constant rate; both are here, and their difference shows what rounding
-does. `two_bw` needs stages - 1 micro-batches; the number changes nothing but rounding.
+A residual MLP differs from a plain one from 3 layers on, so there is none of 2. By identity `lwp`
+is `spectrain_v2` for SGD at a constant rate; both are here, and their difference shows what
+rounding does. `two_bw` needs stages - 1 micro-batches; their number changes rounding only.
 """
 
 from dataclasses import replace

@@ -9,6 +9,7 @@ groups of blocks: behind the second of them for 2 stages, and behind each of thr
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -46,7 +47,7 @@ def layered(config: Staged, inputs: int, classes: int, seed: int) -> nn.Sequenti
     last = config.stages - 1
     widths = [inputs, *[config.width] * last, classes]
     with seeded(seed, "init"):
-        rows = [linear(a, b, he=True) for a, b in zip(widths, widths[1:], strict=False)]
+        rows = [linear(a, b, he=True) for a, b in pairwise(widths)]
     if not config.bias:
         for layer in rows:
             layer.bias = None
