@@ -25,6 +25,8 @@ from parallel.training.pipelined import Pipelined
 from parallel.training.shards import Shards
 from parallel.world.comm import Comm, NotFinite
 
+TOLD = "train_loss", "test_loss", "test_accuracy"
+
 
 class Lanes(Channel):
     """Boundaries of a simulation where a slice that is not finite is handed on as zeros.
@@ -101,8 +103,15 @@ class Seeds(Pipelined):
             self.epochs[epoch] = torch.stack(each).split(self.shards.batch, dim=1)
         return self.epochs[epoch]
 
+    @property
+    def over(self) -> bool:
+        """Whether all seeds are lost."""
+        return bool(self.lanes.lost.all())
+
     def rows(self) -> list[dict[str, Any]]:
         """What is known after this step of each seed: losses and accuracy; NaN of a lost one."""
+        if self.over:
+            return [dict.fromkeys(TOLD, float("nan")) for _ in self.seeds]
         self.judge.load_state_dict(self.consensus())
         found = evaluate(self.judge, self.data.test_x, self.data.test_y, len(self.seeds))
         total = torch.stack([loss * n for loss, n in self.losses]).double().sum(0)
@@ -110,10 +119,9 @@ class Seeds(Pipelined):
         self.losses = []
         self.lanes.lost |= ~(mean.isfinite() & found[0].isfinite())
         lost = self.lanes.lost.tolist()
-        names = "train_loss", "test_loss", "test_accuracy"
         columns = zip(mean.tolist(), *(v.tolist() for v in found), lost, strict=True)
         return [
-            dict.fromkeys(names, float("nan")) if gone else dict(zip(names, values, strict=True))
+            dict.fromkeys(TOLD, float("nan")) if gone else dict(zip(TOLD, values, strict=True))
             for *values, gone in columns
         ]
 
