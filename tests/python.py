@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +25,15 @@ def python(*argv, cwd=ROOT, env=None, timeout=300) -> subprocess.CompletedProces
     words, env = [str(a) for a in argv], dict(os.environ if env is None else env)
     strict = words[:2] == ["-W", "error"]
     rest = words[2 * strict :]
-    if hasattr(os, "fork") and Path(cwd) == ROOT and rest[0] in ("-c", "-m") and late(env):
+    # (the server runs one fork at a time: two that shall run at once get processes of their own)
+    alone = threading.current_thread() is threading.main_thread()
+    if (
+        hasattr(os, "fork")
+        and Path(cwd) == ROOT
+        and rest[0] in ("-c", "-m")
+        and late(env)
+        and alone
+    ):
         return forked(rest, env, strict, timeout)
     return subprocess.run(
         [sys.executable, *words], cwd=cwd, env=env, timeout=timeout, capture_output=True, text=True

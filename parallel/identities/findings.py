@@ -5,22 +5,26 @@
     exact        integers
     negative     must differ: shows that the test can tell
 
-`verify(strategy)` does the same for a strategy of yours: an object, or what makes one.
+`verify pipeline` shows those of pipelines: of prediction, schedules and weight policies.
+
+`verify(strategy)` does the same for a strategy, a weight policy or a schedule of yours: an object,
+or what makes one.
 """
 
-import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from harness import flags
 from harness.names import check
 from harness.result import export, screen
-from parallel.strategy import STRATEGIES, Strategy, make
+
+if TYPE_CHECKING:
+    from parallel.identities.chosen import Thing
 
 CLASSES = ("bitwise", "rounding", "exact", "negative")
 WORLDS = ("sim", "procs")
@@ -69,9 +73,9 @@ class Options:
 
     names: Annotated[
         tyro.conf.Positional[tuple[str, ...]],
-        tyro.conf.arg(metavar="[NAME ...]", help_behavior_hint="(default: all)"),
+        tyro.conf.arg(metavar="[NAME ...]", help_behavior_hint="(default: all strategies)"),
     ] = ()
-    """Which strategies."""
+    """Which strategies; pipeline, and weight policies or schedules of pipelines after it."""
     world: Literal["sim", "procs"] = "sim"
     """procs also compares processes with the simulation."""
     json: bool = False
@@ -80,31 +84,25 @@ class Options:
     """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
 
 
-def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim") -> Findings:
+def verify(strategy: "Thing", world: str = "sim") -> Findings:
     """Check all identities that apply to a strategy: `print(verify(Yours()))`.
 
     Args:
-        strategy: A name, an object, or what makes one.
+        strategy: A strategy, a weight policy or a schedule of pipelines: by name, an object, or
+            what makes one. "pipeline": what prediction is, whatever the policy.
         world: "sim", or "procs": also in processes.
 
     Raises:
         ValueError: an unknown name, or "procs" in a script without a main guard.
     """
-    from parallel.identities.which import applying
+    from parallel.identities.chosen import chosen
     from parallel.world.procs import NoGuard, end_readers
 
     if check("world", world, WORLDS) == "procs":
         end_readers()
-    if isinstance(strategy, str):
-        name, first = strategy, SETTINGS.get(check("strategy", strategy, STRATEGIES), {})
-        maker: Callable[[], Strategy] = lambda: make(name, **first)  # noqa: E731
-    elif isinstance(strategy, Strategy):
-        name, sample = type(strategy).__name__, strategy
-        maker = lambda: copy.deepcopy(sample)  # noqa: E731
-    else:
-        name, maker = getattr(strategy, "__name__", "strategy"), strategy
+    name, identities = chosen(strategy, world)
     found = Findings()
-    for identity, kind, check_it in applying(name, maker, world):
+    for identity, kind, check_it in identities:
         try:
             found.append(Finding(name, identity, kind, float(check_it())))
         except NoGuard:  # nothing is wrong with the strategy
@@ -113,18 +111,6 @@ def verify(strategy: str | Strategy | Callable[[], Strategy], world: str = "sim"
             text = f"{type(error).__name__}: {error}"
             found.append(Finding(name, identity, kind, float("nan"), text))
     return found
-
-
-# What the built-in ones are verified with: small periods, so that much happens in few steps.
-SETTINGS: dict[str, dict[str, Any]] = {
-    "local_sgd": dict(period=3),
-    "post_local_sgd": dict(period=4, switch=5),
-    "easgd": dict(alpha=0.2, period=2),
-    "gossip_pull": dict(probability=0.6),
-    "gossip_push": dict(probability=0.6),
-    "elastic_gossip": dict(probability=0.6, period=2, alpha=0.3),
-    "ist": dict(period=4),
-}
 
 
 HEADS = ["strategy", "identity", "class", "worst deviation", ""]
@@ -146,9 +132,9 @@ def main(argv: Sequence[str]) -> int:
     """Check the identities that the command line asks for, and print or write them."""
     options = flags.read(Options, argv, "python -m parallel verify")
     export.check(options.to)
-    for name in options.names:
-        check("strategy", name, STRATEGIES)
-    found = [f for name in options.names or STRATEGIES for f in verify(name, options.world)]
+    from parallel.identities.chosen import names
+
+    found = [f for name in names(options.names) for f in verify(name, options.world)]
     lines, rows = objects(found), cells(found)
     if options.to:
         export.write(options.to, lines, HEADS, rows)

@@ -61,18 +61,16 @@ def run(
         seen = [forward_weights(rule, past[k], k, len(past), t) for k in range(len(past))]
         acts: list[list[torch.Tensor]] = []
         for k, weights in enumerate(seen):
-            acts.append(_forward(weights, x, k == len(past) - 1))
+            acts.append(forward(weights, x, k == len(past) - 1))
             x = acts[-1][-1]
-        da = (torch.softmax(x, 1) - torch.nn.functional.one_hot(y, x.shape[1])) / len(y)
+        da = loss_gradient(x, y)
         for k in reversed(range(len(past))):
             back = backward_weights(rule, past[k], k, len(past), t, seen[k])
             if rule.policy == "recomputed":
-                acts[k] = _forward(back, acts[k][0], k == len(past) - 1)
+                acts[k] = forward(back, acts[k][0], k == len(past) - 1)
                 if k == len(past) - 1:
-                    z = acts[k][-1]
-                    hot = torch.nn.functional.one_hot(y, z.shape[1])
-                    da = (torch.softmax(z, 1) - hot) / len(y)
-            da, grads = _backward(back, acts[k], da, k == len(past) - 1)
+                    da = loss_gradient(acts[k][-1], y)
+            da, grads = backward(back, acts[k], da, k == len(past) - 1)
             _update(rule, past[k], grads, k, len(past), t)
     return [one.w[-1] for one in past]
 
@@ -85,7 +83,7 @@ def forward_weights(rule: Rule, past: Past, k: int, n: int, t: int) -> State:
         case "vertical_sync":
             return past.w[max(0, t - (n - 1))]
         case "two_bw":
-            return past.w[max(0, t - 1)]
+            return past.w[max(0, t - min(1, n - 1))]
         case "spectrain_v1":
             return _ahead(past, now, d + k // 2, rule.lr)
         case "spectrain_v2" | "pipeoptim":
@@ -114,8 +112,13 @@ def _ahead(past: Past, i: int, s: int, lr: float) -> State:
     return [w - s * lr * v for w, v in zip(past.w[i], past.v[i], strict=True)]
 
 
-def _forward(weights: State, x: torch.Tensor, last: bool) -> list[torch.Tensor]:
-    """Inputs of each layer, and the output."""
+def loss_gradient(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Of the mean cross-entropy, by the outputs z."""
+    return (torch.softmax(z, 1) - torch.nn.functional.one_hot(y, z.shape[1])) / len(y)
+
+
+def forward(weights: State, x: torch.Tensor, last: bool) -> list[torch.Tensor]:
+    """The inputs of each layer of a stage, and its output."""
     acts, layers = [x], len(weights) // 2
     for i in range(layers):
         z = acts[-1] @ weights[2 * i].T + weights[2 * i + 1]
@@ -123,7 +126,8 @@ def _forward(weights: State, x: torch.Tensor, last: bool) -> list[torch.Tensor]:
     return acts
 
 
-def _backward(weights: State, acts: list[torch.Tensor], da: torch.Tensor, last: bool):
+def backward(weights: State, acts: list[torch.Tensor], da: torch.Tensor, last: bool):
+    """The gradient of the inputs of a stage, and those of its weights."""
     grads: State = []
     layers = len(weights) // 2
     for i in reversed(range(layers)):

@@ -54,11 +54,14 @@ def _along(
 ) -> State:
     """W - length x lr x way; where an optimizer knows no way yet, w itself."""
     found = dict(weights.newest)
-    for name, p in weights.params.items():
-        group = weights.group(name)
-        step = way(weights, p, group)
-        if step is not None:
-            found[name] = found[name].add(step, alpha=-length(group) * group["lr"])
+    for i, group in enumerate(weights.stepper.param_groups):
+        own = [name for name, place in weights.places.items() if place == i]
+        steps = {name: way(weights, weights.params[name], group) for name in own}
+        known = {name: step for name, step in steps.items() if step is not None}
+        if known:
+            now, way_on = [found[name] for name in known], list(known.values())
+            alpha = -length(group) * group["lr"]
+            found |= zip(known, torch._foreach_add(now, way_on, alpha=alpha), strict=True)
     return found
 
 

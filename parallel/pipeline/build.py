@@ -47,7 +47,8 @@ def built(
     for k in here:
         weights = versions(parts.modules[k], k, pipeline, optimizer)
         own = loss if k == last else None
-        stages[k] = Stage(parts.modules[k], weights, pipeline.policy, Noise(seed, k), own)
+        late = not pipeline.waits and weights.delay > 0
+        stages[k] = Stage(parts.modules[k], weights, pipeline.policy, Noise(seed, k), late, own)
     return parts, stages
 
 
@@ -62,4 +63,5 @@ def versions(
     if stepper and hasattr(stepper, "_params") and type(stepper).__name__ == "LBFGS":
         raise ValueError("LBFGS calls the loss again and again: it cannot step a pipeline")
     keep = policy.kept(k, pipeline.stages)
-    return Versions(k, pipeline.stages, params, stepper, keep, policy.ahead)
+    ahead = policy.ahead if any(policy.reach(k, pipeline.stages)) else ""
+    return Versions(k, pipeline.stages, params, stepper, keep, ahead)

@@ -12,6 +12,7 @@ shape of the outputs that they belong to. What crosses between ranks is counted,
 too.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 
@@ -89,12 +90,11 @@ class Channel:
         if target is None:
             return
         source, to = self.table.home[action.stage], self.table.home[target.stage]
-        if source != to:
-            refuse(value, action, self.table.name_of(action))  # [1]
         if to in self.comm.ranks:
             self.comm.sent += nbytes(value) * (source != to)
             self.mail[target] = value
             return
+        refuse(value, action, self.table.name_of(action))  # [1]
         self._tell(action, value, to)
         self._post(to, value.contiguous())  # [2]
 
@@ -197,7 +197,7 @@ def refuse(value: torch.Tensor, action: Action, name: str) -> None:
     Raises:
         NotFinite: names the stage and what it was about to send.
     """
-    if not bool(torch.isfinite(value.sum())) and not bool(torch.isfinite(value).all()):
+    if not math.isfinite(float(value.sum())) and not bool(torch.isfinite(value).all()):
         what = "its output" if action.op == "F" else "the gradient of its inputs"
         raise NotFinite(
             f"stage {action.stage} has NaN or infinity in {what} for minibatch "

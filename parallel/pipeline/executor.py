@@ -8,8 +8,10 @@ the pipeline need not drain there; what is in flight stays so. In a simulation a
 and take turns, one action each; `order` draws whose turn it is instead, which changes no number.
 """
 
+import math
 import random
 from collections.abc import Callable
+from typing import NoReturn
 
 import torch
 
@@ -18,9 +20,9 @@ from parallel.pipeline.channel import Channel, sender
 from parallel.pipeline.clip import Clip
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.stage import Stage
-from parallel.world.comm import Comm
+from parallel.world.comm import Comm, NotFinite
 
-Batch = tuple[torch.Tensor, torch.Tensor, float]  # inputs, targets, share of the minibatch
+Batch = tuple[torch.Tensor | None, torch.Tensor | None, float]  # and the share of the minibatch
 
 
 class Executor:
@@ -30,7 +32,7 @@ class Executor:
         table: Who does what; minibatch 0 of it is `first` of the training.
         stages: Those here.
         channel: Between them and the others.
-        feed: Samples of minibatch t, micro-batch j.
+        feed: Samples that a forward pass needs: inputs of the first stage, targets of the last.
         comm: For what rank this is.
         pipeline: Says in what order, where that is free, and where gradients are clipped.
     """
@@ -40,7 +42,7 @@ class Executor:
         table: Table,
         stages: dict[int, Stage],
         channel: Channel,
-        feed: Callable[[int, int], Batch],
+        feed: Callable[[Action], Batch],
         comm: Comm,
         pipeline: Pipeline,
     ):
@@ -96,15 +98,18 @@ class Executor:
     def act(self, action: Action) -> None:
         """One action."""
         stage = self.stages[action.stage]
-        self.comm.at = f"{self.table.name_of(action)} of stage {action.stage}"
+        if not self.comm.alone:
+            self.comm.at = f"{self.table.name_of(action)} of stage {action.stage}"
         key = action.minibatch + self.first, action.micro
         match action.op:
             case "F":
-                x, target, share = self.feed(action.minibatch, action.micro)
-                x = self.channel.take(action) if action.stage else x
+                x, target, share = self.feed(action)
+                x = self.channel.take(action) if x is None else x
                 y = stage.forward(key, x, share, target)
                 if stage.loss is None:
                     self.channel.send(action, y)
+                elif not math.isfinite(float(y)):
+                    lost(action, self.stages)
             case "B" | "I":
                 dy = None if stage.loss is not None else self.channel.take(action)
                 backward = stage.backward if action.op == "B" else stage.backward_inputs
@@ -150,6 +155,25 @@ class Executor:
         rank = self.table.home[giver.stage]
         bar = self.bars[rank][t]
         return giver in self.table.ranks[rank][max(0, bar - self._window()) : bar]
+
+
+def lost(action: Action, stages: dict[int, Stage]) -> NoReturn:
+    """Stop where the loss is not finite; in a simulation nothing has been refused before.
+
+    Raises:
+        NotFinite: names the first stage here whose weights are not.
+    """
+    for k, stage in sorted(stages.items()):
+        for name, w in stage.weights.params.items():
+            if not bool(torch.isfinite(w).all()):
+                raise NotFinite(
+                    f"stage {k} has NaN or infinity in {name}, seen by minibatch "
+                    f"{action.minibatch}: lower the learning rate, or look at that stage's weights"
+                )
+    raise NotFinite(
+        f"the loss of minibatch {action.minibatch} is NaN or infinity, and all weights here are "
+        "finite: lower the learning rate, or look at its samples"
+    )
 
 
 def bars(table: Table, rank: int) -> list[int]:

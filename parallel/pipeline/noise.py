@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from harness.nets.dropout import set_key
+from harness.nets.dropout import KeyedDropout
 from harness.seeding import derive
 
 
@@ -21,11 +21,15 @@ class Noise:
     def __init__(self, seed: int, stage: int):
         self.seed, self.stage = seed, stage
         self.draws: bool | None = None  # whether layers ask torch's own generator: not known yet
+        self.keyed: list[KeyedDropout] | None = None
 
     @contextlib.contextmanager
     def __call__(self, module: nn.Module, key: tuple[int, int]) -> Iterator[None]:
         """Around the forward pass of micro-batch (t, j)."""
-        set_key(module, seed=self.seed, step=key[0] + 1, workers=[key[1]])
+        if self.keyed is None:
+            self.keyed = [m for m in module.modules() if isinstance(m, KeyedDropout)]
+        for layer in self.keyed:
+            layer.seed, layer.step, layer.workers = self.seed, key[0] + 1, (key[1],)
         if self.draws is False:
             yield
             return

@@ -8,12 +8,13 @@ those of one process. With a weight policy nothing waits: 1f1b is never flushed,
 their gradients do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.names import check
 from parallel.pipeline.actions import Table
+from parallel.pipeline.checks import check as check_table
 from parallel.pipeline.policies import POLICIES, policy
 from parallel.pipeline.schedules import SCHEDULES, schedule
 from parallel.pipeline.weights import PipeDream, Policy, TwoBW
@@ -27,7 +28,8 @@ class Pipeline:
 
     Args:
         stages: How many parts the net is cut into.
-        schedule: naive, gpipe, 1f1b, interleaved, zb_h1, zbv.
+        schedule: naive, gpipe, 1f1b, interleaved, zb_h1, zbv; or a function of yours that makes a
+            Table from stages, minibatches and micro (parallel.pipeline.schedules).
         weights: A policy (parallel.pipeline.weights) or its name; None: synchronous updates.
         micro: Micro-batches that a minibatch is cut into.
         chunks: Stages of each rank (interleaved, zb_h1).
@@ -38,7 +40,7 @@ class Pipeline:
     """
 
     stages: int
-    schedule: str = "1f1b"
+    schedule: str | Callable[..., Table] = "1f1b"
     weights: str | Policy | None = None
     micro: int = 1
     chunks: int | None = None
@@ -56,7 +58,7 @@ class Pipeline:
         elif self.weights is not None and not isinstance(self.weights, Policy):
             raise ValueError(f"weights is a policy or its name, got {self.weights!r}")
         names = [name for name in SCHEDULES if name != "async_1f1b"]
-        if self.schedule != "async_1f1b" or self.weights is None:
+        if isinstance(self.schedule, str) and (self.schedule != "async_1f1b" or self.waits):
             check("schedule", self.schedule, names)
         if self.weights is not None and self.schedule not in ("1f1b", "async_1f1b"):
             raise ValueError(
@@ -88,5 +90,9 @@ class Pipeline:
     def table(self, minibatches: int) -> Table:
         """Who does what, for so many minibatches."""
         options: dict[str, Any] = {} if self.chunks is None else {"chunks": self.chunks}
+        if callable(self.schedule):
+            found = self.schedule(self.stages, minibatches, self.micro, **options)
+            check_table(found)
+            return found
         name = self.schedule if self.waits else "async_1f1b"
         return schedule(name, self.stages, minibatches, self.micro, **options)

@@ -29,6 +29,10 @@ class PipeMare(Policy):
         """One, for the displacement."""
         return int(self.drift > 0 and stage < stages - 1)
 
+    def held(self, stage: int, stages: int) -> int:
+        """The true weights, and those before (beside the drift, which is as large)."""
+        return 1 + self.kept(stage, stages)
+
     def backward(self, weights: Versions, t: int) -> State:
         """Newest, less the drift of d updates."""
         delta = weights.extra.get("delta")

@@ -34,7 +34,7 @@ def load_state(executor: Executor, state: dict[str, Any]) -> None:
 
 def _stage(stage: Stage) -> dict[str, Any]:
     weights = stage.weights
-    lost = stage.policy.swaps and stage.flights and weights.delay and not stage.resumable
+    lost = stage.policy.swaps and stage.flights and stage.late and not stage.resumable
     if lost and not stage.policy.recompute:
         raise ValueError(
             f"{stage.name} has minibatches in flight whose forward weights it did not keep: make "

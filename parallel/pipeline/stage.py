@@ -9,7 +9,7 @@ they stand for. So the true weights stay out of all graphs, and prediction never
 norms' running statistics live with the layers and follow the order of forward passes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch.func import functional_call
 
 from parallel.pipeline.guard import guard
 from parallel.pipeline.noise import Noise
+from parallel.pipeline.place import Placed
 from parallel.pipeline.spike import compensate
 from parallel.pipeline.swap import Swap
 from parallel.pipeline.versions import State, Versions
@@ -34,7 +35,7 @@ class Flight:
     x: torch.Tensor
     seen: State  # the version of the forward pass
     y: torch.Tensor | None = None  # output; of the last stage: its loss
-    leaves: State = field(default_factory=dict)
+    leaves: Mapping[str, torch.Tensor] = field(default_factory=dict)
     back: State | None = None  # what the backward pass sees, from its beginning
     dy: torch.Tensor | None = None  # between the halves of a split backward pass
     target: torch.Tensor | None = None
@@ -49,6 +50,7 @@ class Stage:
         weights: Their true weights, by the names that they have in the module.
         policy: With which weights it works.
         noise: Where its dropout comes from.
+        late: Whether updates may come between the two passes of a micro-batch.
         loss: Of the last stage: of outputs and targets, a mean over the samples.
     """
 
@@ -58,14 +60,16 @@ class Stage:
         weights: Versions,
         policy: Policy,
         noise: Noise,
+        late: bool,
         loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None,
     ):
         self.module, self.weights, self.policy = module, weights, policy
-        self.noise, self.loss = noise, loss
+        self.noise, self.loss, self.call = noise, loss, Placed(module)
+        self.late = late
         self.flights: dict[Key, Flight] = {}
         self.sums: dict[str, torch.Tensor] = {}  # of gradients since the last update
         self.losses: dict[int, list[tuple[torch.Tensor, float]]] = {}  # of minibatches, with shares
-        self.tried = not (policy.swaps and weights.delay)
+        self.tried = not (late and policy.swaps)
         self.resumable = False
         self.name = f"stage {weights.stage}"
 
@@ -76,7 +80,8 @@ class Stage:
             guard(self.module, functional_call, x, self.name)
             self.tried = True
         flight = Flight(x, seen, target=target, share=share)
-        y = self.run(key, flight).detach()
+        with torch.set_grad_enabled(not self.policy.recompute):
+            y = self.run(key, flight).detach()
         self.flights[key] = flight  # [3]
         if self.loss is not None:
             self.losses.setdefault(key[0], []).append((y, share))
@@ -87,9 +92,14 @@ class Stage:
         flight.x = x = flight.x.detach()
         if x.is_floating_point() and self.weights.stage:
             x.requires_grad_()
-        flight.leaves = {n: w.detach().requires_grad_() for n, w in flight.seen.items()}
+        if self.late or flight.seen is not self.weights.newest:
+            flight.leaves = {n: w.detach().requires_grad_() for n, w in flight.seen.items()}
+        else:
+            flight.leaves = self.weights.params  # (no update comes before the backward pass)
+        if self.policy.recompute:
+            flight.seen = {}
         with self.noise(self.module, key):
-            if self.policy.swaps and self.weights.delay and not self.policy.recompute:
+            if self.late and self.policy.swaps and not self.policy.recompute:
                 swap = Swap(flight.leaves, lambda: flight.back)  # pyright: ignore
                 with swap.hooks():
                     flight.y = y = self._call(flight)
@@ -99,7 +109,7 @@ class Stage:
         return y
 
     def _call(self, flight: Flight) -> torch.Tensor:
-        y = functional_call(self.module, flight.leaves, (flight.x,))  # [2]
+        y = self.call(flight.leaves, flight.x)  # [2]
         if not isinstance(y, torch.Tensor) or not y.is_floating_point():
             kind = y.dtype if isinstance(y, torch.Tensor) else type(y).__name__
             raise ValueError(
@@ -154,8 +164,10 @@ class Stage:
                 self.run(key, flight)
         return flight
 
-    def _grad(self, flight: Flight, wanted: State, keep: bool = False) -> State:  # [4]
-        y, dy = flight.y, flight.dy
+    def _grad(
+        self, flight: Flight, wanted: Mapping[str, torch.Tensor], keep: bool = False
+    ) -> State:
+        y, dy = flight.y, flight.dy  # [4]
         assert y is not None
         if not wanted or not y.requires_grad:
             return {}

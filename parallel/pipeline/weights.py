@@ -39,14 +39,13 @@ class Policy:
 
     spike: bool = False
 
-    keep = 0  # older versions that stay at hand
     swaps = True  # whether the backward pass sees other weights than the forward pass
     recompute = False  # whether it does the forward pass again
     ahead = ""  # direction of prediction (parallel.pipeline.ahead); "": none
 
     def kept(self, stage: int, stages: int) -> int:
         """How many older versions a stage has to keep at hand."""
-        return self.keep
+        return 0
 
     def forward(self, weights: Versions, t: int) -> State:
         """What the forward pass of minibatch t sees."""
@@ -65,16 +64,19 @@ class Policy:
 
     def theory(self, stage: int, stages: int) -> dict[str, Any]:
         """Delay and look-ahead (forward, backward) of a stage, and versions of its weights held."""
-        delay = stages - 1 - stage
-        return {"delay": delay, "ahead": self.reach(stage, stages), "versions": self.held(delay)}
+        return {
+            "delay": stages - 1 - stage,
+            "ahead": self.reach(stage, stages),
+            "versions": self.held(stage, stages),
+        }
 
     def reach(self, stage: int, stages: int) -> tuple[int, int]:
         """How many updates ahead the two passes look."""
         return 0, 0
 
-    def held(self, delay: int) -> int:
-        """Versions of the true weights that are in use at a time, once all is full."""
-        return 1 if self.swaps else delay + 1
+    def held(self, stage: int, stages: int) -> int:
+        """Versions of the weights in memory at a time, true or predicted, once all is full."""
+        return 1 if self.swaps else stages - stage
 
 
 class Vanilla(Policy):
@@ -108,11 +110,15 @@ class VerticalSync(Policy):
 class TwoBW(Policy):
     """One version older than the newest, for all of a minibatch's N-1 or more micro-batches."""
 
-    keep, swaps = 1, False
+    swaps = False
+
+    def kept(self, stage: int, stages: int) -> int:
+        """One, where there is more than one stage."""
+        return min(1, stages - 1)
 
     def forward(self, weights: Versions, t: int) -> State:
-        """w(t-1)."""
-        return weights.version(t - 1)
+        """w(t-1); one stage alone is never late."""
+        return weights.version(t - min(1, weights.stages - 1))
 
     def theory(self, stage: int, stages: int) -> dict[str, Any]:
         """One update late at every stage."""
@@ -135,9 +141,15 @@ class Predicting(Policy):
             return None
         return weights.ahead(self.reach(weights.stage, weights.stages)[1])
 
-    def held(self, delay: int) -> int:
-        """The true weights, and what was predicted for each micro-batch in flight."""
-        return 1 if self.swaps or not delay else delay + 2
+    def held(self, stage: int, stages: int) -> int:
+        """The true weights, what a displacement begins at, and what was predicted for each flight.
+
+        What only a forward pass sees is not held.
+        """
+        if not self.reach(stage, stages)[0]:
+            return 1
+        flights = 0 if self.swaps and stage < stages - 1 else stages - stage
+        return 1 + (self.ahead == "displacement") + flights
 
 
 class SpecTrain1(Predicting):

@@ -22,9 +22,10 @@ from torch import nn
 
 from harness.data import Data
 from harness.nets.dropout import distinct
+from parallel.pipeline.actions import Action
 from parallel.pipeline.build import built
 from parallel.pipeline.channel import Channel
-from parallel.pipeline.executor import Executor
+from parallel.pipeline.executor import Batch, Executor
 from parallel.pipeline.gather import gathered
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.resume import load_state, saved_state
@@ -99,17 +100,27 @@ class Pipelined:
         first = self.done if self.pipeline.waits else 0
         return self.shards.at(first + t + 1)[0]
 
+    def _size(self, t: int) -> int:
+        """Samples of minibatch t; fewer in the last of an epoch."""
+        first = self.done if self.pipeline.waits else 0
+        before = (first + t) % self.shards.steps * self.shards.batch
+        return min(self.shards.batch, self.shards.samples - before)
+
     def _samples(self, t: int, j: int) -> int:
         """Of a micro-batch."""
-        n, m = len(self._index(t)), self.pipeline.micro
+        n, m = self._size(t), self.pipeline.micro
         return n // m + (j < n % m)
 
-    def _feed(self, t: int, j: int) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """A micro-batch: inputs, targets, share of its minibatch."""
-        index = self._index(t)
-        own = index.tensor_split(self.pipeline.micro)[j].to(self.data.train_y.device)
-        x, y = self.data.train_x.index_select(0, own), self.data.train_y.index_select(0, own)
-        return x, y, len(own) / len(index)
+    def _feed(self, action: Action) -> Batch:
+        """A micro-batch: inputs of the first stage, targets of the last, share of its minibatch."""
+        stage, _, t, j = action
+        share = self._samples(t, j) / self._size(t)
+        first, last = stage == 0, stage == self.table.stages - 1
+        if not first and not last:
+            return None, None, share
+        own = self._index(t).tensor_split(self.pipeline.micro)[j].to(self.data.train_y.device)
+        x = self.data.train_x.index_select(0, own) if first else None
+        return x, self.data.train_y.index_select(0, own) if last else None, share
 
     def step(self) -> None:
         """One update of every stage here."""
@@ -119,7 +130,7 @@ class Pipelined:
         t = 0 if self.pipeline.waits else self.done
         if self.pipeline.waits:
             self.executor.restart(first=self.done)
-        count = len(self._index(t))
+        count = self._size(t)
         self.executor.until(t)
         self.losses += [(loss, count) for loss in self.executor.loss(t)]
         self.done += 1

@@ -94,7 +94,9 @@ def test_hostile_pickles_are_refused_by_name(tmp_path, protocol):
 def test_a_record_with_foreign_values_is_refused(tmp_path, value):
     bad = record()
     bad.runs[0].facts = {"x": value}
-    with pytest.raises(TypeError, match=r"record\.runs\[0\]\.facts\.x is a"):
+    with pytest.raises(
+        TypeError, match=r"record\.runs\[0\]\.facts\.x is of type (float64|ndarray);"
+    ):
         store.save(bad, tmp_path)
     path = tmp_path / "bad.p"
     path.write_bytes(pickle.dumps(bad))

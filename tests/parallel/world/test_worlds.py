@@ -51,7 +51,7 @@ def limit(seconds):
 @pytest.mark.parametrize("name", ["all_reduce", "post_local_sgd", "easgd", "elastic_gossip", "ist"])
 def test_processes_are_the_simulation(name):
     """And so, by verify in the fast tests, the oracle. Bytes too."""
-    from parallel.identities.findings import SETTINGS
+    from parallel.identities.chosen import SETTINGS
 
     with limit(120):
         deviation = identities.by_processes(lambda: make(name, **SETTINGS.get(name, {})))

@@ -1,0 +1,122 @@
+"""Every identity of pipelines holds, and one that does not is found."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+import torch
+
+from parallel import verify
+from parallel.identities import chosen, pipelines
+from parallel.identities.findings import LIMITS
+from parallel.identities.predictions import one_weight, step
+from parallel.pipeline import stage
+from parallel.pipeline.actions import Table
+from parallel.pipeline.policies import POLICIES, policy
+from parallel.pipeline.schedules import SCHEDULES, one_f_one_b
+from parallel.pipeline.weights import PipeDream, SpecTrain2, Vanilla
+
+FAST = (
+    *("pipeline", "vanilla", "two_bw", "spectrain_v1", "pipemare"),
+    *("1f1b", "interleaved", "async_1f1b"),
+)
+OTHERS = [n for n in (*SCHEDULES, *POLICIES) if n not in FAST]
+
+
+@pytest.mark.parametrize(
+    "name", [*FAST, *(pytest.param(n, marks=pytest.mark.slow) for n in OTHERS)]
+)
+def test_its_identities_hold(name):
+    found = verify(name)
+    assert found.ok, found
+    assert len(found) >= (2 if name == "async_1f1b" else 7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["spectrain_v1", "two_bw", "zbv", "interleaved"])
+def test_processes_are_the_simulation(name):
+    found = verify(name, "procs")
+    assert found.ok, found
+    assert any(f.identity == "processes = simulation" for f in found)
+
+
+def failed(thing):
+    return {f.identity for f in verify(thing) if not f.ok}
+
+
+def test_a_policy_that_lies_about_its_versions_is_found():
+    @dataclass(frozen=True)
+    class Fewer(PipeDream):
+        def held(self, stage, stages):
+            return 1
+
+    assert failed(Fewer()) == {"delays N-1-k, versions as in theory"}
+
+
+def test_a_policy_that_looks_further_than_it_says_is_found():
+    class Further(SpecTrain2):
+        def forward(self, weights, t):
+            return weights.ahead(weights.delay + (weights.stage == 0))
+
+    assert "looks as far ahead as in theory" in failed(Further())
+
+
+def test_a_policy_that_writes_to_the_true_weights_is_found():
+    class Writes(Vanilla):
+        def forward(self, weights, t):
+            for w in weights.newest.values():
+                w.mul_(0.999)
+            return weights.newest
+
+    assert "true weights change in updates only" in failed(Writes())
+
+
+def test_an_engine_that_leaves_out_an_update_is_not_the_oracle(monkeypatch):
+    before = stage.Stage.update
+    late = lambda self, t: before(self, t) if t else self.weights.after()  # noqa: E731
+    monkeypatch.setattr(stage.Stage, "update", late)
+    assert pipelines.by_oracle(policy("vanilla")) > 1e3 * LIMITS["rounding"]
+
+
+def test_an_engine_whose_backward_sees_the_forward_weights_is_not_vanilla(monkeypatch):
+    monkeypatch.setattr(Vanilla, "swaps", False)
+    assert pipelines.by_oracle(policy("vanilla")) > 1e3 * LIMITS["rounding"]
+
+
+def test_a_schedule_of_ones_own_is_verified():
+    def mine(stages: int, minibatches: int, micro: int) -> Table:
+        return one_f_one_b(stages, minibatches, micro)
+
+    found = verify(mine)
+    assert found.ok, found
+    assert {f.strategy for f in found} == {"mine"}
+
+    def short(stages: int, minibatches: int, micro: int) -> Table:
+        whole = one_f_one_b(stages, minibatches, micro)
+        return Table("short", tuple(row[:-1] for row in whole.ranks), stages, minibatches, micro)
+
+    assert "tables complete, no deadlock" in failed(short)
+
+
+def test_words_of_the_command_line():
+    assert chosen.names(("pipeline", "lwp", "zbv")) == ["lwp", "zbv"]
+    assert chosen.names(("pipeline",)) == ["pipeline", *SCHEDULES, *POLICIES]
+    with pytest.raises(ValueError, match="did you mean 'spectrain_v1'"):
+        chosen.names(("spectrain_v11",))
+
+
+def test_prediction_errs_by_the_square_of_the_rate():
+    """Along a smooth path: a quarter of the error at half of the rate, ever more so."""
+    errors = []
+    for lr in (0.02, 0.01, 0.005):
+        found = one_weight(partial(torch.optim.SGD, lr=lr, momentum=0.5), 3, "velocity")
+        (w,) = found.params.values()
+        wanted = w
+        for t in range(33):
+            if t == 30:
+                wanted = found.ahead(3)["w"].clone()
+            step(found, torch.sin(w.detach()))
+        errors.append(float((wanted - found.newest["w"]).norm()))
+    first, second = errors[0] / errors[1], errors[1] / errors[2]
+    assert abs(second - 4) < abs(first - 4)
+    assert 3 < second < 4.5
