@@ -8,7 +8,6 @@ the pipeline need not drain there; what is in flight stays so. In a simulation a
 and take turns, one action each; `order` draws whose turn it is instead, which changes no number.
 """
 
-import math
 import random
 from collections.abc import Callable
 from typing import NoReturn
@@ -108,7 +107,7 @@ class Executor:
                 y = stage.forward(key, x, share, target)
                 if stage.loss is None:
                     self.channel.send(action, y)
-                elif not math.isfinite(float(y)):
+                elif not bool(y.isfinite().any()):  # (of a stack: of no member)
                     lost(action, self.stages)
             case "B" | "I":
                 dy = None if stage.loss is not None else self.channel.take(action)

@@ -106,8 +106,7 @@ def train_stack(config: Staged, seeds: Sequence[int], job: Job) -> Iterator[list
     """Train seeds as one stack; yields a row for each per epoch."""
     training = opened_stack(config, seeds, job)
     for epoch in range(job.attach(net=training), config.epochs):
-        if not training.over:
-            steps(training, job)
+        steps(training, job)
         yield [told(epoch, row, training.data.classes) for row in training.rows()]
 
 

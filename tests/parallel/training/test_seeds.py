@@ -86,7 +86,7 @@ def test_a_seed_that_is_lost_leaves_the_others_as_they_were(double):
         spoiled.step()
         whole.step()
     rows = spoiled.rows()
-    assert spoiled.lanes.lost.tolist() == [False, True, False]
+    assert spoiled.lost.tolist() == [False, True, False]
     assert not spoiled.over
     assert [row["test_loss"] == row["test_loss"] for row in rows] == [True, False, True]
     for i in (0, 2):
