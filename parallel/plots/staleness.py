@@ -33,6 +33,7 @@ NAMES = {
     "vanilla+spike": "vanilla + spike comp.",
 }
 ORDER = list(NAMES)
+LOOKS = dict(zip(ORDER, (0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 12, 14), strict=True))
 KINDS = {
     "no prediction": ORDER[:7],
     "prediction, compensation": ["sgd", "pipedream", *ORDER[7:]],
@@ -102,7 +103,7 @@ def _line(found: Cells, net: str, name: str, stages: int) -> dict[str, list]:
 def _series(ax: Any, lines: dict[str, dict]) -> None:
     for k, (name, line) in enumerate(lines.items()):
         places = figure.beside(line["x"], k, len(lines), 0.03)
-        figure.bars(ax, line | {"x": places}, ORDER.index(name), NAMES[name])
+        figure.bars(ax, line | {"x": places}, LOOKS[name], NAMES[name])
 
 
 def _rate_axis(axis: Any, scale: Any, ticks: list[float]) -> None:
@@ -121,7 +122,7 @@ def _finish(fig: Figure, axes: Any, note: str) -> None:
     names = [text for text in NAMES.values() if text in handles]
     fig.legend([handles[text] for text in names], names, loc="outside right center")
     titles.letters(axes.flat)
-    titles.headline(fig, f"{note}; 95 % intervals")
+    titles.headline(fig, note)
 
 
 def largest(whole: Experiment) -> Iterator[Picture]:
@@ -142,7 +143,7 @@ def largest(whole: Experiment) -> Iterator[Picture]:
                     y = [v or none for v in data[NETS[net]][name]]
                     spread = figure.beside(y, k, len(names), 0.025)
                     x = figure.beside(depths, k, len(names), 0.02)
-                    ax.plot(x, spread, label=NAMES[name], **figure.look(ORDER.index(name)))
+                    ax.plot(x, spread, label=NAMES[name], **figure.look(LOOKS[name]))
                 ax.set_title(f"{NETS[net]}, {kind}", fontsize=10)
                 _depth_axes(ax, depths, [none, *found_of.rates(found)])
             line[0].set_ylabel("largest rate within a\npoint of SGD's best")

@@ -50,7 +50,7 @@ def layered(config: Staged, inputs: int, classes: int, seed: int) -> nn.Sequenti
         rows = [linear(a, b, he=True) for a, b in pairwise(widths)]
     if not config.bias:
         for layer in rows:
-            layer.bias = None
+            layer.register_parameter("bias", None)
     residual = config.net == "residual_mlp"
     return nn.Sequential(
         *(_stage(layer, k < last, residual and 0 < k < last) for k, layer in enumerate(rows))
