@@ -25,6 +25,8 @@ from harness.experiment import Experiment, Run  # noqa: E402
 from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
 from parallel.plans.gossip import THESIS, THESIS_CIFAR  # noqa: E402
+from parallel.plans.optimizers import PLANS as OPTIMIZERS  # noqa: E402
+from parallel.plans.spectrain import PLANS as SPECTRAIN  # noqa: E402
 from parallel.plans.staleness import PLANS as STALENESS  # noqa: E402
 
 LABELS = {
@@ -57,6 +59,7 @@ NUMBER_PANELS = {
     "distance to the mean": lambda run: run.rows[-1]["consensus_distance"],
 }
 DECADES = {"distance to the mean": 1e-3}  # logarithmic from there on: below is mostly rounding
+NETS = SPECTRAIN | OPTIMIZERS
 Value = Callable[[Run], float]
 
 
@@ -76,6 +79,10 @@ def drawers(whole: Experiment) -> pictures.Drawers:
         from parallel.plots import staleness
 
         return staleness.drawers(whole)
+    if whole.plan in NETS:
+        from parallel.plots import spectrain
+
+        return spectrain.drawers(whole)
     note = stands_on(whole)
     found = {"parallel_experiments": lambda: [_picture("experiments", against_bytes(whole, note))]}
     if whole.plan == "ist":
@@ -252,6 +259,11 @@ def table(whole: Experiment) -> Iterator[str]:
         from parallel.plots import rates
 
         yield from rates.answers(whole)
+        return
+    if whole.plan in NETS:
+        from parallel.plots import spectrain
+
+        yield from spectrain.table(whole)
         return
     yield stands_on(whole)
     old = {"gossip_mnist": THESIS, "gossip_cifar10": THESIS_CIFAR}.get(whole.plan, {})

@@ -77,7 +77,7 @@ def rates(whole: Experiment) -> Iterator[Picture]:
                 lines = data[f"{NETS[net]}, {n} stages"]
                 _series(ax, {k: lines[k] for k in KINDS[kind] if k in lines})
                 ax.set_title(f"{NETS[net]}, {n} stages", fontsize=10)
-                _rate_axis(ax.xaxis, ax.set_xscale, found_of.rates(found))
+                rate_axis(ax.xaxis, ax.set_xscale, found_of.rates(found))
             line[0].set_ylabel(f"test accuracy\n({kind})")
         for ax in axes[-1]:
             ax.set_xlabel("learning rate")
@@ -106,7 +106,8 @@ def _series(ax: Any, lines: dict[str, dict]) -> None:
         figure.bars(ax, line | {"x": places}, LOOKS[name], NAMES[name])
 
 
-def _rate_axis(axis: Any, scale: Any, ticks: list[float]) -> None:
+def rate_axis(axis: Any, scale: Any, ticks: list[float]) -> None:
+    """Make an axis logarithmic, with these rates on it."""
     scale("log")
     axis.set_ticks(ticks, [f"{v:g}".lstrip("0") for v in ticks])
     axis.set_minor_formatter("")
@@ -157,7 +158,7 @@ def _depth_axes(ax: Any, depths: list[int], ticks: list[float]) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(depths, list(map(str, depths)))
     ax.minorticks_off()
-    _rate_axis(ax.yaxis, ax.set_yscale, ticks)
+    rate_axis(ax.yaxis, ax.set_yscale, ticks)
     ax.set_yticks(ticks, ["none", *(f"{v:g}".lstrip("0") for v in ticks[1:])])
 
 
@@ -180,7 +181,7 @@ def prediction(whole: Experiment) -> Iterator[Picture]:
                 ax.axhline(0, color="black", linewidth=1)
                 _series(ax, data[f"{NETS[net]}, {n} stages"])
                 ax.set_title(f"{NETS[net]}, {n} stages", fontsize=10)
-                _rate_axis(ax.xaxis, ax.set_xscale, found_of.rates(found))
+                rate_axis(ax.xaxis, ax.set_xscale, found_of.rates(found))
             line[0].set_ylabel("accuracy minus that\nof PipeDream, points")
         for ax in axes[-1]:
             ax.set_xlabel("learning rate")
