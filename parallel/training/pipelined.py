@@ -134,6 +134,7 @@ class Pipelined:
         self.executor.until(t)
         self.losses += [(loss, count) for loss in self.executor.loss(t)]
         self.done += 1
+        self.comm.at = f"step {self.done}"
         self.samples += count
         self.seconds += time.perf_counter() - begin
 
