@@ -4,12 +4,23 @@ smoke                          every strategy            parallel.plans.smoke
 gossip_mnist gossip_cifar10    how little talk           parallel.plans.gossip
 ist                            slices of every layer     parallel.plans.subnets
 workers                        1 to 64 of them           parallel.plans.workers
+staleness staleness_*          up to which rate          parallel.plans.staleness
+spectrain_*                    what late weights cost    parallel.plans.spectrain
+optimizers                     which of them bear it     parallel.plans.optimizers
 """
 
 from harness.cli import Verb
-from parallel.plans import gossip, smoke, subnets, workers
+from parallel.plans import gossip, optimizers, smoke, spectrain, staleness, subnets, workers
 
-PLANS = {**smoke.PLANS, **gossip.PLANS, **subnets.PLANS, **workers.PLANS}
+PLANS = {
+    **smoke.PLANS,
+    **gossip.PLANS,
+    **subnets.PLANS,
+    **workers.PLANS,
+    **staleness.PLANS,
+    **spectrain.PLANS,
+    **optimizers.PLANS,
+}
 
 VERBS = {
     "verify": Verb(

@@ -5,6 +5,7 @@ Writes beside this script
     parallel_experiments.{png,eps,json}     accuracy against the bytes that a worker sends
     parallel_widths.{png,eps,json}          of plan ist: accuracy, bytes and time over the width
     parallel_numbers.{png,eps,json}         of plan workers: accuracy and consensus over workers
+    (of plans of pipelines: what parallel/plots/ draws)
     log/parallel_experiments_plot_${BEGIN_TIME}.log    the table that it prints
 
 Without a dump it takes the newest here. --publish writes the figures into
@@ -24,6 +25,9 @@ from harness.experiment import Experiment, Run  # noqa: E402
 from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
 from parallel.plans.gossip import THESIS, THESIS_CIFAR  # noqa: E402
+from parallel.plans.optimizers import PLANS as OPTIMIZERS  # noqa: E402
+from parallel.plans.spectrain import PLANS as SPECTRAIN  # noqa: E402
+from parallel.plans.staleness import PLANS as STALENESS  # noqa: E402
 
 LABELS = {
     "local": "local (own starts)",
@@ -55,6 +59,7 @@ NUMBER_PANELS = {
     "distance to the mean": lambda run: run.rows[-1]["consensus_distance"],
 }
 DECADES = {"distance to the mean": 1e-3}  # logarithmic from there on: below is mostly rounding
+NETS = SPECTRAIN | OPTIMIZERS
 Value = Callable[[Run], float]
 
 
@@ -70,6 +75,14 @@ def figures(whole: Experiment) -> list[pictures.Picture]:
 
 def drawers(whole: Experiment) -> pictures.Drawers:
     """Return what draws each picture, by the picture's name."""
+    if whole.plan in STALENESS:
+        from parallel.plots import staleness
+
+        return staleness.drawers(whole)
+    if whole.plan in NETS:
+        from parallel.plots import spectrain
+
+        return spectrain.drawers(whole)
     note = stands_on(whole)
     found = {"parallel_experiments": lambda: [_picture("experiments", against_bytes(whole, note))]}
     if whole.plan == "ist":
@@ -242,6 +255,16 @@ def stands_on(whole: Experiment) -> str:
 
 def table(whole: Experiment) -> Iterator[str]:
     """Yield a line per arm: accuracy, bytes, and the thesis' numbers where there are any."""
+    if whole.plan in STALENESS:
+        from parallel.plots import rates
+
+        yield from rates.answers(whole)
+        return
+    if whole.plan in NETS:
+        from parallel.plots import spectrain
+
+        yield from spectrain.table(whole)
+        return
     yield stands_on(whole)
     old = {"gossip_mnist": THESIS, "gossip_cifar10": THESIS_CIFAR}.get(whole.plan, {})
     width = max(12, *map(len, whole.arms()))

@@ -1,7 +1,10 @@
-"""Trains one config of a plan with one seed: all workers in this process, a row per epoch."""
+"""Trains one config of a plan with one seed: all workers in this process, a row per epoch.
+
+Configs of pipelines (`Staged`) go to parallel.staged.run, which trains several seeds at once.
+"""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +18,8 @@ from harness.data import Data, load
 from harness.job import Job
 from harness.nets import perceptron
 from parallel.plans.config import Config
+from parallel.plans.staged import Staged
+from parallel.staged import run
 from parallel.strategy import Strategy, make
 from parallel.training.training import Training
 from parallel.world.comm import Comm, NotFinite
@@ -22,9 +27,22 @@ from parallel.world.comm import Comm, NotFinite
 NORM = {"mnist": (0.1307, 0.3081)}  # as the thesis normalised
 
 
-def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
+def stacks(config: Config | Staged) -> bool:
+    """Return whether the seeds of an arm train as one stack."""
+    return isinstance(config, Staged) and run.stacks(config)
+
+
+def train_stack(config: Staged, seeds: Sequence[int], job: Job) -> Iterator[list[dict[str, Any]]]:
+    """Train seeds as one stack, where `stacks` says so; yields a row for each per epoch."""
+    yield from run.train_stack(config, seeds, job)
+
+
+def train(config: Config | Staged, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
     """Train one seed; yields one row per epoch."""
     job = job or Job()
+    if isinstance(config, Staged):
+        yield from run.train(config, seed, job)
+        return
     training = open_session(config, seed, job)
     for epoch in range(job.attach(net=training), config.epochs):
         try:
@@ -103,17 +121,21 @@ def build(config: Config, data: Data, seed: int) -> nn.Module:
     return {"iris": perceptron.iris, "mnist": perceptron.mnist}[config.model](seed)
 
 
-def check(config: Config, job: Job) -> None:
+def check(config: Config | Staged, job: Job) -> None:
     """Refuse what cannot train, before anything does.
 
     Raises:
         ValueError: says what does not fit.
     """
+    if isinstance(config, Staged):
+        return run.check(config, job)
     open_session(config, 0, job)
 
 
-def describe(config: Config, job: Job) -> dict[str, Any]:
+def describe(config: Config | Staged, job: Job) -> dict[str, Any]:
     """Return the costs of one worker's model, and what the test numbers stand on."""
+    if isinstance(config, Staged):
+        return run.describe(config, job)
     training = open_session(config, 0, job)
     data = training.data
     own = cost.total(training.members.template, data.shape)

@@ -121,10 +121,12 @@ def _elsewhere(argv: Sequence[str]) -> list[str]:
 
 
 def _groups(study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Experiment) -> int:
-    """Return how many trainings there are: one per arm if its seeds train as one stack."""
-    if hasattr(modules.trainer(study.folder), "train_stack"):
-        return len(busy)
-    return sum(len(study.to_do(arm, tuple(seeds), whole)) for arm in busy)
+    """Return how many trainings there are: one for an arm whose seeds train as one stack."""
+    trainer, found = modules.trainer(study.folder), 0
+    for arm in busy:
+        alone = not modules.together(trainer, study.plan.arms[arm])
+        found += len(study.to_do(arm, tuple(seeds), whole)) if alone else 1
+    return found
 
 
 def _work(

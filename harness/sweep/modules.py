@@ -32,6 +32,15 @@ def trainer(study: str) -> Any:
     return importlib.import_module(name)
 
 
+def together(trainer: Any, config: Any) -> bool:
+    """Return whether the seeds of an arm train as one stack.
+
+    That is where the trainer has a `train_stack`; if it has both kinds, its `stacks` says so.
+    """
+    says = getattr(trainer, "stacks", lambda config: True)
+    return hasattr(trainer, "train_stack") and says(config)
+
+
 def pictures(study: str) -> Any | None:
     """Return the module that draws the study's own pictures, or None."""
     name = f"{study}.plot_{study.rpartition('.')[2]}_experiments"

@@ -5,6 +5,7 @@ A folder's train module offers
     train_stack(config, seeds, job) -> rows of all seeds, a list per epoch       or
                                        (None for a seed that has ended before the others)
     train(config, seed, job)        -> rows of one seed, a dict per epoch
+    stacks(config)                  -> whether train_stack is for this arm       (if it has both)
     describe(config, job)           -> facts that do not change with the epoch   (optional)
     check(config, job)              -> raises ValueError for what cannot train   (optional)
     paths()                         -> which ways to compute were taken since    (optional)
@@ -33,7 +34,7 @@ from harness.record import store, weights
 from harness.record.checkpoint import load_checkpoint, save_checkpoint
 from harness.record.provenance import collect as collect_provenance
 from harness.record.study import Study
-from harness.sweep import start
+from harness.sweep import modules, start
 from harness.sweep.show import Quiet
 
 
@@ -77,7 +78,7 @@ class Sweep:
 
     def _arm(self, arm: str, whole: Experiment) -> None:
         """Run all open seeds of an arm at once if they train as one stack, else one by one."""
-        together = hasattr(self.trainer, "train_stack")
+        together = modules.together(self.trainer, self.study.plan.arms[arm])
         for share in [self.seeds] if together else [(seed,) for seed in self.seeds]:
             with ExitStack() as holds:
                 mine = self._claim(arm, share, holds, whole)
@@ -210,8 +211,8 @@ def check_arm(trainer: Any, arm: str, config: Any, job: Job) -> None:
 
 
 def _rows(trainer: Any, config: Any, seeds: list[int], job: Job) -> Iterator[list[dict | None]]:
-    """Yield lists of rows from either kind of trainer (without train_stack, groups are of one)."""
-    if hasattr(trainer, "train_stack"):
+    """Yield lists of rows from either kind of trainer (without a stack, groups are of one)."""
+    if modules.together(trainer, config):
         yield from trainer.train_stack(config, seeds, job)
         return
     assert len(seeds) == 1, seeds

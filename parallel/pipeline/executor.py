@@ -8,7 +8,6 @@ the pipeline need not drain there; what is in flight stays so. In a simulation a
 and take turns, one action each; `order` draws whose turn it is instead, which changes no number.
 """
 
-import math
 import random
 from collections.abc import Callable
 
@@ -110,7 +109,7 @@ class Executor:
                 y = stage.forward(key, x, share, target)
                 if stage.loss is None:
                     self._send(action, y)
-                elif not math.isfinite(float(y)):
+                elif not bool(y.isfinite().any()):  # (of a stack: of no member)
                     lost(key[0], {k: s.weights.newest for k, s in self.stages.items()})
             case "B" | "I":
                 dy = None if stage.loss is not None else self.channel.take(action)
@@ -135,11 +134,11 @@ class Executor:
             refuse(value, action.op, k, t, self.stages[k].weights.newest)
         self.channel.send(action, value)
 
-    def loss(self, t: int) -> list[float]:
-        """The loss of a minibatch, if the last stage is here."""
+    def loss(self, t: int) -> list[torch.Tensor]:
+        """The loss of a minibatch, if the last stage is here (of a stack: of each member)."""
         last = self.stages.get(self.table.stages - 1)
         found = last.losses.pop(t + self.first) if last else []
-        return [sum(float(loss) * share for loss, share in found)] if last else []
+        return [torch.stack([loss * share for loss, share in found]).sum(0)] if last else []
 
     def crossing(self) -> list[Action]:
         """What was sent before the others' bars for actions behind the bar here."""

@@ -46,7 +46,7 @@ class Tally:
     done: int = 0
     samples: int = 0
     seconds: float = 0.0
-    losses: list[tuple[float, int]] = field(default_factory=list)
+    losses: list[tuple[torch.Tensor, int]] = field(default_factory=list)
 
     def state_dict(self) -> dict[str, Any]:
         """All but the system's bytes."""
@@ -93,7 +93,7 @@ class Pipelined:
             raise ValueError("a pipeline cannot go on without a stage: take elastic=False")
         self.data, self.comm, self.pipeline, self.loss = data, comm, pipeline, loss
         shards = Shards(len(data.train_y), 1, batch_size, seed, reshuffle)
-        self.batches = Minibatches(data, shards, pipeline.micro, pipeline.stages)
+        self.batches = self._minibatches(shards)
         self.steps = steps
         (model,) = starts(model, [0], True)
         distinct(model)
@@ -134,6 +134,9 @@ class Pipelined:
         """Who does what."""
         return self.executor.table
 
+    def _minibatches(self, shards: Shards) -> Minibatches:
+        return Minibatches(self.data, shards, self.pipeline.micro, self.pipeline.stages)
+
     def _digest(self, model: nn.Module, table: Table, *more: Any) -> int:
         """A number that differs where runs would."""
         sizes = [(k, tuple(p.shape), str(p.dtype)) for k, p in model.named_parameters()]
@@ -167,7 +170,7 @@ class Pipelined:
         begin = time.perf_counter()
         loss, accuracy = self.test()
         losses, self.tally.losses = self.tally.losses, []
-        own = sum(v * n for v, n in losses), sum(n for _, n in losses)
+        own = sum(float(v) * n for v, n in losses), sum(n for _, n in losses)
         total, samples = (sum(self.comm.everyone(float(v))) for v in own)
         found = {
             "step": self.done,

@@ -11,8 +11,6 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 
-from parallel.pipeline.trace import inplace
-
 
 class Stand(torch.autograd.Function):
     """A version of a weight, whose gradient goes to the weight itself."""
@@ -34,7 +32,7 @@ class Again(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, late: Any, key: Any, seen: Any, x: torch.Tensor, *params: Any) -> Any:  # noqa: D102
         ctx.late, ctx.key, ctx.number = late, key, late.weights.number
-        ctx.save_for_backward(x.clone() if inplace(late.module) else x)
+        ctx.save_for_backward(x.clone() if _writes(late.module) else x)
         with late.noise(late.module, key):
             return functional_call(late.module, seen, (x,))
 
@@ -52,3 +50,8 @@ class Again(torch.autograd.Function):
         found = list(torch.autograd.grad(y, wanted, dy, allow_unused=True))
         dx = found.pop(0) if x.requires_grad else None
         return None, None, None, dx, *found
+
+
+def _writes(module: nn.Module) -> bool:
+    """Whether a layer says that it writes into its input."""
+    return any(getattr(m, "inplace", False) for m in module.modules())

@@ -52,6 +52,23 @@ def test_rows_are_columns_in_files_where_they_share_their_keys(tmp_path):
         store.load(tmp_path / "broken.json")
 
 
+def test_files_say_once_what_all_runs_of_an_arm_share(tmp_path):
+    whole = record()
+    whole.runs[1].facts = {"flops": 8}
+    store.save(whole, tmp_path)
+    content = json.loads((tmp_path / "experiment.json").read_text())
+    assert content["shared"]["A-0123"] == {"config": {"hidden": [3, 4]}, "facts": {"flops": 7}}
+    first, second, other = content["runs"]
+    assert not {"config", "facts"} & (set(first) | set(other))
+    assert second["facts"] == {"flops": 8}
+    assert "config" not in second
+    assert store.load(tmp_path / "experiment.json") == whole
+    del content["shared"]
+    (tmp_path / "broken.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"broken\.json, run 0 is no Run: .*'config'"):
+        store.load(tmp_path / "broken.json")
+
+
 def test_frame(tmp_path):
     frame = record().to_frame()
     assert list(frame.columns[:3]) == ["arm", "seed", "status"]

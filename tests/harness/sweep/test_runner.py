@@ -336,3 +336,20 @@ def test_status_tells_what_a_checkpoint_holds(tmp_path):
     assert late.study.state("a", 0, whole) == "to do"
     assert early.study.state("a", 0, whole) == "partial (epoch 3)"
     assert early.study.state("b", 0, whole) == "to do"
+
+
+def test_a_trainer_of_both_kinds_says_which_arms_train_as_one_stack(tmp_path):
+    class Both(Walk):
+        """Seeds of arm a side by side, those of arm b one by one."""
+
+        def stacks(self, config):
+            return config.pull == 0.5
+
+        def train(self, config, seed, job):
+            for (row,) in super().train_stack(config, [seed], job):
+                yield row
+
+    trainer = Both()
+    whole = sweep(tmp_path / "both", trainer).run()
+    assert trainer.calls == [(0.5, [0, 1, 2]), (0.9, [0]), (0.9, [1]), (0.9, [2])]
+    assert curves(whole) == curves(sweep(tmp_path / "stack", Walk()).run())

@@ -1,0 +1,1 @@
+"""What the plot script of this study draws of pipelines, a file for each family of plans."""

@@ -1,0 +1,1 @@
+"""Trains one config of the pipeline studies: nets by name, seeds alone or as one stack."""
