@@ -10,46 +10,61 @@ without momentum goes along its last gradient, which is its last displacement.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from harness.names import check
 
-if TYPE_CHECKING:
-    from parallel.pipeline.versions import Versions
-
 State = dict[str, torch.Tensor]
 Group = dict[str, Any]  # of an optimizer's parameters: lr, momentum, ...
 
 
-def velocity(weights: "Versions", steps: int) -> State:
+class Moving(Protocol):
+    """What a direction is asked about: the weights of a stage (parallel.pipeline.versions)."""
+
+    params: dict[str, nn.Parameter]
+    newest: State
+    number: int
+    places: dict[str, int]
+
+    @property
+    def stepper(self) -> torch.optim.Optimizer:
+        """Their optimizer."""
+        ...
+
+    def version(self, number: int) -> State:
+        """The weights after so many updates."""
+        ...
+
+
+def velocity(weights: Moving, steps: int) -> State:
     """Straight on, along SGD's momentum."""
     return _along(weights, _momentum, lambda group: steps)
 
 
-def decaying(weights: "Versions", steps: int) -> State:
+def decaying(weights: Moving, steps: int) -> State:
     """Along a momentum that gets no new gradients, so that each update is shorter by gamma."""
     return _along(
         weights, _momentum, lambda g: sum(g["momentum"] ** i for i in range(1, steps + 1))
     )
 
 
-def adam(weights: "Versions", steps: int) -> State:
+def adam(weights: Moving, steps: int) -> State:
     """Along the last update of Adam, AdamW or NAdam, without their decay."""
     return _along(weights, _adam, lambda group: steps)
 
 
-def displacement(weights: "Versions", steps: int) -> State:
+def displacement(weights: Moving, steps: int) -> State:
     """As far again as the last update went, for each step."""
     before = weights.version(weights.number - 1)
     return {k: w + steps * (w - before[k]) for k, w in weights.newest.items()}
 
 
 def _along(
-    weights: "Versions",
-    way: Callable[["Versions", nn.Parameter, Group], torch.Tensor | None],
+    weights: Moving,
+    way: Callable[[Moving, nn.Parameter, Group], torch.Tensor | None],
     length: Callable[[Group], float],
 ) -> State:
     """W - length x lr x way; where an optimizer knows no way yet, w itself."""
@@ -66,11 +81,11 @@ def _along(
     return found
 
 
-def _momentum(weights: "Versions", p: nn.Parameter, group: Group) -> torch.Tensor | None:
+def _momentum(weights: Moving, p: nn.Parameter, group: Group) -> torch.Tensor | None:
     return weights.stepper.state[p].get("momentum_buffer")
 
 
-def _adam(weights: "Versions", p: nn.Parameter, group: Group) -> torch.Tensor | None:
+def _adam(weights: Moving, p: nn.Parameter, group: Group) -> torch.Tensor | None:
     state = weights.stepper.state[p]
     if not state:
         return None
@@ -80,7 +95,7 @@ def _adam(weights: "Versions", p: nn.Parameter, group: Group) -> torch.Tensor | 
     return mean / (square.sqrt() + group["eps"])
 
 
-DIRECTIONS: dict[str, Callable[["Versions", int], State]] = {
+DIRECTIONS: dict[str, Callable[[Moving, int], State]] = {
     "velocity": velocity,
     "decaying": decaying,
     "displacement": displacement,

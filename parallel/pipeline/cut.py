@@ -43,20 +43,20 @@ def cut(
         model: The net.
         stages: How many.
         layer_split: First piece of the second stage, of the third, ...; None: by measured times.
-        x: A batch of inputs, to trace and to time.
+        x: Inputs: a few are enough to trace, a batch is needed to time (without layer_split).
         total: Adds up a number over all ranks, so that all cut alike.
 
     Raises:
         ValueError: says what does not fit.
     """
-    row = [model] if stages == 1 else pieces(model, x[:2])
+    row = [model] if stages == 1 else pieces(model, x)
     if stages > len(row):
         raise ValueError(
             f"{stages} stages for {len(row)} layers: {type(model).__name__} has {len(row)} pieces "
             f"to cut between, so take stages={len(row)} or fewer"
         )
     split = check_split(layer_split, len(row), stages)
-    given, costs = tried(row, x[:2] if split else x, times=1 if split else 3)
+    given, costs = tried(row, x, times=1 if split else 3)
     check_given(split, given, stages)
     if not split:
         costs = [total(cost) if total else cost for cost in costs]

@@ -35,6 +35,10 @@ class Minibatches:
         """Of a micro-batch."""
         return self.size(t) // self.micro + (j < self.size(t) % self.micro)
 
+    def inputs(self, count: int) -> torch.Tensor:
+        """So many samples, to try a net on."""
+        return self.data.train_x[:count]
+
     def feed(self, action: Action) -> Batch:
         """A micro-batch: inputs of the first stage, targets of the last, share of its minibatch."""
         stage, _, t, j = action

@@ -103,8 +103,9 @@ class Pipelined:
         broadcast(model, comm)
         self.model = model.train()
         self.tally = Tally(None if comm.alone else traffic_out())
+        count = batch_size if pipeline.layer_split is None else 2
         self.parts, stages = built(
-            model, pipeline, table, comm, data.train_x[:batch_size], optimizer, loss, seed
+            model, pipeline, table, comm, self.batches.inputs(count), optimizer, loss, seed
         )
         for stage in stages.values():
             stage.resumable = resumable

@@ -126,6 +126,11 @@ class Orders(Minibatches):
         self.orders = orders
         self.epochs: dict[int, tuple[torch.Tensor, ...]] = {}  # those in use
 
+    def inputs(self, count: int) -> torch.Tensor:
+        """So many samples for each seed."""
+        x = self.data.train_x[:count]
+        return x.expand(len(self.orders), *x.shape)
+
     def feed(self, action: Action) -> Batch:
         """As of one seed, with an axis for all."""
         stage, _, t, j = action
