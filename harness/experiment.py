@@ -95,7 +95,7 @@ class Experiment:
         """Return the record as to_dict, but with each run's rows as one list per key.
 
         Config and facts stand once for each arm, under `shared`, and in a run where they differ.
-        Files written so have a quarter of the size.
+        Files written so have about half the size, or less where rows are few.
         """
         content = plain(asdict(self))
         shared = content["shared"] = {}

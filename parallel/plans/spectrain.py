@@ -100,15 +100,15 @@ PLANS = {
         "What do late weights cost VGG16 and ResNet50? An eighth as wide, CIFAR-10.",
         IMAGES,
         FIRST,
-        60,
+        105,
     ),
     "spectrain_images2": plan(
-        "The same for DenseNet121 and GoogLeNet.", replace(IMAGES, epochs=4), SECOND, 100
+        "The same for DenseNet121 and GoogLeNet.", replace(IMAGES, epochs=4), SECOND, 190
     ),
     "spectrain_texts": plan(
         "The same for a residual LSTM and a Transformer, half as wide, on IMDB.",
         TEXTS,
         READERS,
-        70,
+        80,
     ),
 }

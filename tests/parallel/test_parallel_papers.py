@@ -17,6 +17,12 @@ def test_committed_figures_are_of_the_committed_records(plan, committed):
         assert whole.plan != "gossip_cifar10" or "holdout" in kept["note"]
 
 
+def test_figures_of_staleness_are_of_the_record_which_is_complete(committed):
+    whole = pages.record("staleness")
+    assert len(whole.done()) == 3120
+    committed("parallel", "staleness", plot.figures(whole))
+
+
 def test_the_figures_that_were_to_be_reached():
     """What the record says of them; a figure that is not reached is said to be so on the page."""
     found = pages.costs()
