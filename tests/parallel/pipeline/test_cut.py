@@ -95,7 +95,7 @@ def test_a_cut_between_tokens_and_their_embedding_is_refused():
 
 def test_pieces_that_do_not_fit_each_other_are_named():
     words = (
-        r"piece 1 \(Linear\) cannot be given a tensor of torch.float32 of size \(2, 6\): Runtime"
+        r"piece 1 \(Linear\) cannot be given a tensor of torch.float32 of size \(6, 6\): Runtime"
     )
     with pytest.raises(ValueError, match=words):
         cut(net(nn.Linear(4, 6), nn.Linear(5, 3)), 2, [1], X)

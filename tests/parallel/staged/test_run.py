@@ -137,7 +137,7 @@ def test_nets_of_images_are_cut_at_their_places_and_train(net, stages):
     assert len(training.parts.modules) == stages
     training.step()
     training.step()
-    assert math.isfinite(sum(float(loss) for loss, _ in training.losses))
+    assert math.isfinite(sum(float(loss) for loss, _ in training.tally.losses))
 
 
 def test_the_arms_of_an_image_net_without_a_pipeline_are_plain_training():
