@@ -73,7 +73,7 @@ class Executor:
             moved = False
             for rank in self._turn(waiting):
                 action = self.table.ranks[rank][self.at[rank]]
-                if self.comm.alone and not self.channel.ready(action):
+                if self.comm.alone and not self._ready(action):
                     continue
                 self.act(action)
                 self.at[rank] += 1
@@ -83,6 +83,13 @@ class Executor:
             )
             waiting = [rank for rank in waiting if self.at[rank] < self.bars[rank][t]]
 
+    def _ready(self, action: Action) -> bool:
+        """Whether it can begin; an update clipped by the whole norm waits for all gradients."""
+        if action.op == "U" and self.clip and self.clip.whole:
+            ends = ((r, len(self.table.ranks[r])) for r in self.at)
+            return all(self.at[r] == end or self.next(r).op == "U" for r, end in ends)
+        return self.channel.ready(action)
+
     def next(self, rank: int) -> Action:
         """What a rank will do."""
         return self.table.ranks[rank][self.at[rank]]
@@ -91,7 +98,7 @@ class Executor:
         """Whose turn it is."""
         if self.draw is None:
             return waiting
-        able = [rank for rank in waiting if self.channel.ready(self.next(rank))]
+        able = [rank for rank in waiting if self._ready(self.next(rank))]
         return [self.draw.choice(able)] if able else []
 
     def act(self, action: Action) -> None:

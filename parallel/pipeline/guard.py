@@ -14,6 +14,7 @@ pass by notes and one by writing into the weights' own memory: they differ where
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,6 +47,26 @@ def guard(module: nn.Module, call: Call, x: torch.Tensor, what: str) -> None:
         )
 
 
+def guard_again(module: nn.Module, call: Call, x: torch.Tensor, what: str) -> None:
+    """Refuse layers that run again in the backward pass: they would find weights of their own there.
+
+    Args:
+        module: The stage.
+        call: Runs a module with weights on inputs.
+        x: Inputs.
+        what: Name of the stage, for the message.
+
+    Raises:
+        ValueError: a layer does (checkpoint).
+    """
+    if _Trial(copy.deepcopy(module), call, x).again():
+        raise ValueError(
+            f"{what} runs layers again in its backward pass (checkpoint), and they would find the "
+            "newest weights there, not those of the forward pass: leave checkpoint out, or take "
+            "weights='recomputed', which does that by intention, or a schedule that waits"
+        )
+
+
 class _Trial:
     def __init__(self, module: nn.Module, call: Call, x: torch.Tensor):
         self.module, self.call, self.x = module, call, x.detach()
@@ -58,6 +79,25 @@ class _Trial:
         """Whether a backward pass would miss that these weights have changed."""
         new = {n: self.moved[n] if n in names else w for n, w in self.weights.items()}
         return self._derived(new) or not self._alike(new)
+
+    def again(self) -> bool:
+        """Whether the gradient depends on the module's own weights, which were not called on."""
+        found, own = [], dict(self.module.named_parameters())
+        for moved in (False, True):
+            x = self.x.clone().requires_grad_(self.x.is_floating_point())
+            leaves = _leaves({n: w.clone() for n, w in self.weights.items()})
+            y = self._forward(Swap({}, dict), leaves, x)
+            for name, p in own.items() if moved else ():
+                p.data.copy_(self.moved[name])
+            found.append(self._gradients(y, x, leaves))
+        return not all(a is b or _same(a, b) for a, b in zip(*found, strict=True))
+
+    def _gradients(self, y: torch.Tensor, x: torch.Tensor, leaves: State) -> tuple[Any, ...]:
+        wanted = [t for t in (x, *leaves.values()) if t.requires_grad]
+        if not y.requires_grad or not wanted:
+            return ()
+        scale = torch.linspace(-1, 1, y.numel()).to(y).view(y.shape)
+        return torch.autograd.grad(y, wanted, scale, allow_unused=True)
 
     def _derived(self, new: State) -> bool:
         first, again = (self._saved(self.weights, x) for x in (self.x, _other(self.x)))

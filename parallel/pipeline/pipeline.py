@@ -51,6 +51,11 @@ class Pipeline:
     def __new__(cls, *_: Any, **options: Any) -> "Pipeline":
         """Say which keyword was meant, where there is no such."""
         for name in options:
+            if name in ("spike", "ahead", "warmup", "drift"):
+                raise ValueError(
+                    f"{name} is an option of a weight policy: Pipeline(..., weights=policy("
+                    f'"pipedream", {name}=...)) with parallel.pipeline.policies.policy'
+                )
             if name not in cls.__dataclass_fields__:
                 raise unknown("keyword of Pipeline", name, cls.__dataclass_fields__)
         return super().__new__(cls)

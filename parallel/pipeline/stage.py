@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from parallel.pipeline.guard import guard
+from parallel.pipeline.guard import guard, guard_again
 from parallel.pipeline.layers import Layers, apart, in_words
 from parallel.pipeline.noise import Noise
 from parallel.pipeline.spike import compensate
@@ -68,7 +68,8 @@ class Stage:
         self.flights: dict[Key, Flight] = {}
         self.sums: dict[str, torch.Tensor] = {}  # of gradients since the last update
         self.losses: dict[int, list[tuple[torch.Tensor, float]]] = {}  # of minibatches, with shares
-        self.tried = not (late and policy.swaps)
+        ahead = any(policy.reach(weights.stage, weights.stages))
+        self.tried = policy.recompute or not (late or ahead)
         self.resumable = False
         self.layers = Layers(module, f"stage {weights.stage}")
 
@@ -82,7 +83,9 @@ class Stage:
         seen = self.policy.forward(self.weights, key[0])  # [1]
         if not self.tried:
             with in_words(self.name, x):
-                guard(self.module, apart, x, self.name)
+                guard_again(self.module, apart, x, self.name)
+                if self.late and self.policy.swaps:
+                    guard(self.module, apart, x, self.name)
             self.tried = True
         flight = Flight(x, seen, target=target, share=share)
         with torch.set_grad_enabled(not self.policy.recompute):

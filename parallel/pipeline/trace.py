@@ -51,6 +51,11 @@ def same(model: nn.Module, row: list[nn.Module], x: torch.Tensor) -> bool:
         torch.manual_seed(0)
         with in_words(type(model).__name__, x):
             expected = whole(x.clone())
+        if not isinstance(expected, torch.Tensor):
+            raise ValueError(
+                f"{type(model).__name__} gives a {type(expected).__name__}, expected one tensor: "
+                "let its forward pass give what the loss takes"
+            )
         whole, parts = copy.deepcopy((model, row))
         torch.manual_seed(0)
         try:

@@ -95,6 +95,12 @@ class Versions:
         """The newest weights, and where they will be after so many updates more."""
         if not steps or not self.params or not self.number:
             return self.newest
+        if not self.direction:
+            raise ValueError(
+                f"stage {self.stage} is asked for weights {steps} updates ahead, and its policy "
+                "says that it looks at none: `reach(stage, stages)` has to give how far forward and "
+                'backward look, and `ahead` a direction, such as "auto"'
+            )
         return DIRECTIONS[self.direction](self, steps)
 
     @property

@@ -64,6 +64,11 @@ def train(
     if not isinstance(world, World):
         raise ValueError(f"world is World.sim(n), World.procs(n) or World.env(), got {world!r}")
     strategy = make(strategy) if isinstance(strategy, str) else strategy
+    if world.kind == "procs" and any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
+        raise ValueError(
+            "World.procs: processes do not inherit autocast: put it into the model's forward pass "
+            "(with torch.autocast(...)), which goes with the model"
+        )
     data = as_data(data).flatten() if isinstance(data, str) else as_data(data)
     if not isinstance(strategy, Strategy | Pipeline):
         raise ValueError(

@@ -16,6 +16,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -59,6 +60,12 @@ class Tally:
         self.losses = list(state["losses"])
 
 
+def reduction(loss: Any) -> str:
+    """How a loss says that it sums up its samples; "mean" where it says nothing."""
+    words = loss.keywords if isinstance(loss, partial) else getattr(loss, "__dict__", {})
+    return words.get("reduction", "mean")
+
+
 class Pipelined:
     """Stages that train; see parallel.training.loop.train for the arguments.
 
@@ -88,6 +95,16 @@ class Pipelined:
                 f"{pipeline.stages} stages on {pipeline.ranks} ranks, and this world has "
                 f"{comm.workers}: take World.sim({pipeline.ranks}), World.procs({pipeline.ranks}) "
                 f"or torchrun --nproc-per-node={pipeline.ranks}"
+            )
+        if pipeline.order is not None and not comm.alone:
+            raise ValueError(
+                "order draws the turns of a simulation; in processes each rank takes its actions "
+                "as they can be taken: leave it out, or take World.sim"
+            )
+        if (kind := reduction(loss)) != "mean":
+            raise ValueError(
+                f"the loss has reduction={kind!r}: micro-batches add up to a minibatch for a mean "
+                "over the samples only; take reduction='mean' (and a rate that suits it)"
             )
         if comm.elastic:
             raise ValueError("a pipeline cannot go on without a stage: take elastic=False")

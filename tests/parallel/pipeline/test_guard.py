@@ -1,0 +1,70 @@
+"""Layers that a late backward pass would give wrong gradients are refused, whatever the policy."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from parallel.identities.pipelines import task
+from parallel.pipeline.pipeline import Pipeline
+from parallel.pipeline.policies import POLICIES
+from parallel.training.pipelined import Pipelined
+from parallel.world.comm import Comm
+
+
+class Again(nn.Module):
+    """A layer that runs again in the backward pass."""
+
+    def __init__(self, a, b, reentrant=False):
+        super().__init__()
+        self.layer, self.reentrant = nn.Sequential(nn.Linear(a, b), nn.Tanh()).double(), reentrant
+
+    def forward(self, x):
+        return checkpoint(self.layer, x, use_reentrant=self.reentrant)
+
+
+def steps(weights, first=Again, count=6):
+    torch.manual_seed(0)
+    net = nn.Sequential(first(4, 6), Again(6, 6), Again(6, 3))
+    how = Pipeline(3, weights=weights, micro=2, layer_split=[1, 2])
+    sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.8)
+    loss = nn.functional.cross_entropy
+    one = Pipelined(net, task(), loss, sgd, how, Comm(3), batch_size=8, seed=0, steps=9)
+    for _ in range(count):
+        one.step()
+    return list(one.consensus().values())
+
+
+@pytest.mark.parametrize("weights", [name for name in POLICIES if name != "recomputed"])
+def test_a_layer_that_runs_again_later_is_refused(weights):
+    with pytest.raises(ValueError, match=r"stage 0 runs layers again .*checkpoint.*recomputed"):
+        steps(weights)
+
+
+def test_where_updates_wait_it_may_run_again():
+    class Once(Again):
+        def forward(self, x):
+            return self.layer(x)
+
+    assert all(map(torch.equal, steps(None), steps(None, Once)))
+    steps("recomputed")
+
+
+@pytest.mark.parametrize("kind", ["sum", "none"])
+def test_a_loss_that_is_no_mean_is_refused(kind):
+    net, loss = nn.Sequential(nn.Linear(4, 3)).double(), nn.CrossEntropyLoss(reduction=kind)
+    for one in (loss, partial(nn.functional.cross_entropy, reduction=kind)):
+        with pytest.raises(ValueError, match=f"reduction='{kind}'.*mean"):
+            Pipelined(
+                net,
+                task(),
+                one,
+                torch.optim.SGD,
+                Pipeline(1),
+                Comm(1),
+                batch_size=8,
+                seed=0,
+                steps=9,
+            )
