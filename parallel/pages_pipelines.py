@@ -59,8 +59,10 @@ def scatter(first: str, second: str, stages: int, rate: float) -> str:
     return fixed(100 * stdev(a[seed] - b[seed] for seed in a), 1)
 
 
-def _said(say: Callable[..., str], *words: str | float, digits: int = 1) -> Callable[[], str]:
-    return lambda: say(minus(*words), digits)  # pyright: ignore[reportArgumentType]
+def _said(
+    say: Callable[..., str], first: str, second: str, stages: int, rate: float
+) -> Callable[[], str]:
+    return lambda: say(minus(first, second, stages, rate), 1)
 
 
 TABLES: dict[str, Callable[[], Rows]] = {"held": held, "predicted": predicted}
