@@ -1,4 +1,7 @@
-"""Tables and numbers of the data-parallel studies for the pages: see `make pages`."""
+"""Tables and numbers of the studies for the pages: see `make pages`.
+
+Those of pipelines are in `pages_pipelines.py`.
+"""
 
 import json
 from collections.abc import Callable
@@ -11,6 +14,7 @@ from harness.experiment import Experiment, Run
 from harness.result import pages
 from harness.result.pages import Rows, fixed, mean
 from harness.result.stats import Interval, interval
+from parallel import pages_pipelines
 from parallel.experiments import PLANS
 from parallel.plans.gossip import CHANCES, THESIS, THESIS_CIFAR
 from parallel.plans.subnets import WIDTHS
@@ -169,6 +173,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "payload": payload,
     "wrapper": wrapper,
     "plans": partial(pages.plans, "parallel", PLANS),
+    **pages_pipelines.TABLES,
 }
 MNIST, CIFAR = "gossip_mnist", "gossip_cifar10"
 VALUES: dict[str, Callable[[], str]] = {
@@ -196,4 +201,5 @@ VALUES: dict[str, Callable[[], str]] = {
     "subnet_bytes": partial(of_local_sgd, "bytes_share", 1),
     "subnet_macs": partial(of_local_sgd, "macs_share", 1),
     "subnet_time": partial(of_local_sgd, "us_share", 0),
+    **pages_pipelines.VALUES,
 }

@@ -48,7 +48,7 @@ def guard(module: nn.Module, call: Call, x: torch.Tensor, what: str) -> None:
 
 
 def guard_again(module: nn.Module, call: Call, x: torch.Tensor, what: str) -> None:
-    """Refuse layers that run again in the backward pass: they would find weights of their own there.
+    """Refuse layers that run again in the backward pass: they would find other weights there.
 
     Args:
         module: The stage.

@@ -98,8 +98,8 @@ class Versions:
         if not self.direction:
             raise ValueError(
                 f"stage {self.stage} is asked for weights {steps} updates ahead, and its policy "
-                "says that it looks at none: `reach(stage, stages)` has to give how far forward and "
-                'backward look, and `ahead` a direction, such as "auto"'
+                "says that it looks at none: `reach(stage, stages)` has to give how far forward "
+                'and backward look, and `ahead` a direction, such as "auto"'
             )
         return DIRECTIONS[self.direction](self, steps)
 
