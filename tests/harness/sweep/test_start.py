@@ -1,12 +1,12 @@
 """Runs that start from the weights of other runs: a study of two plans, the second goes on."""
 
-import json
 import shlex
 
 import pytest
 import torch
 
 from harness.cli import main
+from harness.record import store
 from harness.sweep import modules, start
 
 EXPERIMENTS = '''
@@ -83,9 +83,9 @@ def study(tmp_path, monkeypatch, capsys):
 
 
 def curves(tmp_path, name):
-    whole = json.loads((tmp_path / "results" / "refine" / name / "experiment.json").read_text())
-    rows = {(run["arm"], run["seed"]): run["rows"]["test_accuracy"] for run in whole["runs"]}
-    return rows, {(run["arm"], run["seed"]): run["facts"] for run in whole["runs"]}
+    whole = store.load(tmp_path / "results" / "refine" / name / "experiment.json")
+    rows = {(run.arm, run.seed): [row["test_accuracy"] for row in run.rows] for run in whole.runs}
+    return rows, {(run.arm, run.seed): run.facts for run in whole.runs}
 
 
 def path_from(begin, rate, steps):

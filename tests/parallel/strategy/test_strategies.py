@@ -14,7 +14,8 @@ from torch import nn
 
 from parallel import STRATEGIES, Strategy, verify
 from parallel.identities import averaging as identities
-from parallel.identities.findings import LIMITS, SETTINGS
+from parallel.identities.chosen import SETTINGS
+from parallel.identities.findings import LIMITS
 from parallel.strategy import make
 from parallel.strategy.averaging import LocalSGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, _shares, largest
