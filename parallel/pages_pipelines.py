@@ -1,8 +1,11 @@
 """Tables and numbers of what staleness costs, for `pages.py`; all from the record of one plan."""
 
+import json
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 from statistics import stdev
+from typing import Any
 
 from harness.result import pages
 from harness.result.pages import Rows, fixed
@@ -65,7 +68,50 @@ def _said(
     return lambda: say(minus(first, second, stages, rate), 1)
 
 
-TABLES: dict[str, Callable[[], Rows]] = {"held": held, "predicted": predicted}
+COSTS = Path(__file__).resolve().parent.parent / "benchmarks" / "pipelines.json"
+
+
+@cache
+def costs() -> dict[str, Any]:
+    """Return the record of `python -m benchmarks.pipelines`."""
+    return json.loads(COSTS.read_text())
+
+
+def engine() -> Rows:
+    """Return the table of what the engine costs beyond the bare stages, in CPU time."""
+    lines = costs()["engine"]
+    sides = [side for side in lines[0] if side not in ("name", "bare_ms")]
+    yield "net, 4 stages in one process", "bare stages, ms", *sides
+    for line in lines:
+        more = (f"{100 * line[side]:+.0f} %" for side in sides)
+        yield line["name"], fixed(line["bare_ms"], 1), *more
+
+
+def two_processes() -> Rows:
+    """Return the table of what two processes of one thread gain, in wall time."""
+    yield (
+        *("net, 2 stages", "naive split, ms", "pipedream", "naive / pipedream", "by the clock"),
+        *("one process, two threads", "two data-parallel processes"),
+    )
+    for line in costs()["processes"]:
+        words = (
+            "naive_ms",
+            "pipedream_ms",
+            "speedup",
+            "clock_ms",
+            "two threads_ms",
+            "data parallel_ms",
+        )
+        digits = {"speedup": 2}
+        yield line["name"], *(fixed(line[word], digits.get(word, 1)) for word in words)
+
+
+TABLES: dict[str, Callable[[], Rows]] = {
+    "held": held,
+    "predicted": predicted,
+    "engine": engine,
+    "two_processes": two_processes,
+}
 V1, V2, STASH = "spectrain_v1", "spectrain_v2", "pipedream"
 VALUES: dict[str, Callable[[], str]] = {
     "v1_2": _said(pages.prose, V1, STASH, 2, 0.02),
