@@ -82,7 +82,10 @@ def run(what, weights=None, timeout=4):
     [
         ("die", "two_bw", ["rank 1: was killed by SIGKILL", f"{WAITING}: rank 1 did not answer"]),
         ("die", "spectrain_v1", ["killed by SIGKILL", f"{WAITING}: rank 1 did not answer"]),
-        ("stop", None, [f"{WAITING}: rank 1 did not answer", "waited up to 4 s"]),
+        pytest.param(
+            *("stop", None, [f"{WAITING}: rank 1 did not answer", "waited up to 4 s"]),
+            marks=pytest.mark.slow,
+        ),
         ("stop", "spectrain_v1", [f"{WAITING}: rank 1 did not answer", "waited up to 4 s"]),
         ("nan", None, ["rank 1: NotFinite: stage 1", "its weights 0.bias", "for minibatch 4"]),
         ("nan", "spectrain_v1", ["rank 1: NotFinite: stage 1", "0.bias", "was not sent"]),
