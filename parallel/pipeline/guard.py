@@ -8,8 +8,9 @@ Three forward passes of the first micro-batch, each with the same noise:
 
 What is alike in A and B but not in A and C was made of weights alone: a copy or something derived
 from them (weight_norm, autocast), which the backward pass would see as it was. Then one backward
-pass by notes and one by writing into the weights' own memory: they differ where something
-(checkpoint) saves behind the hooks' back.
+pass by notes and one by writing into the weights' own memory: they differ where something saves
+behind the hooks' back. Layers that run again in the backward pass (checkpoint) read the module's
+own weights there: gradients that change with those show them.
 """
 
 import copy
@@ -24,7 +25,7 @@ from parallel.pipeline.swap import State, Swap
 Call = Callable[[nn.Module, State, torch.Tensor], torch.Tensor]
 
 
-def guard(module: nn.Module, call: Call, x: torch.Tensor, what: str) -> None:
+def guard(module: nn.Module, call: Call, x: torch.Tensor, what: str, other: bool) -> None:
     """Try it on a copy of a stage.
 
     Args:
@@ -32,38 +33,26 @@ def guard(module: nn.Module, call: Call, x: torch.Tensor, what: str) -> None:
         call: Runs a module with weights on inputs.
         x: Inputs.
         what: Name of the stage, for the message.
+        other: Whether the backward pass sees other weights than the forward pass.
 
     Raises:
-        ValueError: names the weights that the backward pass would see unchanged.
+        ValueError: layers run again in the backward pass, where they would find the newest weights;
+            or, with `other`, names the weights that it would see unchanged.
     """
     trial = _Trial(copy.deepcopy(module), call, x)
-    if trial.wrong(list(trial.weights)):
-        names = [name for name in trial.weights if trial.wrong([name])] or list(trial.weights)
-        raise ValueError(
-            f"{what} saves a copy of {', '.join(names)}, or something derived from it, for its "
-            "backward pass (as weight_norm, autocast and checkpoint do): this policy needs other "
-            "weights there. Take pipedream, spectrain_v2 or another that sees the same in both "
-            "passes, or a layer that uses its weight itself"
-        )
-
-
-def guard_again(module: nn.Module, call: Call, x: torch.Tensor, what: str) -> None:
-    """Refuse layers that run again in the backward pass: they would find other weights there.
-
-    Args:
-        module: The stage.
-        call: Runs a module with weights on inputs.
-        x: Inputs.
-        what: Name of the stage, for the message.
-
-    Raises:
-        ValueError: a layer does (checkpoint).
-    """
-    if _Trial(copy.deepcopy(module), call, x).again():
+    if trial.again():
         raise ValueError(
             f"{what} runs layers again in its backward pass (checkpoint), and they would find the "
             "newest weights there, not those of the forward pass: leave checkpoint out, or take "
             "weights='recomputed', which does that by intention, or a schedule that waits"
+        )
+    if other and trial.wrong(list(trial.weights)):
+        names = [name for name in trial.weights if trial.wrong([name])] or list(trial.weights)
+        raise ValueError(
+            f"{what} saves a copy of {', '.join(names)}, or something derived from it, for its "
+            "backward pass (as weight_norm and autocast do): this policy needs other weights "
+            "there. Take pipedream, spectrain_v2 or another that sees the same in both passes, or "
+            "a layer that uses its weight itself"
         )
 
 

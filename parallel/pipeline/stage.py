@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from parallel.pipeline.guard import guard, guard_again
+from parallel.pipeline.guard import guard
 from parallel.pipeline.layers import Layers, apart, in_words
 from parallel.pipeline.noise import Noise
 from parallel.pipeline.spike import compensate
@@ -83,9 +83,7 @@ class Stage:
         seen = self.policy.forward(self.weights, key[0])  # [1]
         if not self.tried:
             with in_words(self.name, x):
-                guard_again(self.module, apart, x, self.name)
-                if self.late and self.policy.swaps:
-                    guard(self.module, apart, x, self.name)
+                guard(self.module, apart, x, self.name, self.late and self.policy.swaps)
             self.tried = True
         flight = Flight(x, seen, target=target, share=share)
         with torch.set_grad_enabled(not self.policy.recompute):

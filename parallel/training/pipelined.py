@@ -34,7 +34,7 @@ from parallel.pipeline.resume import load_state, saved_state
 from parallel.replicas.consensus import broadcast
 from parallel.training.minibatches import Minibatches
 from parallel.training.shards import Shards
-from parallel.training.training import starts, tested
+from parallel.training.training import mean_loss, starts, tested
 from parallel.world.comm import Comm
 from parallel.world.traffic import traffic_out
 
@@ -188,13 +188,11 @@ class Pipelined:
         begin = time.perf_counter()
         loss, accuracy = self.test()
         losses, self.tally.losses = self.tally.losses, []
-        own = sum(float(v) * n for v, n in losses), sum(n for _, n in losses)
-        total, samples = (sum(self.comm.everyone(float(v))) for v in own)
         found = {
             "step": self.done,
             "epoch": -(-self.done // self.shards.steps),
             "samples": self.samples,
-            "train_loss": total / max(samples, 1),
+            "train_loss": mean_loss(losses, self.comm),
             "test_loss": loss,
             "test_accuracy": accuracy,
             "bytes_payload": sum(self.comm.everyone(self.comm.sent)),

@@ -118,13 +118,11 @@ class Training:
         begin = time.perf_counter()
         loss, accuracy = self.test()
         losses, self.backward.losses = self.backward.losses, []
-        own = sum(float(loss) * n for loss, n in losses), sum(n for _, n in losses)
-        total, samples = (sum(self.comm.everyone(float(v))) for v in own)
         found = {
             "step": self.done,
             "epoch": -(-self.done // self.shards.steps),
             "samples": self.samples,
-            "train_loss": total / max(samples, 1),
+            "train_loss": mean_loss(losses, self.comm),
             "test_loss": loss,
             "test_accuracy": accuracy,
             "bytes_theory": self.comm.workers * self.theory(),
@@ -231,6 +229,13 @@ def runs(members: Stacked, comm: Comm, samples: torch.Tensor | None) -> bool:
         except Exception:
             return False
     return True
+
+
+def mean_loss(losses: Sequence[tuple[torch.Tensor, int]], comm: Comm) -> float:
+    """Return the mean over all ranks' samples of (mean, samples) pairs; 0 without any."""
+    own = sum(float(loss) * n for loss, n in losses), sum(n for _, n in losses)
+    total, samples = (sum(comm.everyone(float(v))) for v in own)
+    return total / max(samples, 1)
 
 
 @torch.no_grad()

@@ -53,12 +53,13 @@ class Late:
         self.rate = 1.0  # of the update under way
         self.back: State | None = None  # what backward passes see, once one has asked
         self.untouched: int | None = None  # writes to the weights at the first backward pass
-        self.tried = not (policy.swaps and self.weights.delay and not policy.recompute)
+        self.tried = policy.recompute or not (self.weights.delay or any(policy.reach(*place)))
 
     def __call__(self, j: int, x: torch.Tensor) -> torch.Tensor:
         """The output of micro-batch j of the minibatch that comes."""
         if not self.tried and torch.is_grad_enabled():
-            guard(self.module, functional_call, x, f"stage {self.weights.stage}")
+            other = bool(self.policy.swaps and self.weights.delay)
+            guard(self.module, functional_call, x, f"stage {self.weights.stage}", other)
             self.tried = True
         self.decide()
         key = self.weights.number, j + self.micro * self.calls

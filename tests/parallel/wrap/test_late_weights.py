@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from parallel import ModelParallel
 from parallel.pipeline.policies import POLICIES
@@ -310,6 +311,21 @@ def test_a_layer_that_derives_its_weight_is_refused_by_name(style):
         made(batch()[0])
     for same in ("pipedream", "spectrain_v2", "recomputed"):
         step(*wrapped(same, model=copy.deepcopy(model)))
+
+
+@pytest.mark.parametrize("style", ["pipedream", "vanilla", "spectrain_v2", "vertical_sync"])
+def test_a_layer_that_runs_again_later_is_refused(style):
+    class Again(nn.Linear):
+        def forward(self, x):
+            return checkpoint(
+                lambda y: torch.tanh(super(Again, self).forward(y)), x, use_reentrant=False
+            )
+
+    model = nn.Sequential(Again(5, 8), nn.ReLU(), Again(8, 8), nn.ReLU(), Again(8, 3)).double()
+    made, _ = wrapped(style, model=model)
+    with pytest.raises(ValueError, match=r"stage 0 runs layers again .*checkpoint"):
+        made(batch()[0])
+    step(*wrapped("recomputed", model=copy.deepcopy(model)))
 
 
 def test_a_policy_of_ones_own():
