@@ -1,13 +1,14 @@
 """The nets of the pipeline studies by name, and where each is cut.
 
     mlp            [linear, ReLU] x (N-1), linear            one layer a stage, He's start
-    residual_mlp   the same, and x + ... where widths agree
+    residual_mlp   the same, and x + ... where widths agree; such a layer starts at He's / sqrt(all)
     others         at the places of the SpecTrain script (1809.02839), which are the net's CUTS
 
 ResNet50 was cut inside a bottleneck there, with two tensors at the boundary; ours is cut between
 groups of blocks: behind the second of them for 2 stages, and behind each of three for 4.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -52,9 +53,21 @@ def layered(config: Staged, inputs: int, classes: int, seed: int) -> nn.Sequenti
         for layer in rows:
             layer.register_parameter("bias", None)
     residual = config.net == "residual_mlp"
+    if residual:
+        _soften(rows[1:last])
     return nn.Sequential(
         *(_stage(layer, k < last, residual and 0 < k < last) for k, layer in enumerate(rows))
     )
+
+
+def _soften(blocks: Sequence[nn.Linear]) -> None:
+    """Start blocks so that what they add together is about as large as what they add it to.
+
+    At He's start each of them doubles the variance, and 14 of them leave no rate that trains.
+    """
+    with torch.no_grad():
+        for layer in blocks:
+            layer.weight /= math.sqrt(len(blocks))
 
 
 def _stage(layer: nn.Linear, active: bool, residual: bool) -> nn.Module:
