@@ -3,6 +3,7 @@
     machine    card, driver, releases, clocks
     twins      sparse layers against float64 masked dense twins; what torch does with modules
     wrappers   data-parallel styles, worlds, exits, pictures, checkpoints, against the CPU
+    pipelines  policies and schedules against the CPU; ms of a step of the nets of the studies
     steps      ms of a training step of ResNet-18; the step as a CUDA graph beside the eager loop
     suite      the test files that name a CUDA device
 
@@ -34,6 +35,7 @@ PARTS = {
     "twins": (30, 70),
     "wrappers": (30, 60),
     "steps": (25, 60),
+    "pipelines": (70, 120),
     "suite": (20, 30),
 }
 
