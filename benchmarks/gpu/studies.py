@@ -38,7 +38,7 @@ ON_CARD = "--device cuda --checkpoint-every 1e6 --no-figures"
 PAPER = "ResNet-18 B-ResNet-18 R-ResNet-18 bibd-ResNet-18 biregular-ResNet-18"
 LINES = {
     "pipelines": (
-        Round(330, ("parallel spectrain_images --width 64 --jobs 9",)),
+        Round(330, ("parallel spectrain_full --jobs 9",)),
         Round(200, ("parallel spectrain_texts --jobs 14",)),
     ),
     "narrow": (

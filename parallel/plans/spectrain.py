@@ -78,14 +78,19 @@ def pairs(nets: Mapping[str, float]) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def plan(question: str, base: Staged, nets: Mapping[str, float], minutes: float) -> Plan:
+EXPECT = "The script, one run each: mean gap to data parallelism 2 points with 4 stages."
+
+
+def plan(
+    question: str, base: Staged, nets: Mapping[str, float], minutes: float, expect: str = EXPECT
+) -> Plan:
     """The plan of some nets on one task."""
     return Plan(
         question=question,
         arms=arms(base, nets),
         seeds=SEEDS,
         minutes=minutes,
-        expect="The script, one run each: mean gap to data parallelism 2 points with 4 stages.",
+        expect=expect,
         compare=pairs(nets),
         threads=1,
     )
@@ -101,6 +106,13 @@ PLANS = {
         IMAGES,
         FIRST,
         105,
+    ),
+    "spectrain_full": plan(
+        "The same at full width, for a GPU.",
+        replace(IMAGES, width=64),
+        FIRST,
+        64 * 105,  # (as many times the arithmetic)
+        f"{EXPECT} Minutes on one H100; days on two cores.",
     ),
     "spectrain_images2": plan(
         "The same for DenseNet121 and GoogLeNet.", replace(IMAGES, epochs=4), SECOND, 190
