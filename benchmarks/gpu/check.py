@@ -5,6 +5,7 @@
     wrappers   data-parallel styles, worlds, exits, pictures, checkpoints, against the CPU
     steps      ms of a training step of ResNet-18; the step as a CUDA graph beside the eager loop
     suite      the test files that name a CUDA device
+    kernels    which form of a sparse product gains, and how much (only if named: --parts kernels)
 
 One JSON record, `DIR/check.json`, is written anew after every single check, so that what is done is
 kept if the machine goes away. A check that fails or takes too long is one line of the record and
@@ -35,6 +36,7 @@ PARTS = {
     "wrappers": (30, 60),
     "steps": (25, 60),
     "suite": (20, 30),
+    "kernels": (80, 120),
 }
 
 
