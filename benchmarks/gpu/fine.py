@@ -74,7 +74,7 @@ class Form:
         """In a line of the record."""
         words = f"{self.kernel} {self.samples} samples, {self.warps} warps x {self.sets} sets"
         words += f", {self.chunks} x {self.chunk} inputs"
-        more = {"mode": self.mode, "part": self.part, "blocks": self.blocks - 1}
+        more = {"mode": self.mode, "part": self.part, "blocks": self.blocks * (self.blocks > 1)}
         return words + "".join(f", {k} {v}" for k, v in more.items() if v)
 
 

@@ -31,7 +31,7 @@ def classes(size: int, batch: int, dtype: str, device: str) -> dict[str, Any]:
     made = dict(device=device, dtype=DTYPES[dtype])
     x = [torch.randn(batch, size, **made) for _ in range(2)]
     values = torch.randn(p.nonzeros, **made)
-    order = torch.from_numpy(p.indices).to(device).view(q, q * q)  # class: line after line
+    order = torch.tensor(p.indices, device=device).view(q, q * q)  # class: line after line
     weight, y = values.view(q, q, q, 1), torch.empty(q, q, batch, 1, **made)
 
     def call(i: int) -> None:

@@ -1,8 +1,8 @@
 """A design of dense tiles: products of kept tiles on tensor cores, three ways, beside dense.
 
-    triton   tiled_kernels, forward and both gradients
-    bsr      torch's own block-sparse product (bsr_dense_addmm), forward
-    bmm      the tiles that an output reads brought together, then one batched product
+triton   tiled_kernels, forward and both gradients
+bsr      torch's own block-sparse product (bsr_dense_addmm), forward
+bmm      the tiles that an output reads brought together, then one batched product
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.clock import timed
-from benchmarks.gpu.rivals import DTYPES, beside
+from benchmarks.gpu.rivals import beside
 from bibd.pattern import make_pattern
 
 CASES = ((4096, 64), (16384, 64), (16384, 128), (4096, 128), (4096, 32))
 # (samples of a program, warps, stages); for gradients of weights the first is the step.
 SHAPES = {
-    32: [(128, 4, 4), (256, 8, 3)],
-    64: [(128, 4, 4), (256, 8, 3), (128, 8, 3)],
+    32: [(128, 4, 4)],
+    64: [(128, 4, 4), (256, 8, 3)],
     128: [(128, 8, 3), (256, 8, 3)],
 }
 CLOSE = 2.0**-8  # bf16 rounds the result: the norm of the error over that of the result
@@ -41,10 +41,10 @@ def checks(device: str, small: bool, batch: int) -> list:
 class Tiles:
     """A design of tiles with values, inputs and outer gradients."""
 
-    def __init__(self, size: int, tile: int, batch: int, device: str):
+    def __init__(self, size: int, tile: int, batch: int, device: str, dtype=torch.bfloat16):
         self.size, self.tile, self.batch, self.device = size, tile, batch, device
         p = self.pattern = make_pattern("bibd", size // tile, size // tile)
-        made = dict(device=device, dtype=DTYPES["bf16"])
+        made = dict(device=device, dtype=dtype)
         self.weight = torch.randn(p.nonzeros, tile, tile, **made)
         self.x, self.g = ([torch.randn(batch, size, **made) for _ in range(2)] for _ in range(2))
         back = np.argsort(p.indices, kind="stable")
@@ -53,6 +53,7 @@ class Tiles:
         self.ahead = on(p.indptr), on(p.indices), on(np.arange(p.nonzeros))
         self.back = on(starts), on(p.rows[back]), on(back)
         self.rows, self.cols = on(p.rows), on(p.indices)
+        self.known: dict[str, torch.Tensor] = {}
 
     def grid(self) -> torch.Tensor:
         """The dense weight in float64 as (rows, cols, tile, tile)."""
@@ -61,9 +62,13 @@ class Tiles:
         w[self.rows.long(), self.cols.long()] = self.weight.double()
         return w
 
-    @lru_cache(maxsize=3)  # noqa: B019 (one lives at a time)
     def exact(self, what: str) -> torch.Tensor:
-        """Output, or gradient of input or weight."""
+        """Output, or gradient of input or weight, made once."""
+        if what not in self.known:
+            self.known[what] = self._exact(what)
+        return self.known[what]
+
+    def _exact(self, what: str) -> torch.Tensor:
         x, g, n = self.x[0].double(), self.g[0].double(), self.size // self.tile
         if what == "weight":
             dense = (g.T @ x).view(n, self.tile, n, self.tile).transpose(1, 2)
@@ -123,8 +128,9 @@ def by_triton(setting: tuple, shape: tuple[int, int, int]) -> dict[str, Any]:
 
 def launches(s: Tiles, shape: tuple[int, int, int]) -> tuple[dict, dict]:
     """Functions of i, and where their results are."""
-    from benchmarks.gpu import tiled_kernels as kernels
+    from benchmarks.gpu import tiled_kernels
 
+    kernels: Any = tiled_kernels
     most, warps, stages = shape
     how, n = dict(num_warps=warps, num_stages=stages), s.size // s.tile
     y, dx = (torch.full_like(s.x[0], torch.nan) for _ in range(2))
@@ -148,7 +154,7 @@ def launches(s: Tiles, shape: tuple[int, int, int]) -> tuple[dict, dict]:
 
 
 def by_bsr(setting: tuple) -> dict[str, Any]:
-    """torch's block-sparse product, whose output is features-major."""
+    """Torch's block-sparse product, whose output is features-major."""
     if setting[-1] == "cpu":
         return {"variant": "bsr", "skipped": "bsr_dense_addmm needs a card"}
     from torch.sparse._triton_ops import bsr_dense_addmm
@@ -166,11 +172,7 @@ def by_bsr(setting: tuple) -> dict[str, Any]:
 
 
 def by_bmm(setting: tuple) -> dict[str, Any]:
-    """Plain torch: an index and a batched product; for as many tiles in every row.
-
-    Raises:
-        ValueError: rows have different counts of tiles.
-    """
+    """Plain torch: an index and a batched product; for as many tiles in every row."""
     s = made(*setting)
     counts = s.pattern.fan_in
     if counts.min() != counts.max():

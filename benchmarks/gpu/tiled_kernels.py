@@ -1,7 +1,7 @@
 """Triton kernels of products with dense tiles, kept as (tiles, T outputs, T inputs)."""
 
-import triton
-import triton.language as tl
+import triton  # pyright: ignore[reportMissingImports]
+import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 
 @triton.jit
@@ -18,7 +18,9 @@ def rows(
     acc = tl.zeros((BM, T), tl.float32)
     for t in range(tl.load(first + o), tl.load(first + o + 1)):
         i, place = tl.load(tiles + t), tl.load(order + t)
-        a = tl.load(x + b[:, None] * inputs + (i * T + k)[None, :], mask=b[:, None] < batch, other=0)
+        a = tl.load(
+            x + b[:, None] * inputs + (i * T + k)[None, :], mask=b[:, None] < batch, other=0
+        )
         if BACK:
             tile = tl.load(w + place * T * T + k[:, None] * T + k[None, :])
         else:
