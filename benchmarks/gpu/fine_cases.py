@@ -47,7 +47,7 @@ class Setting:
         self.device = device
         p = self.pattern = drawn(pattern, size, terms)
         self.nonzeros = p.nonzeros
-        made = dict(device=device, dtype=DTYPES[dtype])
+        made: Any = dict(device=device, dtype=DTYPES[dtype])
         self.weight = torch.randn(p.nonzeros + 1, **made)  # the last one is what empty slots have
         self.weight[-1] = 0
         self.x, self.g = ([torch.randn(batch, size, **made) for _ in range(2)] for _ in range(2))

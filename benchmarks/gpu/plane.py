@@ -28,7 +28,7 @@ def classes(size: int, batch: int, dtype: str, device: str) -> dict[str, Any]:
         AssertionError: another result than the dense twin's.
     """
     p, q = make_pattern("bibd", size, size), round(size**0.5)
-    made = dict(device=device, dtype=DTYPES[dtype])
+    made: Any = dict(device=device, dtype=DTYPES[dtype])
     x = [torch.randn(batch, size, **made) for _ in range(2)]
     values = torch.randn(p.nonzeros, **made)
     order = torch.tensor(p.indices, device=device).view(q, q * q)  # class: line after line

@@ -27,7 +27,7 @@ def arithmetic(precision: str) -> Iterator[None]:
 @cache
 def dense(size: int, batch: int, precision: str, device: str) -> dict[str, float]:
     """Milliseconds forward, and of the three products of a training step."""
-    made = dict(device=device, dtype=DTYPES[precision])
+    made: Any = dict(device=device, dtype=DTYPES[precision])
     x, g = ([torch.randn(batch, size, **made) for _ in range(2)] for _ in range(2))
     w = torch.randn(size, size, **made)
 

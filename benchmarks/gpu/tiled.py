@@ -44,7 +44,7 @@ class Tiles:
     def __init__(self, size: int, tile: int, batch: int, device: str, dtype=torch.bfloat16):
         self.size, self.tile, self.batch, self.device = size, tile, batch, device
         p = self.pattern = make_pattern("bibd", size // tile, size // tile)
-        made = dict(device=device, dtype=dtype)
+        made: Any = dict(device=device, dtype=dtype)
         self.weight = torch.randn(p.nonzeros, tile, tile, **made)
         self.x, self.g = ([torch.randn(batch, size, **made) for _ in range(2)] for _ in range(2))
         back = np.argsort(p.indices, kind="stable")
