@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 EARLY = (  # how names begin that are read when Python starts or a library is loaded
     *("PYTHON", "LD_", "HOME", "TMPDIR", "LANG", "LC_", "TZ", "MPL", "TORCH_", "ATEN_", "NPY_"),
+    "TRITON_",
     *("OMP_", "GOMP_", "MKL_", "OPENBLAS_", "ONEDNN_", "DNNL_"),
 )
 BEFORE = dict(os.environ)  # of the process that loads torch

@@ -3,9 +3,13 @@
     machine    card, driver, releases, clocks
     twins      sparse layers against float64 masked dense twins; what torch does with modules
     wrappers   data-parallel styles, worlds, exits, pictures, checkpoints, against the CPU
-    pipelines  policies and schedules against the CPU; ms of a step of the nets of the studies
     steps      ms of a training step of ResNet-18; the step as a CUDA graph beside the eager loop
     suite      the test files that name a CUDA device
+
+and, each a run of its own (APART):
+
+    kernels    which form of a sparse product gains, and how much
+    pipelines  policies and schedules against the CPU; ms of a step of the nets of the studies
 
 One JSON record, `DIR/check.json`, is written anew after every single check, so that what is done is
 kept if the machine goes away. A check that fails or takes too long is one line of the record and
@@ -37,7 +41,9 @@ PARTS = {
     "steps": (25, 60),
     "pipelines": (70, 120),
     "suite": (20, 30),
+    "kernels": (80, 120),
 }
+APART = ("kernels", "pipelines")  # these run if named: --parts kernels
 
 
 class TooLate(Exception):
@@ -75,7 +81,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the record, check.json")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, metavar="PART")
+    parser.set_defaults(parts=[part for part in PARTS if part not in APART])
     parser.add_argument("--plan", action="store_true", help="print the estimates, run nothing")
     options = parser.parse_args(argv)
     if options.plan:
