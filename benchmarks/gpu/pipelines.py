@@ -22,6 +22,7 @@ from harness.data import Data
 from harness.nets.perceptron import mlp
 from harness.nets.vgg import vgg16
 from harness.seeding import seeded
+from harness.sweep.machine import release
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES
 from parallel.plans.spectrain import IMAGES, TEXTS
@@ -157,6 +158,9 @@ def inputs(arm: Staged, device: str) -> Data:
 
 def timed(net: str, method: str, device: str, narrow: bool) -> dict[str, Any]:
     """Milliseconds of an update in the steady state, all stages on one device."""
+    if device == "cuda":
+        release(device)  # (what the check before held)
+        torch.cuda.reset_peak_memory_stats()
     arm = config(net, method, narrow)
     steps = WARM + (2 if narrow else STEPS)
     model, data = build(arm, inputs(arm, "cpu"), 0).to(device), inputs(arm, device)
@@ -165,8 +169,6 @@ def timed(net: str, method: str, device: str, narrow: bool) -> dict[str, Any]:
     sgd = setting.optimizer(arm)
     training = Pipelined(model, data, F.cross_entropy, sgd, way, Comm(way.ranks), **given)
     spent = []
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
     for _ in range(steps):
         begin = time.perf_counter()
         training.step()

@@ -27,3 +27,18 @@ def pick_device(name: str) -> str:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA GPUs")
     return name
+
+
+def release(device: str) -> None:
+    """Give a GPU's memory back that a finished run held in cycles of references.
+
+    Python frees those in its own time, and the next run of this process needs the room before.
+    """
+    if device == "cpu":
+        return
+    import gc
+
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()

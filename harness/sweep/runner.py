@@ -35,6 +35,7 @@ from harness.record.checkpoint import load_checkpoint, save_checkpoint
 from harness.record.provenance import collect as collect_provenance
 from harness.record.study import Study
 from harness.sweep import modules, start
+from harness.sweep.machine import release
 from harness.sweep.show import Quiet
 
 
@@ -68,7 +69,12 @@ class Sweep:
         return whole
 
     def _check(self, whole: Experiment) -> None:
-        """Ask the trainer, if it can tell, whether the arms that are to train can."""
+        """Ask the trainer, if it can tell, whether the arms that are to train can.
+
+        Members of a crew do not for a plan as written, which is known to: each would ask for all.
+        """
+        if os.environ.get("IDDL_MEMBER") and not self.study.overrides:
+            return
         job = Job(self.device, self.data_root)
         for arm in self.arms:
             open_seeds = self.study.to_do(arm, self.seeds, whole)
@@ -84,6 +90,7 @@ class Sweep:
                 mine = self._claim(arm, share, holds, whole)
                 for seeds, saved in self._groups(arm, mine):
                     self._group(arm, seeds, saved)
+                    release(self.device)
 
     def _claim(
         self, arm: str, share: tuple[int, ...], holds: ExitStack, whole: Experiment

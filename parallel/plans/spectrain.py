@@ -97,6 +97,7 @@ def plan(
 
 
 FIRST = {"vgg16": 0.01, "resnet50": 0.01}
+FULL = {"vgg16": 0.01, "resnet50": 0.01}
 SECOND = {"densenet121": 0.01, "googlenet": 0.01}
 READERS = {"residual_lstm": 0.1, "transformer": 0.1}
 
@@ -110,7 +111,7 @@ PLANS = {
     "spectrain_full": plan(
         "The same at full width, for a GPU.",
         replace(IMAGES, width=64),
-        FIRST,
+        FULL,
         64 * 105,  # (as many times the arithmetic)
         f"{EXPECT} Minutes on one H100; days on two cores.",
     ),
