@@ -25,6 +25,7 @@ minibatch, so the newest weights are w(t-d) in the first and w(t) in the second.
 from dataclasses import dataclass
 from typing import Any
 
+from parallel.pipeline.answers import check_answers
 from parallel.pipeline.versions import State, Versions
 
 
@@ -42,6 +43,10 @@ class Policy:
     swaps = True  # whether the backward pass sees other weights than the forward pass
     recompute = False  # whether it does the forward pass again
     ahead = ""  # direction of prediction (parallel.pipeline.ahead); "": none
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        check_answers(cls, Policy)  # (a name that nobody asks for is a typo)
 
     def kept(self, stage: int, stages: int) -> int:
         """How many older versions a stage has to keep at hand."""
