@@ -4,7 +4,8 @@
                      steps=1000, seed=0):
         print(row["step"], row["test_accuracy"], row["bytes_payload"])
 
-The rows are the same in every world, but for rounding and times.
+The rows are the same in every world, but for rounding and times; so is the trained net, which
+`train(...).model` and `.state_dict()` give (parallel.training.trained).
 """
 
 import warnings
@@ -20,6 +21,7 @@ from harness.data import Data, as_data
 from parallel.pipeline.pipeline import Pipeline
 from parallel.strategy import Strategy, make
 from parallel.training.pipelined import Pipelined
+from parallel.training.trained import ROW, STATE, Trained
 from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.run import run
@@ -39,8 +41,10 @@ def train(
     batch_size: int = 128,
     every: int | None = None,
     reshuffle: bool = False,
-) -> Iterator[dict[str, Any]]:
-    """Train, and yield a row after every `every` steps and at the end: nothing is done before that.
+) -> Trained:
+    """Train, and give a row after every `every` steps and at the end: nothing is done before that.
+
+    `train(...).model` is the trained net, and `.state_dict()` its state; `model` stays as it was.
 
     Args:
         model: Copied to every worker; or a function from a worker's rank to its model.
@@ -82,13 +86,23 @@ def train(
     optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
     options = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
     # (checked when called, trained when asked for rows)
-    return run(world, rows, (model, data, loss, optimizer, strategy), options, steps, every)
+    parts = model, data, loss, optimizer, strategy
+    return Trained(run(world, rows_and_net, parts, options, steps, every), model)
 
 
 def rows(
     comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
 ) -> Iterator[dict[str, Any]]:
     """Train as one process of a world, and yield its rows."""
+    for kind, what in rows_and_net(comm, parts, options, steps, every):
+        if kind == ROW:
+            yield what
+
+
+def rows_and_net(
+    comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
+) -> Iterator[tuple[str, Any]]:
+    """The same, each with its kind; in the end the state dict that the last row was tested with."""
     training: Training | Pipelined
     if isinstance(parts[-1], Pipeline):
         training = Pipelined(*parts, comm=comm, steps=steps, **options)
@@ -98,6 +112,11 @@ def rows(
     while training.done < steps:
         training.step()
         if training.done % every == 0 or training.done == steps:
-            yield training.row()
+            yield ROW, training.row()
+    whole = comm.rank == 0 or isinstance(training, Training)  # (of stages rank 0 has them all)
+    state = training.judge.state_dict() if whole else None
+    if state and not comm.alone:
+        state = {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in state.items()}
+    yield STATE, state
     for note in training.notes():
         warnings.warn(note, stacklevel=2)
