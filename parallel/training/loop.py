@@ -17,9 +17,11 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from harness.data import Data, as_data
+from harness.data import Data
 from parallel.pipeline.pipeline import Pipeline
-from parallel.strategy import Strategy, make
+from parallel.strategy import Strategy
+from parallel.training import checked
+from parallel.training.inputs import inputs_of
 from parallel.training.pipelined import Pipelined
 from parallel.training.trained import ROW, STATE, Trained
 from parallel.training.training import Training
@@ -64,29 +66,16 @@ def train(
     Models, losses and optimizers go to other processes by pickle: define them in a module, and keep
     the script's own calls under `if __name__ == "__main__":`.
     """
-    world = world or World.sim(strategy.ranks if isinstance(strategy, Pipeline) else 4)
-    if not isinstance(world, World):
-        raise ValueError(f"world is World.sim(n), World.procs(n) or World.env(), got {world!r}")
-    strategy = make(strategy) if isinstance(strategy, str) else strategy
-    if world.kind == "procs" and any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
-        raise ValueError(
-            "World.procs: processes do not inherit autocast: put it into the model's forward pass "
-            "(with torch.autocast(...)), which goes with the model"
-        )
-    data = as_data(data).flatten() if isinstance(data, str) else as_data(data)
-    if not isinstance(strategy, Strategy | Pipeline):
-        raise ValueError(
-            f"strategy is a name, a Strategy (make it first) or a Pipeline, got {strategy!r}"
-        )
-    numbers = {"steps": (steps, 1), "every": (every, 1), "seed": (seed, 0)}
-    numbers |= {"batch_size": (batch_size, 1)}
-    for name, (value, least) in numbers.items():
-        if value is not None and (not isinstance(value, int) or value < least):
-            raise ValueError(f"{name} is a whole number, {least} or more, got {value!r}")
+    checked.called(model, loss)
+    strategy = checked.strategy_of(strategy)
+    world = checked.world_of(world, strategy)
+    checked.numbers(steps=(steps, 1), every=(every, 1), seed=(seed, 0), batch_size=(batch_size, 1))
+    data = inputs_of(data, model)
     optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
     options = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
     # (checked when called, trained when asked for rows)
     parts = model, data, loss, optimizer, strategy
+    checked.before(parts, world, **options)
     return Trained(run(world, rows_and_net, parts, options, steps, every), model)
 
 

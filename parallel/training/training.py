@@ -55,11 +55,7 @@ class Training:
         self.data, self.comm = data, comm
         self.shards = Shards(len(data.train_y), comm.workers, batch_size, seed, reshuffle)
         self.executor = executor_of(strategy, comm, seed)
-        if comm.elastic and not strategy.elastic:
-            raise ValueError(
-                f"{type(strategy).__name__} cannot go on without a worker: take elastic=False, or "
-                "a strategy that can (local, no_comm, elastic_gossip, gossip_pull, gossip_push)"
-            )
+        needs_all(strategy, comm.elastic)
         models = starts(model, comm.ranks, strategy.same_start)
         distinct(models[0])
         if strategy.same_start:
@@ -172,6 +168,19 @@ class Training:
         self.executor.load_state_dict(state["team"])
         self.comm.agree(self.done, self.digest, now=True)
         self._begin_epoch(resumed=True)
+
+
+def needs_all(strategy: Strategy, elastic: bool) -> None:
+    """Refuse an elastic world to a strategy that cannot do without a worker.
+
+    Raises:
+        ValueError: names those that can.
+    """
+    if elastic and not strategy.elastic:
+        raise ValueError(
+            f"{type(strategy).__name__} cannot go on without a worker: take elastic=False, or "
+            "a strategy that can (local, no_comm, elastic_gossip, gossip_pull, gossip_push)"
+        )
 
 
 def starts(

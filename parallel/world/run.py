@@ -9,9 +9,7 @@ from parallel.world.wire import closing, join
 from parallel.world.world import World
 
 
-def run(
-    world: World, task: Callable[..., Iterator[Any]], *args: Any
-) -> Generator[Any, None, None]:
+def run(world: World, task: Callable[..., Iterator[Any]], *args: Any) -> Generator[Any, None, None]:
     """Yield what `task(comm, *args)` yields, on rank 0 if there are several processes.
 
     Args:

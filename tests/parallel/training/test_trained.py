@@ -34,7 +34,8 @@ def test_the_net_is_what_the_last_row_was_tested_with_in_simulation_and_processe
         )
         assert all(map(torch.equal, net.parameters(), before.parameters()))  # (as it was)
         assert not all(map(torch.equal, model.parameters(), before.parameters()))
-        assert model.training and model is trained.model
+        assert model.training
+        assert model is trained.model
         ends.append(trained.state_dict())
     assert list(ends[0]) == list(before.state_dict())
     assert identities.apart(*ends) <= 1e-12
