@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from parallel.pipeline.measure import balanced, tried
+from parallel.pipeline.norms import no_old_norms
 from parallel.pipeline.trace import is_row, pieces, segments
 
 
@@ -65,6 +66,7 @@ def fits(model: nn.Module, stages: int, layer_split: Sequence[int] | None) -> No
     Raises:
         ValueError: says what does not fit.
     """
+    no_old_norms(model)
     if stages == 1 or not model.training or isinstance(getattr(model, "stages", None), nn.Module):
         return  # (which pieces such a net has, inputs will show)
     row = list(model) if isinstance(model, nn.Sequential) and is_row(model) else segments(model)

@@ -21,6 +21,7 @@ from torch import nn
 from harness.data import Data
 from harness.nets.dropout import distinct
 from parallel.executors import executor_of
+from parallel.pipeline.norms import no_old_norms
 from parallel.replicas.consensus import broadcast
 from parallel.replicas.optimizer import by_element, by_parameter, spread
 from parallel.replicas.replicas import Looped, Stacked, replicas
@@ -188,6 +189,7 @@ def starts(
 ) -> list[nn.Module]:
     """Return a model per worker here: copies of one, or those a function makes by rank."""
     if isinstance(model, nn.Module):
+        no_old_norms(model)
         return [copy.deepcopy(model) for _ in ranks]
     if same:
         return starts(model(0), ranks, same)
