@@ -68,11 +68,12 @@ class Policy:
         """After each update."""
 
     def theory(self, stage: int, stages: int) -> dict[str, Any]:
-        """Delay and look-ahead (forward, backward) of a stage, and versions of its weights held."""
+        """Delay and look-ahead (forward, backward) of a stage, and what it holds of its weights."""
         return {
             "delay": stages - 1 - stage,
             "ahead": self.reach(stage, stages),
             "versions": self.held(stage, stages),
+            "beside": self.beside(stage, stages),
         }
 
     def reach(self, stage: int, stages: int) -> tuple[int, int]:
@@ -82,6 +83,10 @@ class Policy:
     def held(self, stage: int, stages: int) -> int:
         """Versions of the weights in memory at a time, true or predicted, once all is full."""
         return 1 if self.swaps else stages - stage
+
+    def beside(self, stage: int, stages: int) -> int:
+        """What else is held of the size of the weights, such as a mean of their displacements."""
+        return 0
 
 
 class Vanilla(Policy):
