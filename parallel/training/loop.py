@@ -51,7 +51,8 @@ def train(
     Args:
         model: Copied to every worker; or a function from a worker's rank to its model.
         data: The name of a data set, tensors (x, y), a torch Dataset or a harness.data.Data. The
-            training part is cut into a shard per worker; inputs as the model takes them.
+            training part is cut into a shard per worker; inputs as the model takes them. Integers
+            become floats, but stay whole for a net that begins with an embedding.
         loss: A function of outputs and targets; a mean over the samples.
         optimizer: Makes the optimizer from parameters; default SGD, lr 0.1. One that works element
             by element (all but LBFGS and the factored ones) steps all workers of a stack at once.
