@@ -33,6 +33,17 @@ def kind_of(value: object) -> str:
     return f"{'an' if vowel else 'a'} {name}"
 
 
+def uncalled(value: object, arguments: str = "") -> str:
+    """Return what to type where a class was given in place of an object; "" for an object.
+
+    >>> uncalled(dict)
+    ': this is a class, call it: dict()'
+    """
+    if not isinstance(value, type):
+        return ""
+    return f": this is a class, call it: {value.__name__}({arguments})"
+
+
 def check(what: str, got: str, known: Iterable[str]) -> str:
     """Return `got` itself if it is known, and raise otherwise."""
     known = list(known)

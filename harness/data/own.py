@@ -90,7 +90,7 @@ def same_shape(train: torch.Tensor, other: torch.Tensor | None, what: str) -> No
         raise DataError(f"{what}: samples of shape {got}; the training part has {expected}")
 
 
-def gather(dataset: Any, what: str) -> Pair:
+def gather(dataset: Any, what: str, tokens: bool = False) -> Pair:
     """Read all samples of a torch Dataset once; pictures become floats between 0 and 1.
 
     Raises:
@@ -107,7 +107,8 @@ def gather(dataset: Any, what: str) -> Pair:
     shapes = list(dict.fromkeys(tuple(x.shape) for x in xs))
     if len(shapes) > 1:
         raise DataError(f"{what}: inputs of shapes {shapes[0]} and {shapes[1]}; resize them first")
-    return pair(torch.stack(xs) if xs else torch.zeros(0, 1), torch.as_tensor(ys), what)
+    x = torch.stack(xs) if xs else torch.zeros(0, 1)
+    return pair(x, torch.as_tensor(ys), what, tokens)
 
 
 def _picture(x: Any) -> torch.Tensor:

@@ -63,8 +63,12 @@ def load(
     return _load(name, DATASETS[name], str(data_root(root)), test_split, told).to(device)
 
 
-def as_data(source: Any) -> Data:
+def as_data(source: Any, tokens: bool = False) -> Data:
     """Turn what a caller passes as data into a Data: a name, a Data, tensors or a Dataset.
+
+    Args:
+        source: That.
+        tokens: The inputs of tensors and Datasets are numbers of words, and stay whole.
 
     Raises:
         ValueError: it is nothing of these; says what it is.
@@ -74,9 +78,9 @@ def as_data(source: Any) -> Data:
     if isinstance(source, Data):
         return source
     if isinstance(source, tuple | list) and len(source) == 2:
-        return Data.from_tensors(*source)
+        return Data.from_tensors(*source, tokens=tokens)
     if hasattr(source, "__getitem__") and not hasattr(source, "shape"):
-        return Data.from_dataset(source)
+        return Data.from_dataset(source, tokens=tokens)
     raise ValueError(
         "data is the name of a data set, tensors (x, y), a torch Dataset or a harness.data.Data; "
         f"got {kind_of(source)}"

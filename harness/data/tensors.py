@@ -88,6 +88,7 @@ class Data:
         validation: Any = None,
         name: str = "own data",
         seed: int = 0,
+        tokens: bool = False,
     ) -> "Data":
         """Read a torch or torchvision Dataset once; pictures become floats between 0 and 1.
 
@@ -98,11 +99,11 @@ class Data:
 
         def part(given: Any, what: str) -> Any:
             plain = given is None or isinstance(given, float | tuple | list)
-            return given if plain else own.gather(given, f"{what} part of {name}")
+            return given if plain else own.gather(given, f"{what} part of {name}", tokens)
 
-        x, y = own.gather(dataset, name)
+        x, y = own.gather(dataset, name, tokens)
         parts = dict(test=part(test, "test"), validation=part(validation, "validation"))
-        return cls.from_tensors(x, y, **parts, name=name, seed=seed)
+        return cls.from_tensors(x, y, **parts, name=name, seed=seed, tokens=tokens)
 
     @classmethod
     def from_csv(

@@ -56,6 +56,8 @@ def chosen(thing: Thing, world: str) -> tuple[str, Iterator[Identity]]:
     if isinstance(thing, str):
         (name, *_) = names((thing,))
         return name, _named(name, world)
+    if isinstance(thing, type) and issubclass(thing, Policy):
+        thing = thing()
     if isinstance(thing, Policy):
         return type(thing).__name__, of_policy(thing, world)
     if isinstance(thing, Strategy):

@@ -1,7 +1,7 @@
 """Which identities a weight policy, a schedule and pipelines at all have to fulfil."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,20 +11,48 @@ import torch
 from parallel.identities import pipelines as staged
 from parallel.identities import predictions as ahead
 from parallel.pipeline.actions import Table, held
+from parallel.pipeline.answers import asked, own_answers
 from parallel.pipeline.checks import check
 from parallel.pipeline.clock import simulate
 from parallel.pipeline.formulas import activations, makespan, sizes_of
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES
 from parallel.pipeline.schedules import SCHEDULES
-from parallel.pipeline.weights import Policy, TwoBW, VerticalSync
+from parallel.pipeline.weights import Policy, Predicting, TwoBW, VerticalSync
 
 Identity = tuple[str, str, Callable[[], float]]
+BUILT_IN = (Policy, Predicting, *POLICIES.values())
 SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.8, weight_decay=0.01)
 
 
 def of_policy(policy: Policy, world: str) -> Iterator[Identity]:
-    """Those of a weight policy, in pipelines that never wait."""
+    """Those of a weight policy, in pipelines that never wait; of one's own also what was asked."""
+    kind = type(policy)
+    own = own_answers(kind, BUILT_IN)
+    with asked(own) as counts:
+        yield from _of_policy(policy, world)
+    if kind not in POLICIES.values():
+        names = ", ".join(own) or f"nothing (all is as in {kind.__mro__[1].__name__})"
+        title = f"each answer of its own was asked for: {names}"
+        yield title, "exact", lambda: unasked(own, counts)
+
+
+def unasked(own: Collection[str], counts: Mapping[str, int]) -> float:
+    """None of the answers, or an error that names those for which nobody has asked.
+
+    Raises:
+        ValueError: a pipeline would go by other answers than the policy's author thinks.
+    """
+    never = [name for name in own if not counts[name]]
+    if never:
+        raise ValueError(
+            f"nobody has asked for {', '.join(never)} (`held` is asked for by the `theory` of "
+            "Policy, not by one of your own): leave it out"
+        )
+    return 0.0
+
+
+def _of_policy(policy: Policy, world: str) -> Iterator[Identity]:
     if type(policy) in POLICIES.values():
         yield "engine = sequential oracle", "rounding", lambda: staged.by_oracle(policy)
         spike = replace(policy, spike=True)

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from parallel.pipeline.measure import balanced, tried
-from parallel.pipeline.trace import pieces
+from parallel.pipeline.norms import no_old_norms
+from parallel.pipeline.trace import is_row, pieces, segments
 
 
 @dataclass
@@ -50,21 +51,45 @@ def cut(
         ValueError: says what does not fit.
     """
     row = [model] if stages == 1 else pieces(model, x)
-    if stages > len(row):
-        raise ValueError(
-            f"{stages} stages for {len(row)} layers: {type(model).__name__} has {len(row)} pieces "
-            f"to cut between, so take stages={len(row)} or fewer"
-        )
-    split = check_split(layer_split, len(row), stages)
+    split = _placed(model, row, stages, layer_split)
     given, costs = tried(row, x, times=1 if split else 3)
     check_given(split, given, stages)
     if not split:
         costs = [total(cost) if total else cost for cost in costs]
         split = balanced(costs, stages, [k for k in range(1, len(row)) if not given[k - 1]])
+    return Parts(_modules(model, row, split), split, len(row))
+
+
+def fits(model: nn.Module, stages: int, layer_split: Sequence[int] | None) -> None:
+    """Refuse at once what `cut` would refuse once it has inputs, as far as the net alone shows it.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    no_old_norms(model)
+    if stages == 1 or not model.training or isinstance(getattr(model, "stages", None), nn.Module):
+        return  # (which pieces such a net has, inputs will show)
+    row = list(model) if isinstance(model, nn.Sequential) and is_row(model) else segments(model)
+    split = _placed(model, row, stages, layer_split)
+    if split:
+        _modules(model, row, split)
+
+
+def _placed(model: nn.Module, row: list[nn.Module], stages: int, layer_split: Any) -> list[int]:
+    """Where it shall be cut; nothing if nobody has said it."""
+    if stages > len(row):
+        raise ValueError(
+            f"{stages} stages for {len(row)} layers: {type(model).__name__} has {len(row)} pieces "
+            f"to cut between, so take stages={len(row)} or fewer"
+        )
+    return check_split(layer_split, len(row), stages)
+
+
+def _modules(model: nn.Module, row: list[nn.Module], split: list[int]) -> list[nn.Sequential]:
     ends = zip([0, *split], [*split, len(row)], strict=True)
     modules = [nn.Sequential(*row[a:b]) for a, b in ends]
     untied(model, modules)
-    return Parts(modules, split, len(row))
+    return modules
 
 
 def check_split(split: Any, layers: int, stages: int) -> list[int]:

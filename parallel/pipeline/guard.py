@@ -1,16 +1,15 @@
 """Whether a stage's backward pass can see other weights than its forward pass; shown on a copy.
 
-Three forward passes of the first micro-batch, each with the same noise:
+Two forward passes of the first micro-batch, each with the same noise:
 
-    inputs x,  weights w      what is saved beside views of weights: A
-    inputs x', weights w      B
-    inputs x,  weights w'     C
+    weights w      what is saved beside views of weights, and made of weights alone: A
+    weights w'     B
 
-What is alike in A and B but not in A and C was made of weights alone: a copy or something derived
-from them (weight_norm, autocast), which the backward pass would see as it was. Then one backward
-pass by notes and one by writing into the weights' own memory: they differ where something saves
-behind the hooks' back. Layers that run again in the backward pass (checkpoint) read the module's
-own weights there: gradients that change with those show them.
+What differs is a copy of a weight or something derived from it (weight_norm, autocast), which the
+backward pass would see as it was. (parallel.pipeline.origin follows what each is made of.) Then one
+backward pass by notes and one by writing into the weights' own memory: they differ where something
+saves behind the hooks' back. Layers that run again in the backward pass (checkpoint) read the
+module's own weights there: gradients that change with those show them.
 """
 
 import copy
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from parallel.pipeline.origin import Origin
 from parallel.pipeline.swap import State, Swap
 
 Call = Callable[[nn.Module, State, torch.Tensor], torch.Tensor]
@@ -89,19 +89,19 @@ class _Trial:
         return torch.autograd.grad(y, wanted, scale, allow_unused=True)
 
     def _derived(self, new: State) -> bool:
-        first, again = (self._saved(self.weights, x) for x in (self.x, _other(self.x)))
-        changed = self._saved(new, self.x)
-        if not len(first) == len(again) == len(changed) or torch.equal(_other(self.x), self.x):
-            return False
-        triples = zip(first, again, changed, strict=True)
-        return any(_same(a, b) and not _same(a, c) for a, b, c in triples)
+        """Whether something made of weights alone is saved, and changes with them."""
+        first, changed = self._saved(self.weights), self._saved(new)
+        pairs = zip(first, changed, strict=False)
+        return len(first) != len(changed) or not all(_same(a, b) for a, b in pairs)
 
-    def _saved(self, weights: State, x: torch.Tensor) -> list[torch.Tensor]:
-        leaves = _leaves(weights)
+    def _saved(self, weights: State) -> list[torch.Tensor]:
+        """What is saved beside views of weights and has nothing of the inputs."""
+        leaves, x = _leaves(weights), self.x.clone()
         swap = Swap(leaves, lambda: leaves)
         swap.listening = True
-        self._forward(swap, leaves, x)
-        return swap.others
+        with Origin(leaves.values(), [x]) as origin:
+            self._forward(swap, leaves, x)
+            return [saved for saved in swap.others if origin.weights_alone(saved)]
 
     def _alike(self, new: State) -> bool:
         """Backward passes by notes, and by writing."""
@@ -138,11 +138,3 @@ def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
         return a.shape == b.shape and torch.equal(a, b)
     first, second = torch.nan_to_num(a).double(), torch.nan_to_num(b).double()
     return float((first - second).norm()) <= torch.finfo(a.dtype).eps ** 0.5 * float(second.norm())
-
-
-def _other(x: torch.Tensor) -> torch.Tensor:
-    """Other inputs of the same kind."""
-    if x.is_floating_point():
-        return x * 0.875 + torch.linspace(-1, 1, x.numel()).to(x).view(x.shape)
-    values = x.flatten()
-    return torch.where(x == values[0], values[-1], values[0])

@@ -30,8 +30,12 @@ class PipeMare(Policy):
         return int(self.drift > 0 and stage < stages - 1)
 
     def held(self, stage: int, stages: int) -> int:
-        """The true weights, and those before (beside the drift, which is as large)."""
+        """The true weights, and those before."""
         return 1 + self.kept(stage, stages)
+
+    def beside(self, stage: int, stages: int) -> int:
+        """The drift."""
+        return self.kept(stage, stages)
 
     def backward(self, weights: Versions, t: int) -> State:
         """Newest, less the drift of d updates."""

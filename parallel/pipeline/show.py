@@ -1,5 +1,7 @@
 """`python -m parallel schedule 1f1b --stages 4 --micro 8`: what a schedule does, and what it costs.
 
+`--weights pipedream` also shows what a weight policy holds (parallel.pipeline.holds).
+
 Nothing is trained, and nothing is measured: the times follow from the table and from --costs.
 """
 
@@ -40,6 +42,10 @@ class Options:
     """How long each takes, 1F=3 on stage 1 only; default: F=1,B=2,I=1,W=1,U=0."""
     communication: str = "0"
     """How long a tensor is on its way from rank to rank, in the same unit."""
+    weights: Annotated[str, tyro.conf.arg(metavar="POLICY")] = ""
+    """Also what a weight policy (pipedream, ...) holds in each stage; goes with 1f1b unflushed."""
+    stage_bytes: int | None = None
+    """Bytes of the weights of one stage, for those that the policy holds."""
     draw: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write FILE.png, FILE.eps and FILE.json; a folder: a name is chosen."""
     json: bool = False
@@ -52,13 +58,37 @@ class Options:
             ValueError: unknown, or of sizes that it cannot have.
         """
         check("schedule", self.name, SCHEDULES)
-        stream = self.name == "async_1f1b"
-        micro = (1 if stream else 8) if self.micro is None else self.micro
+        if self.stage_bytes is not None and (not self.weights or self.stage_bytes < 1):
+            raise ValueError(
+                f"--stage-bytes {self.stage_bytes}: expected 1 or more, with --weights POLICY"
+            )
+        stream = self.name == "async_1f1b" or bool(self.weights)
+        micro = self.micro
+        if micro is None:
+            micro = max(1, self.stages - 1) if self.weights == "two_bw" else 1 if stream else 8
         minibatches = self.minibatches
         if minibatches is None:
             minibatches = 2 * self.stages if stream else 1
         chunks = {} if self.chunks is None else {"chunks": self.chunks}
+        if self.weights:
+            return self._unflushed(minibatches, micro)
         return schedule(self.name, self.stages, minibatches, micro, **chunks)
+
+    def _unflushed(self, minibatches: int, micro: int) -> Table:
+        """That of a pipeline with these weights, which checks that they go together."""
+        from parallel.pipeline.pipeline import Pipeline  # (this one needs torch)
+
+        how = Pipeline(self.stages, self.name, self.weights, micro, self.chunks)
+        return how.table(minibatches)
+
+    def held(self) -> list[dict[str, Any]]:
+        """What the policy holds in each stage; nothing without one."""
+        if not self.weights:
+            return []
+        from parallel.pipeline.holds import holds
+        from parallel.pipeline.policies import policy
+
+        return holds(policy(self.weights), self.stages, self.stage_bytes)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -68,11 +98,18 @@ def main(argv: Sequence[str]) -> int:
     costs = {**UNIT, **read_costs(options.costs, table)}
     clock = simulate(table, costs, _number(options.communication, "--communication"))
     paths = _draw(options.draw, clock) if options.draw else []
+    held = options.held()
     if options.json:
-        print(json.dumps({**facts(clock), "paths": [str(path) for path in paths]}))
+        own = {"policy": options.weights, "held": held} if held else {}
+        print(json.dumps({**facts(clock), **own, "paths": [str(path) for path in paths]}))
         return 0
-    for line in (text(clock, screen.width_of(Console())), *map(str, paths)):
-        print(line)
+    width = screen.width_of(Console())
+    print(text(clock, width))
+    if held:
+        from parallel.pipeline import holds
+
+        print(holds.text(options.weights, held, width))
+    print(*paths, sep="\n", end="\n" * bool(paths))
     return 0
 
 

@@ -25,6 +25,7 @@ minibatch, so the newest weights are w(t-d) in the first and w(t) in the second.
 from dataclasses import dataclass
 from typing import Any
 
+from parallel.pipeline.answers import check_answers
 from parallel.pipeline.versions import State, Versions
 
 
@@ -42,6 +43,10 @@ class Policy:
     swaps = True  # whether the backward pass sees other weights than the forward pass
     recompute = False  # whether it does the forward pass again
     ahead = ""  # direction of prediction (parallel.pipeline.ahead); "": none
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        check_answers(cls, Policy)  # (a name that nobody asks for is a typo)
 
     def kept(self, stage: int, stages: int) -> int:
         """How many older versions a stage has to keep at hand."""
@@ -63,11 +68,12 @@ class Policy:
         """After each update."""
 
     def theory(self, stage: int, stages: int) -> dict[str, Any]:
-        """Delay and look-ahead (forward, backward) of a stage, and versions of its weights held."""
+        """Delay and look-ahead (forward, backward) of a stage, and what it holds of its weights."""
         return {
             "delay": stages - 1 - stage,
             "ahead": self.reach(stage, stages),
             "versions": self.held(stage, stages),
+            "beside": self.beside(stage, stages),
         }
 
     def reach(self, stage: int, stages: int) -> tuple[int, int]:
@@ -77,6 +83,10 @@ class Policy:
     def held(self, stage: int, stages: int) -> int:
         """Versions of the weights in memory at a time, true or predicted, once all is full."""
         return 1 if self.swaps else stages - stage
+
+    def beside(self, stage: int, stages: int) -> int:
+        """What else is held of the size of the weights, such as a mean of their displacements."""
+        return 0
 
 
 class Vanilla(Policy):

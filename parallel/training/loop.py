@@ -4,7 +4,8 @@
                      steps=1000, seed=0):
         print(row["step"], row["test_accuracy"], row["bytes_payload"])
 
-The rows are the same in every world, but for rounding and times.
+The rows are the same in every world, but for rounding and times; so is the trained net, which
+`train(...).model` and `.state_dict()` give (parallel.training.trained).
 """
 
 import warnings
@@ -16,10 +17,13 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from harness.data import Data, as_data
+from harness.data import Data
 from parallel.pipeline.pipeline import Pipeline
-from parallel.strategy import Strategy, make
+from parallel.strategy import Strategy
+from parallel.training import checked
+from parallel.training.inputs import inputs_of
 from parallel.training.pipelined import Pipelined
+from parallel.training.trained import ROW, STATE, Trained
 from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.run import run
@@ -39,13 +43,16 @@ def train(
     batch_size: int = 128,
     every: int | None = None,
     reshuffle: bool = False,
-) -> Iterator[dict[str, Any]]:
-    """Train, and yield a row after every `every` steps and at the end: nothing is done before that.
+) -> Trained:
+    """Train, and give a row after every `every` steps and at the end: nothing is done before that.
+
+    `train(...).model` is the trained net, and `.state_dict()` its state; `model` stays as it was.
 
     Args:
         model: Copied to every worker; or a function from a worker's rank to its model.
         data: The name of a data set, tensors (x, y), a torch Dataset or a harness.data.Data. The
-            training part is cut into a shard per worker; inputs as the model takes them.
+            training part is cut into a shard per worker; inputs as the model takes them. Integers
+            become floats, but stay whole for a net that begins with an embedding.
         loss: A function of outputs and targets; a mean over the samples.
         optimizer: Makes the optimizer from parameters; default SGD, lr 0.1. One that works element
             by element (all but LBFGS and the factored ones) steps all workers of a stack at once.
@@ -60,35 +67,32 @@ def train(
     Models, losses and optimizers go to other processes by pickle: define them in a module, and keep
     the script's own calls under `if __name__ == "__main__":`.
     """
-    world = world or World.sim(strategy.ranks if isinstance(strategy, Pipeline) else 4)
-    if not isinstance(world, World):
-        raise ValueError(f"world is World.sim(n), World.procs(n) or World.env(), got {world!r}")
-    strategy = make(strategy) if isinstance(strategy, str) else strategy
-    if world.kind == "procs" and any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
-        raise ValueError(
-            "World.procs: processes do not inherit autocast: put it into the model's forward pass "
-            "(with torch.autocast(...)), which goes with the model"
-        )
-    data = as_data(data).flatten() if isinstance(data, str) else as_data(data)
-    if not isinstance(strategy, Strategy | Pipeline):
-        raise ValueError(
-            f"strategy is a name, a Strategy (make it first) or a Pipeline, got {strategy!r}"
-        )
-    numbers = {"steps": (steps, 1), "every": (every, 1), "seed": (seed, 0)}
-    numbers |= {"batch_size": (batch_size, 1)}
-    for name, (value, least) in numbers.items():
-        if value is not None and (not isinstance(value, int) or value < least):
-            raise ValueError(f"{name} is a whole number, {least} or more, got {value!r}")
+    checked.called(model, loss)
+    strategy = checked.strategy_of(strategy)
+    world = checked.world_of(world, strategy)
+    checked.numbers(steps=(steps, 1), every=(every, 1), seed=(seed, 0), batch_size=(batch_size, 1))
+    data = inputs_of(data, model)
     optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
     options = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
     # (checked when called, trained when asked for rows)
-    return run(world, rows, (model, data, loss, optimizer, strategy), options, steps, every)
+    parts = model, data, loss, optimizer, strategy
+    checked.before(parts, world, **options)
+    return Trained(run(world, rows_and_net, parts, options, steps, every), model)
 
 
 def rows(
     comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
 ) -> Iterator[dict[str, Any]]:
     """Train as one process of a world, and yield its rows."""
+    for kind, what in rows_and_net(comm, parts, options, steps, every):
+        if kind == ROW:
+            yield what
+
+
+def rows_and_net(
+    comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
+) -> Iterator[tuple[str, Any]]:
+    """The same, each with its kind; in the end the state dict that the last row was tested with."""
     training: Training | Pipelined
     if isinstance(parts[-1], Pipeline):
         training = Pipelined(*parts, comm=comm, steps=steps, **options)
@@ -98,6 +102,11 @@ def rows(
     while training.done < steps:
         training.step()
         if training.done % every == 0 or training.done == steps:
-            yield training.row()
+            yield ROW, training.row()
+    whole = comm.rank == 0 or isinstance(training, Training)  # (of stages rank 0 has them all)
+    state = training.judge.state_dict() if whole else None
+    if state and not comm.alone:
+        state = {k: v.cpu() if isinstance(v, torch.Tensor) else v for k, v in state.items()}
+    yield STATE, state
     for note in training.notes():
         warnings.warn(note, stacklevel=2)

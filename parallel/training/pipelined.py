@@ -66,6 +66,39 @@ def reduction(loss: Any) -> str:
     return words.get("reduction", "mean")
 
 
+def suited(pipeline: Pipeline, loss: Any, workers: int, alone: bool, elastic: bool) -> None:
+    """Refuse what a pipeline cannot have, before anything starts.
+
+    Args:
+        pipeline: What is asked for.
+        loss: A function of outputs and targets.
+        workers: Ranks of the world.
+        alone: Whether all of them are in this process.
+        elastic: Whether the world goes on without those that died.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    if workers != pipeline.ranks:
+        raise ValueError(
+            f"{pipeline.stages} stages on {pipeline.ranks} ranks, and this world has "
+            f"{workers}: take World.sim({pipeline.ranks}), World.procs({pipeline.ranks}) "
+            f"or torchrun --nproc-per-node={pipeline.ranks}"
+        )
+    if pipeline.order is not None and not alone:
+        raise ValueError(
+            "order draws the turns of a simulation; in processes each rank takes its actions "
+            "as they can be taken: leave it out, or take World.sim"
+        )
+    if (kind := reduction(loss)) != "mean":
+        raise ValueError(
+            f"the loss has reduction={kind!r}: micro-batches add up to a minibatch for a mean "
+            "over the samples only; take reduction='mean' (and a rate that suits it)"
+        )
+    if elastic:
+        raise ValueError("a pipeline cannot go on without a stage: take elastic=False")
+
+
 class Pipelined:
     """Stages that train; see parallel.training.loop.train for the arguments.
 
@@ -90,24 +123,7 @@ class Pipelined:
         reshuffle: bool = False,
         resumable: bool = False,
     ):
-        if comm.workers != pipeline.ranks:
-            raise ValueError(
-                f"{pipeline.stages} stages on {pipeline.ranks} ranks, and this world has "
-                f"{comm.workers}: take World.sim({pipeline.ranks}), World.procs({pipeline.ranks}) "
-                f"or torchrun --nproc-per-node={pipeline.ranks}"
-            )
-        if pipeline.order is not None and not comm.alone:
-            raise ValueError(
-                "order draws the turns of a simulation; in processes each rank takes its actions "
-                "as they can be taken: leave it out, or take World.sim"
-            )
-        if (kind := reduction(loss)) != "mean":
-            raise ValueError(
-                f"the loss has reduction={kind!r}: micro-batches add up to a minibatch for a mean "
-                "over the samples only; take reduction='mean' (and a rate that suits it)"
-            )
-        if comm.elastic:
-            raise ValueError("a pipeline cannot go on without a stage: take elastic=False")
+        suited(pipeline, loss, comm.workers, comm.alone, comm.elastic)
         self.data, self.comm, self.pipeline, self.loss = data, comm, pipeline, loss
         shards = Shards(len(data.train_y), 1, batch_size, seed, reshuffle)
         self.batches = self._minibatches(shards)

@@ -21,6 +21,7 @@ from torch import nn
 from harness.data import Data
 from harness.nets.dropout import distinct
 from parallel.executors import executor_of
+from parallel.pipeline.norms import no_old_norms
 from parallel.replicas.consensus import broadcast
 from parallel.replicas.optimizer import by_element, by_parameter, spread
 from parallel.replicas.replicas import Looped, Stacked, replicas
@@ -55,11 +56,7 @@ class Training:
         self.data, self.comm = data, comm
         self.shards = Shards(len(data.train_y), comm.workers, batch_size, seed, reshuffle)
         self.executor = executor_of(strategy, comm, seed)
-        if comm.elastic and not strategy.elastic:
-            raise ValueError(
-                f"{type(strategy).__name__} cannot go on without a worker: take elastic=False, or "
-                "a strategy that can (local, no_comm, elastic_gossip, gossip_pull, gossip_push)"
-            )
+        needs_all(strategy, comm.elastic)
         models = starts(model, comm.ranks, strategy.same_start)
         distinct(models[0])
         if strategy.same_start:
@@ -174,11 +171,25 @@ class Training:
         self._begin_epoch(resumed=True)
 
 
+def needs_all(strategy: Strategy, elastic: bool) -> None:
+    """Refuse an elastic world to a strategy that cannot do without a worker.
+
+    Raises:
+        ValueError: names those that can.
+    """
+    if elastic and not strategy.elastic:
+        raise ValueError(
+            f"{type(strategy).__name__} cannot go on without a worker: take elastic=False, or "
+            "a strategy that can (local, no_comm, elastic_gossip, gossip_pull, gossip_push)"
+        )
+
+
 def starts(
     model: nn.Module | Callable[[int], nn.Module], ranks: Sequence[int], same: bool
 ) -> list[nn.Module]:
     """Return a model per worker here: copies of one, or those a function makes by rank."""
     if isinstance(model, nn.Module):
+        no_old_norms(model)
         return [copy.deepcopy(model) for _ in ranks]
     if same:
         return starts(model(0), ranks, same)

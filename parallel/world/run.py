@@ -1,6 +1,6 @@
 """Turns a world into work: `for row in run(World.procs(4), task, ...)`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from parallel.world.comm import Comm
@@ -9,7 +9,7 @@ from parallel.world.wire import closing, join
 from parallel.world.world import World
 
 
-def run(world: World, task: Callable[..., Iterator[Any]], *args: Any) -> Iterator[Any]:
+def run(world: World, task: Callable[..., Iterator[Any]], *args: Any) -> Generator[Any, None, None]:
     """Yield what `task(comm, *args)` yields, on rank 0 if there are several processes.
 
     Args:

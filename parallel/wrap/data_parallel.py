@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.names import check, unknown
+from harness.names import check, uncalled, unknown
 from harness.nets.dropout import distinct
 from parallel.executors import executor_of
 from parallel.replicas.consensus import broadcast
@@ -214,7 +214,7 @@ def strategy_of(
         raise ValueError(
             'DataParallel(style="torch", model=net): the style is a name and the model a keyword, '
             f"an nn.Module (a Strategy of yours is a style too); got {type(style).__name__} and "
-            f"{type(model).__name__}"
+            f"{type(model).__name__}{uncalled(style) or uncalled(model)}"
         )
     own = [k for k in inspect.signature(DataParallel).parameters if k != "options"]
     if isinstance(style, Strategy):

@@ -181,7 +181,8 @@ def no_closure(optimizer: Any, args: Any, kwargs: Any) -> None:
     if closure is not None:
         raise ValueError(
             f"{type(optimizer).__name__}.step(closure): gradients have to be there before the "
-            "step; call backward() first, then step()"
+            "step; call backward() first, then step() of one that needs no closure, such as SGD or "
+            "AdamW"
         )
 
 

@@ -47,6 +47,7 @@ class Lates:
         """Begin anew, with nothing in flight."""
         self.row: list[Late] = []
         self.depth, self.skipped = 0, False  # of steps within steps
+        self.first: tuple[Any, ...] | None = None  # a step under way before there are stages
 
     def stages(self, modules: list[nn.Sequential]) -> list[Late]:
         """The stages of these modules, for a minibatch that comes."""
@@ -55,6 +56,8 @@ class Lates:
             places = [(k, n) for k in range(n)]
             options = self.policy, self.micro, self.seed
             self.row = [Late(m, at, *options) for m, at in zip(modules, places, strict=True)]
+            if self.first and self._ours(self.first[0]):
+                no_closure(*self.first)  # (whose closure has called the net)
         for late in self.row:
             late.look()
         return self.row
@@ -66,6 +69,7 @@ class Lates:
 
     def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """Do our part before the step of an optimizer, whosever it is."""
+        self.first = None if self.row else (optimizer, args, kwargs)
         if self._ours(optimizer):
             if not self.depth:
                 no_closure(optimizer, args, kwargs)
@@ -76,6 +80,7 @@ class Lates:
 
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """Do our part after it."""
+        self.first = None
         if self.depth and self._ours(optimizer):
             self.depth -= 1
             for late in () if self.depth or self.skipped else self.row:
@@ -91,7 +96,7 @@ class Lates:
             late.moved(fn)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "row": [], "depth": 0}  # (a copy begins anew)
+        return {**self.__dict__, "row": [], "depth": 0, "first": None}  # (a copy begins anew)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.names import check, unknown
+from harness.names import check, uncalled, unknown
 from parallel.pipeline.weights import Policy
 from parallel.wrap import split as splits
 from parallel.wrap.piped import piped
@@ -82,6 +82,10 @@ class ModelParallel(nn.Module):
         seed: int | None = None,
         **options: Any,
     ):
+        if isinstance(style, type) or not isinstance(model, nn.Module):
+            got = style if isinstance(style, type) else model
+            what = "style is a name or a Policy" if got is style else "model is an nn.Module"
+            raise ValueError(f"{what}, got {got!r}{uncalled(got)}")
         if not isinstance(style, Policy):
             check("style", style, STYLES)
         basic = style == "basic"

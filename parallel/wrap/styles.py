@@ -7,11 +7,10 @@ import torch
 from torch import nn
 
 from harness.names import unknown
-from parallel.pipeline.cut import check_split
+from parallel.pipeline.cut import fits
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES, policy
 from parallel.pipeline.schedules import SCHEDULES
-from parallel.pipeline.trace import is_row
 from parallel.pipeline.weights import Policy, TwoBW
 
 WAITING = [name for name in SCHEDULES if name != "async_1f1b"]
@@ -44,7 +43,6 @@ def described(
     waits = style in WAITING
     chunks = given["chunks"] or CHUNKED.get(str(style), 1)
     stages = _stages(given["stages"], layer_split, devices, chunks)
-    _fits(model, layer_split, stages)
     weights = None if waits else policy(style, **options)
     micro = given["micro"]
     if micro is None:
@@ -52,6 +50,7 @@ def described(
         micro = stages if waits and style != "naive" else max(1, least)
     schedule = str(style) if waits else "1f1b"
     found = Pipeline(stages, schedule, weights, micro, given["chunks"], layer_split)
+    fits(model, stages, layer_split)
     return found, given["seed"] or 0
 
 
@@ -83,15 +82,3 @@ def _stages(
     if stages is not None:
         return stages
     return (devices or max(2, torch.cuda.device_count())) * chunks
-
-
-def _fits(model: nn.Module, layer_split: Sequence[int] | None, stages: int) -> None:
-    """Refuse at once what would be refused at the first batch, where the layers are known."""
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"model is an nn.Module, got {type(model).__name__}")
-    if not isinstance(model, nn.Sequential) or not is_row(model):
-        return
-    if isinstance(stages, int) and stages > len(model):
-        raise ValueError(f"{stages} stages for {len(model)} layers: take fewer stages")
-    if layer_split is not None:
-        check_split(list(layer_split), len(model), stages)

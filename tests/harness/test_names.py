@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.names import check, kind_of, unknown
+from harness.names import check, kind_of, uncalled, unknown
 
 
 def test_the_near_name_is_suggested():
@@ -25,3 +25,9 @@ def test_case_and_hyphens_do_not_count_and_the_first_of_equals_is_suggested(type
 )
 def test_a_kind_has_its_article(value, said):
     assert kind_of(value) == said
+
+
+def test_a_class_in_place_of_an_object_is_told_to_be_called():
+    assert uncalled(dict) == ": this is a class, call it: dict()"
+    assert uncalled(dict, "a=1").endswith("dict(a=1)")
+    assert uncalled({}) == uncalled(None) == ""

@@ -1,6 +1,5 @@
 """Real processes, a stage each: what the others say when one dies, stops, lies or is late."""
 
-import contextlib
 import os
 import signal
 import socket
@@ -22,26 +21,11 @@ from parallel.training.pipelined import Pipelined
 from parallel.world.comm import Comm
 from parallel.world.procs import WorkerError
 from parallel.world.run import run as go
+from tests.parallel.processes import killed_while_saving, limit
 from tests.tree import ROOT
 
 SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.8)
 WAITING = "of stage 0 for minibatch 4, waiting for rank 1 (stage 1)"
-
-
-@contextlib.contextmanager
-def limit(seconds):
-    """Fail rather than hang."""
-
-    def late(*_):
-        raise AssertionError(f"still running after {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def training(comm, weights=None, seed=5, steps=12, data=None, **options):
@@ -159,27 +143,12 @@ def test_two_scripts_of_two_ranks_are_told_apart():
 
 def test_a_kill_while_saving_leaves_the_old_file(tmp_path):
     """The write is whole or not at all, whenever it is cut; what is in flight is in it."""
-    code = f"""
-        from pathlib import Path
-        from harness.record.checkpoint import save_checkpoint
+    begin = """
         from parallel.world.comm import Comm
         from tests.parallel.pipeline.test_faults import training
         session = training(Comm(3), "spectrain_v1", steps=1000)
-        place = Path({str(tmp_path)!r}) / "pipeline.cp.pt"
-        session.step()
-        save_checkpoint(place, session.state_dict())
-        print("saved", flush=True)
-        while True:
-            session.step()
-            save_checkpoint(place, session.state_dict())
     """
-    argv = [sys.executable, "-c", textwrap.dedent(code)]
-    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "saved\n"
-        time.sleep(0.3)
-        process.kill()
-        process.wait(20)
-    saved = load_checkpoint(tmp_path / "pipeline.cp.pt")
+    saved = killed_while_saving(begin, tmp_path / "pipeline.cp.pt")
     resumed, whole = (training(Comm(3), "spectrain_v1", steps=1000) for _ in range(2))
     resumed.load_state_dict(saved)
     resumed.step()

@@ -8,6 +8,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from parallel.identities.pipelines import task
+from parallel.pipeline.guard import guard
+from parallel.pipeline.layers import apart
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES
 from parallel.training.pipelined import Pipelined
@@ -68,3 +70,52 @@ def test_a_loss_that_is_no_mean_is_refused(kind):
                 seed=0,
                 steps=9,
             )
+
+
+class Exp(nn.Linear):
+    """A layer whose backward pass needs something that it derives from its weight."""
+
+    def forward(self, x):
+        return x @ self.weight.exp().T
+
+
+class Dead(nn.Module):
+    """Whatever comes in, zeros go out, until the bias is moved."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.bias = nn.Parameter(torch.full((width,), -1e-3))
+
+    def forward(self, x):
+        return (x * 1e-6 + self.bias).relu()
+
+
+def stage(*layers, x):
+    guard(nn.Sequential(*layers), apart, x, "stage 0", True)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU()],
+        [Dead(4), nn.Linear(4, 3), nn.ReLU()],
+    ],
+)
+def test_activations_that_no_input_changes_are_not_taken_for_weights(layers):
+    """Two values a channel come out as plus or minus one; dead units give zeros."""
+    torch.manual_seed(0)
+    stage(*layers, x=torch.randn(2, 4))
+
+
+@pytest.mark.parametrize("value", [0, 3])
+def test_a_weight_that_is_derived_is_found_whatever_the_inputs(value):
+    """Also where these are all alike, so that no others of their kind can be made of them."""
+    words = r"stage 0 saves a copy of 2.weight, or something derived from it"
+    layers = nn.Embedding(5, 4), nn.Flatten(), Exp(8, 3)
+    with pytest.raises(ValueError, match=words):
+        stage(*layers, x=torch.full((6, 2), value))
+
+
+def test_a_weight_that_is_derived_is_found_behind_a_norm_that_hides_the_inputs():
+    with pytest.raises(ValueError, match=r"stage 0 saves a copy of 2.weight, or something derived"):
+        stage(nn.Linear(4, 4), nn.BatchNorm1d(4), Exp(4, 3), x=torch.randn(2, 4))

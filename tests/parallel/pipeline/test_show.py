@@ -8,7 +8,9 @@ import pytest
 
 from parallel import __main__ as cli
 from parallel.experiments import PLANS, VERBS
+from parallel.identities import pipelines
 from parallel.pipeline.checks import check
+from parallel.pipeline.policies import POLICIES, policy
 from parallel.pipeline.schedules import SCHEDULES
 from parallel.pipeline.show import Options, read_costs
 from tests.tree import ROOT
@@ -56,6 +58,35 @@ def test_as_json_it_says_the_same_of_every_schedule(show, name):
     assert len(found["table"]) == found["ranks"] == len(found["idle"])
     assert sum(map(len, found["table"])) == 4 * 3 * (4 * (3 if name.startswith("zb") else 2) + 1)
     assert found["versions"] == ([2, 2, 2, 1] if name == "async_1f1b" else [1] * 4)
+
+
+def test_it_says_what_a_policy_holds(show):
+    status, out, _ = show("1f1b --stages 3 --weights pipemare --stage-bytes 1000")
+    assert status == 0
+    assert out.startswith("async_1f1b, simulated")
+    said = "pipemare: 7 copies of the weights of a stage (2.33 times the net's weights"
+    assert f"{said}, for even stages), 7,000 bytes" in out
+    assert "│ 0     │     2 │         0, 0 │        2 │      1 │ 3,000 │" in out
+    _, out, _ = show("async_1f1b --stages 4 --weights spectrain_v2")
+    assert "│ 1     │     2 │         2, 2 │        4 │      0 │     ? │" in out
+
+
+def test_what_a_policy_holds_is_in_the_json(show):
+    _, out, _ = show("1f1b --stages 4 --weights two_bw --stage-bytes 10 --json")
+    found = json.loads(out)
+    assert (found["policy"], found["micro"]) == ("two_bw", 3)
+    keys = "delay", "versions", "bytes"
+    assert [[row[key] for key in keys] for row in found["held"]] == [[1, 2, 20]] * 4
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_a_policy_holds_beside_versions_is_what_a_run_holds(name):
+    how = policy(name)
+    stages = pipelines.trained(pipelines.pipeline(how, 3)).executor.stages
+    for k, stage in stages.items():
+        extra = [w.numel() for one in stage.weights.extra.values() for w in one.values()]
+        own = sum(p.numel() for p in stage.weights.params.values())
+        assert sum(extra) == how.theory(k, 3).get("beside", 0) * own
 
 
 def test_it_writes_a_picture(show, tmp_path):
@@ -107,6 +138,10 @@ def test_where_there_is_no_formula_it_says_so(show):
     ("1f1b --costs B=-1", "the cost of 0B0 is -1: expected a time, 0 or more"),
     ("1f1b --costs F=0,B=0", "nothing takes any time"),
     ("1f1b --communication 1/0", "--communication: expected a number such as 2, 1.5 or 3/2"),
+    ("gpipe --weights pipedream", "schedule='gpipe' waits for each update"),
+    ("1f1b --weights pipdream", "unknown weight policy 'pipdream': did you mean 'pipedream'?"),
+    ("1f1b --weights two_bw --micro 2", "two_bw with 4 stages needs micro=3 or more, got 2"),
+    ("1f1b --stage-bytes 3", "--stage-bytes 3: expected 1 or more, with --weights POLICY"),
     ("gpipe --stages 8 --micro 400 --draw x", "6408 actions are too many to see"),
 ])  # fmt: skip
 def test_wrong_words_are_refused_in_a_sentence(show, words, said, tmp_path, monkeypatch):

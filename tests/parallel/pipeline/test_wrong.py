@@ -141,11 +141,58 @@ def test_an_elastic_world_is_refused():
         training(Pipeline(2), comm=comm)
 
 
+def made(rank):
+    return layers()
+
+
 def test_what_all_ranks_refuse_is_said_once():
     world = World.procs(2, timeout=10)
-    rows = train(layers(), identities.task(), strategy=Pipeline(2, layer_split=[7]), world=world)
+    rows = train(made, identities.task(), strategy=Pipeline(2, layer_split=[7]), world=world)
     with pytest.raises(WorkerError, match=r"ranks 0, 1: ValueError: layer_split=\[7\]: expected 1"):
         list(rows)
+
+
+def shared():
+    model = layers()
+    model[2], model[3] = nn.Linear(6, 6).double(), nn.Linear(6, 6).double()
+    model[3].weight = model[2].weight
+    return model
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "more", "words"),
+    [
+        (Pipeline(3), {}, "3 stages on 3 ranks, and this world has 2"),
+        (Pipeline(2, order=1), {}, "order draws the turns of a simulation"),
+        (Pipeline(2), dict(loss=nn.CrossEntropyLoss(reduction="sum")), "reduction='sum'"),
+        (Pipeline(2, layer_split=[7]), {}, "expected 1 ascending numbers from 1 to 4"),
+        (Pipeline(6, schedule="zbv"), dict(workers=3), "6 stages for 5 layers"),
+        (Pipeline(2, layer_split=[3]), dict(model=shared()), "in stages 0 and 1"),
+        (Pipeline(2), dict(optimizer=partial(LBFGS, lr=1)), "LBFGS calls the loss again"),
+        (Pipeline(2), dict(optimizer=SGD(layers().parameters(), 0.1)), "SGD, made already"),
+        (
+            Pipeline(2, weights=PipeDream(True)),
+            dict(optimizer=partial(SGD, lr=0.1)),
+            "spike=True goes",
+        ),
+        (Pipeline(2, weights=SpecTrain1(ahead="adam")), {}, "goes along the state of Adam"),
+        (Pipeline(2), dict(elastic=True), "cannot go on without a stage"),
+    ],
+)
+def test_what_needs_no_process_is_refused_before_any_starts_in_the_words_of_a_rank(
+    pipeline, more, words
+):
+    more = dict(loss=F.cross_entropy, model=layers(), optimizer=MOMENTUM, workers=2) | more
+    workers, options = more.pop("workers"), dict(batch_size=7, seed=5)
+    parts = more["model"], identities.task(), more["loss"], more["optimizer"], pipeline
+    comm = Comm(workers)
+    comm.elastic, comm.alone = more.get("elastic", False), pipeline.order is None
+    with pytest.raises(ValueError, match=words) as said:
+        Pipelined(*parts, comm, steps=9, **options)
+    world = World.procs(workers, elastic=comm.elastic)
+    with pytest.raises(ValueError, match=words) as found:
+        train(*parts, world, **options)  # (no row is asked for)
+    assert str(found.value) == str(said.value)
 
 
 @pytest.mark.parametrize(("stages", "micro"), [(3, 1), (3, 2), (2, 7), (3, 20)])
@@ -249,9 +296,7 @@ def test_tokens_may_be_the_inputs(weights):
 
 
 def test_tied_weights_of_two_stages_are_refused_by_both_names():
-    model = layers()
-    model[2], model[3] = nn.Linear(6, 6).double(), nn.Linear(6, 6).double()
-    model[3].weight = model[2].weight
+    model = shared()
     with pytest.raises(
         ValueError, match=r"2.weight and 3.weight are one tensor, in stages 0 and 1"
     ):

@@ -1,8 +1,10 @@
 """Options of strategies and of training that cannot be meant are named."""
 
 import pytest
+from torch import nn
 
-from parallel import train
+from harness.data import Data
+from parallel import DataParallel, Pipeline, World, train
 from parallel.identities import averaging as identities
 from parallel.strategy import make
 from parallel.strategy.gossip import ElasticGossip
@@ -23,7 +25,17 @@ def broken(**options):
             lambda: make("elastic_gossip", alpha=0.6, average="optimizer_state").init(2),
             "own weight may fall below 0",
         ),
-        (broken(strategy=ElasticGossip), "make it first"),
+        (broken(strategy=ElasticGossip), r"make it first.*call it: ElasticGossip\(\)"),
+        (broken(strategy=Pipeline), r"this is a class, call it: Pipeline\(stages=N\)"),
+        (broken(strategy="gpipe"), r"strategy=Pipeline\(stages=N, schedule=\"gpipe\"\)"),
+        (broken(strategy="1f1b"), r"strategy=Pipeline\(stages=N, schedule=\"1f1b\"\)"),
+        (broken(strategy="pipedream"), r"strategy=Pipeline\(stages=N, weights=\"pipedream\"\)"),
+        (broken(strategy="async_1f1b"), r"strategy=Pipeline\(stages=N, weights=\"pipedream\"\)"),
+        (broken(loss=nn.CrossEntropyLoss), r"a class, call it: CrossEntropyLoss\(\)"),
+        (lambda: train(nn.Sequential, steps=1), r"model is a net.*call it: Sequential\(\)"),
+        (lambda: train(identities.net(), Data), r"data is an object.*call it: Data\(\)"),
+        (broken(world=World), r"world is World.sim\(n\), World.procs\(n\)"),
+        (lambda: DataParallel("torch", model=nn.ReLU), r"class, call it: ReLU\(\)"),
         (broken(seed=-1), "seed is a whole number, 0 or more"),
         (broken(every=2.5), "every is a whole number, 1 or more"),
         (lambda: train(identities.net(), identities.task(), steps=2.5), "steps is a whole number"),

@@ -1,12 +1,8 @@
 """Real processes: the same numbers, and what happens when one of them dies, lies or is late."""
 
-import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
-import textwrap
 import time
 from functools import partial
 
@@ -27,25 +23,9 @@ from parallel.world.comm import Comm
 from parallel.world.environment import from_environment
 from parallel.world.procs import WorkerError
 from parallel.world.run import run as go
-from tests.tree import ROOT
+from tests.parallel.processes import killed_while_saving, limit
 
 FAST = dict(timeout=6)
-
-
-@contextlib.contextmanager
-def limit(seconds):
-    """Fail rather than hang."""
-
-    def late(*_):
-        raise AssertionError(f"still running after {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("name", ["all_reduce", "post_local_sgd", "easgd", "elastic_gossip", "ist"])
@@ -294,30 +274,12 @@ def test_a_taken_port_is_said(monkeypatch):
 
 def test_a_kill_while_saving_leaves_the_old_file(tmp_path):
     """The write is whole or not at all, whenever it is cut."""
-    from harness.record.checkpoint import load_checkpoint
-
-    code = f"""
-        import os, signal, threading, time
-        from pathlib import Path
+    begin = """
         from parallel.identities import averaging as identities
         from parallel.strategy import make
-        from harness.record.checkpoint import save_checkpoint
-        s = identities.training(make("easgd", alpha=0.2))
-        place = Path({str(tmp_path)!r}) / "rank_0.cp.pt"
-        s.step()
-        save_checkpoint(place, s.state_dict())
-        print("saved", flush=True)
-        while True:
-            s.step()
-            save_checkpoint(place, s.state_dict())
+        session = identities.training(make("easgd", alpha=0.2))
     """
-    argv = [sys.executable, "-c", textwrap.dedent(code)]
-    with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "saved\n"
-        time.sleep(0.3)
-        process.kill()
-        process.wait(20)
-    saved = load_checkpoint(tmp_path / "rank_0.cp.pt")
+    saved = killed_while_saving(begin, tmp_path / "rank_0.cp.pt")
     session = identities.training(make("easgd", alpha=0.2))
     session.load_state_dict(saved)
     again = identities.trained(make("easgd", alpha=0.2), steps=saved["done"])

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from parallel import ModelParallel
+from parallel import ModelParallel, Pipeline, train
 from parallel.pipeline.policies import POLICIES
 from parallel.pipeline.weights import Policy
 from tests.parallel.wrap.nets import batch, net, step
@@ -202,6 +202,9 @@ def test_wrong_optimizers():
     lbfgs = torch.optim.LBFGS(made.parameters())
     with pytest.raises(ValueError, match="step\\(closure\\)"):
         lbfgs.step(lambda: made(batch()[0]).sum())
+    made, _ = wrapped()
+    with pytest.raises(ValueError, match=r"LBFGS.step\(closure\)"):  # (before any batch)
+        torch.optim.LBFGS(made.parameters()).step(lambda: made(batch()[0]).sum())
     stranger = nn.Linear(2, 2)
     torch.optim.SGD(stranger.parameters(), lr=0.1).step()  # (nothing of ours)
     assert made.pipe.lates.row[0].weights.number == 0
@@ -311,6 +314,22 @@ def test_a_layer_that_derives_its_weight_is_refused_by_name(style):
         made(batch()[0])
     for same in ("pipedream", "spectrain_v2", "recomputed"):
         step(*wrapped(same, model=copy.deepcopy(model)))
+
+
+def hooked():
+    layer = torch.nn.utils.weight_norm(nn.Linear(4, 3))
+    return nn.Sequential(nn.Linear(4, 4), nn.Sequential(layer, nn.ReLU())).double()
+
+
+@pytest.mark.parametrize("style", ["1f1b", "pipedream", "vanilla"])
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_a_weight_that_a_hook_sets_is_refused_by_name(style):
+    words = r"1.0.weight: .* by a hook, .* take torch.nn.utils.parametrizations.weight_norm"
+    with pytest.raises(ValueError, match=words):
+        ModelParallel(style=style, model=hooked(), layer_split=[1])
+    weights = None if style == "1f1b" else style
+    with pytest.raises(ValueError, match=words):
+        train(hooked(), "iris", strategy=Pipeline(2, weights=weights))
 
 
 @pytest.mark.parametrize("style", ["pipedream", "vanilla", "spectrain_v2", "vertical_sync"])

@@ -9,6 +9,7 @@ from torch import nn
 
 from harness.nets.dropout import KeyedDropout, set_key
 from parallel import ModelParallel
+from parallel.pipeline.weights import SpecTrain1
 from parallel.wrap.styles import WAITING
 from tests.parallel.wrap.nets import batch, net, vgg
 
@@ -204,3 +205,44 @@ def test_what_cannot_be_cut_or_joined():
     pairs = nn.Sequential(nn.LSTM(5, 3), nn.Identity()).double()
     with pytest.raises(ValueError, match=r"piece 0 \(LSTM\) gives a tuple"):
         ModelParallel(style="gpipe", model=pairs, layer_split=[1])(x)
+
+
+class Traced(nn.Module):
+    """A net that is no Sequential: torch.fx finds its pieces."""
+
+    def __init__(self, tied=False):
+        super().__init__()
+        self.first, self.second, self.third = (nn.Linear(5, 5).double() for _ in range(3))
+        if tied:
+            self.third.weight = self.first.weight
+
+    def forward(self, x):
+        return self.third(self.second(self.first(x).relu()))
+
+
+def tied():
+    model = nn.Sequential(*(nn.Linear(5, 5).double() for _ in range(3)))
+    model[2].weight = model[0].weight
+    return model
+
+
+@pytest.mark.parametrize("style", ["gpipe", "pipedream"])
+@pytest.mark.parametrize(
+    ("model", "how", "words"),
+    [
+        (tied(), dict(layer_split=[1]), "0.weight and 2.weight are one tensor, in stages 0 and 1"),
+        (Traced(tied=True), dict(layer_split=[1]), "first.weight and third.weight are one tensor"),
+        (Traced(), dict(layer_split=[2, 1]), "expected 2 ascending numbers from 1 to 3"),
+        (Traced(), dict(layer_split=[9]), "expected 1 ascending numbers from 1 to 3"),
+        (Traced(), dict(stages=7), "7 stages for 4 layers: Traced has 4 pieces"),
+        (nn.Linear, dict(layer_split=[1]), r"an nn.Module, got .*: this is a class, call it: Lin"),
+    ],
+)
+def test_what_the_net_alone_shows_is_refused_before_the_first_batch(style, model, how, words):
+    with pytest.raises(ValueError, match=words):
+        ModelParallel(style=style, model=model, **how)
+
+
+def test_a_policy_that_nobody_has_made_is_told_so():
+    with pytest.raises(ValueError, match=r"a name or a Policy, got .*call it: SpecTrain1\(\)"):
+        ModelParallel(style=SpecTrain1, model=net(), layer_split=[1])

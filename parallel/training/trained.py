@@ -1,0 +1,77 @@
+"""What `parallel.train` gives: rows as they come, and the trained net.
+
+    trained = train(net, data, steps=1000, world=World.procs(4))
+    for row in trained:
+        print(row["step"], row["test_accuracy"])
+    torch.save(trained.state_dict(), "net.pt")
+    trained.model(x)
+
+The net is the one that the last row was tested with: of a pipeline the newest weights of all
+stages, of replicas and subnets what stands for all of them (their consensus). The net that was
+given to `train` stays as it was.
+"""
+
+import copy
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+ROW, STATE = "row", "state"  # what a training hands out: rows, and in the end the net
+
+
+class Trained(Iterator[dict[str, Any]]):
+    """An iterator of rows; nothing is trained before the first is asked for.
+
+    Args:
+        found: Pairs of ROW and a row, and in the end STATE and a state dict (or None).
+        model: The net as it was given, or what makes it from a rank.
+    """
+
+    def __init__(
+        self,
+        found: Generator[tuple[str, Any], None, None],
+        model: nn.Module | Callable[[int], nn.Module],
+    ):
+        self._found, self._given = found, model
+        self._state: dict[str, torch.Tensor] | None = None
+        self._net: nn.Module | None = None
+
+    def __next__(self) -> dict[str, Any]:
+        kind, what = next(self._found)
+        if kind == STATE:
+            self._state = what
+            return next(self)  # (which is the end)
+        return what
+
+    def close(self) -> None:
+        """Stop training; there is no trained net then."""
+        self._found.close()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Return the state dict of the net after the last step, once what is left is trained.
+
+        Raises:
+            ValueError: it is not here: training was stopped, or is on several machines and this
+                rank of a pipeline is not the first.
+        """
+        for _ in self:
+            pass
+        if self._state is None:
+            raise ValueError(
+                "there is no trained net here: a training that was stopped or has failed has none, "
+                "and under torchrun that of a pipeline is on rank 0: ask there only"
+            )
+        return self._state
+
+    @property
+    def model(self) -> nn.Module:
+        """A copy of the given net, with the trained weights; in its mode, train or eval."""
+        state = self.state_dict()
+        if self._net is None:
+            given = self._given
+            net = copy.deepcopy(given) if isinstance(given, nn.Module) else given(0)
+            net.load_state_dict(state)
+            self._net = net
+        return self._net
