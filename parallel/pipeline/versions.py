@@ -68,6 +68,9 @@ class Versions:
             name: next(i for i, group in enumerate(groups) if id(p) in group)
             for name, p in (self.params.items() if optimizer else ())
         }
+        self.rows = [
+            [n for n, place in self.places.items() if place == i] for i in range(len(groups))
+        ]
 
     @property
     def delay(self) -> int:
@@ -119,12 +122,22 @@ class Versions:
             for p in self.params.values():
                 p.data = p.data.clone()
 
-    def after(self) -> None:
-        """To be called after it."""
+    def after(self, in_place: bool = False) -> None:
+        """To be called after it; `in_place`: what is in flight lies on the true weights' memory."""
+        if in_place:
+            self._stay()
         if self.older.maxlen:
             self.older.append(self.newest)
         self.newest = self._now()
         self.number += 1
+
+    def _stay(self) -> None:
+        """Bring weights back that an optimizer has put elsewhere (torch's own write in place)."""
+        for name, p in self.params.items():
+            here = self.newest[name]
+            if p.data_ptr() != here.data_ptr():
+                here.data.copy_(p.data)  # (a change that autograd shall not mind)
+                p.data = here
 
     def _now(self) -> State:
         return {name: p.data for name, p in self.params.items()}
