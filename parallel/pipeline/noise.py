@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import ContextManager
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
@@ -26,7 +26,7 @@ class Noise:
         self.draws: bool | None = None  # whether layers ask torch's own generator: not known yet
         self.keyed: list[KeyedDropout] | None = None
 
-    def __call__(self, module: nn.Module, key: tuple[int, int]) -> ContextManager[None]:
+    def __call__(self, module: nn.Module, key: tuple[int, int]) -> AbstractContextManager[None]:
         """Around the forward pass of micro-batch (t, j)."""
         if self.keyed is None:
             self.keyed = [m for m in module.modules() if isinstance(m, KeyedDropout)]

@@ -141,9 +141,9 @@ class Stage:
         """What was predicted is noted down, and no longer needed."""
         if self.resumable:
             return
-        held = {address(w) for one in self.weights.at_hand() for w in one.values()}
+        held = {w.data_ptr() for one in self.weights.at_hand() for w in one.values()}
         for leaf in flight.leaves.values():
-            if address(leaf) not in held:  # (what knows no direction yet is its own prediction)
+            if leaf.data_ptr() not in held:  # (what knows no direction yet is its own prediction)
                 leaf.untyped_storage().resize_(0)
         flight.seen = {}
 
@@ -219,11 +219,6 @@ class Stage:
         weights.after(in_place=self.late and self.shares)
         self.policy.applied(weights)
         self.sums = {}
-
-
-def address(tensor: torch.Tensor) -> int:
-    """Where its memory begins."""
-    return tensor.untyped_storage().data_ptr()
 
 
 def newest(policy: Policy) -> bool:

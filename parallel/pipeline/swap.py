@@ -20,6 +20,12 @@ import torch
 State = dict[str, torch.Tensor]
 
 
+def memory(w: torch.Tensor) -> tuple[int, int]:
+    """Where a tensor's memory begins, and ends."""
+    own = w if w.is_contiguous() else w.untyped_storage()  # (which takes longer to ask)
+    return own.data_ptr(), own.data_ptr() + (w.nbytes if own is w else own.nbytes())
+
+
 class Note(NamedTuple):
     """A view of a weight."""
 
@@ -40,8 +46,7 @@ class Swap:
     def __init__(self, leaves: State, wanted: Callable[[], State]):
         self.wanted = wanted
         self.leaves = leaves
-        memory = ((w.untyped_storage(), name) for name, w in leaves.items() if w.numel())
-        places = sorted((s.data_ptr(), s.data_ptr() + s.nbytes(), name) for s, name in memory)
+        places = sorted((*memory(w), name) for name, w in leaves.items() if w.numel())
         self.begins, self.ends, self.names = zip(*places, strict=True) if places else ((), (), ())
         self.hits: Counter[str] = Counter()
         self.others: list[torch.Tensor] = []  # what else was saved, while `listening`

@@ -63,14 +63,9 @@ class Versions:
         self.direction = suitable(ahead, optimizer) if optimizer and ahead else ""
         keep = max(self.older.maxlen or 0, self.direction == "displacement")
         self.older = deque(self.older, maxlen=keep)
-        groups = [set(map(id, g["params"])) for g in (optimizer.param_groups if optimizer else ())]
-        self.places = {
-            name: next(i for i, group in enumerate(groups) if id(p) in group)
-            for name, p in (self.params.items() if optimizer else ())
-        }
-        self.rows = [
-            [n for n, place in self.places.items() if place == i] for i in range(len(groups))
-        ]
+        names = {id(p): name for name, p in self.params.items()}
+        self.rows = [[names[i] for i in map(id, g["params"]) if i in names] for g in self._groups()]
+        self.places = {name: i for i, row in enumerate(self.rows) for name in row}
 
     @property
     def delay(self) -> int:
@@ -111,6 +106,9 @@ class Versions:
         """The optimizer, where there is one."""
         assert self.optimizer is not None
         return self.optimizer
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups if self.optimizer else []
 
     def group(self, name: str) -> dict[str, Any]:
         """The optimizer's group of a parameter: lr, momentum, ..."""
