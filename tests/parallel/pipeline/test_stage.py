@@ -20,9 +20,9 @@ class Elsewhere(torch.optim.SGD):
     """Leaves the new weights in other memory."""
 
     def step(self, closure=None):
-        super().step(closure)
         for p in (p for group in self.param_groups for p in group["params"]):
             p.data = p.data.clone()
+        super().step(closure)
 
 
 def begun(weights, optimizer=SGD, **options):
