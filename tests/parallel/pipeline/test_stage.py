@@ -1,6 +1,7 @@
 """What a stage does for each action, and what it need not do."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def begun(weights, optimizer=SGD, **options):
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Linear(a, b), nn.Tanh()) for a, b in ((4, 6), (6, 6), (6, 3))]
     how = Pipeline(STAGES, weights=weights, layer_split=[1, 2])
-    given = dict(batch_size=8, seed=0, steps=STEPS, **options)
+    given: Any = dict(batch_size=8, seed=0, steps=STEPS, **options)
     loss = nn.functional.cross_entropy
     net = nn.Sequential(*layers).double()
     return Pipelined(net, task(), loss, optimizer, how, Comm(STAGES), **given)
