@@ -22,8 +22,10 @@ State = dict[str, torch.Tensor]
 
 def memory(w: torch.Tensor) -> tuple[int, int]:
     """Where a tensor's memory begins, and ends."""
-    own = w if w.is_contiguous() else w.untyped_storage()  # (which takes longer to ask)
-    return own.data_ptr(), own.data_ptr() + (w.nbytes if own is w else own.nbytes())
+    if w.is_contiguous():
+        return w.data_ptr(), w.data_ptr() + w.nbytes
+    whole = w.untyped_storage()  # (which takes longer to ask)
+    return whole.data_ptr(), whole.data_ptr() + whole.nbytes()
 
 
 class Note(NamedTuple):

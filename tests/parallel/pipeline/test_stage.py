@@ -26,7 +26,7 @@ class Elsewhere(torch.optim.SGD):
         super().step(closure)
 
 
-def begun(weights, optimizer=SGD, **options):
+def begun(weights, optimizer: Any = SGD, **options):
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Linear(a, b), nn.Tanh()) for a, b in ((4, 6), (6, 6), (6, 3))]
     how = Pipeline(STAGES, weights=weights, layer_split=[1, 2])
