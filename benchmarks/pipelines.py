@@ -4,7 +4,8 @@ engine       CPU time of a step of 4 stages in one process, against the bare sta
 other with the same torch.optim: what tables, versions and prediction cost
 processes    wall time of a step of 2 stages in 2 processes of one thread: a pipeline that never
 waits against the naive split, beside one process of two threads and two data-parallel ones; and the
-time that the clock makes of the measured costs of single actions
+time that the clock makes of what single actions cost there (what they wait for others left out),
+and of what they cost alone, in one process: two at a time share caches, and boundaries cross there
 schedules    the clock's time of synchronous schedules, 4 stages and 8 micro-batches, at these costs
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Annotated, Any
 
 import torch
@@ -163,14 +164,54 @@ def marks(comm: Comm, parts: tuple, batch: int, threads: int) -> Iterator[dict[s
         one = Training(*parts, comm=comm, batch_size=batch, seed=0)
     while one.done < WARM:
         one.step()
+    costs = Costs(one) if isinstance(one, Pipelined) else None
     for _ in range(REPEATS):
         comm.everyone(0.0)  # all are here
+        if costs:
+            costs.begin()
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(STEPS):
             one.step()
         comm.everyone(0.0)
         cpus = comm.everyone(time.process_time() - cpu)
-        yield {"wall": (time.perf_counter() - wall) / STEPS, "cpu": [c / STEPS for c in cpus]}
+        row = {"wall": (time.perf_counter() - wall) / STEPS, "cpu": [c / STEPS for c in cpus]}
+        if costs:
+            row["costs"] = [comm.everyone(costs.mean(comm.rank, op)) for op in "FBU"]
+        yield row
+
+
+class Costs:
+    """Seconds that single actions of a pipeline take, as the engine does them.
+
+    Args:
+        one: The pipeline; from now on its actions are watched.
+    """
+
+    def __init__(self, one: Pipelined):
+        self.wait, one.comm.wait = one.comm.wait, self._wait  # pyright: ignore
+        one.executor.watch = self._watch
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was seen."""
+        self.seen: dict[tuple[int, str], list[float]] = {}
+        self.last = time.perf_counter()
+
+    def mean(self, stage: int, op: str) -> float:
+        """Of a stage's actions of one kind."""
+        return mean(self.seen[stage, op])
+
+    def _wait(self, ticket: Any) -> Any:
+        """Waiting for others is no cost of an action."""
+        begin = time.perf_counter()
+        found = self.wait(ticket)
+        self.last += time.perf_counter() - begin
+        return found
+
+    def _watch(self, action: Action, stage: Any) -> None:
+        now = time.perf_counter()
+        self.seen.setdefault((action.stage, action.op), []).append(now - self.last)
+        self.last = time.perf_counter()
 
 
 def processes(options: Options) -> list[dict[str, Any]]:
@@ -199,16 +240,26 @@ def processes(options: Options) -> list[dict[str, Any]]:
         line |= {f"{side}_ms": 1e3 * wall for side, wall in walls.items()}
         line["speedup"] = walls["naive"] / walls["pipedream"]
         line["speedup_by_cpu"] = sum(cpus["naive"]) / max(cpus["pipedream"])
-        clock = simulate(
-            schedule("async_1f1b", 2, 100), costs_of(make_net(), data, batch, 2), source="measured"
-        )
-        line["clock_ms"] = 1e3 * float(clock.makespan) / 100
+        line["clock_ms"] = 1e3 * median(_period(_there(row)) for row in found["pipedream"])
+        line["clock_alone_ms"] = 1e3 * _period(costs_of(make_net(), data, batch, 2))
         lines.append(line)
     return lines
 
 
+def _there(row: dict[str, Any]) -> dict[Any, float]:
+    """Costs by stage and op, where a rank has one stage."""
+    pairs = zip("FBU", row["costs"], strict=True)
+    return {(k, op): cost for op, each in pairs for k, cost in enumerate(each)}
+
+
+def _period(costs: dict[Any, float]) -> float:
+    """Seconds of a minibatch, by the clock, in two stages that never wait."""
+    clock = simulate(schedule("async_1f1b", 2, 100), costs, source="measured")
+    return float(clock.makespan) / 100
+
+
 def costs_of(net: nn.Sequential, data: Data, batch: int, stages: int) -> dict[Any, float]:
-    """Seconds of each action of each stage, in this process, one thread: medians."""
+    """Seconds of each action of each stage, in this process alone, one thread: means."""
     torch.set_num_threads(1)
     how = Pipeline(stages, weights="pipedream")
     one = Pipelined(
@@ -222,19 +273,13 @@ def costs_of(net: nn.Sequential, data: Data, batch: int, stages: int) -> dict[An
         seed=0,
         steps=WARM + STEPS,
     )
-    found: dict[tuple[int, str], list[float]] = {}
-    last = [time.perf_counter()]
-
-    def watch(action: Action, stage: Any) -> None:
-        now = time.perf_counter()
-        found.setdefault((action.stage, action.op), []).append(now - last[0])
-        last[0] = time.perf_counter()
-
-    one.executor.watch = watch
-    for _ in range(WARM + STEPS):
-        last[0] = time.perf_counter()
+    costs = Costs(one)
+    for _ in range(WARM):
         one.step()
-    return {key: median(times[WARM:]) for key, times in found.items()}
+    costs.begin()
+    for _ in range(STEPS):
+        one.step()
+    return {(k, op): costs.mean(k, op) for k, op in costs.seen}
 
 
 def schedules() -> list[dict[str, Any]]:

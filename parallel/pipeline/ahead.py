@@ -27,7 +27,7 @@ class Moving(Protocol):
     params: dict[str, nn.Parameter]
     newest: State
     number: int
-    places: dict[str, int]
+    rows: list[list[str]]  # the names in each of the optimizer's groups
 
     @property
     def stepper(self) -> torch.optim.Optimizer:
@@ -68,16 +68,15 @@ def _along(
     length: Callable[[Group], float],
 ) -> State:
     """W - length x lr x way; where an optimizer knows no way yet, w itself."""
-    found = dict(weights.newest)
-    for i, group in enumerate(weights.stepper.param_groups):
-        own = [name for name, place in weights.places.items() if place == i]
-        steps = {name: way(weights, weights.params[name], group) for name in own}
-        known = {name: step for name, step in steps.items() if step is not None}
+    found, params = dict(weights.newest), weights.params
+    for group, own in zip(weights.stepper.param_groups, weights.rows, strict=True):
+        steps = [way(weights, params[name], group) for name in own]
+        known = [(name, step) for name, step in zip(own, steps, strict=True) if step is not None]
         if known:
-            now, way_on = [found[name] for name in known], list(known.values())
-            alpha = -length(group) * group["lr"]
+            names, way_on = zip(*known, strict=True)
+            now, alpha = [found[name] for name in names], -length(group) * group["lr"]
             moved = torch._foreach_add(now, way_on, alpha=alpha)  # pyright: ignore
-            found |= zip(known, moved, strict=True)
+            found |= zip(names, moved, strict=True)
     return found
 
 

@@ -93,7 +93,9 @@ class Channel:
 
     def empty(self, action: Action) -> bool:
         """Whether it has nothing to do: its micro-batch has no samples."""
-        return action.op != "U" and not self.shapes.samples(action.minibatch, action.micro)
+        if not action.micro or action.op == "U":
+            return False  # (where a minibatch has too few samples, the last have none)
+        return not self.shapes.samples(action.minibatch, action.micro)
 
     def leaves(self, action: Action) -> bool:
         """Whether what it gives goes to another rank."""
@@ -152,12 +154,11 @@ class Channel:
 
     def ready(self, action: Action) -> bool:
         """Whether an action can begin here without waiting."""
-        if self.empty(action):
-            return True
         if action.op == "F":
-            return not action.stage or action in self.mail
-        last = action.stage + 1 == self.table.stages
-        return action.op not in "BI" or last or action in self.mail
+            alone = not action.stage
+        else:
+            alone = action.op not in "BI" or action.stage + 1 == self.table.stages
+        return alone or action in self.mail or self.empty(action)
 
     def take(self, action: Action) -> torch.Tensor:
         """What an action needs; waited for."""

@@ -16,7 +16,7 @@ import torch
 from parallel.pipeline.actions import Action, Table
 from parallel.pipeline.channel import Channel, sender
 from parallel.pipeline.clip import Clip
-from parallel.pipeline.finite import lost, refuse
+from parallel.pipeline.finite import hopeless, lost, refuse
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.stage import Stage
 from parallel.world.comm import Comm
@@ -68,20 +68,28 @@ class Executor:
 
     def until(self, t: int) -> None:
         """Every rank here goes to its bar behind update t."""
-        waiting = [rank for rank in self.at if self.at[rank] < self.bars[rank][t]]
+        waiting = [rank for rank in [*self.at][::-1] if self.at[rank] < self.bars[rank][t]]
         while waiting:
             moved = False
             for rank in self._turn(waiting):
-                action = self.table.ranks[rank][self.at[rank]]
-                if self.comm.alone and not self._ready(action):
-                    continue
-                self.act(action)
-                self.at[rank] += 1
-                moved = True
+                moved |= self._go(rank, self.bars[rank][t])
             assert moved, (
                 f"no rank can go on: {[self.table.name_of(self.next(r)) for r in waiting]}"
             )
-            waiting = [rank for rank in waiting if self.at[rank] < self.bars[rank][t]]
+            waiting = [rank for rank in waiting[::-1] if self.at[rank] < self.bars[rank][t]]
+
+    def _go(self, rank: int, bar: int) -> bool:
+        """Let a rank work as far as it can, or for one action where turns are drawn."""
+        row, begin = self.table.ranks[rank], self.at[rank]
+        while self.at[rank] < bar:
+            action = row[self.at[rank]]
+            if self.comm.alone and not self._ready(action):
+                break
+            self.act(action)
+            self.at[rank] += 1
+            if self.draw:
+                break
+        return self.at[rank] > begin
 
     def _ready(self, action: Action) -> bool:
         """Whether it can begin; an update clipped by the whole norm waits for all gradients."""
@@ -116,7 +124,7 @@ class Executor:
                 y = stage.forward(key, x, share, target)
                 if stage.loss is None:
                     self._send(action, y)
-                elif not bool(y.isfinite().any()):  # (of a stack: of no member)
+                elif hopeless(y):
                     lost(key[0], {k: s.weights.newest for k, s in self.stages.items()})
             case "B" | "I":
                 dy = None if stage.loss is not None else self.channel.take(action)
@@ -144,8 +152,12 @@ class Executor:
     def loss(self, t: int) -> list[torch.Tensor]:
         """The loss of a minibatch, if the last stage is here (of a stack: of each member)."""
         last = self.stages.get(self.table.stages - 1)
-        found = last.losses.pop(t + self.first) if last else []
-        return [torch.stack([loss * share for loss, share in found]).sum(0)] if last else []
+        if last is None:
+            return []
+        found = last.losses.pop(t + self.first)
+        if len(found) == 1:
+            return [found[0][0]]
+        return [torch.stack([loss * share for loss, share in found]).sum(0)]
 
     def crossing(self) -> list[Action]:
         """What was sent before the others' bars for actions behind the bar here."""

@@ -58,6 +58,11 @@ def lost(t: int, stages: Mapping[int, Mapping[str, torch.Tensor]]) -> NoReturn:
     )
 
 
+def hopeless(loss: torch.Tensor) -> bool:
+    """Whether a loss is not finite; of a stack: no member's is."""
+    return not (bool(loss.isfinite().any()) if loss.dim() else math.isfinite(loss.item()))
+
+
 def finite(value: torch.Tensor) -> bool:
     """Whether all numbers of a tensor are."""
     return math.isfinite(float(value.sum())) or bool(torch.isfinite(value).all())

@@ -5,8 +5,7 @@ stage before has handed over, or what is kept for later: it is given a copy. The
 whether it does.
 """
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -63,20 +62,27 @@ def kind(value: object) -> str:
     return f"no tensor but {type(value).__name__}"
 
 
-@contextlib.contextmanager
-def in_words(name: str, x: torch.Tensor) -> Iterator[None]:
+class in_words:
     """Around calls of layers: says what to do where batch norm has one sample.
 
-    Raises:
-        ValueError: that.
+    Args:
+        name: Of what is called.
+        x: Its inputs.
     """
-    try:
-        yield
-    except ValueError as error:
-        if "more than 1 value per channel" not in str(error):
-            raise
+
+    def __init__(self, name: str, x: torch.Tensor):
+        self.name, self.x = name, x
+
+    def __enter__(self) -> None:
+        """Nothing, yet."""
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        """Raise a ValueError in better words, where batch norm raised it."""
+        if not isinstance(error, ValueError) or "more than 1 value per channel" not in str(error):
+            return
         raise ValueError(
-            f"{name} has batch norm and was given a micro-batch of {len(x)} sample, of which there "
-            "is no variance: take a batch_size that leaves 2 or more for each micro-batch, also "
-            "at the end of an epoch, fewer of them (micro), or GroupNorm in its place"
+            f"{self.name} has batch norm and was given a micro-batch of {len(self.x)} sample, of "
+            "which there is no variance: take a batch_size that leaves 2 or more for each "
+            "micro-batch, also at the end of an epoch, fewer of them (micro), or GroupNorm in its "
+            "place"
         ) from None

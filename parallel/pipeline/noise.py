@@ -2,12 +2,15 @@
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import torch
 from torch import nn
 
 from harness.nets.dropout import KeyedDropout
 from harness.seeding import derive
+
+SILENCE = contextlib.nullcontext()  # (where nothing draws)
 
 
 class Noise:
@@ -23,16 +26,17 @@ class Noise:
         self.draws: bool | None = None  # whether layers ask torch's own generator: not known yet
         self.keyed: list[KeyedDropout] | None = None
 
-    @contextlib.contextmanager
-    def __call__(self, module: nn.Module, key: tuple[int, int]) -> Iterator[None]:
+    def __call__(self, module: nn.Module, key: tuple[int, int]) -> AbstractContextManager[None]:
         """Around the forward pass of micro-batch (t, j)."""
         if self.keyed is None:
             self.keyed = [m for m in module.modules() if isinstance(m, KeyedDropout)]
         for layer in self.keyed:
             layer.seed, layer.step, layer.workers = self.seed, key[0] + 1, (key[1],)
-        if self.draws is False:
-            yield
-            return
+        return SILENCE if self.draws is False else self._drawn(key)
+
+    @contextlib.contextmanager
+    def _drawn(self, key: tuple[int, int]) -> Iterator[None]:
+        """With torch's own generator as (seed, stage, t, j) says, and then as it was."""
         before = torch.default_generator.get_state()
         torch.default_generator.manual_seed(
             derive(self.seed, "noise", key[0] + 1, key[1], self.stage)

@@ -27,7 +27,7 @@ from parallel.pipeline.weights import Policy
 Key = tuple[int, int]  # minibatch and micro-batch
 
 
-@dataclass
+@dataclass(slots=True)
 class Flight:
     """A micro-batch between its two passes."""
 
@@ -71,6 +71,7 @@ class Stage:
         ahead = any(policy.reach(weights.stage, weights.stages))
         self.tried = policy.recompute or not (late or ahead)
         self.resumable = False
+        self.in_place = newest(policy) and not weights.older.maxlen
         self.layers = Layers(module, f"stage {weights.stage}")
 
     @property
@@ -98,6 +99,7 @@ class Stage:
         flight.x = x = flight.x.detach()
         if x.is_floating_point() and self.weights.stage:
             x.requires_grad_()
+        swaps = self.late and self.policy.swaps and not self.policy.recompute
         if self.late or flight.seen is not self.weights.newest:
             flight.leaves = self._leaves(flight.seen)
         else:
@@ -105,14 +107,24 @@ class Stage:
         if self.policy.recompute:
             flight.seen = {}
         with self.noise(self.module, key):
-            if self.late and self.policy.swaps and not self.policy.recompute:
+            if swaps and not self.shares:
                 swap = Swap(flight.leaves, lambda: flight.back)  # pyright: ignore
                 with swap.hooks():
                     flight.y = y = self._call(flight)
                 self._free(flight)
             else:
                 flight.y = y = self._call(flight)
+                if swaps:
+                    flight.seen = {}  # (no version is kept for it)
         return y
+
+    @property
+    def shares(self) -> bool:
+        """Whether graphs lie on the memory of the true weights, and so see them as they are.
+
+        This is so where both passes see the newest ones, which nothing puts elsewhere.
+        """
+        return self.in_place and not self.resumable
 
     def _leaves(self, seen: State) -> State:
         params = self.weights.params
@@ -129,21 +141,23 @@ class Stage:
         """What was predicted is noted down, and no longer needed."""
         if self.resumable:
             return
-        held = {address(w) for one in self.weights.at_hand() for w in one.values()}
+        held = {w.data_ptr() for one in self.weights.at_hand() for w in one.values()}
         for leaf in flight.leaves.values():
-            if address(leaf) not in held:  # (what knows no direction yet is its own prediction)
+            if leaf.data_ptr() not in held:  # (what knows no direction yet is its own prediction)
                 leaf.untyped_storage().resize_(0)
         flight.seen = {}
 
     def backward(self, key: Key, dy: torch.Tensor | None) -> torch.Tensor | None:
         """The gradient of the inputs; those of the weights are added up."""
         flight = self._meet(key, dy)
-        wanted = {"": flight.x} if flight.x.requires_grad else {}
-        found = self._grad(flight, wanted | learned(flight))
+        wanted = learned(flight)
+        if flight.x.requires_grad:
+            wanted[""] = flight.x
+        found = self._grad(flight, wanted)
         dx = found.pop("", None)
         self._add(found)
         del self.flights[key]
-        return torch.zeros_like(flight.x) if dx is None and wanted else dx
+        return torch.zeros_like(flight.x) if dx is None and "" in wanted else dx
 
     def backward_inputs(self, key: Key, dy: torch.Tensor | None) -> torch.Tensor | None:
         """The first half of a backward pass."""
@@ -161,7 +175,8 @@ class Stage:
     def _meet(self, key: Key, dy: torch.Tensor | None) -> Flight:
         """The micro-batch, and the weights that its backward pass sees."""
         flight = self.flights[key]
-        flight.back = self.policy.backward(self.weights, key[0])
+        if self.late:  # (else it comes at the same moment, and sees the same)
+            flight.back = self.policy.backward(self.weights, key[0])
         flight.dy = dy
         if self.policy.recompute:
             flight.seen = self.weights.newest
@@ -183,7 +198,10 @@ class Stage:
         return {k: g for k, g in pairs if g is not None}
 
     def _add(self, found: State) -> None:
-        for name, gradient in found.items():  # [5]
+        if not self.sums:
+            self.sums = found  # [5]
+            return
+        for name, gradient in found.items():
             self.sums[name] = self.sums[name] + gradient if name in self.sums else gradient
 
     def update(self, t: int) -> None:
@@ -196,15 +214,21 @@ class Stage:
             rate = self.policy.rate(weights, t)
             weights.before(held or rate != 1 or self.policy.spike)
             weights.optimizer.step()  # [6]
-            compensate(weights, self.policy.spike, rate)
-        weights.after()
+            if self.policy.spike or rate != 1:
+                compensate(weights, self.policy.spike, rate)
+        weights.after(in_place=self.late and self.shares)
         self.policy.applied(weights)
         self.sums = {}
 
 
-def address(tensor: torch.Tensor) -> int:
-    """Where its memory begins."""
-    return tensor.untyped_storage().data_ptr()
+def newest(policy: Policy) -> bool:
+    """Whether both passes see the newest weights, and updates are the optimizer's own."""
+    kind, plain = type(policy), ("forward", "backward", "rate")
+    return (
+        policy.swaps
+        and not (policy.recompute or policy.spike)
+        and all(getattr(kind, name) is getattr(Policy, name) for name in plain)
+    )
 
 
 def learned(flight: Flight) -> State:

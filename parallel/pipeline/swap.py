@@ -10,6 +10,7 @@ So a layer that saves a copy of a weight, or something derived from one, would g
 parallel.pipeline.guard finds such layers beforehand.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -17,6 +18,14 @@ from typing import Any, NamedTuple
 import torch
 
 State = dict[str, torch.Tensor]
+
+
+def memory(w: torch.Tensor) -> tuple[int, int]:
+    """Where a tensor's memory begins, and ends."""
+    if w.is_contiguous():
+        return w.data_ptr(), w.data_ptr() + w.nbytes
+    whole = w.untyped_storage()  # (which takes longer to ask)
+    return whole.data_ptr(), whole.data_ptr() + whole.nbytes()
 
 
 class Note(NamedTuple):
@@ -38,27 +47,34 @@ class Swap:
 
     def __init__(self, leaves: State, wanted: Callable[[], State]):
         self.wanted = wanted
-        self.names = {w.untyped_storage().data_ptr(): n for n, w in leaves.items() if w.numel()}
         self.leaves = leaves
+        places = sorted((*memory(w), name) for name, w in leaves.items() if w.numel())
+        self.begins, self.ends, self.names = zip(*places, strict=True) if places else ((), (), ())
         self.hits: Counter[str] = Counter()
         self.others: list[torch.Tensor] = []  # what else was saved, while `listening`
         self.listening = False
 
     def pack(self, saved: torch.Tensor) -> Any:
         """A note, or the tensor itself."""
-        plain = saved.layout is torch.strided and saved.numel() > 0
-        name = self.names.get(saved.untyped_storage().data_ptr()) if plain else None
-        if name is None or saved.dtype != self.leaves[name].dtype:
-            if self.listening:
-                self.others.append(saved.detach())
-            return saved
+        if saved.layout is torch.strided:
+            begin = saved.data_ptr()
+            i = bisect_right(self.begins, begin) - 1  # (most of what is saved lies in no weight)
+            if i >= 0 and begin < self.ends[i]:
+                leaf = self.leaves[self.names[i]]
+                if saved.dtype == leaf.dtype:
+                    return self._note(self.names[i], leaf, saved)
+        if self.listening:
+            self.others.append(saved.detach())
+        return saved
+
+    def _note(self, name: str, leaf: torch.Tensor, saved: torch.Tensor) -> Note:
         self.hits[name] += 1
-        offset = saved.storage_offset() - self.leaves[name].storage_offset()
+        offset = saved.storage_offset() - leaf.storage_offset()
         return Note(name, saved.size(), saved.stride(), offset)
 
     def unpack(self, kept: Any) -> torch.Tensor:
         """The same view of the other weights."""
-        if not isinstance(kept, Note):
+        if type(kept) is not Note:
             return kept
         base = self.wanted()[kept.name].detach()
         return base.as_strided(kept.size, kept.stride, base.storage_offset() + kept.offset)

@@ -63,11 +63,9 @@ class Versions:
         self.direction = suitable(ahead, optimizer) if optimizer and ahead else ""
         keep = max(self.older.maxlen or 0, self.direction == "displacement")
         self.older = deque(self.older, maxlen=keep)
-        groups = [set(map(id, g["params"])) for g in (optimizer.param_groups if optimizer else ())]
-        self.places = {
-            name: next(i for i, group in enumerate(groups) if id(p) in group)
-            for name, p in (self.params.items() if optimizer else ())
-        }
+        names = {id(p): name for name, p in self.params.items()}
+        self.rows = [[names[i] for i in map(id, g["params"]) if i in names] for g in self._groups()]
+        self.places = {name: i for i, row in enumerate(self.rows) for name in row}
 
     @property
     def delay(self) -> int:
@@ -109,6 +107,9 @@ class Versions:
         assert self.optimizer is not None
         return self.optimizer
 
+    def _groups(self) -> list[dict[str, Any]]:
+        return self.optimizer.param_groups if self.optimizer else []
+
     def group(self, name: str) -> dict[str, Any]:
         """The optimizer's group of a parameter: lr, momentum, ..."""
         return self.stepper.param_groups[self.places[name]]
@@ -119,12 +120,22 @@ class Versions:
             for p in self.params.values():
                 p.data = p.data.clone()
 
-    def after(self) -> None:
-        """To be called after it."""
+    def after(self, in_place: bool = False) -> None:
+        """To be called after it; `in_place`: what is in flight lies on the true weights' memory."""
+        if in_place:
+            self._stay()
         if self.older.maxlen:
             self.older.append(self.newest)
         self.newest = self._now()
         self.number += 1
+
+    def _stay(self) -> None:
+        """Bring weights back that an optimizer has put elsewhere (torch's own write in place)."""
+        for name, p in self.params.items():
+            here = self.newest[name]
+            if p.data_ptr() != here.data_ptr():
+                here.data.copy_(p.data)  # (a change that autograd shall not mind)
+                p.data = here
 
     def _now(self) -> State:
         return {name: p.data for name, p in self.params.items()}

@@ -33,7 +33,8 @@ class Minibatches:
 
     def samples(self, t: int, j: int) -> int:
         """Of a micro-batch."""
-        return self.size(t) // self.micro + (j < self.size(t) % self.micro)
+        whole, more = divmod(self.size(t), self.micro)
+        return whole + (j < more)
 
     def inputs(self, count: int) -> torch.Tensor:
         """So many samples, to try a net on."""
@@ -42,7 +43,7 @@ class Minibatches:
     def feed(self, action: Action) -> Batch:
         """A micro-batch: inputs of the first stage, targets of the last, share of its minibatch."""
         stage, _, t, j = action
-        share = self.samples(t, j) / self.size(t)
+        share = self.samples(t, j) / self.size(t) if self.micro > 1 else 1.0
         if stage and stage != self.last:
             return None, None, share
         own = self.index(t).tensor_split(self.micro)[j].to(self.data.train_y.device)
