@@ -25,16 +25,12 @@ from torch import nn
 from harness.data import Data
 from harness.nets.dropout import distinct
 from parallel.pipeline.actions import Table
-from parallel.pipeline.build import built
-from parallel.pipeline.channel import Channel
-from parallel.pipeline.executor import Executor
-from parallel.pipeline.gather import gathered
 from parallel.pipeline.pipeline import Pipeline
-from parallel.pipeline.resume import load_state, saved_state
 from parallel.replicas.consensus import broadcast
+from parallel.training.maker import Maker, fits
 from parallel.training.minibatches import Minibatches
 from parallel.training.shards import Shards
-from parallel.training.training import mean_loss, starts, tested
+from parallel.training.training import starts, tested
 from parallel.world.comm import Comm
 from parallel.world.traffic import traffic_out
 
@@ -90,12 +86,7 @@ class Pipelined:
         reshuffle: bool = False,
         resumable: bool = False,
     ):
-        if comm.workers != pipeline.ranks:
-            raise ValueError(
-                f"{pipeline.stages} stages on {pipeline.ranks} ranks, and this world has "
-                f"{comm.workers}: take World.sim({pipeline.ranks}), World.procs({pipeline.ranks}) "
-                f"or torchrun --nproc-per-node={pipeline.ranks}"
-            )
+        fits(pipeline, comm, min(batch_size, len(data.train_y)))
         if pipeline.order is not None and not comm.alone:
             raise ValueError(
                 "order draws the turns of a simulation; in processes each rank takes its actions "
@@ -110,7 +101,9 @@ class Pipelined:
             raise ValueError("a pipeline cannot go on without a stage: take elastic=False")
         self.data, self.comm, self.pipeline, self.loss = data, comm, pipeline, loss
         shards = Shards(len(data.train_y), 1, batch_size, seed, reshuffle)
-        self.batches = self._minibatches(shards)
+        self.shards = shards
+        lanes = range(pipeline.replicas) if comm.alone else [comm.rank // pipeline.lane]
+        batches = [self._minibatches(shards, (r, pipeline.replicas)) for r in lanes]
         self.steps = steps
         (model,) = starts(model, [0], True)
         distinct(model)
@@ -120,27 +113,17 @@ class Pipelined:
         broadcast(model, comm)
         self.model = model.train()
         self.tally = Tally(None if comm.alone else traffic_out())
-        count = batch_size if pipeline.layer_split is None else 2
-        self.parts, stages = built(
-            model, pipeline, table, comm, self.batches.inputs(count), optimizer, loss, seed
-        )
-        for stage in stages.values():
-            stage.resumable = resumable
-        channel = Channel(comm, table, self.batches.samples, data.train_x.device)
-        self.executor = Executor(table, stages, channel, self.batches.feed, comm, pipeline)
         self.judge = copy.deepcopy(model)
-        self.digest = self._digest(model, table, batch_size, reshuffle, self.parts.split)
+        make = Maker(table, pipeline, comm, loss, optimizer, seed, resumable)
+        self.copies = make(model, batches, batch_size if pipeline.layer_split is None else 2)
+        self.executor = self.copies.executor
+        self.digest = self._digest(model, table, batch_size, reshuffle, self.copies.split)
         comm.agree(0, self.digest, now=True)
 
     @property
     def done(self) -> int:
         """Updates of every stage here."""
         return self.tally.done
-
-    @property
-    def shards(self) -> Shards:
-        """Who sees which sample when."""
-        return self.batches.shards
 
     @property
     def samples(self) -> int:
@@ -152,8 +135,8 @@ class Pipelined:
         """Who does what."""
         return self.executor.table
 
-    def _minibatches(self, shards: Shards) -> Minibatches:
-        return Minibatches(self.data, shards, self.pipeline.micro, self.pipeline.stages)
+    def _minibatches(self, shards: Shards, replica: tuple[int, int]) -> Minibatches:
+        return Minibatches(self.data, shards, self.pipeline.micro, self.pipeline.stages, replica)
 
     def _digest(self, model: nn.Module, table: Table, *more: Any) -> int:
         """A number that differs where runs would."""
@@ -161,7 +144,8 @@ class Pipelined:
         policy = re.sub(r" at 0x[0-9a-f]+", "", repr(self.pipeline.policy))
         targets = zlib.crc32(self.data.train_y.cpu().contiguous().numpy().tobytes())
         data = self.shards.seed, tuple(self.data.train_x.shape), targets
-        pipeline = policy, table.digest, table.micro, self.pipeline.clip
+        how = self.pipeline
+        pipeline = policy, table.digest, table.micro, how.clip, how.replicas
         return zlib.crc32(repr((sizes, pipeline, data, more)).encode())
 
     def step(self) -> None:
@@ -171,13 +155,12 @@ class Pipelined:
         begin = time.perf_counter()
         t = 0 if self.pipeline.waits else self.done
         if self.pipeline.waits:
-            self.batches.first = self.done
-            self.executor.restart(first=self.done)
-        count = self.batches.size(t)
+            self.copies.restart(first=self.done)
+        count = self.copies.size(t)
         self.executor.until(t)
         self.comm.at = f"the end of step {self.done + 1}"  # (where ranks meet again)
         tally = self.tally
-        tally.losses += [(loss, count) for loss in self.executor.loss(t)]
+        tally.losses += self.copies.losses(t)
         tally.done += 1
         tally.samples += count
         tally.seconds += time.perf_counter() - begin
@@ -192,10 +175,10 @@ class Pipelined:
             "step": self.done,
             "epoch": -(-self.done // self.shards.steps),
             "samples": self.samples,
-            "train_loss": mean_loss(losses, self.comm),
+            "train_loss": self.copies.mean(losses),
             "test_loss": loss,
             "test_accuracy": accuracy,
-            "bytes_payload": sum(self.comm.everyone(self.comm.sent)),
+            **self.copies.bytes(),
             "bytes_os": traffic_out(self.tally.os_start),
             "train_time": self.tally.seconds,
         }
@@ -203,7 +186,7 @@ class Pipelined:
 
     def consensus(self) -> dict[str, torch.Tensor]:
         """The state dict of the net after the last update of every stage; whole on rank 0."""
-        return gathered(self.model, self.table, self.parts, self.comm)
+        return self.copies.consensus(self.model)
 
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy on the test set, as rank 0 finds them."""
@@ -214,8 +197,8 @@ class Pipelined:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of this rank, to go on bitwise."""
-        held = {"tally": self.tally.state_dict(), "split": self.parts.split, "digest": self.digest}
-        return held | {"pipeline": saved_state(self.executor)}
+        held = {"tally": self.tally.state_dict(), "split": self.copies.split, "digest": self.digest}
+        return held | {"copies": self.copies.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse.
@@ -227,10 +210,10 @@ class Pipelined:
             raise ValueError(
                 "this state is of another run: net, cut (layer_split), schedule, micro, policy, "
                 "clip, seed, data, batch_size and, where nothing waits, steps have to agree (cut "
-                f"at {state['split']}, here {self.parts.split})"
+                f"at {state['split']}, here {self.copies.split})"
             )
         self.tally.load_state_dict(state["tally"])
-        load_state(self.executor, state["pipeline"])
+        self.copies.load_state_dict(state["copies"])
         self.comm.agree(self.done, self.digest, now=True)
 
     def notes(self) -> list[str]:
