@@ -1,7 +1,7 @@
 """The replicas of a pipeline that are here: all of them in a simulation, a part of one else."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 from parallel.pipeline.cut import Parts
 from parallel.pipeline.executor import Executor
 from parallel.pipeline.gather import gathered
+from parallel.pipeline.meter import Meter
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.resume import load_state, saved_state
 from parallel.training.minibatches import Minibatches
@@ -54,6 +55,13 @@ class Copies:
     each: Sequence[Copy]
     comm: Comm
     pipeline: Pipeline
+    meter: Meter = field(init=False)
+    updates: int = 0  # of this process, and their samples: what the meter has seen
+    seen: int = 0
+    paces: Sequence[float] = ()  # seconds of work for a minibatch, of each rank
+
+    def __post_init__(self):
+        self.meter = Meter([list(one.executor.stages.values()) for one in self.each])
 
     @property
     def executor(self) -> Executor:
@@ -96,6 +104,20 @@ class Copies:
         if self.pipeline.replicas > 1:
             found["bytes_gradients"] = sum(self.comm.everyone(self.gradients))
         return found
+
+    def passed(self, samples: int, seconds: float) -> None:
+        """Note that an update is done."""
+        self.updates += 1
+        self.seen += samples
+        self.meter.elapsed += seconds
+
+    def idle(self) -> float | None:
+        """The share of all ranks' time in which they waited; None in a simulation."""
+        if self.comm.alone:
+            return None
+        self.paces = self.comm.everyone(self.meter.pace(self.pipeline.micro))
+        busy, whole = (sum(self.comm.everyone(v)) for v in (self.meter.busy, self.meter.elapsed))
+        return max(0.0, 1 - busy / whole) if whole else None
 
     def consensus(self, model: nn.Module) -> dict[str, torch.Tensor]:
         """The state dict of the net, which is the model of the first; whole on rank 0."""

@@ -27,8 +27,10 @@ from harness.nets.dropout import distinct
 from parallel.pipeline.actions import Table
 from parallel.pipeline.pipeline import Pipeline
 from parallel.replicas.consensus import broadcast
+from parallel.training.facts import facts
 from parallel.training.maker import Maker, fits
 from parallel.training.minibatches import Minibatches
+from parallel.training.pace import slow
 from parallel.training.shards import Shards
 from parallel.training.training import starts, tested
 from parallel.world.comm import Comm
@@ -163,7 +165,9 @@ class Pipelined:
         tally.losses += self.copies.losses(t)
         tally.done += 1
         tally.samples += count
-        tally.seconds += time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
+        tally.seconds += seconds
+        self.copies.passed(count, seconds)
 
     def row(self) -> dict[str, Any]:
         """What is known after this step; the net of this step is tested."""
@@ -180,6 +184,7 @@ class Pipelined:
             "test_accuracy": accuracy,
             **self.copies.bytes(),
             "bytes_os": traffic_out(self.tally.os_start),
+            "idle_measured": self.copies.idle(),
             "train_time": self.tally.seconds,
         }
         return found | {"inference_time": time.perf_counter() - begin}
@@ -217,5 +222,9 @@ class Pipelined:
         self.comm.agree(self.done, self.digest, now=True)
 
     def notes(self) -> list[str]:
-        """Nothing has to be said at the end."""
-        return []
+        """Return what has to be said at the end, on rank 0: which stage the others wait for."""
+        return slow(self.copies) if self.comm.rank == 0 else []
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the pipeline is and was, for all ranks together: parallel.training.facts."""
+        return facts(self.copies, self.done, self.samples)
