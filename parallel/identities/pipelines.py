@@ -271,6 +271,26 @@ def counted(policy: Policy | None, **options: Any) -> float:
     return abs(found.comm.sent - 2 * boundaries * 6 * 8 * found.samples)
 
 
+def by_replicas(policy: Policy | None, stages: int = 4, **options: Any) -> float:
+    """Two and three copies of each stage against one; the last batch of an epoch leaves one idle.
+
+    Each tensor differs by rounding only: the gradient of a minibatch is a sum over its samples,
+    which replicas make in parts. Steps of SGD at a stable rate do not amplify it.
+    """
+    one = weights(trained(pipeline(policy, stages, **options), batch_size=13))
+    several = (pipeline(policy, stages, replicas=r, **options) for r in (2, 3))
+    return max(distance(one, weights(trained(how, batch_size=13))) for how in several)
+
+
+def gradients_counted(policy: Policy | None, **options: Any) -> float:
+    """Between replicas each update sends its gradients twice for every copy but one."""
+    found = trained(pipeline(policy, 4, replicas=3, **options))
+    one = trained(pipeline(policy, 4, **options))
+    size = sum(p.numel() * p.element_size() for p in found.model.parameters())
+    wrong = abs(found.copies.gradients - STEPS * 2 * (3 - 1) * size)
+    return wrong + abs(found.comm.sent - found.copies.gradients - one.comm.sent)
+
+
 def by_processes(policy: Policy | None, stages: int = 3, **options: Any) -> float:
     """Processes against the simulation."""
     how = pipeline(policy, stages, **options)

@@ -20,6 +20,9 @@ from parallel.pipeline.policies import POLICIES
 from parallel.pipeline.schedules import SCHEDULES
 from parallel.pipeline.weights import Policy, Predicting, TwoBW, VerticalSync
 
+REPLICAS = "two and three replicas of each stage = one"
+GRADIENTS = "gradients between replicas = formula"
+COPIES = "processes with replicas = simulation"
 Identity = tuple[str, str, Callable[[], float]]
 BUILT_IN = (Policy, Predicting, *POLICIES.values())
 SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.8, weight_decay=0.01)
@@ -70,8 +73,11 @@ def _of_policy(policy: Policy, world: str) -> Iterator[Identity]:
     yield "true weights change in updates only", "bitwise", lambda: staged.untouched(policy)
     yield "saved in flight and loaded = uninterrupted", "bitwise", lambda: staged.resumed(policy)
     yield "bytes sent = formula", "exact", lambda: staged.counted(policy)
+    yield REPLICAS, "rounding", lambda: staged.by_replicas(policy)
+    yield GRADIENTS, "exact", lambda: staged.gradients_counted(policy)
     if world == "procs":
         yield "processes = simulation", "rounding", lambda: staged.by_processes(policy)
+        yield COPIES, "bitwise", lambda: staged.by_processes(policy, 2, replicas=2)
 
 
 def of_schedule(schedule: str | Callable[..., Table], world: str) -> Iterator[Identity]:
@@ -88,6 +94,8 @@ def of_schedule(schedule: str | Callable[..., Table], world: str) -> Iterator[Id
         yield title, "rounding", lambda same=same: staged.full_batch(stages=4, **same)
     yield "any legal order = table order", "bitwise", lambda: staged.any_order(None, **how)
     yield "bytes sent = formula", "exact", lambda: staged.counted(None, **how)
+    yield REPLICAS, "rounding", lambda: staged.by_replicas(None, **how)
+    yield GRADIENTS, "exact", lambda: staged.gradients_counted(None, **how)
     yield "saved and loaded = uninterrupted", "bitwise", lambda: staged.resumed(None, 4, **how)
     if world == "procs":
         yield "processes = simulation", "rounding", lambda: staged.by_processes(None, 4, **how)

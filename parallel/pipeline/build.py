@@ -26,6 +26,8 @@ def built(
     optimizer: Callable[..., torch.optim.Optimizer],
     loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     seed: int,
+    total: Callable[[float], float] | None = None,
+    replica: int = 0,
 ) -> tuple[Parts, dict[int, Stage]]:
     """How the net was cut, and the stages here.
 
@@ -38,10 +40,10 @@ def built(
         optimizer: Makes one from parameters, for each stage.
         loss: Of the last stage.
         seed: Of noise.
+        total: Adds up a number over all ranks, so that all cut alike.
+        replica: Which copy of the stages this is.
     """
-    parts = cut(
-        model, pipeline.stages, pipeline.layer_split, x, lambda value: sum(comm.everyone(value))
-    )
+    parts = cut(model, pipeline.stages, pipeline.layer_split, x, total)
     here = [k for k in range(pipeline.stages) if comm.alone or table.home[k] == comm.rank]
     last = pipeline.stages - 1
     stages = {}
@@ -49,7 +51,8 @@ def built(
         weights = versions(parts.modules[k], k, pipeline, optimizer)
         own = loss if k == last else None
         late = not pipeline.waits and weights.delay > 0
-        stages[k] = Stage(parts.modules[k], weights, pipeline.policy, Noise(seed, k), late, own)
+        noise = Noise(seed, k, (replica, pipeline.replicas))
+        stages[k] = Stage(parts.modules[k], weights, pipeline.policy, noise, late, own)
     return parts, stages
 
 

@@ -165,7 +165,8 @@ class Channel:
         if action in self.mail:
             return self.mail.pop(action)
         source = _source(self.table, action)
-        self.comm.at += f", waiting for rank {source} (stage {_giver(self.table, action).stage})"
+        where = f"stage {_giver(self.table, action).stage}{self.comm.whose}"
+        self.comm.at += f", waiting for rank {self.comm.number(source)} ({where})"
         if action not in self.open:
             self._receive(source, action)
         got = self.comm.wait(self.open.pop(action))  # [4]

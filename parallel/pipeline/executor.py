@@ -17,6 +17,7 @@ from parallel.pipeline.actions import Action, Table
 from parallel.pipeline.channel import Channel, sender
 from parallel.pipeline.clip import Clip
 from parallel.pipeline.finite import hopeless, lost, refuse
+from parallel.pipeline.joint import Joint
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.stage import Stage
 from parallel.world.comm import Comm
@@ -53,6 +54,7 @@ class Executor:
         self.first = 0  # which minibatch of the training is the table's first
         self.draw = None if pipeline.order is None else random.Random(pipeline.order)
         self.watch: Callable[[Action, Stage], None] | None = None
+        self.joint: Joint | None = None  # where there are several replicas
         self.clip = Clip(pipeline.clip, pipeline.waits, comm) if pipeline.clip else None
 
     def restart(self, first: int) -> None:
@@ -114,7 +116,8 @@ class Executor:
         stage = self.stages[action.stage]
         key = action.minibatch + self.first, action.micro
         if not self.comm.alone:
-            self.comm.at = f"{action.op} of stage {action.stage} for minibatch {key[0]}"
+            where = f"stage {action.stage}{self.comm.whose}"
+            self.comm.at = f"{action.op} of {where} for minibatch {key[0]}"
         if self.channel.empty(action):
             return
         match action.op:
@@ -136,6 +139,8 @@ class Executor:
             case "W":
                 stage.backward_weights(key)
             case "U":
+                if self.joint:
+                    self.joint(key[0], stage, self.stages)
                 if self.clip:
                     self.comm.at = f"update {key[0]}"
                     self.clip(stage, self.stages)
@@ -146,18 +151,16 @@ class Executor:
     def _send(self, action: Action, value: torch.Tensor) -> None:
         if not self.comm.alone and self.channel.leaves(action):
             t, k = action.minibatch + self.first, action.stage
-            refuse(value, action.op, k, t, self.stages[k].weights.newest)
+            refuse(value, action.op, f"{k}{self.comm.whose}", t, self.stages[k].weights.newest)
         self.channel.send(action, value)
 
     def loss(self, t: int) -> list[torch.Tensor]:
-        """The loss of a minibatch, if the last stage is here (of a stack: of each member)."""
+        """The loss of a minibatch (of a stack: of each member), if the last stage had samples."""
         last = self.stages.get(self.table.stages - 1)
-        if last is None:
-            return []
-        found = last.losses.pop(t + self.first)
-        if len(found) == 1:
+        found = last.losses.pop(t + self.first, []) if last else []
+        if len(found) == 1 and not self.joint:
             return [found[0][0]]
-        return [torch.stack([loss * share for loss, share in found]).sum(0)]
+        return [torch.stack([loss * share for loss, share in found]).sum(0)] if found else []
 
     def crossing(self) -> list[Action]:
         """What was sent before the others' bars for actions behind the bar here."""

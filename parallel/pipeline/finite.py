@@ -12,13 +12,15 @@ WEIGHTS = "Lower the learning rate"
 SAMPLES = "Look at the data and the loss, or lower the learning rate"
 
 
-def refuse(value: torch.Tensor, op: str, stage: int, t: int, weights: Mapping[str, torch.Tensor]):
+def refuse(
+    value: torch.Tensor, op: str, stage: int | str, t: int, weights: Mapping[str, torch.Tensor]
+):
     """Hand on nothing that is not finite.
 
     Args:
         value: What is about to be sent.
         op: Of the action that gave it.
-        stage: Of that action.
+        stage: Of that action, and of which replica.
         t: Its minibatch.
         weights: Of that stage.
 

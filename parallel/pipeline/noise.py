@@ -19,10 +19,11 @@ class Noise:
     Args:
         seed: Of the run.
         stage: Tells the stages apart.
+        replica: Of how many, and which: each draws as a micro-batch of its own.
     """
 
-    def __init__(self, seed: int, stage: int):
-        self.seed, self.stage = seed, stage
+    def __init__(self, seed: int, stage: int, replica: tuple[int, int] = (0, 1)):
+        self.seed, self.stage, self.replica = seed, stage, replica
         self.draws: bool | None = None  # whether layers ask torch's own generator: not known yet
         self.keyed: list[KeyedDropout] | None = None
 
@@ -30,17 +31,16 @@ class Noise:
         """Around the forward pass of micro-batch (t, j)."""
         if self.keyed is None:
             self.keyed = [m for m in module.modules() if isinstance(m, KeyedDropout)]
+        micro = key[1] * self.replica[1] + self.replica[0]
         for layer in self.keyed:
-            layer.seed, layer.step, layer.workers = self.seed, key[0] + 1, (key[1],)
-        return SILENCE if self.draws is False else self._drawn(key)
+            layer.seed, layer.step, layer.workers = self.seed, key[0] + 1, (micro,)
+        return SILENCE if self.draws is False else self._drawn(key[0], micro)
 
     @contextlib.contextmanager
-    def _drawn(self, key: tuple[int, int]) -> Iterator[None]:
+    def _drawn(self, t: int, micro: int) -> Iterator[None]:
         """With torch's own generator as (seed, stage, t, j) says, and then as it was."""
         before = torch.default_generator.get_state()
-        torch.default_generator.manual_seed(
-            derive(self.seed, "noise", key[0] + 1, key[1], self.stage)
-        )
+        torch.default_generator.manual_seed(derive(self.seed, "noise", t + 1, micro, self.stage))
         if torch.cuda.is_initialized():
             torch.cuda.manual_seed_all(torch.initial_seed())
         fresh = torch.default_generator.get_state()

@@ -36,6 +36,8 @@ class Pipeline:
         layer_split: First piece of the second stage, of the third, ...; None: by measured times.
         clip: Largest norm of the gradient: of the whole net where updates wait, of each stage where
             they do not.
+        replicas: Copies of each stage: every minibatch is cut over them, and their gradients are
+            added up before an update, so that the numbers are those of one copy.
         order: Seed of a random legal order of actions, in a simulation; changes no number.
     """
 
@@ -47,6 +49,7 @@ class Pipeline:
     layer_split: Sequence[int] | None = None
     clip: float | None = None
     order: int | None = None
+    replicas: int = 1
 
     def __new__(cls, *_: Any, **options: Any) -> "Pipeline":
         """Say which keyword was meant, where there is no such."""
@@ -61,7 +64,7 @@ class Pipeline:
         return super().__new__(cls)
 
     def __post_init__(self):
-        for name in ("stages", "micro"):
+        for name in ("stages", "micro", "replicas"):
             got = getattr(self, name)
             if not isinstance(got, int) or got < 1:
                 raise ValueError(f"{name} is a whole number, 1 or more, got {got!r}")
@@ -103,9 +106,14 @@ class Pipeline:
         return self.weights is None
 
     @property
+    def lane(self) -> int:
+        """Ranks of one replica."""
+        return len(self.table(1).ranks)
+
+    @property
     def ranks(self) -> int:
         """Processes that it needs."""
-        return len(self.table(1).ranks)
+        return self.replicas * self.lane
 
     def table(self, minibatches: int) -> Table:
         """Who does what, for so many minibatches."""

@@ -14,9 +14,11 @@ import torch.nn.functional as F
 
 from harness import cost
 from harness.job import Job
+from parallel.pipeline.formulas import bubble
 from parallel.plans.staged import Staged
 from parallel.staged import setting
 from parallel.staged.nets import build
+from parallel.training.facts import expected_versions
 from parallel.training.pipelined import Pipelined
 from parallel.training.seeds import Seeds
 from parallel.world.comm import Comm, NotFinite
@@ -139,9 +141,14 @@ def describe(config: Staged, job: Job) -> dict[str, Any]:
     """What the test numbers stand on, and the size of the net."""
     data = setting.read(config, job)
     net = build(config, data, 0)
+    updates = config.epochs * math.ceil(len(data.train_y) / config.batch_size)
+    way = setting.pipeline(config, net, updates)
     return {
         "parameters": sum(p.numel() for p in net.parameters()),
         "macs": cost.total(net, data.shape).macs,
-        "updates": config.epochs * math.ceil(len(data.train_y) / config.batch_size),
+        "updates": updates,
+        "delays": [way.policy.theory(k, way.stages)["delay"] for k in range(way.stages)],
+        "versions": expected_versions(way),
+        "bubble": float(bubble("async_1f1b", way.lane, way.micro, 1, updates)),
         "split": data.split,
     }

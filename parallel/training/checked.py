@@ -23,8 +23,8 @@ from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES
 from parallel.pipeline.schedules import SCHEDULES
 from parallel.strategy import STRATEGIES, Strategy, make
-from parallel.training.pipelined import suited
 from parallel.training.shards import Shards
+from parallel.training.suited import suited
 from parallel.training.training import needs_all
 from parallel.world.comm import Comm
 from parallel.world.world import World
@@ -109,7 +109,8 @@ def before(
     model, data, loss, optimizer, strategy = parts
     workers = 1
     if isinstance(strategy, Pipeline):
-        suited(strategy, loss, world.workers, world.kind == "sim", world.elastic)
+        most = min(options["batch_size"], len(data.train_y))
+        suited(strategy, loss, world.workers, world.kind == "sim", world.elastic, most)
         if isinstance(model, nn.Module):
             fits(model, strategy.stages, strategy.layer_split)
             _steps(list(model.parameters()), optimizer, strategy)

@@ -16,10 +16,19 @@ class Minibatches:
         shards: Their order, for one worker.
         micro: Micro-batches of each; more than it has samples: the last have none.
         stages: How many, so that the last is known.
+        replica: Which part of each micro-batch is seen here, and of how many.
     """
 
-    def __init__(self, data: Data, shards: Shards, micro: int, stages: int):
+    def __init__(
+        self,
+        data: Data,
+        shards: Shards,
+        micro: int,
+        stages: int,
+        replica: tuple[int, int] = (0, 1),
+    ):
         self.data, self.shards, self.micro, self.last = data, shards, micro, stages - 1
+        self.replica = replica
         self.first = 0  # which minibatch of the training is the table's first
 
     def index(self, t: int) -> torch.Tensor:
@@ -32,9 +41,12 @@ class Minibatches:
         return min(self.shards.batch, self.shards.samples - before)
 
     def samples(self, t: int, j: int) -> int:
-        """Of a micro-batch."""
-        whole, more = divmod(self.size(t), self.micro)
-        return whole + (j < more)
+        """Of a micro-batch, here."""
+        return _part(_part(self.size(t), j, self.micro), *self.replica)
+
+    def own(self, t: int) -> int:
+        """Samples of minibatch t here."""
+        return sum(self.samples(t, j) for j in range(self.micro))
 
     def inputs(self, count: int) -> torch.Tensor:
         """So many samples, to try a net on."""
@@ -43,9 +55,18 @@ class Minibatches:
     def feed(self, action: Action) -> Batch:
         """A micro-batch: inputs of the first stage, targets of the last, share of its minibatch."""
         stage, _, t, j = action
-        share = self.samples(t, j) / self.size(t) if self.micro > 1 else 1.0
+        whole = self.micro == self.replica[1] == 1
+        share = 1.0 if whole else self.samples(t, j) / self.size(t)
         if stage and stage != self.last:
             return None, None, share
-        own = self.index(t).tensor_split(self.micro)[j].to(self.data.train_y.device)
+        replica, replicas = self.replica
+        own = self.index(t).tensor_split(self.micro)[j].tensor_split(replicas)[replica]
+        own = own.to(self.data.train_y.device)
         x = self.data.train_x.index_select(0, own) if not stage else None
         return x, self.data.train_y.index_select(0, own) if stage == self.last else None, share
+
+
+def _part(n: int, i: int, parts: int) -> int:
+    """The size of part i of n things; as tensor_split has it, the first ones have one more."""
+    whole, more = divmod(n, parts)
+    return whole + (i < more)

@@ -16,7 +16,6 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
@@ -25,16 +24,15 @@ from torch import nn
 from harness.data import Data
 from harness.nets.dropout import distinct
 from parallel.pipeline.actions import Table
-from parallel.pipeline.build import built
-from parallel.pipeline.channel import Channel
-from parallel.pipeline.executor import Executor
-from parallel.pipeline.gather import gathered
 from parallel.pipeline.pipeline import Pipeline
-from parallel.pipeline.resume import load_state, saved_state
 from parallel.replicas.consensus import broadcast
+from parallel.training.facts import facts
+from parallel.training.maker import Maker
 from parallel.training.minibatches import Minibatches
+from parallel.training.pace import slow
 from parallel.training.shards import Shards
-from parallel.training.training import mean_loss, starts, tested
+from parallel.training.suited import suited
+from parallel.training.training import starts, tested
 from parallel.world.comm import Comm
 from parallel.world.traffic import traffic_out
 
@@ -58,45 +56,6 @@ class Tally:
         """The inverse."""
         self.done, self.samples, self.seconds = state["done"], state["samples"], state["seconds"]
         self.losses = list(state["losses"])
-
-
-def reduction(loss: Any) -> str:
-    """How a loss says that it sums up its samples; "mean" where it says nothing."""
-    words = loss.keywords if isinstance(loss, partial) else getattr(loss, "__dict__", {})
-    return words.get("reduction", "mean")
-
-
-def suited(pipeline: Pipeline, loss: Any, workers: int, alone: bool, elastic: bool) -> None:
-    """Refuse what a pipeline cannot have, before anything starts.
-
-    Args:
-        pipeline: What is asked for.
-        loss: A function of outputs and targets.
-        workers: Ranks of the world.
-        alone: Whether all of them are in this process.
-        elastic: Whether the world goes on without those that died.
-
-    Raises:
-        ValueError: says what does not fit.
-    """
-    if workers != pipeline.ranks:
-        raise ValueError(
-            f"{pipeline.stages} stages on {pipeline.ranks} ranks, and this world has "
-            f"{workers}: take World.sim({pipeline.ranks}), World.procs({pipeline.ranks}) "
-            f"or torchrun --nproc-per-node={pipeline.ranks}"
-        )
-    if pipeline.order is not None and not alone:
-        raise ValueError(
-            "order draws the turns of a simulation; in processes each rank takes its actions "
-            "as they can be taken: leave it out, or take World.sim"
-        )
-    if (kind := reduction(loss)) != "mean":
-        raise ValueError(
-            f"the loss has reduction={kind!r}: micro-batches add up to a minibatch for a mean "
-            "over the samples only; take reduction='mean' (and a rate that suits it)"
-        )
-    if elastic:
-        raise ValueError("a pipeline cannot go on without a stage: take elastic=False")
 
 
 class Pipelined:
@@ -123,10 +82,13 @@ class Pipelined:
         reshuffle: bool = False,
         resumable: bool = False,
     ):
-        suited(pipeline, loss, comm.workers, comm.alone, comm.elastic)
+        alone, most = comm.alone, min(batch_size, len(data.train_y))
+        suited(pipeline, loss, comm.workers, alone, comm.elastic, most)
         self.data, self.comm, self.pipeline, self.loss = data, comm, pipeline, loss
         shards = Shards(len(data.train_y), 1, batch_size, seed, reshuffle)
-        self.batches = self._minibatches(shards)
+        self.shards = shards
+        lanes = range(pipeline.replicas) if comm.alone else [comm.rank // pipeline.lane]
+        batches = [self._minibatches(shards, (r, pipeline.replicas)) for r in lanes]
         self.steps = steps
         (model,) = starts(model, [0], True)
         distinct(model)
@@ -136,27 +98,17 @@ class Pipelined:
         broadcast(model, comm)
         self.model = model.train()
         self.tally = Tally(None if comm.alone else traffic_out())
-        count = batch_size if pipeline.layer_split is None else 2
-        self.parts, stages = built(
-            model, pipeline, table, comm, self.batches.inputs(count), optimizer, loss, seed
-        )
-        for stage in stages.values():
-            stage.resumable = resumable
-        channel = Channel(comm, table, self.batches.samples, data.train_x.device)
-        self.executor = Executor(table, stages, channel, self.batches.feed, comm, pipeline)
         self.judge = copy.deepcopy(model)
-        self.digest = self._digest(model, table, batch_size, reshuffle, self.parts.split)
+        make = Maker(table, pipeline, comm, loss, optimizer, seed, resumable)
+        self.copies = make(model, batches, batch_size if pipeline.layer_split is None else 2)
+        self.executor = self.copies.executor
+        self.digest = self._digest(model, table, batch_size, reshuffle, self.copies.split)
         comm.agree(0, self.digest, now=True)
 
     @property
     def done(self) -> int:
         """Updates of every stage here."""
         return self.tally.done
-
-    @property
-    def shards(self) -> Shards:
-        """Who sees which sample when."""
-        return self.batches.shards
 
     @property
     def samples(self) -> int:
@@ -168,8 +120,8 @@ class Pipelined:
         """Who does what."""
         return self.executor.table
 
-    def _minibatches(self, shards: Shards) -> Minibatches:
-        return Minibatches(self.data, shards, self.pipeline.micro, self.pipeline.stages)
+    def _minibatches(self, shards: Shards, replica: tuple[int, int]) -> Minibatches:
+        return Minibatches(self.data, shards, self.pipeline.micro, self.pipeline.stages, replica)
 
     def _digest(self, model: nn.Module, table: Table, *more: Any) -> int:
         """A number that differs where runs would."""
@@ -177,7 +129,8 @@ class Pipelined:
         policy = re.sub(r" at 0x[0-9a-f]+", "", repr(self.pipeline.policy))
         targets = zlib.crc32(self.data.train_y.cpu().contiguous().numpy().tobytes())
         data = self.shards.seed, tuple(self.data.train_x.shape), targets
-        pipeline = policy, table.digest, table.micro, self.pipeline.clip
+        how = self.pipeline
+        pipeline = policy, table.digest, table.micro, how.clip, how.replicas
         return zlib.crc32(repr((sizes, pipeline, data, more)).encode())
 
     def step(self) -> None:
@@ -187,16 +140,17 @@ class Pipelined:
         begin = time.perf_counter()
         t = 0 if self.pipeline.waits else self.done
         if self.pipeline.waits:
-            self.batches.first = self.done
-            self.executor.restart(first=self.done)
-        count = self.batches.size(t)
+            self.copies.restart(first=self.done)
+        count = self.copies.size(t)
         self.executor.until(t)
         self.comm.at = f"the end of step {self.done + 1}"  # (where ranks meet again)
         tally = self.tally
-        tally.losses += [(loss, count) for loss in self.executor.loss(t)]
+        tally.losses += self.copies.losses(t)
         tally.done += 1
         tally.samples += count
-        tally.seconds += time.perf_counter() - begin
+        seconds = time.perf_counter() - begin
+        tally.seconds += seconds
+        self.copies.passed(count, seconds)
 
     def row(self) -> dict[str, Any]:
         """What is known after this step; the net of this step is tested."""
@@ -208,18 +162,19 @@ class Pipelined:
             "step": self.done,
             "epoch": -(-self.done // self.shards.steps),
             "samples": self.samples,
-            "train_loss": mean_loss(losses, self.comm),
+            "train_loss": self.copies.mean(losses),
             "test_loss": loss,
             "test_accuracy": accuracy,
-            "bytes_payload": sum(self.comm.everyone(self.comm.sent)),
+            **self.copies.bytes(),
             "bytes_os": traffic_out(self.tally.os_start),
+            "idle_measured": self.copies.idle(),
             "train_time": self.tally.seconds,
         }
         return found | {"inference_time": time.perf_counter() - begin}
 
     def consensus(self) -> dict[str, torch.Tensor]:
         """The state dict of the net after the last update of every stage; whole on rank 0."""
-        return gathered(self.model, self.table, self.parts, self.comm)
+        return self.copies.consensus(self.model)
 
     def test(self) -> tuple[float, float]:
         """Mean loss and accuracy on the test set, as rank 0 finds them."""
@@ -230,8 +185,8 @@ class Pipelined:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything of this rank, to go on bitwise."""
-        held = {"tally": self.tally.state_dict(), "split": self.parts.split, "digest": self.digest}
-        return held | {"pipeline": saved_state(self.executor)}
+        held = {"tally": self.tally.state_dict(), "split": self.copies.split, "digest": self.digest}
+        return held | {"copies": self.copies.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """The inverse.
@@ -243,12 +198,16 @@ class Pipelined:
             raise ValueError(
                 "this state is of another run: net, cut (layer_split), schedule, micro, policy, "
                 "clip, seed, data, batch_size and, where nothing waits, steps have to agree (cut "
-                f"at {state['split']}, here {self.parts.split})"
+                f"at {state['split']}, here {self.copies.split})"
             )
         self.tally.load_state_dict(state["tally"])
-        load_state(self.executor, state["pipeline"])
+        self.copies.load_state_dict(state["copies"])
         self.comm.agree(self.done, self.digest, now=True)
 
     def notes(self) -> list[str]:
-        """Nothing has to be said at the end."""
-        return []
+        """Return what has to be said at the end, on rank 0: which stage the others wait for."""
+        return slow(self.copies) if self.comm.rank == 0 else []
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the pipeline is and was, for all ranks together: parallel.training.facts."""
+        return facts(self.copies, self.done, self.samples)

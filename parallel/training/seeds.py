@@ -48,6 +48,11 @@ class Seeds(Pipelined):
         seeds: Sequence[int],
         steps: int,
     ):
+        if pipeline.replicas > 1:
+            raise ValueError(
+                f"a stack of seeds has one replica of each stage, got replicas="
+                f"{pipeline.replicas}: train the seeds one by one, or take replicas=1"
+            )
         self.seeds, samples = list(seeds), len(data.train_y)
         self.orders = [Shards(samples, 1, batch_size, seed) for seed in seeds]
         super().__init__(
@@ -64,7 +69,7 @@ class Seeds(Pipelined):
         )
         self.lost = torch.zeros(len(self.seeds), dtype=torch.bool)
 
-    def _minibatches(self, shards: Shards) -> "Orders":
+    def _minibatches(self, shards: Shards, replica: tuple[int, int]) -> "Orders":
         return Orders(self.data, self.orders, self.pipeline.micro, self.pipeline.stages)
 
     def _digest(self, model: nn.Module, table: Table, *more: Any) -> int:

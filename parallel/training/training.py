@@ -244,9 +244,13 @@ def runs(members: Stacked, comm: Comm, samples: torch.Tensor | None) -> bool:
 
 def mean_loss(losses: Sequence[tuple[torch.Tensor, int]], comm: Comm) -> float:
     """Return the mean over all ranks' samples of (mean, samples) pairs; 0 without any."""
-    own = sum(float(loss) * n for loss, n in losses), sum(n for _, n in losses)
-    total, samples = (sum(comm.everyone(float(v))) for v in own)
+    total, samples = (sum(comm.everyone(v)) for v in summed(losses))
     return total / max(samples, 1)
+
+
+def summed(losses: Sequence[tuple[torch.Tensor, int]]) -> tuple[float, float]:
+    """Return the sum over the samples of (mean, samples) pairs, and how many there are."""
+    return float(sum(float(loss) * n for loss, n in losses)), float(sum(n for _, n in losses))
 
 
 @torch.no_grad()

@@ -40,6 +40,7 @@ class Comm:
     alone = True  # nothing leaves this process
     elastic = False
     timeout = 0.0
+    whose = ""  # which part of a larger world this is, for messages
 
     def __init__(self, workers: int):
         self.workers, self.ranks = workers, list(range(workers))
@@ -99,6 +100,10 @@ class Comm:
     def wait(self, ticket: Ticket) -> dict[Message, State]:
         """Return the messages that came to workers here, once all of the ticket's are there."""
         return ticket.here
+
+    def number(self, rank: int) -> int:
+        """Return which rank of the whole world this one is."""
+        return rank
 
     def everyone(self, value: float) -> list[float]:
         """Return a number of each process."""

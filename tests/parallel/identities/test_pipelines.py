@@ -10,7 +10,7 @@ from parallel import verify
 from parallel.identities import chosen, pipelines
 from parallel.identities.findings import LIMITS
 from parallel.identities.predictions import one_weight, step
-from parallel.pipeline import stage
+from parallel.pipeline import joint, stage
 from parallel.pipeline.actions import Table
 from parallel.pipeline.policies import POLICIES, policy
 from parallel.pipeline.schedules import SCHEDULES, one_f_one_b
@@ -81,6 +81,14 @@ def test_an_engine_that_leaves_out_an_update_is_not_the_oracle(monkeypatch):
 def test_an_engine_whose_backward_sees_the_forward_weights_is_not_vanilla(monkeypatch):
     monkeypatch.setattr(Vanilla, "swaps", False)
     assert pipelines.by_oracle(policy("vanilla")) > 1e3 * LIMITS["rounding"]
+
+
+def test_replicas_whose_gradients_are_averaged_alike_are_not_one(monkeypatch):
+    """Shares of the minibatch are added up; a mean of them is too short by their number."""
+    before = joint.added
+    mean = lambda states: {k: v / len(states) for k, v in before(states).items()}  # noqa: E731
+    monkeypatch.setattr(joint, "added", mean)
+    assert pipelines.by_replicas(policy("vanilla")) > LIMITS["negative"]
 
 
 def test_a_schedule_of_ones_own_is_verified():

@@ -134,7 +134,7 @@ def test_nets_of_images_are_cut_at_their_places_and_train(net, stages):
     weights = "sgd" if stages == 1 else "vanilla"
     config = Staged(weights, net=net, width=NETS[net], stages=stages, **IMAGES)
     training = run.opened(config, 0, Job())
-    assert len(training.parts.modules) == stages
+    assert len(training.copies.each[0].parts.modules) == stages
     training.step()
     training.step()
     assert math.isfinite(sum(float(loss) for loss, _ in training.tally.losses))

@@ -66,7 +66,7 @@ def engine(model, name, n, optimizer, micro, **options):
     for _ in range(STEPS):
         training.step()
         states.append({k: v.clone() for k, v in training.consensus().items()})
-    batches = [training.batches.index(t) for t in range(STEPS)]
+    batches = [training.copies.each[0].batches.index(t) for t in range(STEPS)]
     return states, [(training.data.train_x[i], training.data.train_y[i]) for i in batches]
 
 
