@@ -26,7 +26,8 @@ def questions(link: nn.Module) -> int:
     """Return how many questions can be put to a link."""
     if isinstance(link, EarlyExit):
         return link.exits
-    return sum(map(questions, members(link))) if members(link) else 1
+    nets = members(link)
+    return sum(map(questions, nets)) if nets else 1
 
 
 def members(link: nn.Module) -> nn.ModuleList | None:

@@ -5,6 +5,7 @@ not needed; with 0 every sample leaves after the first link.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +16,7 @@ from ensemble.cascade.rule import Rule
 from ensemble.cascade.stored import answered, spent
 from ensemble.combine import pooled
 from ensemble.identities import oracle
-from ensemble.identities.identity import Identity, furthest
+from ensemble.identities.identity import Identity, apart, furthest
 from ensemble.identities.task import MEMBERS, answers
 from harness.exits import attach
 
@@ -53,7 +54,7 @@ def ends(answer: str, threshold: float) -> float:
     found = answered(logp, Rule(threshold, answer))
     last = pooled(logp) if answer == "average" else logp[-1]
     made, count = (last, MEMBERS) if threshold else (logp[0], 1)
-    return furthest(float((found.logp - made).abs().max()), float((found.asked != count).sum()))
+    return furthest(apart(found.logp, made), float((found.asked != count).sum()))
 
 
 def twin(answer: str) -> float:
@@ -63,7 +64,7 @@ def twin(answer: str) -> float:
     found = answered(logp, Rule(thresholds, answer))
     rows, count = oracle.asked(logp.tolist(), thresholds, answer)
     other = sum(a != b for a, b in zip(found.asked.tolist(), count, strict=True))
-    return furthest(float((found.logp - found.logp.new_tensor(rows)).abs().max()), float(other))
+    return furthest(apart(found.logp, found.logp.new_tensor(rows)), float(other))
 
 
 def summed() -> float:
@@ -104,19 +105,22 @@ def running(rule: Rule) -> float:
     found, made = net.ask(inputs()), answered(net.record(inputs(), 40), net.rule)
     assert len(set(found.asked.tolist())) > 1
     other = float((found.asked != made.asked).sum())
-    return furthest(other, float((found.logp - made.logp).abs().max()))
+    return furthest(other, apart(found.logp, made.logp))
 
 
 @torch.no_grad()
 def counted(rule: Rule) -> float:
     """Compare the multiply-adds of the rows that each layer read with the cost that is reported."""
     net, macs = chain(rule), []
+
+    def read(layer: Any, x: tuple[torch.Tensor], _: torch.Tensor) -> None:
+        macs.append(len(x[0]) * layer.weight.numel())
+
     for layer in net.modules():
         if isinstance(layer, nn.Linear):
-            layer.register_forward_hook(lambda m, x, out: macs.append(len(x[0]) * m.weight.numel()))
+            layer.register_forward_hook(read)
     asked = net.ask(inputs()).asked
-    ran = sum(macs)
-    return float(abs(ran - spent(asked, net.macs())["total"]))
+    return float(abs(sum(macs) - spent(asked, net.macs())["total"]))
 
 
 def bounds() -> float:

@@ -17,7 +17,7 @@ import torch
 
 from ensemble.combine import RULES, decided, pooled
 from ensemble.identities import oracle
-from ensemble.identities.identity import Identity, furthest, roundings
+from ensemble.identities.identity import Identity, apart, furthest, roundings
 from ensemble.identities.task import CLASSES, MEMBERS, answers
 from ensemble.scores.answers import distances, losses
 
@@ -71,22 +71,22 @@ def krogh_vedelsby() -> float:
     p = logp.exp()
     ambiguity = (p - p.mean(0)).square().sum(-1).mean(0)
     made = distances(logp, y).mean(0) - ambiguity
-    return float((distances(pooled(logp), y) - made).abs().max())
+    return apart(distances(pooled(logp), y), made)
 
 
 def geometric() -> float:
     """Compare the loss of the geometric mean with the mean loss and the normalisation."""
     logp, y = answers()
     made = losses(logp, y).mean(0) + logp.mean(0).logsumexp(-1)
-    return float((losses(pooled(logp, "geometric"), y) - made).abs().max())
+    return apart(losses(pooled(logp, "geometric"), y), made)
 
 
 def divergence() -> float:
     """Compare the normalisation with the mean divergence of the geometric mean from a member."""
     logp, _ = answers()
     q = pooled(logp, "geometric")
-    apart = (q.exp() * (q - logp)).sum(-1).mean(0)
-    return float((apart + logp.mean(0).logsumexp(-1)).abs().max())
+    far = (q.exp() * (q - logp)).sum(-1).mean(0)
+    return apart(far, -logp.mean(0).logsumexp(-1))
 
 
 def twin(rule: str) -> float:
@@ -96,7 +96,7 @@ def twin(rule: str) -> float:
     for weights in (WEIGHTS, *([None] if rule != "weighted" else [])):
         found = pooled(logp, rule, weights)
         made = torch.tensor(oracle.pooled(logp.tolist(), rule, weights), dtype=torch.float64)
-        worst = furthest(worst, float(torch.where(found == made, 0.0, (found - made).abs()).max()))
+        worst = furthest(worst, apart(found, made))
     return worst
 
 
@@ -105,7 +105,7 @@ def _alone(rule: str) -> tuple:
     logp, _ = answers()
     weights = [2.0] if rule == "weighted" else None
     if rule in ("soft", "geometric"):
-        return "bitwise", lambda: float((pooled(logp[:1], rule) - logp[0]).abs().max())
+        return "bitwise", lambda: apart(pooled(logp[:1], rule), logp[0])
     return "exact", lambda: float((decided(logp[:1], rule, weights) != logp[0].argmax(-1)).sum())
 
 

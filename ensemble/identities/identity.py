@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
+
 LIMITS = {"exact": 0.0, "bitwise": 0.0, "rounding": 1e-12, "negative": 1e-3}
 ROUNDING = 2.0**-53  # the relative error of one operation in float64
 
@@ -37,3 +39,8 @@ def roundings(operations: float, size: float) -> float:
 def furthest(*values: float) -> float:
     """Return the largest value; infinite where one is NaN (which `max` may pass over)."""
     return max(math.inf if math.isnan(v) else float(v) for v in values)
+
+
+def apart(found: torch.Tensor, made: torch.Tensor) -> float:
+    """Return the largest difference; none between equal infinities, an infinite one from NaN."""
+    return furthest(float(torch.where(found == made, 0.0, (found - made).abs()).max()))
