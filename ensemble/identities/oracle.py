@@ -136,8 +136,11 @@ def classwise_ece(logp: Rows, y: list[int], bins: int = 15) -> float:
 
 
 def _levelled(logp: Rows, y: list[int]) -> list[tuple[float, float]]:
-    pairs = sorted(sure(logp, y), key=lambda pair: -pair[0])
-    return [(p, mean([t for q, t in pairs if q == p])) for p, _ in pairs]
+    pairs = sorted(
+        ((max(row), float(argmax(row) == t)) for row, t in zip(logp, y, strict=True)),
+        key=lambda pair: -pair[0],
+    )
+    return [(math.exp(p), mean([t for q, t in pairs if q == p])) for p, _ in pairs]
 
 
 def adaptive_ece(logp: Rows, y: list[int], bins: int = 15) -> float:

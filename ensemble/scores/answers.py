@@ -54,14 +54,16 @@ def aurc(logp: torch.Tensor, y: Any) -> float:
 
 
 def top(logp: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the largest probability of each sample, and 1 where that class is the target, or 0."""
-    best = logp.max(-1)
-    right = logp.argmax(-1) == y  # (of equal ones `max` may name any, `argmax` names the lowest)
-    return best.values.exp().clamp(max=1.0), right.double()
+    """Return the largest log-probability of each sample, and 1 where that is the target, or 0."""
+    # (of equal ones `max` may name any, `argmax` names the lowest)
+    return logp.amax(-1), (logp.argmax(-1) == y).double()
 
 
 def ranked(sure: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sort samples, the surest first; of equally sure ones each is as right as they are in mean."""
+    """Sort samples, the surest first; of equally sure ones each is as right as they are in mean.
+
+    They are ranked by log-probabilities, which differ where probabilities have become 1.
+    """
     levels, place = sure.unique(return_inverse=True)
     hits = torch.zeros_like(levels).index_add_(0, place, right)
     counts = torch.zeros_like(levels).index_add_(0, place, torch.ones_like(right))

@@ -27,7 +27,7 @@ def ece(logp: torch.Tensor, y: Any, bins: int = BINS) -> float:
         ValueError: no bins, or what `checked` and `targets` refuse.
     """
     logp = checked(logp)
-    return float(_error(*top(logp, targets(y, logp)), _bins(bins)))
+    return float(_error(*_first(logp, y), _bins(bins)))
 
 
 def adaptive_ece(logp: torch.Tensor, y: Any, bins: int = BINS) -> float:
@@ -38,7 +38,7 @@ def adaptive_ece(logp: torch.Tensor, y: Any, bins: int = BINS) -> float:
     """
     logp = checked(logp)
     sure, right = ranked(*top(logp, targets(y, logp)))
-    gaps = [part.sum().abs() for part in (right - sure).tensor_split(_bins(bins))]
+    gaps = [part.sum().abs() for part in (right - sure.exp()).tensor_split(_bins(bins))]
     return float(torch.stack(gaps).sum() / len(sure))
 
 
@@ -60,7 +60,7 @@ def reliability(logp: torch.Tensor, y: Any, bins: int = BINS) -> list[dict[str, 
     An empty bin has neither: both are None.
     """
     logp = checked(logp)
-    sums = _sums(*top(logp, targets(y, logp)), _bins(bins)).T.tolist()
+    sums = _sums(*_first(logp, y), _bins(bins)).T.tolist()
     return [
         {
             "from": i / bins,
@@ -71,6 +71,12 @@ def reliability(logp: torch.Tensor, y: Any, bins: int = BINS) -> list[dict[str, 
         }
         for i, (n, sure, right) in enumerate(sums)
     ]
+
+
+def _first(logp: torch.Tensor, y: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the probability of each first choice, and 1 where it is the target, or 0."""
+    sure, right = top(logp, targets(y, logp))
+    return sure.exp().clamp(max=1.0), right
 
 
 def _bins(bins: int) -> int:
