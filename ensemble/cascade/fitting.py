@@ -16,7 +16,7 @@ import torch
 
 from ensemble.cascade.bounds import CONFIDENCE, Loss, lost, needed
 from ensemble.cascade.rule import Rule
-from ensemble.cascade.stored import answered, spent
+from ensemble.cascade.stored import left, spent, steps
 from ensemble.checks import held_out
 
 DECADES, STEPS = 6, 16  # thresholds 1 - 10^(-d / STEPS): as dense near 1 as answers are
@@ -45,8 +45,8 @@ def fitted(
 
     Args:
         logp: Log-probabilities (links, samples, classes) on samples that trained no link.
-        rule: What is kept of the rule: everything but its thresholds, of which one is found for
-            all links; or but its `agree`, where it has one.
+        rule: What is kept of the rule: everything but its threshold, or the distance of several
+            thresholds from 1 (their proportion is kept); or but its `agree`, where it has one.
         split: The name of the part of the data that these are, such as "validation".
         y: Targets: the loss is then one of accuracy, else one of agreement.
         loss: The largest share of samples that may be lost in the long run.
@@ -63,23 +63,35 @@ def fitted(
             f"confidence {confidence:g}: it takes {least} of which none is lost; allow more loss, "
             "or keep more samples apart"
         )
-    whole = rule.running(logp)
-    best: tuple[Rule, Loss] | None = None
+    found, best = steps(logp, rule), None
+    whole = found.answers[-1]
     for candidate in candidates(rule, len(logp)):
-        found = lost(answered(logp, candidate).logp, whole, y, confidence)
-        if best and found.bound > loss:
+        loses = lost(left(found, candidate).logp, whole, y, confidence)
+        if best and loses.bound > loss:
             break
-        best = candidate, found
+        best = candidate, loses
     assert best
-    cost = spent(answered(logp, best[0]).asked, macs) if macs is not None else None
+    cost = spent(left(found, best[0]).asked, macs) if macs is not None else None
     return Fit(*best, cost, split)
 
 
 def candidates(rule: Rule, links: int) -> Iterator[Rule]:
-    """Yield rules from the one that asks all links to the one that asks the first only."""
+    """Yield rules from the one that asks all links towards the one that asks the first only.
+
+    All thresholds move together from 1 down; several stay in the proportion of their distances
+    from 1, so that a proportion that was found on other samples can be given a promise here.
+    """
     if rule.agree is not None:
         yield from (replace(rule, agree=k) for k in range(links, 0, -1))
         return
+    far = [1 - bound for bound in rule.bounds(links)] if _several(rule) else []
+    most = max(far, default=0.0)
     yield replace(rule, thresholds=1.0)
     for step in range(DECADES * STEPS, -1, -1):
-        yield replace(rule, thresholds=1 - 10 ** (-step / STEPS))
+        down = 10 ** (-step / STEPS)
+        bounds = tuple(1 - down * d / most for d in far) if most else 1 - down
+        yield replace(rule, thresholds=bounds)
+
+
+def _several(rule: Rule) -> bool:
+    return not isinstance(rule.thresholds, int | float)

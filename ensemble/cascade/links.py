@@ -49,7 +49,7 @@ def ask(link: nn.Module, x: torch.Tensor) -> Asking:
             x = yield from ask(net, x)
         return x
     stay = yield link(x)
-    return keep(x, stay)
+    return _kept(x, stay)
 
 
 def _exits(net: EarlyExit, x: torch.Tensor) -> Asking:
@@ -58,9 +58,14 @@ def _exits(net: EarlyExit, x: torch.Tensor) -> Asking:
         inner = stage(inner)
         if number in net.after:
             stay = yield net.heads[net.after.index(number)](inner)
-            inner, x = keep(inner, stay), keep(x, stay)
+            inner, x = _kept(inner, stay), _kept(x, stay)
     stay = yield inner
-    return keep(x, stay)
+    return _kept(x, stay)
+
+
+def _kept(x: torch.Tensor, stay: torch.Tensor) -> torch.Tensor:
+    """Return those who stay, in the order they have; not copied where that is everybody."""
+    return x if len(stay) == len(x) else keep(x, stay)
 
 
 def costs(link: nn.Module, shape: tuple[int, ...]) -> list[Cost]:

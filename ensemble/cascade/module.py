@@ -88,22 +88,19 @@ class Cascade(nn.Module):
         rest, talk = torch.arange(len(x), device=x.device), self._talk(x)
         logits, so_far = next(talk), []
         parts: list[tuple[torch.Tensor, ...]] = []
-        for bound in (*rule.bounds(self.questions), None):
+        for bound in (*rule.bounds(self.questions), 0.0):
             so_far = [*so_far, _answer(logits, so_far)]
             said = torch.stack(so_far)
             now = rule.running(said)
-            last = bound is None
-            gone = torch.ones_like(rest, dtype=torch.bool) if last else rule.sure(said, now, bound)
-            asked = torch.full_like(rest[gone], len(so_far))
-            parts.append((rest[gone], now[gone], asked, rule.score(now[gone])))
+            gone = rule.enough(rule.measure(said, now), bound) | (len(said) == self.questions)
+            parts.append(_parts(rest, now, rule.score(now), len(said), gone))
             stay = (~gone).nonzero().flatten()
             if not len(stay):
                 break
-            rest, so_far = rest[stay], [one[stay] for one in so_far]
+            if len(stay) < len(rest):
+                rest, so_far = rest[stay], [one[stay] for one in so_far]
             logits = talk.send(stay)
-        places, *found = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-        back = places.argsort()
-        return Asked(*(values[back] for values in found))
+        return _in_order(parts)
 
     def _talk(self, x: torch.Tensor):
         for link in self.links:
@@ -191,3 +188,15 @@ def _answer(logits: torch.Tensor, before: Sequence[torch.Tensor]) -> torch.Tenso
             f"{before[0].shape[-1]}: all links of a cascade know the same classes"
         )
     return torch.log_softmax(logits.double(), -1)
+
+
+def _parts(rest, now, score, count: int, gone: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return the places, answers, questions asked and scores of those who are gone."""
+    places = rest[gone]
+    return places, now[gone], torch.full_like(places, count), score[gone]
+
+
+def _in_order(parts: list[tuple[torch.Tensor, ...]]) -> Asked:
+    places, *found = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+    back = places.argsort()
+    return Asked(*(values[back] for values in found))

@@ -106,11 +106,13 @@ class Rule:
         """Return how sure these answers are, from 0 to 1."""
         return CRITERIA[self.criterion](answer)
 
-    def sure(self, logp: torch.Tensor, answer: torch.Tensor, bound: float) -> torch.Tensor:
-        """Return who needs no further link, after these (links, samples, classes)."""
-        if self.agree is not None:
-            return most(logp) >= self.agree
-        return leaves(self.score(answer), bound)
+    def measure(self, logp: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
+        """Return what decides who stays after these (links, samples, classes): score or votes."""
+        return self.score(answer) if self.agree is None else most(logp)
+
+    def enough(self, measured: torch.Tensor, bound: float) -> torch.Tensor:
+        """Return who needs no further link, by what was measured."""
+        return leaves(measured, bound) if self.agree is None else measured >= self.agree
 
 
 def most(logp: torch.Tensor) -> torch.Tensor:

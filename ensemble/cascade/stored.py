@@ -4,7 +4,7 @@ No net runs here: the members' log-probabilities are kept once, and every rule i
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +12,27 @@ import torch
 from ensemble.cascade.rule import Asked, Rule
 
 
+class Steps(NamedTuple):
+    """What a cascade would say after each link: answers (links, samples, classes), and measures.
+
+    Neither depends on thresholds, or on how many must agree: made once, they serve all of these.
+    """
+
+    answers: torch.Tensor
+    measured: torch.Tensor
+
+
 def answered(logp: torch.Tensor, rule: Rule) -> Asked:
     """Return the answers of a cascade whose links would say this (links, samples, classes).
+
+    Raises:
+        ValueError: other axes, or a rule that does not fit so many links.
+    """
+    return left(steps(logp, rule), rule)
+
+
+def steps(logp: torch.Tensor, rule: Rule) -> Steps:
+    """Return answers and measures after each link.
 
     Raises:
         ValueError: other axes, or a rule that does not fit so many links.
@@ -23,15 +42,22 @@ def answered(logp: torch.Tensor, rule: Rule) -> Asked:
             "log-probabilities of a cascade have the axes (links, samples, classes), with at least "
             f"one link; got shape {tuple(logp.shape)}"
         )
-    links = len(logp)
-    bounds = rule.fit_for(links).bounds(links)
-    answer = rule.running(logp).clone()
-    asked = torch.full(answer.shape[:1], links, device=logp.device)
-    for count in range(links - 1, 0, -1):  # (so that the first link that is sure has the last word)
-        now = rule.running(logp[:count])
-        gone = rule.sure(logp[:count], now, bounds[count - 1])
-        answer[gone], asked[gone] = now[gone], count
-    return Asked(answer, asked, rule.score(answer))
+    rule.fit_for(len(logp))
+    parts = [logp[: count + 1] for count in range(len(logp))]
+    answers = [rule.running(part) for part in parts]
+    measured = [rule.measure(part, now) for part, now in zip(parts, answers, strict=True)]
+    return Steps(torch.stack(answers), torch.stack(measured))
+
+
+def left(found: Steps, rule: Rule) -> Asked:
+    """Return each sample's answer at the first link that is enough for it."""
+    links, samples, _ = found.answers.shape
+    place = torch.full((samples,), links - 1, device=found.answers.device)
+    bounds = rule.bounds(links)
+    for number in range(links - 2, -1, -1):  # (so that the first that is enough has the last word)
+        place[rule.enough(found.measured[number], bounds[number])] = number
+    answer = found.answers[place, torch.arange(samples, device=place.device)]
+    return Asked(answer, place + 1, rule.score(answer))
 
 
 def spent(asked: torch.Tensor, macs: Sequence[int]) -> dict[str, Any]:

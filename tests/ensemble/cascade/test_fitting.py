@@ -79,6 +79,21 @@ def test_rules_come_from_the_whole_chain_to_the_first_link():
     assert [rule.agree for rule in candidates(Rule(agree=2), 3)] == [3, 2, 1]
 
 
+def test_several_thresholds_keep_the_proportion_of_their_distances_from_one():
+    rules = list(candidates(Rule((0.9, 0.6)), 3))
+    assert rules[0].thresholds == 1.0
+    for rule in rules[1:]:
+        first, second = (1 - bound for bound in rule.thresholds)
+        assert second == pytest.approx(4 * first, rel=1e-9)
+    assert rules[-1].thresholds == pytest.approx((0.75, 0.0))
+    level = list(candidates(Rule((1.0, 1.0)), 3))
+    assert [rule.thresholds for rule in level] == [r.thresholds for r in candidates(Rule(), 3)]
+    logp, y = chain(0, 4000)
+    found = fitted(logp, Rule((0.9, 0.6)), "validation", y, loss=0.02, macs=MACS)
+    assert found.loss.bound <= 0.02
+    assert found.spent["mean"] < sum(MACS)
+
+
 def test_how_many_must_agree_is_found_too():
     logp, y = chain(2, 3000, links=5)
     found = fitted(logp, Rule(agree=1, combine="hard"), "validation", y, loss=0.05)

@@ -67,7 +67,7 @@ def test_a_cascade_that_asks_everybody_is_found(monkeypatch):
     from ensemble.cascade.rule import Rule
 
     monkeypatch.setattr(
-        Rule, "sure", lambda self, logp, now, bound: torch.zeros(len(now), dtype=torch.bool)
+        Rule, "enough", lambda self, measured, bound: torch.zeros_like(measured, dtype=torch.bool)
     )
     found = failed("cascade")
     assert "average, threshold 0 = the first link" in found
