@@ -86,21 +86,21 @@ class Cascade(nn.Module):
         if self.training:
             raise ValueError("a net in training leaves nobody out: call eval() first")
         rest, talk = torch.arange(len(x), device=x.device), self._talk(x)
-        logits, so_far = next(talk), []
-        parts: list[tuple[torch.Tensor, ...]] = []
-        for bound in (*rule.bounds(self.questions), 0.0):
-            so_far = [*so_far, _answer(logits, so_far)]
-            said = torch.stack(so_far)
+        said, parts = _answer(next(talk), None), []
+        for count, bound in enumerate(rule.bounds(self.questions), 1):
             now = rule.running(said)
-            gone = rule.enough(rule.measure(said, now), bound) | (len(said) == self.questions)
-            parts.append(_parts(rest, now, rule.score(now), len(said), gone))
-            stay = (~gone).nonzero().flatten()
+            gone = rule.enough(rule.measure(said, now), bound)
+            leave, stay = gone.nonzero().flatten(), (~gone).nonzero().flatten()
+            if len(leave) or not len(stay):  # (also of a batch without samples)
+                parts.append((rest[leave], now[leave], torch.full_like(leave, count)))
             if not len(stay):
-                break
-            if len(stay) < len(rest):
-                rest, so_far = rest[stay], [one[stay] for one in so_far]
-            logits = talk.send(stay)
-        return _in_order(parts)
+                return _in_order(parts, rule)
+            if len(leave):
+                rest, said = rest[stay], said[:, stay]
+            said = _answer(talk.send(stay), said)
+        return _in_order(
+            [*parts, (rest, rule.running(said), torch.full_like(rest, len(said)))], rule
+        )
 
     def _talk(self, x: torch.Tensor):
         for link in self.links:
@@ -117,10 +117,10 @@ class Cascade(nn.Module):
 
     def _all(self, x: torch.Tensor) -> torch.Tensor:
         everybody, talk = torch.arange(len(x), device=x.device), self._talk(x)
-        found = [_answer(next(talk), [])]
-        while len(found) < self.questions:
-            found.append(_answer(talk.send(everybody), found))
-        return torch.stack(found)
+        said = _answer(next(talk), None)
+        for _ in range(1, self.questions):
+            said = _answer(talk.send(everybody), said)
+        return said
 
     def fit(self, x: torch.Tensor, y: Any, split: str, batch: int = 250, **options: Any) -> Fit:
         """Find thresholds on held-out samples, set them, and say what they lose and cost.
@@ -180,23 +180,21 @@ class Cascade(nn.Module):
         return str(self.rule)
 
 
-def _answer(logits: torch.Tensor, before: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return log-probabilities of logits, if they are of the classes of the links before."""
-    if before and logits.shape[-1] != before[0].shape[-1]:
+def _answer(logits: torch.Tensor, said: torch.Tensor | None) -> torch.Tensor:
+    """Return what was said (questions, samples, classes) with one more answer, if it fits."""
+    logp = torch.log_softmax(logits.double(), -1)[None]
+    if said is None:
+        return logp
+    if logp.shape[-1] != said.shape[-1]:
         raise ValueError(
-            f"question {len(before)} is answered in {logits.shape[-1]} classes, question 0 in "
-            f"{before[0].shape[-1]}: all links of a cascade know the same classes"
+            f"question {len(said)} is answered in {logp.shape[-1]} classes, question 0 in "
+            f"{said.shape[-1]}: all links of a cascade know the same classes"
         )
-    return torch.log_softmax(logits.double(), -1)
+    return torch.cat([said, logp])
 
 
-def _parts(rest, now, score, count: int, gone: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return the places, answers, questions asked and scores of those who are gone."""
-    places = rest[gone]
-    return places, now[gone], torch.full_like(places, count), score[gone]
-
-
-def _in_order(parts: list[tuple[torch.Tensor, ...]]) -> Asked:
-    places, *found = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
+def _in_order(parts: list[tuple[torch.Tensor, ...]], rule: Rule) -> Asked:
+    """Return answers, questions asked and scores in the order of the input."""
+    places, answers, asked = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
     back = places.argsort()
-    return Asked(*(values[back] for values in found))
+    return Asked(answers[back], asked[back], rule.score(answers)[back])

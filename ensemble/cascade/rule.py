@@ -103,7 +103,9 @@ class Rule:
         return pooled(logp, self.combine, self.weights and self.weights[: len(logp)])
 
     def score(self, answer: torch.Tensor) -> torch.Tensor:
-        """Return how sure these answers are, from 0 to 1."""
+        """Return how sure these log-probabilities are, from 0 to 1."""
+        if self.criterion == "max_probability":  # (which they are normalised for already)
+            return answer.amax(-1).exp().clamp(max=1.0)
         return CRITERIA[self.criterion](answer)
 
     def measure(self, logp: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
