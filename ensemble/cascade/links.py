@@ -8,7 +8,7 @@ After each question only the samples that are still undecided go on, gathered in
 batch.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -27,7 +27,12 @@ def questions(link: nn.Module) -> int:
     if isinstance(link, EarlyExit):
         return link.exits
     nets = members(link)
-    return sum(map(questions, nets)) if nets else 1
+    return questions_of(nets) if nets else 1
+
+
+def questions_of(links: Iterable[nn.Module]) -> int:
+    """Return how many questions a sample is asked at most."""
+    return sum(map(questions, links))
 
 
 def members(link: nn.Module) -> nn.ModuleList | None:

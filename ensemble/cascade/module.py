@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ensemble.cascade.asking import asked, said_by_all
 from ensemble.cascade.fitting import Fit, fitted
-from ensemble.cascade.links import ask, costs, questions
+from ensemble.cascade.links import costs, questions_of
 from ensemble.cascade.rule import Asked, Rule
 from ensemble.checks import held_out
 from harness.cost import Cost, evaluating
@@ -64,7 +65,7 @@ class Cascade(nn.Module):
     @property
     def questions(self) -> int:
         """How many questions a sample is asked at most."""
-        return sum(map(questions, self.links))
+        return questions_of(self.links)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the log-probabilities of the answers, in float64 and in the order of the input.
@@ -80,31 +81,9 @@ class Cascade(nn.Module):
         Raises:
             ValueError: the net is in training, or its links answer in different classes.
         """
-        return self._asked(x, self.rule)
-
-    def _asked(self, x: torch.Tensor, rule: Rule) -> Asked:
         if self.training:
             raise ValueError("a net in training leaves nobody out: call eval() first")
-        rest, talk = torch.arange(len(x), device=x.device), self._talk(x)
-        said, parts = _answer(next(talk), None), []
-        for count, bound in enumerate(rule.bounds(self.questions), 1):
-            now = rule.running(said)
-            gone = rule.enough(rule.measure(said, now), bound)
-            leave, stay = gone.nonzero().flatten(), (~gone).nonzero().flatten()
-            if len(leave) or not len(stay):  # (also of a batch without samples)
-                parts.append((rest[leave], now[leave], torch.full_like(leave, count)))
-            if not len(stay):
-                return _in_order(parts, rule)
-            if len(leave):
-                rest, said = rest[stay], said[:, stay]
-            said = _answer(talk.send(stay), said)
-        return _in_order(
-            [*parts, (rest, rule.running(said), torch.full_like(rest, len(said)))], rule
-        )
-
-    def _talk(self, x: torch.Tensor):
-        for link in self.links:
-            x = yield from ask(link, x)
+        return asked(self.links, x, self.rule)
 
     @torch.no_grad()
     def record(self, x: torch.Tensor, batch: int = 250) -> torch.Tensor:
@@ -113,14 +92,7 @@ class Cascade(nn.Module):
         `ensemble.cascade.answered` tries any rule on them without running the nets again.
         """
         with evaluating(self):
-            return torch.cat([self._all(part) for part in x.split(batch)], 1)
-
-    def _all(self, x: torch.Tensor) -> torch.Tensor:
-        everybody, talk = torch.arange(len(x), device=x.device), self._talk(x)
-        said = _answer(next(talk), None)
-        for _ in range(1, self.questions):
-            said = _answer(talk.send(everybody), said)
-        return said
+            return torch.cat([said_by_all(self.links, part) for part in x.split(batch)], 1)
 
     def fit(self, x: torch.Tensor, y: Any, split: str, batch: int = 250, **options: Any) -> Fit:
         """Find thresholds on held-out samples, set them, and say what they lose and cost.
@@ -178,23 +150,3 @@ class Cascade(nn.Module):
     def extra_repr(self) -> str:
         """Return the rule, for print(model)."""
         return str(self.rule)
-
-
-def _answer(logits: torch.Tensor, said: torch.Tensor | None) -> torch.Tensor:
-    """Return what was said (questions, samples, classes) with one more answer, if it fits."""
-    logp = torch.log_softmax(logits.double(), -1)[None]
-    if said is None:
-        return logp
-    if logp.shape[-1] != said.shape[-1]:
-        raise ValueError(
-            f"question {len(said)} is answered in {logp.shape[-1]} classes, question 0 in "
-            f"{said.shape[-1]}: all links of a cascade know the same classes"
-        )
-    return torch.cat([said, logp])
-
-
-def _in_order(parts: list[tuple[torch.Tensor, ...]], rule: Rule) -> Asked:
-    """Return answers, questions asked and scores in the order of the input."""
-    places, answers, asked = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-    back = places.argsort()
-    return Asked(answers[back], asked[back], rule.score(answers)[back])

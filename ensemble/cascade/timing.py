@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ensemble.cascade.asking import asked
 from ensemble.cascade.module import Cascade
 from harness.exits.timing import race
 
@@ -33,7 +34,7 @@ def timed(
     everybody = replace(cascade.rule, thresholds=1.0, agree=None)
     sides: dict[str, Callable[[torch.Tensor], Any]] = {
         "cascade": cascade,
-        "all links": lambda part: cascade._asked(part, everybody),
+        "all links": lambda part: asked(cascade.links, part, everybody),
         **(beside or {}),
     }
     found = race(sides, x, batch, calls)
