@@ -83,7 +83,10 @@ def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) 
     """Return what --help prints: a line for each plan and verb, and what to type next."""
     entries = {name: plan.question for name, plan in plans.items()}
     entries |= {name: verb.help for name, verb in verbs.items()}
-    start, first = f"python -m {folder}", next(iter(plans))
+    start = f"python -m {folder}"
+    if not plans:
+        return "\n".join([f"usage: {start} VERB [options]", "", *_hanging(entries)])
+    first = next(iter(plans))
     for name, plan in plans.items():
         entries[name] += f" (about {duration(plan.minutes)})".replace(" min", "\u00a0min")
     examples = {

@@ -136,7 +136,7 @@ class EarlyExit(nn.Module):
             if len(stay) == 0:
                 return _in_order(parts)
             if len(stay) < len(rest):
-                x, rest = _keep(x, stay), rest[stay]
+                x, rest = keep(x, stay), rest[stay]
         parts.append(_answers(rest, x, len(self.heads), self.score(x)))
         return _in_order(parts)
 
@@ -210,8 +210,8 @@ def losses(outputs: Sequence[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
     return torch.stack([F.cross_entropy(logits.float(), y) for logits in outputs])
 
 
-def _keep(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Return the samples with these numbers, in the memory layout that they had."""
+def keep(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """Return a batch of the samples with these numbers, in the memory layout that they had."""
     kept = x.index_select(0, index)
     if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):
         return kept.contiguous(memory_format=torch.channels_last)

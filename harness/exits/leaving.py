@@ -18,8 +18,15 @@ def leaves(score: Any, threshold: Any) -> Any:
     return (score > threshold) & (threshold < 1) | (threshold <= 0)
 
 
-def check_thresholds(thresholds: Thresholds, heads: int) -> tuple[float, ...]:
+def check_thresholds(
+    thresholds: Thresholds, heads: int, what: str = "early exits"
+) -> tuple[float, ...]:
     """Return one threshold per head; a single number stands for all heads.
+
+    Args:
+        thresholds: One number for all, or one per head.
+        heads: How many there are.
+        what: What the error calls them.
 
     Raises:
         ValueError: too many, too few, or one outside [0, 1].
@@ -31,7 +38,7 @@ def check_thresholds(thresholds: Thresholds, heads: int) -> tuple[float, ...]:
     numbers = all(isinstance(b, int | float) and 0 <= b <= 1 for b in bounds)
     if len(bounds) != heads or not numbers:
         raise ValueError(
-            f"expected a threshold in [0, 1] for each of {heads} early exits (or one for all), got "
+            f"expected a threshold in [0, 1] for each of {heads} {what} (or one for all), got "
             f"{thresholds}; 0 lets every sample leave there, 1 none"
         )
     return tuple(float(b) for b in bounds)

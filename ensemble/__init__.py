@@ -1,0 +1,44 @@
+"""Several nets as one: their answers combined, scored, calibrated, and asked for in turn.
+
+>>> from ensemble import pooled, scored
+>>> logp = torch.log_softmax(logits.double(), -1)       # (members, samples, classes)
+>>> scored(logp, y)                                     # accuracy, nll, brier, ece, ...
+
+>>> from ensemble import Cascade
+>>> net = Cascade([sparse, dense], thresholds=0.9, answer="replace", shape=(784,)).eval()
+>>> net.fit(held_out_x, held_out_y, split="validation") # loses at most .005, 95 % sure
+
+Public names are loaded on first use, so that `import ensemble` never pays for torch.
+"""
+
+from importlib import import_module, metadata
+from typing import Any
+
+_HOME = {
+    "Calibrated": "ensemble.calibrate",
+    "Cascade": "ensemble.cascade.module",
+    "Rule": "ensemble.cascade.rule",
+    "decided": "ensemble.combine",
+    "log_probabilities": "ensemble.checks",
+    "pooled": "ensemble.combine",
+    "scored": "ensemble.metrics",
+    "temperature": "ensemble.calibrate",
+    "tempered": "ensemble.calibrate",
+    "verify": "ensemble.identities.findings",
+}
+__all__ = sorted(_HOME)  # pyright: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("iddl")
+    if name not in _HOME:
+        raise AttributeError(
+            f"module 'ensemble' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    globals()[name] = value = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,152 @@
+"""A cascade of nets as a module: each link is asked only what the links before it left open.
+
+    net = Cascade([sparse, dense], thresholds=0.9, answer="replace", shape=(784,)).eval()
+    net(x)                   log-probabilities, in the order of the input
+    net.ask(x)               and how many links each sample was asked
+    net.fit(x, y, split="validation", loss=.005)
+
+Time is saved with the multiply-adds because undecided samples are gathered into a smaller batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ensemble.cascade.asking import asked, said_by_all
+from ensemble.cascade.fitting import Fit, fitted
+from ensemble.cascade.links import costs, questions_of
+from ensemble.cascade.rule import Asked, Rule
+from ensemble.checks import held_out
+from harness.cost import Cost, evaluating
+from harness.exits.exits import EarlyExit
+
+
+class Cascade(nn.Module):
+    """Nets asked in turn.
+
+    Args:
+        links: Nets, ensembles (asked member by member) and nets with exits (exit by exit), the
+            cheapest first; all answer with logits, or log-probabilities, of the same classes.
+        thresholds: How sure is sure enough, one number or one after each question but the last.
+        answer: "average" or "replace"; this and the rest as in `ensemble.cascade.Rule`.
+        criterion: "max_probability", "entropy" or "margin".
+        agree: Leave as soon as so many have one first choice, whatever the thresholds.
+        combine: How answers are averaged.
+        weights: One per question, for the average.
+        shape: The shape of one input without the batch axis, for `macs`; needed where no link
+            has exits, which know it.
+
+    Raises:
+        ValueError: no links, or a rule that does not fit them.
+    """
+
+    def __init__(
+        self,
+        links: Sequence[nn.Module],
+        thresholds: float | Sequence[float] = 0.9,
+        answer: str = "average",
+        criterion: str = "max_probability",
+        agree: int | None = None,
+        combine: str = "soft",
+        weights: Sequence[float] | None = None,
+        shape: Sequence[int] | None = None,
+    ):
+        super().__init__()
+        if not len(links):
+            raise ValueError("no links: a cascade has at least one net")
+        self.links = nn.ModuleList(links)
+        self.shape = shape if shape is None else tuple(shape)
+        rule = Rule(thresholds, answer, criterion, agree, combine, weights)
+        self.rule = rule.fit_for(self.questions)
+
+    @property
+    def questions(self) -> int:
+        """How many questions a sample is asked at most."""
+        return questions_of(self.links)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the log-probabilities of the answers, in float64 and in the order of the input.
+
+        Raises:
+            ValueError: the net is in training, or its links answer in different classes.
+        """
+        return self.ask(x).logp
+
+    def ask(self, x: torch.Tensor) -> Asked:
+        """Return answers, how many questions each sample was asked, and how sure each answer is.
+
+        Raises:
+            ValueError: the net is in training, or its links answer in different classes.
+        """
+        if self.training:
+            raise ValueError("a net in training leaves nobody out: call eval() first")
+        return asked(self.links, x, self.rule)
+
+    @torch.no_grad()
+    def record(self, x: torch.Tensor, batch: int = 250) -> torch.Tensor:
+        """Return the log-probabilities (questions, samples, classes) of all links to all samples.
+
+        `ensemble.cascade.answered` tries any rule on them without running the nets again.
+        """
+        with evaluating(self):
+            return torch.cat([said_by_all(self.links, part) for part in x.split(batch)], 1)
+
+    def fit(self, x: torch.Tensor, y: Any, split: str, batch: int = 250, **options: Any) -> Fit:
+        """Find thresholds on held-out samples, set them, and say what they lose and cost.
+
+        Args:
+            x: Inputs that trained no link.
+            y: Targets: what is bounded is then the loss of accuracy; None: of agreement.
+            split: The name of the part of the data that these are, such as "validation".
+            batch: Samples at a time.
+            **options: `loss` and `confidence`, as in `ensemble.cascade.fitted`.
+
+        Raises:
+            ValueError: what `fitted` refuses.
+        """
+        held_out(split, "thresholds cannot be fitted")
+        macs = self.macs() if self._shape() else None
+        found = fitted(self.record(x, batch), self.rule, split, y, macs=macs, **options)
+        self.rule = found.rule
+        return found
+
+    def macs(self) -> list[int]:
+        """Return the multiply-adds of each question beyond those before it, for one sample."""
+        return [found.macs for found in self.costs()]
+
+    def costs(self, shape: Sequence[int] | None = None) -> list[Cost]:
+        """Return what each question costs beyond those before it, for one sample.
+
+        Raises:
+            ValueError: the shape of an input is not known.
+        """
+        if not (shape := shape or self._shape()):
+            raise ValueError("costs are of one input: say its shape, Cascade(..., shape=(784,))")
+        return [found for link in self.links for found in costs(link, tuple(shape))]
+
+    def cost(self, input_shape, output_shape) -> dict[str, int]:
+        """Return what all questions cost for one sample, by the cost protocol."""
+        return asdict(sum(self.costs(input_shape[1:]), Cost()))
+
+    def _shape(self) -> tuple[int, ...] | None:
+        known = [link.shape for link in self.links if isinstance(link, EarlyExit)]
+        return self.shape or (known[0] if known else None)
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return the rule as plain values: what `fit` found is saved with the weights."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.rule).items()}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over a rule that was saved.
+
+        Raises:
+            ValueError: it is the rule of a chain of another length.
+        """
+        self.rule = replace(self.rule, **state).fit_for(self.questions)
+
+    def extra_repr(self) -> str:
+        """Return the rule, for print(model)."""
+        return str(self.rule)

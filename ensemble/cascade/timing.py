@@ -1,0 +1,41 @@
+"""Measures the time of a cascade beside that of its whole chain, call by call in turn."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ensemble.cascade.asking import asked
+from ensemble.cascade.module import Cascade
+from harness.exits.timing import race
+
+
+def timed(
+    cascade: Cascade,
+    x: torch.Tensor,
+    batch: int,
+    calls: int = 50,
+    beside: Mapping[str, Callable[[torch.Tensor], Any]] | None = None,
+) -> list[dict[str, Any]]:
+    """Return the milliseconds of a call: p50, p99 and mean, of the cascade and of others.
+
+    Args:
+        cascade: It is put into eval mode.
+        x: Inputs, at least one batch of them.
+        batch: Samples of a call.
+        calls: Calls of each side at most.
+        beside: Other nets to be timed on the same samples in the same minutes, by name.
+
+    Raises:
+        ValueError: x is too short for one batch.
+    """
+    cascade.eval()
+    everybody = replace(cascade.rule, thresholds=1.0, agree=None)
+    sides: dict[str, Callable[[torch.Tensor], Any]] = {
+        "cascade": cascade,
+        "all links": lambda part: asked(cascade.links, part, everybody),
+        **(beside or {}),
+    }
+    found = race(sides, x, batch, calls)
+    return [{"name": name, "batch": batch, **found[name]} for name in sides]

@@ -1,0 +1,1 @@
+"""Holds the identities that ensembles must fulfil, and the plain-Python twins."""
