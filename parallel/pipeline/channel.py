@@ -93,9 +93,7 @@ class Channel:
 
     def empty(self, action: Action) -> bool:
         """Whether it has nothing to do: its micro-batch has no samples."""
-        if not action.micro or action.op == "U":
-            return False  # (where a minibatch has too few samples, the last have none)
-        return not self.shapes.samples(action.minibatch, action.micro)
+        return action.op != "U" and not self.shapes.samples(action.minibatch, action.micro)
 
     def leaves(self, action: Action) -> bool:
         """Whether what it gives goes to another rank."""

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from parallel.pipeline.stage import Stage, address
+from parallel.pipeline.stage import Stage
 
 
 def kept(stage: Stage, kinds: list[torch.Tensor]) -> int:
@@ -35,3 +35,8 @@ def kept(stage: Stage, kinds: list[torch.Tensor]) -> int:
     apart = {address(v) for v in own}
     every = {address(v): v.untyped_storage().nbytes() for v in saved}
     return sum(size for place, size in every.items() if place not in apart)
+
+
+def address(tensor: torch.Tensor) -> int:
+    """Where its memory begins."""
+    return tensor.untyped_storage().data_ptr()

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from parallel.pipeline.stage import Stage, address
+from parallel.pipeline.kept import address
+from parallel.pipeline.stage import Stage
 
 CALLS = {
     "F": "forward",
