@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from parallel.pipeline.answers import check_weights
 from parallel.pipeline.guard import guard
 from parallel.pipeline.layers import Layers, apart, in_words
 from parallel.pipeline.noise import Noise
@@ -49,7 +50,7 @@ class Stage:
         weights: Their true weights, by the names that they have in the module.
         policy: With which weights it works.
         noise: Where its dropout comes from.
-        late: Whether updates may come between the two passes of a micro-batch.
+        late: Whether the two passes of a micro-batch may see different weights.
         loss: Of the last stage: of outputs and targets, a mean over the samples.
     """
 
@@ -177,6 +178,8 @@ class Stage:
         flight = self.flights[key]
         if self.late:  # (else it comes at the same moment, and sees the same)
             flight.back = self.policy.backward(self.weights, key[0])
+            if self.policy.swaps:
+                check_weights(self.policy, key[0], flight.back, self.weights.params)
         flight.dy = dy
         if self.policy.recompute:
             flight.seen = self.weights.newest
