@@ -67,8 +67,8 @@ def test_other_wrong_words_of_model_parallel():
     ("key", "words"),
     [
         ("replicas", "has no replicas: it holds one copy of each stage; train(net, data, strat"),
-        ("schedule", "has no schedule: its style names the schedule, such as style=\"1f1b\": na"),
-        ("weights", "has no weights: its style names the policy, such as style=\"pipedream\": v"),
+        ("schedule", 'has no schedule: its style names the schedule, such as style="1f1b": na'),
+        ("weights", 'has no weights: its style names the policy, such as style="pipedream": v'),
     ],
 )
 def test_keywords_of_pipelines_are_told_where_they_are(style, key, words):
