@@ -78,7 +78,7 @@ def _same_kind(full: str, value: Any, before: Any) -> None:
         raise ValueError(f"{full} is a value, such as {before!r}, or a property, and no method")
 
 
-def check_weights(policy: Any, t: int, got: Any, params: Collection[str]) -> Any:
+def check_weights(policy: Any, t: int, got: Any, params: Collection[str]) -> dict[str, Any]:
     """What a backward pass shall see; refuse what is no weights.
 
     Args:
