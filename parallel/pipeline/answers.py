@@ -102,7 +102,7 @@ def check_weights(policy: Any, t: int, got: Any, params: Collection[str]) -> dic
             f"{name} gives {what} for minibatch {t}: return tensors by the names of the stage's "
             f"weights, such as weights.newest, which has {', '.join(params)}"
         )
-    return got
+    return got  # pyright: ignore[reportReturnType]
 
 
 def own_answers(kind: type, known: tuple[type, ...]) -> dict[str, type]:
