@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from parallel.pipeline.answers import check_weights
 from parallel.pipeline.guard import guard
+from parallel.pipeline.halves import Halves, found
 from parallel.pipeline.layers import Layers, apart, in_words
 from parallel.pipeline.noise import Noise
 from parallel.pipeline.spike import compensate
@@ -37,6 +39,7 @@ class Flight:
     leaves: Mapping[str, torch.Tensor] = field(default_factory=dict)
     back: State | None = None  # what the backward pass sees, from its beginning
     dy: torch.Tensor | None = None  # between the halves of a split backward pass
+    halves: Halves | None = None  # of its backward pass, where that is split
     target: torch.Tensor | None = None
     share: float = 1.0  # of the micro-batch in its minibatch
 
@@ -49,7 +52,7 @@ class Stage:
         weights: Their true weights, by the names that they have in the module.
         policy: With which weights it works.
         noise: Where its dropout comes from.
-        late: Whether updates may come between the two passes of a micro-batch.
+        late: Whether the two passes of a micro-batch may see different weights.
         loss: Of the last stage: of outputs and targets, a mean over the samples.
     """
 
@@ -71,6 +74,7 @@ class Stage:
         ahead = any(policy.reach(weights.stage, weights.stages))
         self.tried = policy.recompute or not (late or ahead)
         self.resumable = False
+        self.several = True  # joints (parallel.pipeline.halves), as far as is known
         self.in_place = newest(policy) and not weights.older.maxlen
         self.layers = Layers(module, f"stage {weights.stage}")
 
@@ -153,9 +157,9 @@ class Stage:
         wanted = learned(flight)
         if flight.x.requires_grad:
             wanted[""] = flight.x
-        found = self._grad(flight, wanted)
-        dx = found.pop("", None)
-        self._add(found)
+        gradients = self._grad(flight, wanted)
+        dx = gradients.pop("", None)
+        self._add(gradients)
         del self.flights[key]
         return torch.zeros_like(flight.x) if dx is None and "" in wanted else dx
 
@@ -164,19 +168,29 @@ class Stage:
         flight = self._meet(key, dy)
         if not flight.x.requires_grad:
             return None
-        found = self._grad(flight, {"": flight.x}, keep=True)
-        return found.get("", torch.zeros_like(flight.x))
+        y = self._output(flight)
+        if not y.requires_grad:
+            return torch.zeros_like(flight.x)
+        flight.halves = halves = Halves(y, flight.x, learned(flight), self.several)
+        self.several = len(halves.joints or ()) > 1
+        dx = halves.inputs(self._scale(flight))
+        return torch.zeros_like(flight.x) if dx is None else dx
 
     def backward_weights(self, key: Key) -> None:
         """The second half."""
         flight = self.flights.pop(key)
-        self._add(self._grad(flight, learned(flight)))
+        if flight.halves:
+            self._add(flight.halves.gradients(self._scale(flight)))
+        else:  # (of the first stage it is the whole)
+            self._add(self._grad(flight, learned(flight)))
 
     def _meet(self, key: Key, dy: torch.Tensor | None) -> Flight:
         """The micro-batch, and the weights that its backward pass sees."""
         flight = self.flights[key]
         if self.late:  # (else it comes at the same moment, and sees the same)
             flight.back = self.policy.backward(self.weights, key[0])
+            if self.policy.swaps:
+                check_weights(self.policy, key[0], flight.back, self.weights.params)
         flight.dy = dy
         if self.policy.recompute:
             flight.seen = self.weights.newest
@@ -184,24 +198,28 @@ class Stage:
                 self.run(key, flight)
         return flight
 
-    def _grad(
-        self, flight: Flight, wanted: Mapping[str, torch.Tensor], keep: bool = False
-    ) -> State:
-        y, dy = flight.y, flight.dy  # [4]
-        assert y is not None
+    def _output(self, flight: Flight) -> torch.Tensor:
+        assert flight.y is not None
+        return flight.y
+
+    def _scale(self, flight: Flight) -> torch.Tensor:
+        """The gradient of its output; of the last stage its share in the minibatch's loss."""
+        if self.loss is not None:
+            return torch.full_like(self._output(flight), flight.share)
+        assert flight.dy is not None
+        return flight.dy
+
+    def _grad(self, flight: Flight, wanted: Mapping[str, torch.Tensor]) -> State:
+        y = self._output(flight)  # [4]
         if not wanted or not y.requires_grad:
             return {}
-        scale = torch.full_like(y, flight.share) if self.loss is not None else dy
-        options: Any = dict(retain_graph=keep, allow_unused=True)
-        found = torch.autograd.grad(y, list(wanted.values()), scale, **options)
-        pairs = zip(wanted, found, strict=True)
-        return {k: g for k, g in pairs if g is not None}
+        return found([y], [self._scale(flight)], wanted)
 
-    def _add(self, found: State) -> None:
+    def _add(self, gradients: State) -> None:
         if not self.sums:
-            self.sums = found  # [5]
+            self.sums = gradients  # [5]
             return
-        for name, gradient in found.items():
+        for name, gradient in gradients.items():
             self.sums[name] = self.sums[name] + gradient if name in self.sums else gradient
 
     def update(self, t: int) -> None:
