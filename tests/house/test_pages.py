@@ -17,7 +17,7 @@ from harness.result import pages
 from tests.python import python
 from tests.tree import ROOT
 
-NAMES = ("", "bibd", "harness", "mlp", "parallel", "resnet")
+NAMES = ("", "benchmarks", "bibd", "harness", "mlp", "parallel", "resnet")
 READMES = [ROOT / name / "README.md" for name in NAMES]
 GUIDES = [ROOT / name for name in ("setup.md", "contribution_guide.md", "CHANGELOG.md")]
 
