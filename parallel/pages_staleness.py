@@ -1,4 +1,4 @@
-"""Tables and numbers of the plans of staleness, for `pages.py`; a plan without a record is left out.
+"""Tables and numbers of the plans of staleness, for `pages.py`; without a record none is told.
 
 A column or a line is of a `Group`: one net of one plan at one number of stages.
 """
@@ -67,7 +67,7 @@ def _held(at: Group, name: str) -> str:
 
 
 def best() -> Rows:
-    """Return the table of best accuracies in per cent, with their rate; at 2 stages all are alike."""
+    """Return the table of best accuracies in per cent; at 2 stages all are alike."""
     there = [group for group in groups() if group.stages > 2]
     yield "best accuracy (at rate)", *(group.text for group in there)
     for name in methods():
@@ -112,7 +112,7 @@ def at_best(at: Group, first: str, second: str) -> Interval | None:
 
 
 def predicted() -> Rows:
-    """Return the table of prediction minus weight stashing at the same rate, plain nets on digits."""
+    """Return the table of prediction minus stashing at the same rate, plain nets on digits."""
     yield "minus PipeDream", *(f"rate {rate:g}" for rate in RATES)
     for n in DEPTHS:
         for name in PREDICTED:
@@ -139,12 +139,15 @@ def scatter(first: str, second: str, stages: int, rate: float) -> str:
 def fashion() -> str:
     """Say of plan staleness_fashion what its record says, or that there is none."""
     there = [group for group in groups() if group.plan == "staleness_fashion"]
-    return "; ".join(map("".join, map(_fashion, there))) or "it has not been run yet"
+    return "; ".join("".join(_fashion(group)) for group in there) or "it has not been run yet"
 
 
 def _fashion(at: Group) -> Iterator[str]:
     yield f"{rates.NETS[at.net]} nets of {at.stages} stages hold "
-    yield ", ".join(f"with {NAMES[n]} at {_held(at, n)}" for n in (STASH, V1, V2, "two_bw"))
+    held = {name: _held(at, name) for name in (STASH, V1, V2, "two_bw")}
+    yield ", ".join(
+        f"with {NAMES[k]} {'nowhere' if v == 'none' else f'at {v}'}" for k, v in held.items()
+    )
 
 
 def _said(say: Callable[..., str], *words, of: tuple[str, str] = PLAIN) -> Callable[[], str]:

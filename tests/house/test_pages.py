@@ -123,7 +123,7 @@ def test_the_two_commands_are_there():
     assert {"make demo", "make test"} <= set(commands())
 
 
-PLANLESS = ("--list", "--help", "costs", "bench", "verify", "gossip")
+PLANLESS = ("--list", "--help", "costs", "bench", "verify", "schedule", "gossip")
 
 
 def dry(words, tmp_path):
