@@ -168,3 +168,9 @@ def test_a_record_of_fashion_that_is_not_whole_has_no_hole(with_records):
     assert "LWP" not in body(pages_staleness.held())
     assert set(body(pages_staleness.best())["2BW"].values()) == {"80.0 (n=1, no interval) (0.001)"}
     assert all(body(pages_staleness.told()))
+
+
+def test_a_method_that_holds_at_no_rate_of_fashion_holds_nowhere(with_records):
+    with_records(made("staleness_fashion", lambda arm, seed: 0.8 if "sgd-" in arm else 0.5))
+    text = pages_staleness.fashion()
+    assert "residual nets of 8 stages hold with PipeDream (stash) nowhere" in text
