@@ -17,7 +17,7 @@ from harness.result import pages
 from tests.python import python
 from tests.tree import ROOT
 
-NAMES = ("", "bibd", "harness", "mlp", "parallel", "resnet")
+NAMES = ("", "benchmarks", "bibd", "harness", "mlp", "parallel", "resnet")
 READMES = [ROOT / name / "README.md" for name in NAMES]
 GUIDES = [ROOT / name for name in ("setup.md", "contribution_guide.md", "CHANGELOG.md")]
 
@@ -123,7 +123,7 @@ def test_the_two_commands_are_there():
     assert {"make demo", "make test"} <= set(commands())
 
 
-PLANLESS = ("--list", "--help", "costs", "bench", "verify", "gossip")
+PLANLESS = ("--list", "--help", "costs", "bench", "verify", "schedule", "gossip")
 
 
 def dry(words, tmp_path):
