@@ -23,11 +23,13 @@ from torch import nn
 
 from ensemble.checks import nan_members
 from ensemble.combine import RULES, Weights, pooled
+from ensemble.together.joined import Joined
 from harness import cost
 from harness.cost import Cost
 from harness.names import check
 from harness.seeding import seeded
 
+ALONE = ("soft", "geometric")  # in which one member is itself
 NAN = ("stop", "leave out", "keep")
 
 
@@ -66,6 +68,7 @@ class Ensemble(nn.Module):
         self.nets = nn.ModuleList(_members(nets, count, seed))
         self.combine, self.nan = combine, nan
         self.weights = weights
+        self._joined: Joined | None = None
 
     @property
     def weights(self) -> list[float] | None:
@@ -89,10 +92,9 @@ class Ensemble(nn.Module):
         Raises:
             ValueError: members answer in different classes, or one answers NaN (nan="stop").
         """
-        logits = self.members(x)
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            logits = logits.float()
-        logp = torch.log_softmax(logits, -1)
+        if len(self.nets) == 1 and self.combine in ALONE:
+            return log_softmax(self.nets[0](x))
+        logp = log_softmax(self.members(x))
         found = pooled(logp, self.combine, self.weights)
         if self.training or self.nan == "keep" or not bool(found.isnan().any()):
             return found
@@ -112,13 +114,41 @@ class Ensemble(nn.Module):
         weights = self.weights and [self.weights[m] for m in rest]
         return pooled(logp[rest], self.combine, weights)
 
-    def members(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the logits (members, batch, classes) of all members to the same inputs.
+    def members(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
+        """Return the logits (members, batch, classes) of all members.
+
+        Args:
+            x: The inputs that all members read.
+            each: Whether x has a leading axis, and every member reads its own slice of it.
 
         Raises:
             ValueError: members answer in different classes.
         """
-        return together([net(x) for net in self.nets])
+        return self.joined(x, each)
+
+    @property
+    def joined(self) -> Joined:
+        """The members together: `way(x)`, `explain(x)` and `leaves(x)` say how they are asked."""
+        if self._joined is None or self._joined.nets is not self.nets:
+            self._joined = Joined(self.nets)
+        return self._joined
+
+    def leaves(self, x: torch.Tensor, each: bool = False) -> list[nn.Parameter]:
+        """Return what to give an optimizer that trains all members on inputs like these.
+
+        `parameters()` works too. Where a stack is faster than a loop, these are the few large
+        tensors of which the members' parameters are slices: steps are faster, and gradients come
+        to these tensors, not to the members. Take the optimizer's state for one of them all.
+        """
+        return self.joined.leaves(x, each)
+
+    def explain(self, x: torch.Tensor | None = None, each: bool = False) -> str:
+        """Return in words whether members are one stack or a loop, and why."""
+        return self.joined.explain(x, each)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: a stack is made anew where it is needed."""
+        return self.__dict__ | {"_joined": None}
 
     def cost(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> dict[str, int]:
         """Return what all members cost for one sample, by the cost protocol of harness.cost."""
@@ -148,6 +178,13 @@ class Ensemble(nn.Module):
         """Return how answers are combined, for print(model)."""
         weights = "" if self.weights is None else f", weights={self.weights}"
         return f"{len(self.nets)} members, combine={self.combine!r}{weights}"
+
+
+def log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Return log-probabilities in the type of the logits, in float32 where that is shorter."""
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    return torch.log_softmax(logits, -1)
 
 
 def _members(nets: Any, count: int | None, seed: int) -> list[nn.Module]:
@@ -193,18 +230,3 @@ def _different(nets: list[Any]) -> list[nn.Module]:
                 "anew, or copy.deepcopy it"
             )
     return nets
-
-
-def together(answers: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return the answers of members on a leading axis.
-
-    Raises:
-        ValueError: members that answer in other shapes.
-    """
-    for member, found in enumerate(answers):
-        if found.shape != answers[0].shape:
-            raise ValueError(
-                f"member {member} gives answers of shape {tuple(found.shape)}, member 0 of "
-                f"{tuple(answers[0].shape)}: all members answer in the same classes"
-            )
-    return torch.stack(list(answers))
