@@ -1,6 +1,7 @@
 """Linear layers that hold only the connections their pattern has."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -9,8 +10,10 @@ from torch import nn
 
 from bibd import kernels
 from bibd.design import Design
+from bibd.kernels import modes
+from bibd.kernels.native import plain
 from bibd.layer import SparseLayer, one_of, resolve
-from bibd.pattern import Pattern, diagonal
+from bibd.pattern import Pattern, beside, diagonal
 from bibd.signature import checked
 from bibd.state import Patterned
 
@@ -207,7 +210,8 @@ class RandomSparseLinear(SparseLinear):
 class StackedSparseLinear(Patterned):
     """Layers of equal size side by side: maps (members, batch, in) to (members, batch, out).
 
-    Their patterns may differ, their number of connections may not.
+    Their patterns may differ, their number of connections may not. Where all members read one
+    input, x.expand(members, ...), the native path takes them for one wide layer and copies nothing.
     """
 
     def __init__(self, layers: Sequence[SparseLinear]):
@@ -228,6 +232,8 @@ class StackedSparseLinear(Patterned):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
+        if self._is_one(x) and self._route_wide(x) == "native":
+            return self._wide(x[0])
         path = self._route(x)
         if path == "native":
             weight, bias = self._held()
@@ -238,6 +244,42 @@ class StackedSparseLinear(Patterned):
         if path == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
         return kernels.dense_stacked(x, self.weight, self.bias, self._places(), self.shape)
+
+    def _is_one(self, x: torch.Tensor) -> bool:
+        """Return whether all members read the same input here, in plain eager mode."""
+        if not isinstance(x, torch.Tensor) or not modes.quiet() or not self._fits(x):
+            return False
+        mine = self._buffers["flat"] is self._table[0]
+        return mine and len(x) > 1 and x.stride(0) == 0 and plain(x, *self._held())
+
+    def _route_wide(self, x: torch.Tensor) -> str:
+        """Return how the wide layer of all members would be multiplied; remembered."""
+        kind = "wide", x.shape, x.dtype, torch.is_grad_enabled(), torch.get_num_threads()
+        found = self._routes.get(kind)
+        if found is None:
+            self._look(x)
+            p, values = self.beside, self.weight.flatten()
+            sizes = p.in_features, p.out_features, p.nonzeros, 1
+            flat = torch.from_numpy(p.flat)
+            found = self._routes[kind] = kernels.choose(
+                kernels.wanted(self.backend),
+                (x[0], values),
+                sizes,
+                (),
+                lambda: kernels.linear_trials(p, kernels.table(p), flat, self.bias is not None),
+            )
+        return found
+
+    def _wide(self, x: torch.Tensor) -> torch.Tensor:
+        weight, bias = self._held()
+        bias = None if bias is None else bias.flatten()
+        y = kernels.native_linear(x, weight.flatten(), bias, kernels.table(self.beside))
+        return y.unflatten(-1, (len(weight), self.shape[0])).movedim(-2, 0)
+
+    @cached_property
+    def beside(self) -> Pattern:
+        """The pattern of the layer whose outputs are those of all members, one after the other."""
+        return beside(self.tables)
 
     def _fits(self, x: torch.Tensor) -> bool:
         return x.ndim == 3 and (len(x), x.shape[2]) == (len(self.tables), self.shape[1])

@@ -155,6 +155,15 @@ def diagonal(patterns: Sequence[Pattern]) -> Pattern:
     )
 
 
+def beside(patterns: Sequence[Pattern]) -> Pattern:
+    """Put several patterns over the same inputs into one table: outputs one after the other."""
+    v, b, n = patterns[0].in_features, patterns[0].out_features, len(patterns)
+    starts = np.cumsum([0, *(p.nonzeros for p in patterns)])
+    indptr = [p.indptr[:-1] + start for p, start in zip(patterns, starts, strict=False)]
+    indices = np.concatenate([p.indices for p in patterns])
+    return Pattern("beside", v, n * b, np.concatenate([*indptr, starts[-1:]]), indices)
+
+
 def make_pattern(
     family: str | Design,
     in_features: int,

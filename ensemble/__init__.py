@@ -1,7 +1,11 @@
 """Several nets as one: their answers combined, scored, calibrated, and asked for in turn.
 
->>> from ensemble import pooled, scored
->>> logp = torch.log_softmax(logits.double(), -1)       # (members, samples, classes)
+>>> from ensemble import Ensemble
+>>> net = Ensemble(factory, 9, seed=0)                  # or Ensemble([a, b, c])
+>>> net(x)                                              # the log of the pooled probabilities
+
+>>> from ensemble import log_probabilities, scored
+>>> logp = log_probabilities(net.members(x))            # (members, samples, classes)
 >>> scored(logp, y)                                     # accuracy, nll, brier, ece, ...
 
 >>> from ensemble import Cascade
@@ -17,6 +21,7 @@ from typing import Any
 _HOME = {
     "Calibrated": "ensemble.calibrate",
     "Cascade": "ensemble.cascade.module",
+    "Ensemble": "ensemble.members",
     "Rule": "ensemble.cascade.rule",
     "decided": "ensemble.combine",
     "log_probabilities": "ensemble.checks",

@@ -2,6 +2,8 @@
 
     stack([a, b, c])(x)        x (3, batch, ...)  ->  (3, batch, ...)        slice i sees module i
 
+Where all read one input, x.expand(3, ...), a first layer is one wide layer and copies nothing.
+
 A module may say how itself (`stack(cls, modules)`); Sequential goes inside; Linear is one batched
 product; modules without parameters are used as they are where they act element by element; the
 rest goes through vmap, and what vmap refuses through a loop.
@@ -52,10 +54,17 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
+        if is_one(x) and x.ndim == 3:
+            return self._wide(x[0])
         # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
         if self.bias is None:
             return torch.bmm(self.weight, x.mT).mT
         return torch.baddbmm(self.bias, self.weight, x.mT).mT
+
+    def _wide(self, x: torch.Tensor) -> torch.Tensor:
+        bias = None if self.bias is None else self.bias.flatten()
+        y = nn.functional.linear(x, self.weight.flatten(0, 1), bias)
+        return y.unflatten(-1, self.weight.shape[:2]).movedim(-2, 0)
 
 
 class Vmapped(nn.Module):
@@ -84,10 +93,11 @@ class Vmapped(nn.Module):
         def one(p, b, slice_):
             return torch.func.functional_call(self.template, {**p, **b}, (slice_,))
 
-        mapped = torch.vmap(one, randomness="different", in_dims=(0, 0, 0))
         if not params and not buffers:
             return torch.vmap(self.template, randomness="different")(x)
-        return mapped(params, buffers, x)
+        once = is_one(x)
+        mapped = torch.vmap(one, randomness="different", in_dims=(0, 0, None if once else 0))
+        return mapped(params, buffers, x[0] if once else x)
 
 
 class Loop(nn.Module):
@@ -100,6 +110,11 @@ class Loop(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
         return torch.stack([m(part) for m, part in zip(self.members, x, strict=True)])
+
+
+def is_one(x: torch.Tensor) -> bool:
+    """Return whether all members read one input: their axis is expanded and takes no steps."""
+    return x.ndim > 1 and len(x) > 1 and x.stride(0) == 0
 
 
 def _key(name: str) -> str:

@@ -55,7 +55,7 @@ class Call(NamedTuple):
 _chosen: dict[Call, str] = {}
 _used: dict[str, str] = {}
 _recorded: list[bool] = []  # whether this process keeps a record of its choices
-_lock = threading.Lock()
+_lock = threading.RLock()  # (what is timed may hold layers that choose for themselves)
 
 
 def bucket(batch: int) -> int:

@@ -1,0 +1,235 @@
+"""Several nets as one module, whose answer is the answer of all of them together.
+
+    net = Ensemble([a, b, c])                 or Ensemble(factory, 9, seed=0)
+    net(x)                                    log-probabilities (batch, classes) of all together
+    net.members(x)                            logits (members, batch, classes)
+    net.nets[2]                               a member, an ordinary module
+
+    x --> nets[0] --> logits --> log_softmax --.
+      --> nets[1] --> logits --> log_softmax ---> combine --> log-probabilities
+      --> nets[2] --> logits --> log_softmax --'
+
+Answers are combined in the type of the members' logits, in float32 where that is shorter; what is
+scored comes from `members(x)` through `ensemble.log_probabilities`, in float64.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from ensemble.checks import nan_members
+from ensemble.combine import RULES, Weights, pooled
+from ensemble.together.joined import Joined
+from harness import cost
+from harness.cost import Cost
+from harness.names import check
+from harness.seeding import seeded
+
+ALONE = ("soft", "geometric")  # in which one member is itself
+NAN = ("stop", "leave out", "keep")
+
+
+class Ensemble(nn.Module):
+    """Nets that read the same inputs and answer in the same classes, pooled into one answer.
+
+    Members start one by one from a number of their own: the first n of M are the ensemble of n.
+
+    Args:
+        nets: The members; or a function that makes one, called `count` times.
+        count: How many to make.
+        seed: Where members start: number m begins with the stream ("init", m) of it.
+        combine: "soft", "geometric", "hard" or "weighted" (ensemble.combine).
+        weights: One per member, not negative; None: all alike.
+        nan: What happens where a member answers NaN, in eval mode: "stop" raises and names it,
+            "leave out" pools the others with a warning that names it, "keep" answers NaN. In
+            training NaN always stays.
+
+    Raises:
+        ValueError: no members, one of them twice, a count that is none, or weights that do not fit.
+    """
+
+    def __init__(
+        self,
+        nets: Sequence[nn.Module] | Callable[[], nn.Module],
+        count: int | None = None,
+        *,
+        seed: int = 0,
+        combine: str = "soft",
+        weights: Weights = None,
+        nan: str = "stop",
+    ):
+        super().__init__()
+        check("combine", combine, RULES)
+        check("nan", nan, NAN)
+        self.nets = nn.ModuleList(_members(nets, count, seed))
+        self.combine, self.nan = combine, nan
+        self.weights = weights
+        self._joined: Joined | None = None
+
+    @property
+    def weights(self) -> list[float] | None:
+        """One weight per member, or None where all count alike; saved with the state."""
+        return self._weights
+
+    @weights.setter
+    def weights(self, found: Weights) -> None:
+        none = found is None and self.combine != "weighted"
+        listed = None if found is None else torch.as_tensor(found, dtype=torch.float64).tolist()
+        if not none:  # (of two classes, so that what is wrong is said here and not in a call)
+            pooled(torch.zeros(len(self.nets), 1, 2), self.combine, listed)
+        self._weights: list[float] | None = listed
+
+    def __len__(self) -> int:
+        return len(self.nets)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the log of the pooled probabilities (batch, classes).
+
+        Raises:
+            ValueError: members answer in different classes, or one answers NaN (nan="stop").
+        """
+        if len(nets := self._modules["nets"]._modules) == 1 and self.combine in ALONE:
+            return log_softmax(nets["0"](x))
+        logp = log_softmax(self.members(x))
+        found = pooled(logp, self.combine, self.weights)
+        if self.training or self.nan == "keep" or not bool(found.isnan().any()):
+            return found
+        return self._without(logp)
+
+    def _without(self, logp: torch.Tensor) -> torch.Tensor:
+        """Return what the members without NaN answer, or raise."""
+        bad = nan_members(logp)
+        who = f"member {', '.join(map(str, bad))}" if len(bad) == 1 else f"members {bad}"
+        if self.nan == "stop" or len(bad) == len(logp):
+            raise ValueError(
+                f"{who} of {len(logp)} answered NaN: look at that net and at these inputs; "
+                'Ensemble(..., nan="leave out") pools the others'
+            )
+        warnings.warn(f"{who} of {len(logp)} answered NaN and was left out", stacklevel=3)
+        rest = [m for m in range(len(logp)) if m not in bad]
+        weights = self.weights and [self.weights[m] for m in rest]
+        return pooled(logp[rest], self.combine, weights)
+
+    def members(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
+        """Return the logits (members, batch, classes) of all members.
+
+        Args:
+            x: The inputs that all members read.
+            each: Whether x has a leading axis, and every member reads its own slice of it.
+
+        Raises:
+            ValueError: members answer in different classes.
+        """
+        joined = self._joined
+        if joined is None or joined.nets is not self._modules["nets"]:
+            joined = self.joined
+        return joined(x, each)
+
+    @property
+    def joined(self) -> Joined:
+        """The members together: `way(x)`, `explain(x)` and `leaves(x)` say how they are asked."""
+        if self._joined is None or self._joined.nets is not self.nets:
+            self._joined = Joined(self.nets)
+        return self._joined
+
+    def leaves(self, x: torch.Tensor, each: bool = False) -> list[nn.Parameter]:
+        """Return what to give an optimizer that trains all members on inputs like these.
+
+        `parameters()` works too. Where a stack is faster than a loop, these are the few large
+        tensors of which the members' parameters are slices: steps are faster, and gradients come
+        to these tensors, not to the members. Take the optimizer's state for one of them all.
+        """
+        return self.joined.leaves(x, each)
+
+    def explain(self, x: torch.Tensor | None = None, each: bool = False) -> str:
+        """Return in words whether members are one stack or a loop, and why."""
+        return self.joined.explain(x, each)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied and pickled: a stack is made anew where it is needed."""
+        return self.__dict__ | {"_joined": None}
+
+    def cost(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> dict[str, int]:
+        """Return what all members cost for one sample, by the cost protocol of harness.cost."""
+        shape = tuple(input_shape[1:])
+        return asdict(sum((cost.total(net, shape) for net in self.nets), Cost()))
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return how answers are combined, as plain values."""
+        return {"combine": self.combine, "weights": self.weights}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Take over how answers are combined."""
+        self.combine, self.weights = state["combine"], state["weights"]
+
+    def _load_from_state_dict(self, state_dict, prefix, *rest: Any) -> None:
+        start = f"{prefix}nets."
+        saved = {key[len(start) :].split(".")[0] for key in state_dict if key.startswith(start)}
+        if saved and len(saved) != len(self.nets):
+            raise ValueError(
+                f"a state of {len(saved)} members cannot be loaded into an ensemble of "
+                f"{len(self.nets)}: make it with {len(saved)}, or take the members that you want "
+                "one by one, ensemble.nets[m].load_state_dict(...)"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def extra_repr(self) -> str:
+        """Return how answers are combined, for print(model)."""
+        weights = "" if self.weights is None else f", weights={self.weights}"
+        return f"{len(self.nets)} members, combine={self.combine!r}{weights}"
+
+
+def log_softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Return log-probabilities in the type of the logits, in float32 where that is shorter."""
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    return torch.log_softmax(logits, -1)
+
+
+def _members(nets: Any, count: int | None, seed: int) -> list[nn.Module]:
+    """Return the members that were given, or made."""
+    if isinstance(nets, nn.Module) and not isinstance(nets, nn.ModuleList):
+        raise ValueError(
+            f"an ensemble is made of a list of nets or a function that makes one, got one "
+            f"{type(nets).__name__}: [net], or a function that makes it anew"
+        )
+    made = _make(nets, count, seed) if callable(nets) and not _listed(nets) else list(nets)
+    if not made:
+        raise ValueError("no members: an ensemble has at least one net")
+    if not _listed(nets):
+        return _different(made)
+    if count is not None and count != len(made):
+        raise ValueError(f"{len(made)} nets were given and count={count}: leave count out")
+    return _different(made)
+
+
+def _listed(nets: Any) -> bool:
+    return isinstance(nets, nn.ModuleList | Sequence)
+
+
+def _make(factory: Callable[[], nn.Module], count: int | None, seed: int) -> list[nn.Module]:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"how many members, at least 1: Ensemble(factory, 9); got count={count!r}")
+    made = []
+    for member in range(count):
+        with seeded(seed, "init", member):
+            made.append(factory())
+    return made
+
+
+def _different(nets: list[Any]) -> list[nn.Module]:
+    """Return the members if they are modules, none of them twice."""
+    for member, net in enumerate(nets):
+        if not isinstance(net, nn.Module):
+            raise ValueError(f"member {member} is no torch.nn.Module, got {type(net).__name__}")
+        first = next(m for m, other in enumerate(nets) if other is net)
+        if first != member:
+            raise ValueError(
+                f"member {member} is member {first} itself, so they could never differ: make each "
+                "anew, or copy.deepcopy it"
+            )
+    return nets

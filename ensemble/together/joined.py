@@ -1,0 +1,197 @@
+"""Asks members together: one stack or a loop, whichever is faster for inputs like these.
+
+    joined = Joined(nets)
+    joined(x)                (batch, ...) -> (members, batch, classes): all read the same inputs
+    joined(xs, each=True)    (members, batch, ...): each reads its own
+    joined.leaves(x)         what to give an optimizer: with a stack, few large tensors
+
+What cannot be stacked is looped, and `explain` says why. All inputs being one, the first layers of
+a stack are one wide layer: no input is copied.
+"""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+import torch
+from torch import nn
+
+from bibd import BibdLinear, RandomSparseLinear, SparseLinear
+from bibd.kernels import modes, tune
+from ensemble.together.alike import difference, writes
+from ensemble.together.answers import together
+from ensemble.together.choice import Kind, digest, faster, trial
+from ensemble.together.storage import Storage
+
+# In training and in eval mode these do the same (so that fewer are asked in each call).
+CALM = {
+    *(nn.Sequential, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Flatten, nn.Identity),
+    *(nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.MaxPool2d, nn.AvgPool2d),
+    *(SparseLinear, BibdLinear, RandomSparseLinear),
+}
+MODE = attrgetter("training")
+MOST_KINDS = 1000
+MOST_MOVES = 5  # of members' numbers, before they are left where they are
+
+
+class Joined:
+    """Members and, where they can be stacked, a stack that holds their numbers.
+
+    Args:
+        nets: The members; they stay ordinary modules.
+    """
+
+    def __init__(self, nets: Sequence[nn.Module]):
+        self.nets = nets
+        self.storage: Storage | None = None
+        self.why, self.moves, self.wholes = "", 0, False
+        self._chosen: dict[tuple, str] = {}
+        modules = [m for net in nets for m in net.modules()]
+        self._first = modules[0]
+        self._moody = [m for m in modules if type(m) not in CALM]
+        self._hooks = [d for m in modules for d in (m._forward_hooks, m._forward_pre_hooks)]
+        self._hooks_back = [d for m in modules for d in (m._backward_hooks, m._backward_pre_hooks)]
+        self._writers = [m for m in modules if writes(m)]
+        self._digest = digest(nets[0])
+        if len(nets) == 1:
+            self.why = "there is one member"
+
+    def __call__(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
+        """Return the logits of all members on a leading axis.
+
+        Raises:
+            ValueError: members answer in different classes; or an optimizer has their leaves, and
+                they cannot be one stack in this call.
+        """
+        if self.way(x, each) == "loop":
+            return self.loop(x, each)
+        return self.stacked(x, each)
+
+    def way(self, x: torch.Tensor, each: bool = False) -> str:
+        """Return how inputs like these are answered: "stack" or "loop"."""
+        if why := self.hindrance():
+            if self.wholes and torch.is_grad_enabled():
+                raise ValueError(
+                    f"an optimizer got the leaves of a stack, and now {why}: ask for the leaves "
+                    "once more, ensemble.leaves(x), and make the optimizer anew"
+                )
+            return "loop"
+        grad = torch.is_grad_enabled()
+        if grad and self.wholes:
+            return "stack"
+        threads = torch.get_num_threads()
+        kind = x.shape, x.dtype, grad, self._first.training, threads, each, self.wholes
+        found = self._chosen.get(kind)
+        if found is None:
+            if len(self._chosen) >= MOST_KINDS:  # (sentences of every length)
+                self._chosen.clear()
+            found = self._chosen[kind] = self._choose(x, each)
+        return found
+
+    @property
+    def _training(self) -> bool:
+        return self._first.training
+
+    def hindrance(self) -> str:
+        """Return why members as they are now, or calls as now, are looped; or nothing."""
+        if self.why:
+            return self.why
+        if not modes.quiet():
+            return "torch transforms, compiles or casts this call"
+        mode = self._first.training
+        if list(map(MODE, self._moody)).count(mode) < len(self._moody):
+            return "some modules are in training and others not"
+        if any(self._hooks) or (torch.is_grad_enabled() and any(self._hooks_back)):
+            return "hooks watch modules of the members"
+        if mode and self._writers:
+            return f"{type(self._writers[0]).__name__} in training keeps statistics of its calls"
+        if self.storage is None or not self.storage.whole():
+            return self._hold()
+        return ""
+
+    def leaves(self, x: torch.Tensor, each: bool = False) -> list[nn.Parameter]:
+        """Return what to give an optimizer that trains all members on inputs like these.
+
+        These are the members' parameters; or, where a stack is faster, the few large tensors that
+        those are slices of. Gradients then come to these tensors and not to the members.
+        """
+        self.wholes = False
+        own = [p for net in self.nets for p in net.parameters()]
+        if self.hindrance() or self.storage is None:
+            return own
+        with torch.enable_grad():
+            wholes = self.storage.trained()
+            self.wholes = bool(wholes) and self._choose(x, each, wholes) == "stack"
+        return wholes if self.wholes else own
+
+    def explain(self, x: torch.Tensor | None = None, each: bool = False) -> str:
+        """Return in words how members are asked, for inputs like these or at all."""
+        if why := self.hindrance():
+            return f"{len(self.nets)} members in a loop: {why}"
+        if x is None:
+            return f"{len(self.nets)} members in a stack or a loop, whichever is measured faster"
+        way = self.way(x, each)
+        return f"{len(self.nets)} members in a {way}, for inputs {tuple(x.shape)}: measured faster"
+
+    def _hold(self) -> str:
+        """Make a stack that holds the members' numbers, or return why there is none."""
+        if self.storage is not None and self.storage.foreign():
+            return "other tensors stand in the place of parameters"
+        if self.wholes and torch.is_grad_enabled():
+            return "members' numbers were moved or replaced"
+        self.moves += 1
+        self.why = difference(self.nets)
+        if not self.why and self.moves > MOST_MOVES:
+            self.why = f"the members' numbers were moved {MOST_MOVES} times"
+        self.storage, self.wholes = None, False
+        if self.why:
+            return self.why
+        try:
+            with torch.inference_mode(False):
+                self.storage = Storage(self.nets)
+        except (ValueError, RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
+            self.why = str(error)
+        return self.why
+
+    def _choose(self, x: torch.Tensor, each: bool, wholes: Any = ()) -> str:
+        if not x.numel():
+            return "loop"
+        leaves = self._needed()
+        whose = ("whole" if wholes else "members") if leaves else ""
+        kind = Kind(
+            *(self._digest, len(self.nets), tuple(x.shape[1 + each :]), tune.bucket(x.shape[each])),
+            *(x.dtype, x.device.type, torch.get_num_threads(), self._training, whose, each),
+        )
+        return faster(kind, lambda: self._trials(x.detach(), each, leaves, wholes))
+
+    def _trials(self, x: torch.Tensor, each: bool, leaves: Any, wholes: Any) -> dict[str, Any]:
+        def stack() -> torch.Tensor:
+            self.wholes = bool(wholes)
+            return self.stacked(x, each)
+
+        return {
+            "loop": trial(lambda: self.loop(x, each), leaves, x.device),
+            "stack": trial(stack, wholes or leaves, x.device),
+        }
+
+    def _needed(self) -> list[Any]:
+        """Return the members' parameters that get gradients now."""
+        if not torch.is_grad_enabled():
+            return []
+        return [p for net in self.nets for p in net.parameters() if p.requires_grad]
+
+    def loop(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
+        """Ask one member after the other."""
+        parts = x if each else [x] * len(self.nets)
+        return together([net(part) for net, part in zip(self.nets, parts, strict=True)])
+
+    def stacked(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
+        """Ask the stack, which is there after `way` has looked for one."""
+        assert self.storage is not None
+        inputs = x if each else x.expand(len(self.nets), *x.shape)
+        stack = self.storage.stack
+        if stack.training is not self._training:
+            stack.train(self._training)
+        if not torch.is_grad_enabled() or self.wholes:
+            return stack(inputs)
+        return self.storage.gathered(inputs)
