@@ -43,6 +43,17 @@ class Flight:
     target: torch.Tensor | None = None
     share: float = 1.0  # of the micro-batch in its minibatch
 
+    @property
+    def scale(self) -> torch.Tensor:
+        """The gradient of its output; of the last stage its share in the minibatch's loss."""
+        assert self.y is not None
+        return torch.full_like(self.y, self.share) if self.dy is None else self.dy
+
+    def graph(self) -> torch.Tensor:
+        """Its output, from which the backward pass goes."""
+        assert self.y is not None
+        return self.y
+
 
 class Stage:
     """Layers [a, b) of a net.
@@ -74,8 +85,6 @@ class Stage:
         ahead = any(policy.reach(weights.stage, weights.stages))
         self.tried = policy.recompute or not (late or ahead)
         self.resumable = False
-        self.several = True  # joints (parallel.pipeline.halves), as far as is known
-        self.in_place = newest(policy) and not weights.older.maxlen
         self.layers = Layers(module, f"stage {weights.stage}")
 
     @property
@@ -105,7 +114,7 @@ class Stage:
             x.requires_grad_()
         swaps = self.late and self.policy.swaps and not self.policy.recompute
         if self.late or flight.seen is not self.weights.newest:
-            flight.leaves = self._leaves(flight.seen)
+            flight.leaves = leaves(flight.seen, self.weights.params)
         else:
             flight.leaves = self.weights.params  # (no update comes before the backward pass)
         if self.policy.recompute:
@@ -115,7 +124,8 @@ class Stage:
                 swap = Swap(flight.leaves, lambda: flight.back)  # pyright: ignore
                 with swap.hooks():
                     flight.y = y = self._call(flight)
-                self._free(flight)
+                if not self.resumable:
+                    free(flight, self.weights)
             else:
                 flight.y = y = self._call(flight)
                 if swaps:
@@ -128,11 +138,7 @@ class Stage:
 
         This is so where both passes see the newest ones, which nothing puts elsewhere.
         """
-        return self.in_place and not self.resumable
-
-    def _leaves(self, seen: State) -> State:
-        params = self.weights.params
-        return {n: w.detach().requires_grad_(params[n].requires_grad) for n, w in seen.items()}
+        return not (self.resumable or self.weights.older.maxlen) and newest(self.policy)
 
     def _call(self, flight: Flight) -> torch.Tensor:
         y = self.layers(flight.leaves, flight.x)  # [2]
@@ -140,16 +146,6 @@ class Stage:
             return y
         assert flight.target is not None
         return self.loss(y, flight.target)
-
-    def _free(self, flight: Flight) -> None:
-        """What was predicted is noted down, and no longer needed."""
-        if self.resumable:
-            return
-        held = {w.data_ptr() for one in self.weights.at_hand() for w in one.values()}
-        for leaf in flight.leaves.values():
-            if leaf.data_ptr() not in held:  # (what knows no direction yet is its own prediction)
-                leaf.untyped_storage().resize_(0)
-        flight.seen = {}
 
     def backward(self, key: Key, dy: torch.Tensor | None) -> torch.Tensor | None:
         """The gradient of the inputs; those of the weights are added up."""
@@ -168,19 +164,19 @@ class Stage:
         flight = self._meet(key, dy)
         if not flight.x.requires_grad:
             return None
-        y = self._output(flight)
+        y = flight.graph()
         if not y.requires_grad:
             return torch.zeros_like(flight.x)
-        flight.halves = halves = Halves(y, flight.x, learned(flight), self.several)
-        self.several = len(halves.joints or ()) > 1
-        dx = halves.inputs(self._scale(flight))
+        flight.halves = halves = Halves(y, flight.x, learned(flight), self.layers.several)
+        self.layers.several = len(halves.joints or ()) > 1
+        dx = halves.inputs(flight.scale)
         return torch.zeros_like(flight.x) if dx is None else dx
 
     def backward_weights(self, key: Key) -> None:
         """The second half."""
         flight = self.flights.pop(key)
         if flight.halves:
-            self._add(flight.halves.gradients(self._scale(flight)))
+            self._add(flight.halves.gradients(flight.scale))
         else:  # (of the first stage it is the whole)
             self._add(self._grad(flight, learned(flight)))
 
@@ -198,22 +194,11 @@ class Stage:
                 self.run(key, flight)
         return flight
 
-    def _output(self, flight: Flight) -> torch.Tensor:
-        assert flight.y is not None
-        return flight.y
-
-    def _scale(self, flight: Flight) -> torch.Tensor:
-        """The gradient of its output; of the last stage its share in the minibatch's loss."""
-        if self.loss is not None:
-            return torch.full_like(self._output(flight), flight.share)
-        assert flight.dy is not None
-        return flight.dy
-
     def _grad(self, flight: Flight, wanted: Mapping[str, torch.Tensor]) -> State:
-        y = self._output(flight)  # [4]
+        y = flight.graph()  # [4]
         if not wanted or not y.requires_grad:
             return {}
-        return found([y], [self._scale(flight)], wanted)
+        return found([y], [flight.scale], wanted)
 
     def _add(self, gradients: State) -> None:
         if not self.sums:
@@ -252,3 +237,17 @@ def newest(policy: Policy) -> bool:
 def learned(flight: Flight) -> State:
     """The weights that are not frozen."""
     return {n: w for n, w in flight.leaves.items() if w.requires_grad}
+
+
+def leaves(seen: State, params: Mapping[str, torch.Tensor]) -> State:
+    """A version as what a graph begins with; frozen weights stay so."""
+    return {n: w.detach().requires_grad_(params[n].requires_grad) for n, w in seen.items()}
+
+
+def free(flight: Flight, weights: Versions) -> None:
+    """Let go of what was predicted: it is noted down, and no longer needed."""
+    held = {w.data_ptr() for one in weights.at_hand() for w in one.values()}
+    for leaf in flight.leaves.values():
+        if leaf.data_ptr() not in held:  # (what knows no direction yet is its own prediction)
+            leaf.untyped_storage().resize_(0)
+    flight.seen = {}

@@ -50,7 +50,6 @@ class Late:
         self.late = late(policy, *place)
         self.noise = Noise(seed, place[0])
         self.queue: deque[State] = deque()  # what the micro-batches will see
-        self.decided = 0  # micro-batches
         self.calls = 0  # of minibatch t before this one, if gradients are accumulated
         self.rate = 1.0  # of the update under way
         self.back: State | None = None  # what backward passes see, once one has asked
@@ -99,9 +98,9 @@ class Late:
     def decide(self) -> None:
         """Choose what micro-batches will see whose forward pass the pipeline does now."""
         weights = self.weights
-        while self.decided < (weights.number + 1) * self.micro + weights.delay:
-            self.queue.append(self.policy.forward(weights, self.decided // self.micro))
-            self.decided += 1
+        while len(self.queue) < self.micro + weights.delay:
+            t = weights.number + len(self.queue) // self.micro
+            self.queue.append(self.policy.forward(weights, t))
 
     def wanted(self) -> State:
         """What backward passes see."""
