@@ -2,7 +2,8 @@
 
     init     the first weights          order    the data order, a function of (seed, epoch)
     design   random patterns            noise    masks drawn while training, by (seed, epoch)
-    peers    who talks to whom
+    peers    who talks to whom                member   the seeds of an ensemble's members
+    sample   which samples a member sees
 
 No source knows how often another was asked, so adding a layer does not reshuffle the data, and a
 run that starts again at epoch 7 sees what it would have seen.
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-STREAMS = ("init", "order", "design", "noise", "peers")
+STREAMS = ("init", "order", "design", "noise", "peers", "member", "sample")
 
 
 def derive(seed: int, stream: str, *keys: int) -> int:

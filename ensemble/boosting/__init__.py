@@ -1,0 +1,1 @@
+"""Boosting: the rule as plain functions, its course from member to member, its vote."""

@@ -1,0 +1,202 @@
+"""Boosted nets as people know classifiers: fit, predict, predict_proba, staged_predict.
+
+>>> model = BoostedNets(lambda: mlp((64, 32, 10)), n_estimators=9, epochs=5)
+>>> model.fit(x, y).score(test_x, test_y)
+
+It can be cloned, searched over and put into a pipeline of scikit-learn, and imports none of it.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ensemble.boosting.learner import padded
+from ensemble.boosting.vote import classes_of, decision, probabilities, staged
+from ensemble.checks import log_probabilities
+from ensemble.combine import RULES, pooled
+from ensemble.estimator import Estimator
+from ensemble.fit.boosting import Boosting
+from ensemble.fit.group import MakeOptimizer, sgd
+from ensemble.fit.samples import answers
+from ensemble.labels import Array, rows, same_count
+from ensemble.labels import classes_of as classes_in
+from harness.names import check
+
+
+class BoostedNets(Estimator):
+    """A classifier of boosted nets.
+
+    Args:
+        factory: Called without arguments; returns an untrained net from samples (batch, ...) to
+            logits (batch, classes).
+        n_estimators: Members at most.
+        learning_rate: Shrinks what a member says and how far it moves the weights of the samples.
+        rule: "samme", or "iddl" (the published ensemble's, which raises the right samples).
+        epochs: Passes over the samples, per member.
+        batch_size: Samples per step.
+        weights: How the weights are used: "loss", "resample" or "repeat".
+        combine: How members answer together: "soft" (mean of their probabilities), "geometric",
+            "hard", or "weighted" (the vote of boosting).
+        optimizer: Makes one from parameters; by default SGD .1, momentum .9.
+        schedule: Makes a schedule from (optimizer, steps of a member), stepped after each batch.
+        on_nan: "stop" with an error, or "leave_out" a member whose loss is no longer finite.
+        seed: Of first weights, orders and draws.
+        device: Where members learn and answer.
+
+    Attributes:
+        classes_: The labels, sorted.
+        estimators_: The members, as modules in eval mode.
+        estimator_weights_: What each says in the weighted vote; 0 for members never made.
+        estimator_errors_: The weighted error of each; 1 for members never made.
+        effective_: The effective share of the samples that each learned on.
+        ended_: Why there is no further member.
+        training_: Weights and state of the boosting (`ensemble.fit.boosting.Boosting`).
+    """
+
+    def __init__(
+        self,
+        factory: Callable[[], nn.Module],
+        n_estimators: int = 9,
+        learning_rate: float = 0.1,
+        rule: str = "samme",
+        epochs: int = 5,
+        batch_size: int = 32,
+        weights: str = "loss",
+        combine: str = "soft",
+        optimizer: MakeOptimizer = sgd,
+        schedule: Any = None,
+        on_nan: str = "stop",
+        seed: int = 0,
+        device: str = "cpu",
+    ):
+        self.factory, self.n_estimators, self.learning_rate = factory, n_estimators, learning_rate
+        self.rule, self.weights, self.combine = rule, weights, combine
+        self.epochs, self.batch_size = epochs, batch_size
+        self.optimizer, self.schedule = optimizer, schedule
+        self.on_nan, self.seed, self.device = on_nan, seed, device
+
+    def fit(self, x: Any, y: Any, sample_weight: Any = None) -> "BoostedNets":
+        """Train all members anew; returns self. After Ctrl-C, `resume` goes on.
+
+        Raises:
+            ValueError: samples, labels, weights or arguments that cannot be used; a first member
+                that is no better than chance.
+        """
+        check("combine", self.combine, RULES)
+        samples = rows(x)
+        classes, numbers = classes_in(y)
+        same_count(samples, numbers)
+        self._forget()
+        self.training_ = Boosting(
+            lambda: self.factory().to(self.device),
+            samples.to(self.device),
+            torch.from_numpy(numbers).to(self.device),
+            self.n_estimators,
+            self.epochs,
+            sample_weight=sample_weight,
+            **{name: getattr(self, name) for name in PASSED_ON},
+        )
+        self._labels, self.n_features_in_ = classes, samples.shape[1]
+        return self.resume()
+
+    def resume(self) -> "BoostedNets":
+        """Go on with a fit that was interrupted, after its last whole epoch; returns self."""
+        if not hasattr(self, "training_"):
+            raise ValueError("there is nothing to resume: call fit(x, y) first")
+        training = self.training_
+        self.estimators_ = [net.eval() for net in training.fit()]
+        course = training.course
+        self.classes_ = self._labels
+        self.n_classes_ = len(self.classes_)
+        self.estimator_weights_ = padded(course.alphas, self.n_estimators, 0.0)
+        self.estimator_errors_ = padded(course.errors, self.n_estimators, 1.0)
+        self.effective_, self.ended_ = np.array(course.effective), training.ended
+        return self
+
+    def _forget(self) -> None:
+        """Forget what an earlier fit has found."""
+        for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
+            delattr(self, name)
+
+    def predict(self, x: Any) -> Array:
+        """Return the label of each sample."""
+        if self.combine == "weighted":  # (a softmax could round two that differ to one)
+            return self.classes_[classes_of(self.decision_function(x, both=True))]
+        return self.classes_[self.predict_proba(x).argmax(1)]
+
+    def predict_proba(self, x: Any) -> Array:
+        """Return the probabilities (samples, classes), in the order of `classes_`."""
+        return self._together(self._logp(x))
+
+    def predict_log_proba(self, x: Any) -> Array:
+        """Return the logarithms of the probabilities."""
+        with np.errstate(divide="ignore"):  # (a hard vote may leave a class without any)
+            return np.log(self.predict_proba(x))
+
+    def decision_function(self, x: Any, both: bool = False) -> Array:
+        """Return the weighted vote (samples, classes); of two classes (samples,), 1 minus 0.
+
+        Args:
+            x: Samples.
+            both: Whether two classes have two columns as well.
+        """
+        votes = list(self._logp(x).argmax(-1).numpy())
+        decided = decision(votes, self.estimator_weights_, self.n_classes_)
+        return decided if both or self.n_classes_ > 2 else decided[:, 1] - decided[:, 0]
+
+    def staged_predict(self, x: Any) -> Iterator[Array]:
+        """Yield the labels by the first member, the first two, and so on."""
+        logp = self._logp(x)
+        if self.combine == "weighted":
+            votes = list(logp.argmax(-1).numpy())
+            for decided in staged(votes, self.estimator_weights_, self.n_classes_):
+                yield self.classes_[classes_of(decided)]
+        else:
+            for found in self._stages(logp):
+                yield self.classes_[found.argmax(1)]
+
+    def staged_predict_proba(self, x: Any) -> Iterator[Array]:
+        """Yield the probabilities by the first member, the first two, and so on."""
+        yield from self._stages(self._logp(x))
+
+    def score(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of right labels, weighted if asked for."""
+        return float(np.average(self.predict(x) == np.asarray(y), weights=sample_weight))
+
+    def _stages(self, logp: torch.Tensor) -> Iterator[Array]:
+        for count in range(1, len(logp) + 1):
+            yield self._together(logp[:count])
+
+    def _together(self, logp: torch.Tensor) -> Array:
+        """Return the probabilities of the first members together."""
+        if self.combine == "weighted":
+            alphas = self.estimator_weights_.copy()
+            alphas[len(logp) :] = 0
+            votes = list(logp.argmax(-1).numpy())
+            return probabilities(decision(votes, alphas, self.n_classes_))
+        return pooled(logp, self.combine).exp().numpy()
+
+    def _logp(self, x: Any) -> torch.Tensor:
+        """Return what the members answer, (members, samples, classes), float64.
+
+        Raises:
+            ValueError: not fitted yet, or samples with another count of features.
+        """
+        if not hasattr(self, "estimators_"):
+            raise ValueError("this model is not fitted yet: call fit(x, y) first")
+        samples = rows(x)
+        if samples.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"samples have {samples.shape[1]} features, and the model was fitted on "
+                f"{self.n_features_in_}"
+            )
+        samples = samples.to(self.device)
+        return log_probabilities([answers(net, samples).cpu() for net in self.estimators_])
+
+
+PASSED_ON = (
+    "learning_rate rule weights batch_size optimizer schedule on_nan seed".split()  # to Boosting
+)

@@ -1,0 +1,188 @@
+"""Members that are trained side by side, epoch by epoch: several as one stack, or one alone.
+
+A member's order, noise and samples come from its own seed, so it does not depend on its companions
+beyond rounding. What an epoch has begun is undone if it is interrupted: the state of a group is
+always that of a whole number of epochs.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ensemble.fit.stacking import NORMS, Stacked
+from harness.seeding import order, seeded
+from harness.train.fit import take
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+MakeSchedule = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
+
+
+class Batches(Protocol):
+    """Draws batches, augmented if it likes; harness.data.pictures.Batches is one."""
+
+    def begin(self, epoch: int) -> None:
+        """Make ready for an epoch."""
+
+    def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return these samples and their targets."""
+        ...
+
+
+def sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the optimizer that is taken where none is asked for: SGD .1, momentum .9."""
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What members have in common: the samples, and how long and by what they are trained.
+
+    Args:
+        x: Samples, on the device where the nets are.
+        y: Their classes, int64.
+        epochs: Passes over the samples, per member.
+        batch_size: Samples per step and member.
+        optimizer: Makes one from parameters.
+        schedule: Makes one from (optimizer, steps in all); it is stepped after each batch.
+        batches: Makes from a member's seed what draws its batches; None: x and y as they are.
+        shuffle: Whether each epoch has another order.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    epochs: int
+    batch_size: int = 32
+    optimizer: MakeOptimizer = sgd
+    schedule: MakeSchedule | None = None
+    batches: Callable[[int], Batches] | None = None
+    shuffle: bool = True
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
+
+
+class Group:
+    """Members in training.
+
+    Args:
+        nets: The members: a Stacked, or a single module.
+        seeds: One per member.
+        task: What they learn.
+        weights: Of the losses, (members, samples), of mean 1 each; None: all 1.
+        index: Which samples each member sees, (members, count); None: all.
+        repeats: How often a batch is stepped on, by the largest number of its samples (samples,).
+    """
+
+    def __init__(
+        self,
+        nets: Stacked | nn.Module,
+        seeds: Sequence[int],
+        task: Task,
+        weights: torch.Tensor | None = None,
+        index: torch.Tensor | None = None,
+        repeats: torch.Tensor | None = None,
+    ):
+        self.stack = nets if isinstance(nets, Stacked) else None
+        self.net: nn.Module = nets.net if isinstance(nets, Stacked) else nets
+        self.seeds, self.task, self.repeats = list(seeds), task, repeats
+        device = task.x.device
+        self.weights = None if weights is None else weights.to(device)
+        self.index = None if index is None else index.to(device)
+        self.sources = [task.batches(seed) for seed in self.seeds] if task.batches else None
+        self.optimizer = task.optimizer(self.net.parameters())
+        self.steps = len(self.cut(torch.empty(self._samples())))
+        total = self.steps * task.epochs
+        self.schedule = task.schedule(self.optimizer, total) if task.schedule else None
+        self.epoch = 0
+
+    def run(self) -> torch.Tensor:
+        """Train one epoch; returns the losses (steps, members), on the CPU."""
+        kept = copy.deepcopy(self.state_dict())
+        try:
+            losses = self._epoch()
+        except BaseException:  # (also Ctrl-C: half an epoch is none)
+            self.load_state_dict(kept)
+            raise
+        self.epoch += 1
+        if self.stack:
+            self.stack.write()
+        return losses
+
+    def _epoch(self) -> torch.Tensor:
+        self.net.train()
+        for source in self.sources or ():
+            source.begin(self.epoch)
+        alone = len(self.seeds) == 1
+        with seeded(self.seeds[0], "noise", self.epoch) if alone else nullcontext():
+            return torch.stack([self._batch(index) for index in self.cut(self._order().T)]).cpu()
+
+    def _batch(self, index: torch.Tensor) -> torch.Tensor:
+        """Step on the samples (batch, members); returns the loss of each member."""
+        index = index.T.contiguous()
+        times = 1 if self.repeats is None else int(self.repeats[index.cpu()].max())
+        losses = torch.stack([self._step(index) for _ in range(times)]).mean(0)
+        if self.schedule:
+            self.schedule.step()
+        return losses
+
+    def _step(self, index: torch.Tensor) -> torch.Tensor:
+        x, y = self._draw(index)
+        logits = self.net(x) if self.stack else self.net(x[0])[None]
+        each = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
+        if self.weights is not None:
+            each = each * self.weights.gather(1, index).to(each)
+        losses = each.mean(1)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        self.optimizer.step()
+        return losses.detach()
+
+    def _draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.sources:
+            return take(self.task.x, index), take(self.task.y, index)
+        pairs = [source.draw(part) for source, part in zip(self.sources, index, strict=True)]
+        return torch.stack([x for x, _ in pairs]), torch.stack([y for _, y in pairs])
+
+    def _samples(self) -> int:
+        return len(self.task.x) if self.index is None else self.index.shape[1]
+
+    def _order(self) -> torch.Tensor:
+        """Return the samples of this epoch, (members, count)."""
+        n, device = self._samples(), self.task.x.device
+        if self.task.shuffle:
+            orders = torch.stack([order(seed, self.epoch, n) for seed in self.seeds]).to(device)
+        else:
+            orders = torch.arange(n, device=device).expand(len(self.seeds), n)
+        return orders if self.index is None else self.index.gather(1, orders)
+
+    def cut(self, rows: torch.Tensor) -> list[torch.Tensor]:
+        """Return batches; batch norm cannot learn from a last one of a single sample."""
+        parts = list(rows.split(self.task.batch_size))
+        lonely = len(parts) > 1 and len(parts[-1]) == 1
+        if lonely and any(isinstance(m, NORMS) for m in self.net.modules()):
+            parts[-2:] = [torch.cat(parts[-2:])]
+        return parts
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the group needs to go on from here."""
+        parts = {"net": self.net, "optimizer": self.optimizer, "schedule": self.schedule}
+        state = {name: part.state_dict() for name, part in parts.items() if part is not None}
+        return {**state, "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.schedule:
+            self.schedule.load_state_dict(state["schedule"])
+        self.epoch = state["epoch"]
+        if self.stack:
+            self.stack.write()
