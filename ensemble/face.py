@@ -42,7 +42,7 @@ class BoostedNets(Estimator):
             "hard", or "weighted" (the vote of boosting).
         optimizer: Makes one from parameters; by default SGD .1, momentum .9.
         schedule: Makes a schedule from (optimizer, steps of a member), stepped after each batch.
-        on_nan: "stop" with an error, or "leave_out" a member whose loss is no longer finite.
+        nan: "stop" with an error, or "leave out" a member whose loss is no longer finite.
         seed: Of first weights, orders and draws.
         device: Where members learn and answer.
 
@@ -68,7 +68,7 @@ class BoostedNets(Estimator):
         combine: str = "soft",
         optimizer: MakeOptimizer = sgd,
         schedule: Any = None,
-        on_nan: str = "stop",
+        nan: str = "stop",
         seed: int = 0,
         device: str = "cpu",
     ):
@@ -76,7 +76,7 @@ class BoostedNets(Estimator):
         self.rule, self.weights, self.combine = rule, weights, combine
         self.epochs, self.batch_size = epochs, batch_size
         self.optimizer, self.schedule = optimizer, schedule
-        self.on_nan, self.seed, self.device = on_nan, seed, device
+        self.nan, self.seed, self.device = nan, seed, device
 
     def fit(self, x: Any, y: Any, sample_weight: Any = None) -> "BoostedNets":
         """Train all members anew; returns self. After Ctrl-C, `resume` goes on.
@@ -197,6 +197,7 @@ class BoostedNets(Estimator):
         return log_probabilities([answers(net, samples).cpu() for net in self.estimators_])
 
 
-PASSED_ON = (
-    "learning_rate rule weights batch_size optimizer schedule on_nan seed".split()  # to Boosting
+PASSED_ON = (  # to Boosting, under the same names
+    *("rule", "learning_rate", "weights", "seed", "nan"),
+    *("batch_size", "optimizer", "schedule"),
 )

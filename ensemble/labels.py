@@ -18,10 +18,7 @@ def rows(x: Any) -> torch.Tensor:
     Raises:
         ValueError: no samples, a single axis, something that is no number, NaN or infinite.
     """
-    if isinstance(x, torch.Tensor):
-        found = x.detach()
-    else:
-        found = torch.as_tensor(_numbers(x))
+    found = x.detach() if isinstance(x, torch.Tensor) else torch.as_tensor(_numbers(x))
     if not found.is_floating_point() or found.dtype == torch.float64:
         found = found.float()
     if found.ndim < 2 or not len(found):

@@ -6,8 +6,8 @@
     boosting.nets, boosting.course.alphas
 
 How weights are used: "loss" (a factor of the sample's loss), "resample" (as many samples are drawn
-in proportion), or "repeat" (the published ensemble: samples stay in place, and a batch is stepped on
-once or twice by the largest weight in it). Errors are measured on x in eval mode, not augmented.
+in proportion), or "repeat" (the published ensemble: samples stay in place, and a batch is stepped
+on once or twice by the largest weight in it). Errors are measured on x in eval mode, not augmented.
 """
 
 import copy
@@ -44,7 +44,7 @@ class Boosting:
         weights: "loss", "resample" or "repeat".
         sample_weight: Where to start from; None: all alike.
         seed: The members' seeds come from it, by their number.
-        on_nan: "stop" with an error, or "leave_out" a member whose loss is no longer finite.
+        nan: "stop" with an error, or "leave out" a member whose loss is no longer finite.
         **task: batch_size, optimizer, schedule, batches, of `Task`.
 
     Attributes:
@@ -66,11 +66,11 @@ class Boosting:
         weights: str = "loss",
         sample_weight: Any = None,
         seed: int = 0,
-        on_nan: str = "stop",
+        nan: str = "stop",
         **task: Any,
     ):
         self.how = check("weights", weights, WEIGHTS)
-        self.factory, self.seed, self.on_nan = factory, seed, failing.checked(on_nan)
+        self.factory, self.seed, self.nan = factory, seed, failing.checked(nan)
         self.task = Task(*checked(x, y), epochs, **({"shuffle": weights != "repeat"} | task))
         self.target = self.task.y.cpu().numpy()
         self.classes = _classes(self.target)
@@ -120,7 +120,7 @@ class Boosting:
         row = {"member": member, "epoch": group.epoch, "train_loss": float(losses.double().mean())}
         what = failing.broken(losses, group.net, group.epoch)
         if what:
-            failing.met(member, what, self.on_nan)
+            failing.met(member, what, self.nan)
             self.failed[member] = row["failed"] = what
         elif group.epoch == self.task.epochs:
             row |= self._judged(group.net)

@@ -8,7 +8,7 @@ from torch import nn
 
 from harness.names import check
 
-ON_NAN = ("stop", "leave_out")
+NAN = ("stop", "leave out")
 
 
 def broken(losses: torch.Tensor, net: nn.Module, epoch: int) -> str:
@@ -23,24 +23,24 @@ def broken(losses: torch.Tensor, net: nn.Module, epoch: int) -> str:
     return ""
 
 
-def met(member: int, what: str, on_nan: str) -> None:
-    """Say that a member is left out, or stop, as `on_nan` asks.
+def met(member: int, what: str, nan: str) -> None:
+    """Say that a member is left out, or stop, as `nan` asks.
 
     Raises:
-        ValueError: `on_nan` is "stop".
+        ValueError: `nan` is "stop".
     """
     words = f"member {member}: {what}"
-    if on_nan == "stop":
+    if nan == "stop":
         raise ValueError(
             f"{words}; lower the rate of the optimizer, or go on without such members: "
-            'on_nan="leave_out"'
+            'nan="leave out"'
         )
     warnings.warn(f"{words}; it is left out", stacklevel=4)
 
 
-def checked(on_nan: str) -> str:
-    """Return `on_nan` if it is one of those that there are."""
-    return check("on_nan", on_nan, ON_NAN)
+def checked(nan: str) -> str:
+    """Return `nan` if it is one of those that there are."""
+    return check("nan", nan, NAN)
 
 
 def some(members: Sequence[nn.Module], asked: int) -> list[nn.Module]:

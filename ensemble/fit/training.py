@@ -5,8 +5,8 @@
         save(training.state_dict())         # goes on from there, bit for bit
     nets = training.members()
 
-Members that can be are trained as one stack; else one after the other, and `looped` says why. Member
-m of M is member m alone, within rounding, so the first n of M are an ensemble of n.
+Members that can be are trained as one stack; else one after the other, and `looped` says why.
+Member m of M is member m alone, within rounding, so the first n of M are an ensemble of n.
 """
 
 import copy
@@ -28,12 +28,15 @@ Factory = Callable[[], nn.Module]
 
 
 def made(factory: Factory, count: int, seed: int = 0, first: int = 0) -> list[nn.Module]:
-    """Return `count` nets, each with the first weights of its own seed, from number `first` on."""
+    """Return `count` nets, each with first weights of its own, from number `first` on.
+
+    They are those of `Ensemble(factory, count, seed=seed)`.
+    """
     if count < 1:
         raise ValueError(f"an ensemble has at least one member, got {count}")
     nets = []
     for member in range(first, first + count):
-        with seeded(member_seed(seed, member), "init"):
+        with seeded(seed, "init", member):
             nets.append(factory())
     return nets
 
@@ -47,12 +50,13 @@ class Training:
         y: Their classes, int64.
         epochs: Passes over the samples, per member.
         seed: The members' seeds come from it, by their number.
+        first: The number of the first one: so members can be trained alone, or added later.
         sample_weight: (samples,) for all members, or (members, samples); None: all alike.
         index: Which samples each member sees, (members, count); None: all.
         bootstrap: Each member sees as many samples as there are, drawn with replacement; in
             proportion to the weights if there are any.
         together: Train as one stack where that is the same.
-        on_nan: "stop" with an error, or "leave_out" a member whose loss is no longer finite.
+        nan: "stop" with an error, or "leave out" a member whose loss is no longer finite.
         **task: batch_size, optimizer, schedule, batches, shuffle, of `Task`.
 
     Attributes:
@@ -69,17 +73,19 @@ class Training:
         epochs: int,
         *,
         seed: int = 0,
+        first: int = 0,
         sample_weight: Any = None,
         index: torch.Tensor | None = None,
         bootstrap: bool = False,
         together: bool = True,
-        on_nan: str = "stop",
+        nan: str = "stop",
         **task: Any,
     ):
         self.nets = failing.some(nets, 0) if len(nets) else _none()
         self.task = Task(*checked(x, y), epochs, **task)
-        self.on_nan = failing.checked(on_nan)
-        self.seeds = [member_seed(seed, member) for member in range(len(self.nets))]
+        self.nan = failing.checked(nan)
+        self.numbers = list(range(first, first + len(self.nets)))
+        self.seeds = [member_seed(seed, number) for number in self.numbers]
         self.failed: dict[int, str] = {}
         self.redrawn: dict[int, int] = {}
         weights = None if sample_weight is None else _each(sample_weight, len(self.nets), len(x))
@@ -97,7 +103,7 @@ class Training:
             one, thrown = bootstrap(y, w[member], seed)
             found.append(one)
             if thrown:
-                self.redrawn[member] = thrown
+                self.redrawn[self.numbers[member]] = thrown
         if self.redrawn:
             warnings.warn(
                 f"bootstraps without some class were drawn anew: {self.redrawn} (member: draws)",
@@ -126,31 +132,32 @@ class Training:
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
         """Train; yields a row per member after each epoch, from where the state stands."""
-        for group, members in self._order():
-            while group.epoch < self.task.epochs and not self._lost(members):
-                before = {m for m in members if m in self.failed}
+        for group, nets in self._order():
+            while group.epoch < self.task.epochs and (going := self._going(nets)):
                 losses = group.run()
+                columns = [nets.index(member) for member in going]
                 yield [
                     self._row(m, losses[:, i], group.epoch)
-                    for i, m in enumerate(members)
-                    if m not in before
+                    for m, i in zip(going, columns, strict=True)
                 ]
 
     def _order(self) -> list[tuple[Group, list[int]]]:
+        """Return the groups, and the places of their members."""
         every = list(range(len(self.nets)))
         if len(self.groups) == 1:
             return [(self.groups[0], every)]
         return [(group, [m]) for m, group in zip(every, self.groups, strict=True)]
 
-    def _lost(self, members: list[int]) -> bool:
-        return all(m in self.failed for m in members)
+    def _going(self, places: list[int]) -> list[int]:
+        return [m for m in places if self.numbers[m] not in self.failed]
 
-    def _row(self, member: int, losses: torch.Tensor, epoch: int) -> dict[str, Any]:
-        row = {"member": member, "epoch": epoch, "train_loss": float(losses.double().mean())}
-        what = failing.broken(losses, self.nets[member], epoch)
+    def _row(self, place: int, losses: torch.Tensor, epoch: int) -> dict[str, Any]:
+        number, loss = self.numbers[place], float(losses.double().mean())
+        row: dict[str, Any] = {"member": number, "epoch": epoch, "train_loss": loss}
+        what = failing.broken(losses, self.nets[place], epoch)
         if what:
-            failing.met(member, what, self.on_nan)
-            self.failed[member] = row["failed"] = what
+            failing.met(number, what, self.nan)
+            self.failed[number] = row["failed"] = what
         return row
 
     def fit(self) -> list[nn.Module]:
@@ -161,7 +168,7 @@ class Training:
 
     def members(self) -> list[nn.Module]:
         """Return the members, without those that were left out."""
-        left = [net for m, net in enumerate(self.nets) if m not in self.failed]
+        left = [self.nets[m] for m in self._going(list(range(len(self.nets))))]
         return failing.some(left, len(self.nets))
 
     def state_dict(self) -> dict[str, Any]:
