@@ -12,6 +12,10 @@
 >>> net = Cascade([sparse, dense], thresholds=0.9, answer="replace", shape=(784,)).eval()
 >>> net.fit(held_out_x, held_out_y, split="validation") # loses at most .005, 95 % sure
 
+>>> from ensemble import BoostedNets, Training, made
+>>> nets = Training(made(factory, 9), x, y, epochs=10).fit()   # independent, or bagged
+>>> BoostedNets(factory, n_estimators=9).fit(x, y).predict(x)   # as a classifier of scikit-learn
+
 Public names are loaded on first use, so that `import ensemble` never pays for torch.
 """
 
@@ -19,6 +23,13 @@ from importlib import import_module, metadata
 from typing import Any
 
 _HOME = {
+    "BoostedNets": "ensemble.face",
+    "Boosting": "ensemble.fit.boosting",
+    "Training": "ensemble.fit.training",
+    "averaged": "ensemble.averaging",
+    "boost": "ensemble.boosting.learner",
+    "made": "ensemble.fit.training",
+    "snapshots": "ensemble.averaging",
     "Calibrated": "ensemble.calibrate",
     "Cascade": "ensemble.cascade.module",
     "Ensemble": "ensemble.members",
