@@ -7,6 +7,7 @@ It can be cloned, searched over and put into a pipeline of scikit-learn, and imp
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,9 +53,11 @@ class BoostedNets(Estimator):
         estimator_weights_: What each says in the weighted vote; 0 for members never made.
         estimator_errors_: The weighted error of each; 1 for members never made.
         effective_: The effective share of the samples that each learned on.
+        course_: Weights, errors and votes of the boosting (`ensemble.boosting.course.Course`).
         ended_: Why there is no further member.
-        training_: Weights and state of the boosting (`ensemble.fit.boosting.Boosting`).
     """
+
+    _training: Boosting | None = None  # one that is not at its end
 
     def __init__(
         self,
@@ -90,8 +93,8 @@ class BoostedNets(Estimator):
         classes, numbers = classes_in(y)
         same_count(samples, numbers)
         self._forget()
-        self.training_ = Boosting(
-            lambda: self.factory().to(self.device),
+        self._training = Boosting(
+            partial(_on, self.factory, self.device),
             samples.to(self.device),
             torch.from_numpy(numbers).to(self.device),
             self.n_estimators,
@@ -99,33 +102,34 @@ class BoostedNets(Estimator):
             sample_weight=sample_weight,
             **{name: getattr(self, name) for name in PASSED_ON},
         )
-        self._labels, self.n_features_in_ = classes, samples.shape[1]
+        self._labels = classes
         return self.resume()
 
     def resume(self) -> "BoostedNets":
         """Go on with a fit that was interrupted, after its last whole epoch; returns self."""
-        if not hasattr(self, "training_"):
+        training = self._training
+        if training is None:
             raise ValueError("there is nothing to resume: call fit(x, y) first")
-        training = self.training_
         self.estimators_ = [net.eval() for net in training.fit()]
-        course = training.course
-        self.classes_ = self._labels
-        self.n_classes_ = len(self.classes_)
-        self.estimator_weights_ = padded(course.alphas, self.n_estimators, 0.0)
-        self.estimator_errors_ = padded(course.errors, self.n_estimators, 1.0)
-        self.effective_, self.ended_ = np.array(course.effective), training.ended
+        self.course_, self.ended_ = training.course, training.ended
+        self.estimator_weights_ = padded(self.course_.alphas, self.n_estimators, 0.0)
+        self.estimator_errors_ = padded(self.course_.errors, self.n_estimators, 1.0)
+        self.effective_ = np.array(self.course_.effective)
+        self.classes_, self.n_classes_ = self._labels, len(self._labels)
+        self.n_features_in_ = training.task.x.shape[1]
+        self._training = None  # (nobody keeps or pickles the samples with the model)
         return self
 
     def _forget(self) -> None:
         """Forget what an earlier fit has found."""
-        for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
+        for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
 
     def predict(self, x: Any) -> Array:
         """Return the label of each sample."""
-        if self.combine == "weighted":  # (a softmax could round two that differ to one)
-            return self.classes_[classes_of(self.decision_function(x, both=True))]
-        return self.classes_[self.predict_proba(x).argmax(1)]
+        weighted = self.combine == "weighted"  # (a softmax could round two that differ to one)
+        found = self.decision_function(x, both=True) if weighted else self.predict_proba(x)
+        return self.classes_[classes_of(found)]
 
     def predict_proba(self, x: Any) -> Array:
         """Return the probabilities (samples, classes), in the order of `classes_`."""
@@ -156,7 +160,7 @@ class BoostedNets(Estimator):
                 yield self.classes_[classes_of(decided)]
         else:
             for found in self._stages(logp):
-                yield self.classes_[found.argmax(1)]
+                yield self.classes_[classes_of(found)]
 
     def staged_predict_proba(self, x: Any) -> Iterator[Array]:
         """Yield the probabilities by the first member, the first two, and so on."""
@@ -195,6 +199,10 @@ class BoostedNets(Estimator):
             )
         samples = samples.to(self.device)
         return log_probabilities([answers(net, samples).cpu() for net in self.estimators_])
+
+
+def _on(factory: Callable[[], nn.Module], device: str) -> nn.Module:
+    return factory().to(device)
 
 
 PASSED_ON = (  # to Boosting, under the same names
