@@ -71,7 +71,8 @@ class Boosting:
     ):
         self.how = check("weights", weights, WEIGHTS)
         self.factory, self.seed, self.nan = factory, seed, failing.checked(nan)
-        self.task = Task(*checked(x, y), epochs, **({"shuffle": weights != "repeat"} | task))
+        options: dict[str, Any] = {"shuffle": weights != "repeat", **task}
+        self.task = Task(*checked(x, y), epochs, **options)
         self.target = self.task.y.cpu().numpy()
         self.classes = _classes(self.target)
         start = np.ones(len(x)) if sample_weight is None else as_given(sample_weight, len(x))

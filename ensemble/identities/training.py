@@ -112,10 +112,8 @@ def together(kind: Factory, **rest: Any) -> float:
 def alone(kind: Factory) -> float:
     """Compare a member with one that is trained by itself under its number."""
     among = _training(kind).fit()[2]
-    options = {"epochs": EPOCHS, "batch_size": 20, "first": 2}
-    return apart(
-        parameters([among]), parameters(Training(made(kind, 1, first=2), *task(), **options).fit())
-    )
+    single = Training(made(kind, 1, first=2), *task(), EPOCHS, first=2, batch_size=20)
+    return apart(parameters([among]), parameters(single.fit()))
 
 
 def prefix(join: bool) -> float:
