@@ -94,8 +94,11 @@ class Boosting:
         """Train; yields a row after each epoch, from where the state stands."""
         while not self.ended:
             self.group = self.group or self._begun(self._net(self.tried))
-            losses = self.group.run()
-            yield self._row(losses[:, 0])
+            if self.group.epoch < self.task.epochs:
+                losses = self.group.run()[:, 0]
+            else:  # (it was interrupted after its last epoch, before it was judged)
+                losses = torch.empty(0)
+            yield self._row(losses)
 
     def _net(self, member: int) -> nn.Module:
         (net,) = made(self.factory, 1, self.seed, first=member)
@@ -118,7 +121,8 @@ class Boosting:
         """Return the row of an epoch; after a member's last one it is judged."""
         assert self.group
         member, group = self.tried, self.group
-        row = {"member": member, "epoch": group.epoch, "train_loss": float(losses.double().mean())}
+        loss = float(losses.double().mean()) if len(losses) else None
+        row: dict[str, Any] = {"member": member, "epoch": group.epoch, "train_loss": loss}
         what = failing.broken(losses, group.net, group.epoch)
         if what:
             failing.met(member, what, self.nan)

@@ -7,6 +7,7 @@ from torch import nn
 
 from ensemble import Boosting
 from ensemble.boosting.course import Course
+from ensemble.fit import boosting as boosted
 from ensemble.fit.samples import answers
 from tests.ensemble.fit.tasks import CLASSES, INPUTS, dense, normed, parameters, task
 
@@ -143,6 +144,28 @@ def test_a_state_after_a_left_out_member_is_resumed():
         going.fit()
     assert first.kept == again.kept == [0, 2, 3]
     assert torch.equal(parameters(first.nets), parameters(again.nets))
+
+
+def test_ctrl_c_while_a_member_is_judged_costs_no_epoch(monkeypatch):
+    going, whole = boosting(), boosting()
+    right = boosted.answers
+    answered = []
+
+    def interrupted(net, x):
+        answered.append(len(x))
+        if answered.count(90) == 2 and len(x) == 90:  # (single samples only try the shape)
+            raise KeyboardInterrupt
+        return right(net, x)
+
+    monkeypatch.setattr(boosted, "answers", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        going.fit()
+    again = boosting()
+    again.load_state_dict(going.state_dict())
+    monkeypatch.undo()
+    for each in (going, again):
+        assert torch.equal(parameters(each.fit()), parameters(whole.fit()))
+        assert each.course.alphas == whole.course.alphas
 
 
 def test_sample_weights_move_what_is_learned_and_are_checked():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ensemble import Boosting, Training, made
+from ensemble import Boosting, Ensemble, Training, made
 from ensemble.fit.samples import bootstrap, member_seed
 from harness.record.checkpoint import load_checkpoint
 from tests.ensemble.fit.tasks import CLASSES, INPUTS, dense, normed, parameters, task
@@ -207,3 +207,15 @@ def test_a_process_killed_in_mid_member_goes_on_bit_for_bit(tmp_path):
     going.load_state_dict(state)
     assert torch.equal(parameters(going.fit()), parameters(whole.fit()))
     assert going.course.alphas == whole.course.alphas
+
+
+def test_the_members_of_an_ensemble_learn_where_they_are():
+    x, _ = task()
+    net = Ensemble(dense, 3, seed=4)
+    assert torch.equal(parameters(net.nets), parameters(made(dense, 3, seed=4)))
+    before = net.eval()(x)  # (by now they may share the memory of a stack)
+    training(net.nets, seed=4).fit()
+    alone = training(made(dense, 3, seed=4), seed=4).fit()
+    assert not torch.equal(before, net.eval()(x))
+    expected = torch.stack([one.eval()(x) for one in alone])
+    torch.testing.assert_close(net.members(x), expected, rtol=1e-12, atol=1e-12)
