@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from ensemble.boosting.course import Course, refuse_count
+from ensemble.boosting.course import Course
 from ensemble.boosting.rules import repeats
+from ensemble.boosting.start import refuse_count
 from ensemble.fit import failing
+from ensemble.fit.bagging import drawn
 from ensemble.fit.group import Group, Task
-from ensemble.fit.samples import answers, as_given, checked, drawn, member_seed, same_classes
+from ensemble.fit.samples import answers, as_given, checked, member_seed, same_classes
 from ensemble.fit.training import Factory, made
 from harness.names import check
 

@@ -10,17 +10,17 @@ Member m of M is member m alone, within rounding, so the first n of M are an ens
 """
 
 import copy
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from ensemble.boosting.course import refuse_count
+from ensemble.boosting.start import refuse_count
 from ensemble.fit import failing
+from ensemble.fit.bagging import bootstraps
 from ensemble.fit.group import Group, Task
-from ensemble.fit.samples import bootstrap, checked, member_seed, weighted
+from ensemble.fit.samples import checked, member_seed, weighted
 from ensemble.fit.stacking import Stacked, stacked
 from harness.seeding import seeded
 
@@ -90,26 +90,15 @@ class Training:
         self.redrawn: dict[int, int] = {}
         weights = None if sample_weight is None else _each(sample_weight, len(self.nets), len(x))
         if bootstrap:
-            index, weights = self._bootstraps(weights, index), None
+            index, weights = self._bagged(weights, index), None
         self.groups, self.looped = self._grouped(weights, index, together)
 
-    def _bootstraps(self, weights: torch.Tensor | None, index: Any) -> torch.Tensor:
+    def _bagged(self, weights: torch.Tensor | None, index: Any) -> torch.Tensor:
         if index is not None:
             raise ValueError("bootstrap draws which samples a member sees: leave index out")
-        y = self.task.y.cpu()
-        w = torch.ones(len(self.nets), len(y)) if weights is None else weights
-        found = []
-        for member, seed in enumerate(self.seeds):
-            one, thrown = bootstrap(y, w[member], seed)
-            found.append(one)
-            if thrown:
-                self.redrawn[self.numbers[member]] = thrown
-        if self.redrawn:
-            warnings.warn(
-                f"bootstraps without some class were drawn anew: {self.redrawn} (member: draws)",
-                stacklevel=4,
-            )
-        return torch.stack(found)
+        found, thrown = bootstraps(self.task.y.cpu(), weights, self.seeds)
+        self.redrawn = {m: count for m, count in zip(self.numbers, thrown, strict=True) if count}
+        return found
 
     def _grouped(self, weights: Any, index: Any, together: bool) -> tuple[list[Group], str]:
         """Return one group of all, or one of each and the reason for it."""

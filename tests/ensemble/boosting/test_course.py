@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ensemble.boosting.course import Course, started
+from ensemble.boosting.course import Course
+from ensemble.boosting.start import started
 
 N = 12
 ONES = np.ones(N)

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from ensemble import Boosting, Ensemble, Training, made
-from ensemble.fit.samples import bootstrap, member_seed
+from ensemble.fit.bagging import bootstrap
+from ensemble.fit.samples import member_seed
 from harness.record.checkpoint import load_checkpoint
 from tests.ensemble.fit.tasks import CLASSES, INPUTS, dense, normed, parameters, task
 from tests.python import ROOT
