@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks import pages_gpu
 from benchmarks.sparse.goals import DENSE, PEERS
 from harness.result.pages import Rows, fixed
 
@@ -76,9 +77,14 @@ def ten() -> str:
     return f"{fixed(min(found), 1)} to {fixed(max(found), 1)}"
 
 
-TABLES: dict[str, Callable[[], Rows]] = {"speed": speed, "studies": studies}
+TABLES: dict[str, Callable[[], Rows]] = {
+    "speed": speed,
+    "studies": studies,
+    **pages_gpu.TABLES,
+}
 VALUES: dict[str, Callable[[], str]] = {
     "linear": lambda: over_dense("linear"),
     "conv": lambda: over_dense("conv"),
     "ten": ten,
+    **pages_gpu.VALUES,
 }

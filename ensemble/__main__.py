@@ -1,12 +1,7 @@
-"""The entry point of `python -m ensemble`; `python -m ensemble --help` lists its words."""
+"""The entry point of `python -m ensemble`; its words are listed by `python -m ensemble --help`."""
 
-from harness.cli import Verb, main
-
-VERBS = {
-    "verify": Verb(
-        "Checks the identities that ensembles must fulfil.", "ensemble.identities.findings:main"
-    ),
-}
+from ensemble.experiments import PLANS, VERBS
+from harness.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main({}, "ensemble", VERBS))
+    raise SystemExit(main(PLANS, "ensemble", VERBS))

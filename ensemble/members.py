@@ -92,8 +92,8 @@ class Ensemble(nn.Module):
         Raises:
             ValueError: members answer in different classes, or one answers NaN (nan="stop").
         """
-        if len(self.nets) == 1 and self.combine in ALONE:
-            return log_softmax(self.nets[0](x))
+        if len(nets := self._modules["nets"]._modules) == 1 and self.combine in ALONE:
+            return log_softmax(nets["0"](x))
         logp = log_softmax(self.members(x))
         found = pooled(logp, self.combine, self.weights)
         if self.training or self.nan == "keep" or not bool(found.isnan().any()):
@@ -124,7 +124,10 @@ class Ensemble(nn.Module):
         Raises:
             ValueError: members answer in different classes.
         """
-        return self.joined(x, each)
+        joined = self._joined
+        if joined is None or joined.nets is not self._modules["nets"]:
+            joined = self.joined
+        return joined(x, each)
 
     @property
     def joined(self) -> Joined:

@@ -1,4 +1,4 @@
-"""Layers that hold many nets as one: grouped ones (packed ensembles) and shared ones (BatchEnsemble).
+"""Layers that hold many nets as one: in groups (packed ensembles) or shared (BatchEnsemble).
 
     packed         | w0 |    |    |      a layer of `members` separate parts; every member has
                    |    | w1 |    |      alpha / members of the width of the net that was packed,
@@ -33,7 +33,8 @@ def width(features: int, members: int, alpha: float) -> int:
     check_whole("members", members, 1)
     if not 0 < alpha <= members:
         raise ValueError(
-            f"alpha is above 0 and at most members={members}, where each is a whole net; got {alpha}"
+            f"alpha is above 0 and at most members={members}, where each is a whole net; got "
+            f"{alpha}"
         )
     return max(1, ceil(alpha * features / members))
 
@@ -87,7 +88,7 @@ class PackedLinear(nn.Module):
         Raises:
             ValueError: another width.
         """
-        members, outputs, inputs = self.weight.shape
+        members, _, inputs = self.weight.shape
         wide = inputs if self.first else members * inputs
         if x.ndim != 2 or x.shape[1] != wide:
             raise ValueError(

@@ -19,6 +19,7 @@ from harness.names import check
 from harness.result import export, screen
 
 SUBJECTS = {
+    "members": "ensemble.identities.joining",
     "combine": "ensemble.identities.combining",
     "scores": "ensemble.identities.scoring",
     "cascade": "ensemble.identities.cascading",

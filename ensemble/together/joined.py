@@ -10,17 +10,26 @@ a stack are one wide layer: no input is copied.
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import nn
 
+from bibd import BibdLinear, RandomSparseLinear, SparseLinear
 from bibd.kernels import modes, tune
 from ensemble.together.alike import difference, writes
 from ensemble.together.answers import together
 from ensemble.together.choice import Kind, digest, faster, trial
 from ensemble.together.storage import Storage
 
+# In training and in eval mode these do the same (so that fewer are asked in each call).
+CALM = {
+    *(nn.Sequential, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Flatten, nn.Identity),
+    *(nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.MaxPool2d, nn.AvgPool2d),
+    *(SparseLinear, BibdLinear, RandomSparseLinear),
+}
+MODE = attrgetter("training")
 MOST_KINDS = 1000
 MOST_MOVES = 5  # of members' numbers, before they are left where they are
 
@@ -37,10 +46,12 @@ class Joined:
         self.storage: Storage | None = None
         self.why, self.moves, self.wholes = "", 0, False
         self._chosen: dict[tuple, str] = {}
-        self._modules = [m for net in nets for m in net.modules()]
-        kinds = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
-        self._hooks = [getattr(m, kind) for m in self._modules for kind in kinds]
-        self._writers = [m for m in self._modules if writes(m)]
+        modules = [m for net in nets for m in net.modules()]
+        self._first = modules[0]
+        self._moody = [m for m in modules if type(m) not in CALM]
+        self._hooks = [d for m in modules for d in (m._forward_hooks, m._forward_pre_hooks)]
+        self._hooks_back = [d for m in modules for d in (m._backward_hooks, m._backward_pre_hooks)]
+        self._writers = [m for m in modules if writes(m)]
         self._digest = digest(nets[0])
         if len(nets) == 1:
             self.why = "there is one member"
@@ -53,8 +64,8 @@ class Joined:
                 they cannot be one stack in this call.
         """
         if self.way(x, each) == "loop":
-            return self._loop(x, each)
-        return self._stack(x, each)
+            return self.loop(x, each)
+        return self.stacked(x, each)
 
     def way(self, x: torch.Tensor, each: bool = False) -> str:
         """Return how inputs like these are answered: "stack" or "loop"."""
@@ -69,17 +80,17 @@ class Joined:
         if grad and self.wholes:
             return "stack"
         threads = torch.get_num_threads()
-        kind = x.shape, x.dtype, grad, self._training, threads, each, self.wholes
+        kind = x.shape, x.dtype, grad, self._first.training, threads, each, self.wholes
         found = self._chosen.get(kind)
         if found is None:
-            if len(self._chosen) >= MOST_KINDS:
+            if len(self._chosen) >= MOST_KINDS:  # (sentences of every length)
                 self._chosen.clear()
             found = self._chosen[kind] = self._choose(x, each)
         return found
 
     @property
     def _training(self) -> bool:
-        return self._modules[0].training
+        return self._first.training
 
     def hindrance(self) -> str:
         """Return why members as they are now, or calls as now, are looped; or nothing."""
@@ -87,10 +98,10 @@ class Joined:
             return self.why
         if not modes.quiet():
             return "torch transforms, compiles or casts this call"
-        mode = self._training
-        if [m.training for m in self._modules].count(mode) < len(self._modules):
+        mode = self._first.training
+        if list(map(MODE, self._moody)).count(mode) < len(self._moody):
             return "some modules are in training and others not"
-        if any(self._hooks):
+        if any(self._hooks) or (torch.is_grad_enabled() and any(self._hooks_back)):
             return "hooks watch modules of the members"
         if mode and self._writers:
             return f"{type(self._writers[0]).__name__} in training keeps statistics of its calls"
@@ -156,10 +167,10 @@ class Joined:
     def _trials(self, x: torch.Tensor, each: bool, leaves: Any, wholes: Any) -> dict[str, Any]:
         def stack() -> torch.Tensor:
             self.wholes = bool(wholes)
-            return self._stack(x, each)
+            return self.stacked(x, each)
 
         return {
-            "loop": trial(lambda: self._loop(x, each), leaves, x.device),
+            "loop": trial(lambda: self.loop(x, each), leaves, x.device),
             "stack": trial(stack, wholes or leaves, x.device),
         }
 
@@ -169,11 +180,13 @@ class Joined:
             return []
         return [p for net in self.nets for p in net.parameters() if p.requires_grad]
 
-    def _loop(self, x: torch.Tensor, each: bool) -> torch.Tensor:
+    def loop(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
+        """Ask one member after the other."""
         parts = x if each else [x] * len(self.nets)
         return together([net(part) for net, part in zip(self.nets, parts, strict=True)])
 
-    def _stack(self, x: torch.Tensor, each: bool) -> torch.Tensor:
+    def stacked(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
+        """Ask the stack, which is there after `way` has looked for one."""
         assert self.storage is not None
         inputs = x if each else x.expand(len(self.nets), *x.shape)
         stack = self.storage.stack

@@ -9,6 +9,7 @@ or loading by assignment takes a member's numbers elsewhere, which `whole()` see
 
 import copy
 from collections.abc import Iterator, Sequence
+from operator import getitem
 from typing import Any
 
 import torch
@@ -38,13 +39,18 @@ class Storage:
                 part.view_as(t).copy_(t.detach())
                 t.data = part.view_as(t)
         self._places = [place for row in self.names for place in row]
-        self._at = [d[name].data_ptr() for d, name in self._places]
+        self._dicts, self._keys = zip(*self._places, strict=True) if self._places else ((), ())
+        self._at = self._addresses()
         self.parameters = [k for k, w in enumerate(self.wholes) if isinstance(w, nn.Parameter)]
         self._own = [own[order[k]][:2] for k in self.parameters]
 
     def whole(self) -> bool:
         """Return whether the members' numbers still are slices of the stack's."""
-        return [d[name].data_ptr() for d, name in self._places] == self._at
+        return self._addresses() == self._at
+
+    def _addresses(self) -> list[int]:
+        # (This runs in every call, over all members; so no line of Python for each of them.)
+        return list(map(torch.Tensor.data_ptr, map(getitem, self._dicts, self._keys)))
 
     def foreign(self) -> bool:
         """Return whether somebody put other tensors in the place of parameters for a while."""
@@ -82,11 +88,13 @@ class Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, whole: torch.Tensor, *slices: torch.Tensor) -> torch.Tensor:
+        """Return the whole."""
         ctx.shape = len(slices), *slices[0].shape
         return whole.detach()
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        """Return the gradient of each slice."""
         return None, *grads[0].reshape(ctx.shape).unbind(0)
 
 

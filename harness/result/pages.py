@@ -116,6 +116,14 @@ def record(study: str, plan: str) -> Experiment:
     return store.load(root / "results" / study / plan / "experiment.json")
 
 
+def recorded(study: str, plan: str) -> Experiment | None:
+    """Return the committed record of a plan; None where it has not been run."""
+    try:
+        return record(study, plan)
+    except FileNotFoundError:
+        return None
+
+
 def plans(study: str, known: dict[str, Plan]) -> Rows:
     """Return a table of a study's plans: what to type, what each asks and how long it takes."""
     yield "plan", "question", "time on 2 cores"
@@ -150,6 +158,15 @@ def difference(
     found = paired(first, second, a, b)
     assert found is not None, f"no seed has both {first} and {second}"
     return found.interval
+
+
+def told(i: Interval | None, digits: int = 1) -> str:
+    """Format a difference in points that may not be there, and say where none is shown."""
+    if i is None:
+        return "not run"
+    if i.half is None:
+        return f"{fixed(100 * i.mean, digits, '+')} ({i.count})"
+    return points(i, digits, star=False) + ", no difference shown" * (not i.excludes_zero)
 
 
 def prose(i: Interval, digits: int = 2) -> str:

@@ -23,7 +23,7 @@ from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES
 from parallel.pipeline.stage import Stage
 from parallel.pipeline.staleness import delays
-from parallel.pipeline.weights import Policy, TwoBW
+from parallel.pipeline.weights import Policy, TwoBW, late
 from parallel.training.loop import rows
 from parallel.training.pipelined import Pipelined
 from parallel.world.comm import Comm
@@ -157,13 +157,13 @@ def traced(policy: Policy) -> float:
         watch = Watch(found)
         for _ in range(STEPS):
             found.step()
-        late = delays(found.table)
+        counts = delays(found.table)
         for k in range(stages):
             theory = policy.theory(k, stages)
             wrong += watch.most[k] != theory["versions"]
             if found.table.micro == 1:
-                full = [a for a in late if a.stage == k and a.minibatch >= stages]
-                wrong += sum(late[a] != stages - 1 - k for a in full)
+                full = [a for a in counts if a.stage == k and a.minibatch >= stages]
+                wrong += sum(counts[a] != stages - 1 - k for a in full)
     return float(wrong)
 
 
@@ -180,8 +180,8 @@ def even(policy: Policy) -> float:
             numbers[k][id(weights.newest)] = weights.number  # (kept alive by what is in flight)
             if action.op == "F":
                 seen = stage.flights[action.minibatch, action.micro].seen
-                late = policy.theory(k, weights.stages)["delay"]
-                wrong += numbers[k][id(seen)] != max(0, action.minibatch - late)
+                delay = policy.theory(k, weights.stages)["delay"]
+                wrong += numbers[k][id(seen)] != max(0, action.minibatch - delay)
 
         for k, stage in found.executor.stages.items():
             numbers[k][id(stage.weights.newest)] = 0
@@ -204,7 +204,7 @@ def reach(policy: Policy) -> float:
         for k in range(stages):
             s = policy.theory(k, stages)["ahead"]
             wrong += asked.get((k, "F"), {0}) != {s[0]}
-            back = "B" if k < stages - 1 else "F"  # (the last is never late: both see the same)
+            back = "B" if late(policy, k, stages) else "F"  # (one answer, for both passes)
             wrong += policy.swaps and asked.get((k, back), {0}) != {s[1]}
     return float(wrong)
 

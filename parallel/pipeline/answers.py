@@ -15,7 +15,7 @@ import difflib
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from unittest.mock import patch
 
@@ -76,6 +76,33 @@ def _same_kind(full: str, value: Any, before: Any) -> None:
         raise ValueError(f"{full} is a method, def {full.split('.')[1]}(...), got {value!r}")
     if inspect.isfunction(value) and not inspect.isfunction(before):
         raise ValueError(f"{full} is a value, such as {before!r}, or a property, and no method")
+
+
+def check_weights(policy: Any, t: int, got: Any, params: Collection[str]) -> dict[str, Any]:
+    """What a backward pass shall see; refuse what is no weights.
+
+    Args:
+        policy: Whose `backward` gave it.
+        t: Of which minibatch.
+        got: What it gave.
+        params: Names of the stage's weights.
+    """
+    name = f"{type(policy).__name__}.backward"
+    if got is None:
+        raise ValueError(
+            f"{name} gives None for minibatch {t}, so the backward pass is to see what the forward "
+            "pass saw, and with swaps = True nobody keeps that: set swaps = False, or return "
+            "weights, such as weights.newest"
+        )
+    weights = isinstance(got, Mapping)
+    missing = [key for key in params if key not in got] if weights else []
+    if missing or not weights:
+        what = f"no {', '.join(missing)}" if weights else repr(got)
+        raise ValueError(
+            f"{name} gives {what} for minibatch {t}: return tensors by the names of the stage's "
+            f"weights, such as weights.newest, which has {', '.join(params)}"
+        )
+    return got  # pyright: ignore[reportReturnType]
 
 
 def own_answers(kind: type, known: tuple[type, ...]) -> dict[str, type]:

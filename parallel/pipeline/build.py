@@ -14,6 +14,7 @@ from parallel.pipeline.noise import Noise
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.stage import Stage
 from parallel.pipeline.versions import Versions
+from parallel.pipeline.weights import late
 from parallel.world.comm import Comm
 
 
@@ -50,9 +51,9 @@ def built(
     for k in here:
         weights = versions(parts.modules[k], k, pipeline, optimizer)
         own = loss if k == last else None
-        late = not pipeline.waits and weights.delay > 0
+        two = late(pipeline.policy, k, pipeline.stages) and not pipeline.waits
         noise = Noise(seed, k, (replica, pipeline.replicas))
-        stages[k] = Stage(parts.modules[k], weights, pipeline.policy, noise, late, own)
+        stages[k] = Stage(parts.modules[k], weights, pipeline.policy, noise, two, own)
     return parts, stages
 
 

@@ -27,6 +27,7 @@ class Layers:
     def __init__(self, module: nn.Module, name: str):
         self.call, self.name = Placed(module), name
         self.writes: bool | None = None  # into its input; None: not known yet
+        self.several = True  # joints (parallel.pipeline.halves), as far as is known
 
     def __call__(self, weights: Mapping[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
         """Its outputs.

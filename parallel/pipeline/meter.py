@@ -1,12 +1,13 @@
 """What the stages here took and held while they trained: seconds, delays, versions, activations.
 
 It listens to the calls of each stage. Seconds are those of the calls on the processor, without
-waiting for other ranks; a first call, which does what is done only once, is left out.
+waiting for other ranks; a first call, which does what is done only once, is left out. Listening
+takes some 30 us a stage and micro-batch: where nobody waits, in a simulation, it is done on demand.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -78,14 +79,14 @@ class Ear:
 
 
 class Meter:
-    """Of all stages here, by their numbers; of replicas the first, which never has fewer samples.
+    """Of all stages here, by their numbers.
 
     Args:
-        replicas: The stages here of each.
+        stages: Those to listen to: of the first replica, which never has fewer samples than others.
     """
 
-    def __init__(self, replicas: Sequence[Sequence[Stage]]):
-        self.ears = {stage.weights.stage: Ear(stage) for stage in replicas[0]}
+    def __init__(self, stages: Iterable[Stage]):
+        self.ears = {stage.weights.stage: Ear(stage) for stage in stages}
         self.elapsed = 0.0  # seconds of steps
 
     def of(self, what: str) -> dict[int, Any]:

@@ -16,7 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from parallel.pipeline.answers import check_weights
 from parallel.pipeline.guard import guard
+from parallel.pipeline.halves import Halves, found
 from parallel.pipeline.layers import Layers, apart, in_words
 from parallel.pipeline.noise import Noise
 from parallel.pipeline.spike import compensate
@@ -37,8 +39,20 @@ class Flight:
     leaves: Mapping[str, torch.Tensor] = field(default_factory=dict)
     back: State | None = None  # what the backward pass sees, from its beginning
     dy: torch.Tensor | None = None  # between the halves of a split backward pass
+    halves: Halves | None = None  # of its backward pass, where that is split
     target: torch.Tensor | None = None
     share: float = 1.0  # of the micro-batch in its minibatch
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """The gradient of its output; of the last stage its share in the minibatch's loss."""
+        assert self.y is not None
+        return torch.full_like(self.y, self.share) if self.dy is None else self.dy
+
+    def graph(self) -> torch.Tensor:
+        """Its output, from which the backward pass goes."""
+        assert self.y is not None
+        return self.y
 
 
 class Stage:
@@ -49,7 +63,7 @@ class Stage:
         weights: Their true weights, by the names that they have in the module.
         policy: With which weights it works.
         noise: Where its dropout comes from.
-        late: Whether updates may come between the two passes of a micro-batch.
+        late: Whether the two passes of a micro-batch may see different weights.
         loss: Of the last stage: of outputs and targets, a mean over the samples.
     """
 
@@ -71,7 +85,6 @@ class Stage:
         ahead = any(policy.reach(weights.stage, weights.stages))
         self.tried = policy.recompute or not (late or ahead)
         self.resumable = False
-        self.in_place = newest(policy) and not weights.older.maxlen
         self.layers = Layers(module, f"stage {weights.stage}")
 
     @property
@@ -101,7 +114,7 @@ class Stage:
             x.requires_grad_()
         swaps = self.late and self.policy.swaps and not self.policy.recompute
         if self.late or flight.seen is not self.weights.newest:
-            flight.leaves = self._leaves(flight.seen)
+            flight.leaves = leaves(flight.seen, self.weights.params)
         else:
             flight.leaves = self.weights.params  # (no update comes before the backward pass)
         if self.policy.recompute:
@@ -111,7 +124,8 @@ class Stage:
                 swap = Swap(flight.leaves, lambda: flight.back)  # pyright: ignore
                 with swap.hooks():
                     flight.y = y = self._call(flight)
-                self._free(flight)
+                if not self.resumable:
+                    free(flight, self.weights)
             else:
                 flight.y = y = self._call(flight)
                 if swaps:
@@ -124,11 +138,7 @@ class Stage:
 
         This is so where both passes see the newest ones, which nothing puts elsewhere.
         """
-        return self.in_place and not self.resumable
-
-    def _leaves(self, seen: State) -> State:
-        params = self.weights.params
-        return {n: w.detach().requires_grad_(params[n].requires_grad) for n, w in seen.items()}
+        return not (self.resumable or self.weights.older.maxlen) and newest(self.policy)
 
     def _call(self, flight: Flight) -> torch.Tensor:
         y = self.layers(flight.leaves, flight.x)  # [2]
@@ -137,25 +147,15 @@ class Stage:
         assert flight.target is not None
         return self.loss(y, flight.target)
 
-    def _free(self, flight: Flight) -> None:
-        """What was predicted is noted down, and no longer needed."""
-        if self.resumable:
-            return
-        held = {w.data_ptr() for one in self.weights.at_hand() for w in one.values()}
-        for leaf in flight.leaves.values():
-            if leaf.data_ptr() not in held:  # (what knows no direction yet is its own prediction)
-                leaf.untyped_storage().resize_(0)
-        flight.seen = {}
-
     def backward(self, key: Key, dy: torch.Tensor | None) -> torch.Tensor | None:
         """The gradient of the inputs; those of the weights are added up."""
         flight = self._meet(key, dy)
         wanted = learned(flight)
         if flight.x.requires_grad:
             wanted[""] = flight.x
-        found = self._grad(flight, wanted)
-        dx = found.pop("", None)
-        self._add(found)
+        gradients = self._grad(flight, wanted)
+        dx = gradients.pop("", None)
+        self._add(gradients)
         del self.flights[key]
         return torch.zeros_like(flight.x) if dx is None and "" in wanted else dx
 
@@ -164,19 +164,29 @@ class Stage:
         flight = self._meet(key, dy)
         if not flight.x.requires_grad:
             return None
-        found = self._grad(flight, {"": flight.x}, keep=True)
-        return found.get("", torch.zeros_like(flight.x))
+        y = flight.graph()
+        if not y.requires_grad:
+            return torch.zeros_like(flight.x)
+        flight.halves = halves = Halves(y, flight.x, learned(flight), self.layers.several)
+        self.layers.several = len(halves.joints or ()) > 1
+        dx = halves.inputs(flight.scale)
+        return torch.zeros_like(flight.x) if dx is None else dx
 
     def backward_weights(self, key: Key) -> None:
         """The second half."""
         flight = self.flights.pop(key)
-        self._add(self._grad(flight, learned(flight)))
+        if flight.halves:
+            self._add(flight.halves.gradients(flight.scale))
+        else:  # (of the first stage it is the whole)
+            self._add(self._grad(flight, learned(flight)))
 
     def _meet(self, key: Key, dy: torch.Tensor | None) -> Flight:
         """The micro-batch, and the weights that its backward pass sees."""
         flight = self.flights[key]
         if self.late:  # (else it comes at the same moment, and sees the same)
             flight.back = self.policy.backward(self.weights, key[0])
+            if self.policy.swaps:
+                check_weights(self.policy, key[0], flight.back, self.weights.params)
         flight.dy = dy
         if self.policy.recompute:
             flight.seen = self.weights.newest
@@ -184,24 +194,17 @@ class Stage:
                 self.run(key, flight)
         return flight
 
-    def _grad(
-        self, flight: Flight, wanted: Mapping[str, torch.Tensor], keep: bool = False
-    ) -> State:
-        y, dy = flight.y, flight.dy  # [4]
-        assert y is not None
+    def _grad(self, flight: Flight, wanted: Mapping[str, torch.Tensor]) -> State:
+        y = flight.graph()  # [4]
         if not wanted or not y.requires_grad:
             return {}
-        scale = torch.full_like(y, flight.share) if self.loss is not None else dy
-        options: Any = dict(retain_graph=keep, allow_unused=True)
-        found = torch.autograd.grad(y, list(wanted.values()), scale, **options)
-        pairs = zip(wanted, found, strict=True)
-        return {k: g for k, g in pairs if g is not None}
+        return found([y], [flight.scale], wanted)
 
-    def _add(self, found: State) -> None:
+    def _add(self, gradients: State) -> None:
         if not self.sums:
-            self.sums = found  # [5]
+            self.sums = gradients  # [5]
             return
-        for name, gradient in found.items():
+        for name, gradient in gradients.items():
             self.sums[name] = self.sums[name] + gradient if name in self.sums else gradient
 
     def update(self, t: int) -> None:
@@ -234,3 +237,17 @@ def newest(policy: Policy) -> bool:
 def learned(flight: Flight) -> State:
     """The weights that are not frozen."""
     return {n: w for n, w in flight.leaves.items() if w.requires_grad}
+
+
+def leaves(seen: State, params: Mapping[str, torch.Tensor]) -> State:
+    """A version as what a graph begins with; frozen weights stay so."""
+    return {n: w.detach().requires_grad_(params[n].requires_grad) for n, w in seen.items()}
+
+
+def free(flight: Flight, weights: Versions) -> None:
+    """Let go of what was predicted: it is noted down, and no longer needed."""
+    held = {w.data_ptr() for one in weights.at_hand() for w in one.values()}
+    for leaf in flight.leaves.values():
+        if leaf.data_ptr() not in held:  # (what knows no direction yet is its own prediction)
+            leaf.untyped_storage().resize_(0)
+    flight.seen = {}

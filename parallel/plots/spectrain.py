@@ -17,6 +17,7 @@ from parallel.plans import optimizers, spectrain
 from parallel.plots.staleness import LOOKS, NAMES, rate_axis, stands_on
 
 KEY = "test_accuracy"
+NONE: dict[str, list] = {"x": []}
 
 
 def drawers(whole: Experiment) -> Drawers:
@@ -45,9 +46,10 @@ def by_net(whole: Experiment) -> Iterator[Picture]:
                 ax.axhspan(low, high, color=figure.tint(figure.COLORS[0]), zorder=0.5)
                 ax.axhline(found["sgd"]["mean"][0], color=figure.COLORS[0], label=NAMES["sgd"])
             for k, n in enumerate(spectrain.STAGES):
-                _row(ax, found.get(f"{n} stages"), k, f"{n} stages")
+                _row(ax, found.get(f"{n} stages", NONE), k, f"{n} stages")
             places = range(len(spectrain.METHODS))
             ax.set_xticks(places, [NAMES[m].split(" (")[0] for m in spectrain.METHODS], rotation=20)
+            ax.set_xlim(-0.5, len(places) - 0.5)
             ax.set_title(net, fontsize=10)
         axes[0].set_ylabel("test accuracy")
         handles, names = axes[0].get_legend_handles_labels()
@@ -74,14 +76,20 @@ def _methods(whole: Experiment, net: str) -> dict[str, dict]:
     return found
 
 
-def _row(ax: Any, line: dict[str, list] | None, k: int, label: str) -> None:
-    if line:
+def _row(ax: Any, line: dict[str, list], k: int, label: str) -> None:
+    aside = 0.16 * (2 * k - 1)
+    for place in set(range(len(spectrain.METHODS))) - set(line["x"]):
+        words: Any = dict(rotation=90, ha="center", va="bottom", fontsize=7, color="0.4")
+        ax.text(
+            place + aside, 0.02, f"{label}: not run", transform=ax.get_xaxis_transform(), **words
+        )
+    if line["x"]:
         ends = [
             [abs(m - v) for m, v in zip(line["mean"], line[side], strict=True)]
             for side in ("low", "high")
         ]
         look: Any = figure.look(k + 1) | {"linestyle": ""}
-        x = [v + 0.16 * (2 * k - 1) for v in line["x"]]
+        x = [v + aside for v in line["x"]]
         ax.errorbar(x, line["mean"], yerr=ends, capsize=3, label=label, **look)
 
 

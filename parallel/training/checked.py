@@ -81,6 +81,20 @@ def numbers(**given: tuple[Any, int]) -> None:
             raise ValueError(f"{name} is a whole number, {least} or more, got {value!r}")
 
 
+def measured(given: Any, strategy: Strategy | Pipeline) -> dict[str, bool]:
+    """The option of a training that counts what stages do; none, where nobody has asked.
+
+    Raises:
+        ValueError: there are no stages.
+    """
+    if given and not isinstance(strategy, Pipeline):
+        raise ValueError(
+            f"measured={given!r} counts what the stages of a Pipeline do, and strategy is "
+            f"{type(strategy).__name__}: leave it out (its rows have bytes and times)"
+        )
+    return {"measured": True} if given else {}
+
+
 def called(model: Any, loss: Any) -> None:
     """A net and a loss are objects or functions, not the classes of modules.
 

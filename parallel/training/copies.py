@@ -50,18 +50,21 @@ class Copies:
         each: They are; the first one's executor takes the others along.
         comm: All ranks.
         pipeline: How many there are in all.
+        measured: Whether the stages here are listened to.
     """
 
     each: Sequence[Copy]
     comm: Comm
     pipeline: Pipeline
+    measured: bool
     meter: Meter = field(init=False)
     updates: int = 0  # of this process, and their samples: what the meter has seen
     seen: int = 0
     paces: Sequence[float] = ()  # seconds of work for a minibatch, of each rank
 
     def __post_init__(self):
-        self.meter = Meter([list(one.executor.stages.values()) for one in self.each])
+        first = self.each[0].executor.stages.values() if self.measured else ()
+        self.meter = Meter(first)
 
     @property
     def executor(self) -> Executor:

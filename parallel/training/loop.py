@@ -23,7 +23,7 @@ from parallel.strategy import Strategy
 from parallel.training import checked
 from parallel.training.inputs import inputs_of
 from parallel.training.pipelined import Pipelined
-from parallel.training.trained import ROW, STATE, Trained
+from parallel.training.trained import FACTS, ROW, STATE, Trained
 from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.run import run
@@ -43,6 +43,7 @@ def train(
     batch_size: int = 128,
     every: int | None = None,
     reshuffle: bool = False,
+    measured: bool = False,
 ) -> Trained:
     """Train, and give a row after every `every` steps and at the end: nothing is done before that.
 
@@ -63,6 +64,7 @@ def train(
         batch_size: Samples per step, of all workers together.
         every: Steps between rows; default: an epoch.
         reshuffle: Cut new shards in each epoch.
+        measured: Of a pipeline: count and time what its stages do, for `train(...).facts()`.
 
     Models, losses and optimizers go to other processes by pickle: define them in a module, and keep
     the script's own calls under `if __name__ == "__main__":`.
@@ -73,10 +75,11 @@ def train(
     checked.numbers(steps=(steps, 1), every=(every, 1), seed=(seed, 0), batch_size=(batch_size, 1))
     data = inputs_of(data, model)
     optimizer = optimizer or partial(torch.optim.SGD, lr=0.1)
-    options = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
+    options: dict[str, Any] = dict(batch_size=batch_size, seed=seed, reshuffle=reshuffle)
     # (checked when called, trained when asked for rows)
     parts = model, data, loss, optimizer, strategy
     checked.before(parts, world, **options)
+    options |= checked.measured(measured, strategy)
     return Trained(run(world, rows_and_net, parts, options, steps, every), model)
 
 
@@ -103,6 +106,8 @@ def rows_and_net(
         training.step()
         if training.done % every == 0 or training.done == steps:
             yield ROW, training.row()
+    if options.get("measured"):
+        yield FACTS, training.facts()  # pyright: ignore[reportAttributeAccessIssue]
     whole = comm.rank == 0 or isinstance(training, Training)  # (of stages rank 0 has them all)
     state = training.judge.state_dict() if whole else None
     if state and not comm.alone:

@@ -33,6 +33,7 @@ class Maker:
         optimizer: Makes one from parameters, for each stage.
         seed: Of noise.
         resumable: Whether forward weights are kept for a state_dict.
+        measured: Whether stages are listened to also where nobody waits for another.
     """
 
     table: Table
@@ -42,6 +43,7 @@ class Maker:
     optimizer: Callable[..., torch.optim.Optimizer]
     seed: int
     resumable: bool
+    measured: bool = False
 
     def __call__(self, model: nn.Module, batches: Sequence[Minibatches], count: int) -> Copies:
         """Those here; the first has the model itself.
@@ -57,7 +59,7 @@ class Maker:
             split = found[0].parts.split if found else self.pipeline.layer_split
             found.append(self._one(net, own, replace(self.pipeline, layer_split=split), count))
         self._join([one.executor for one in found])
-        return Copies(found, self.comm, self.pipeline)
+        return Copies(found, self.comm, self.pipeline, self.measured or not self.comm.alone)
 
     def _one(self, net: nn.Module, batches: Minibatches, pipeline: Pipeline, count: int) -> Copy:
         replica, replicas = batches.replica

@@ -65,6 +65,8 @@ class Pipelined:
         steps: How many there will be (the table of a pipeline that never waits is made for all).
         resumable: Keep what a state_dict between two updates needs: for policies whose backward
             pass sees other weights, those of the forward pass.
+        measured: Count and time what stages do, for facts(), also in a simulation; processes always
+            do.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Pipelined:
         steps: int,
         reshuffle: bool = False,
         resumable: bool = False,
+        measured: bool = False,
     ):
         alone, most = comm.alone, min(batch_size, len(data.train_y))
         suited(pipeline, loss, comm.workers, alone, comm.elastic, most)
@@ -99,7 +102,7 @@ class Pipelined:
         self.model = model.train()
         self.tally = Tally(None if comm.alone else traffic_out())
         self.judge = copy.deepcopy(model)
-        make = Maker(table, pipeline, comm, loss, optimizer, seed, resumable)
+        make = Maker(table, pipeline, comm, loss, optimizer, seed, resumable, measured)
         self.copies = make(model, batches, batch_size if pipeline.layer_split is None else 2)
         self.executor = self.copies.executor
         self.digest = self._digest(model, table, batch_size, reshuffle, self.copies.split)
@@ -209,5 +212,14 @@ class Pipelined:
         return slow(self.copies) if self.comm.rank == 0 else []
 
     def facts(self) -> dict[str, Any]:
-        """Return what the pipeline is and was, for all ranks together: parallel.training.facts."""
+        """Return what the pipeline is and was, for all ranks together: parallel.training.facts.
+
+        Raises:
+            ValueError: nothing was counted.
+        """
+        if not self.copies.measured:
+            raise ValueError(
+                "facts() of a simulation: nothing was counted or timed, as that costs time in each "
+                "step; make it with Pipelined(..., measured=True)"
+            )
         return facts(self.copies, self.done, self.samples)

@@ -5,6 +5,7 @@
         print(row["step"], row["test_accuracy"])
     torch.save(trained.state_dict(), "net.pt")
     trained.model(x)
+    trained.facts()["versions_counted"]        of a pipeline, with train(..., measured=True)
 
 The net is the one that the last row was tested with: of a pipeline the newest weights of all
 stages, of replicas and subnets what stands for all of them (their consensus). The net that was
@@ -18,14 +19,15 @@ from typing import Any
 import torch
 from torch import nn
 
-ROW, STATE = "row", "state"  # what a training hands out: rows, and in the end the net
+ROW, FACTS, STATE = "row", "facts", "state"  # what a training hands out; in the end the net
 
 
 class Trained(Iterator[dict[str, Any]]):
     """An iterator of rows; nothing is trained before the first is asked for.
 
     Args:
-        found: Pairs of ROW and a row, and in the end STATE and a state dict (or None).
+        found: Pairs of ROW and a row, and in the end FACTS and a dict, where there are any, and
+            STATE and a state dict (or None).
         model: The net as it was given, or what makes it from a rank.
     """
 
@@ -37,9 +39,13 @@ class Trained(Iterator[dict[str, Any]]):
         self._found, self._given = found, model
         self._state: dict[str, torch.Tensor] | None = None
         self._net: nn.Module | None = None
+        self._facts: dict[str, Any] | None = None
 
     def __next__(self) -> dict[str, Any]:
         kind, what = next(self._found)
+        if kind == FACTS:
+            self._facts = what
+            return next(self)
         if kind == STATE:
             self._state = what
             return next(self)  # (which is the end)
@@ -64,6 +70,24 @@ class Trained(Iterator[dict[str, Any]]):
                 "and under torchrun that of a pipeline is on rank 0: ask there only"
             )
         return self._state
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a pipeline is and was, once what is left is trained.
+
+        Theory stands beside what was counted, simulated beside measured: bubbles, delays, versions,
+        activations, bytes, samples in a second (parallel.training.facts).
+
+        Raises:
+            ValueError: training was stopped, or nobody has counted.
+        """
+        for _ in self:
+            pass
+        if self._facts is None:
+            raise ValueError(
+                "there are no facts: they are of a pipeline that was trained to its end, by "
+                "train(..., strategy=Pipeline(...), measured=True)"
+            )
+        return self._facts
 
     @property
     def model(self) -> nn.Module:

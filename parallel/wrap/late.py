@@ -20,12 +20,13 @@ from torch import nn
 from torch.func import functional_call
 
 from parallel.pipeline import spike
+from parallel.pipeline.answers import check_weights
 from parallel.pipeline.guard import guard
 from parallel.pipeline.noise import Noise
 from parallel.pipeline.spike import compensate
 from parallel.pipeline.swap import Swap
 from parallel.pipeline.versions import State, Versions
-from parallel.pipeline.weights import Policy
+from parallel.pipeline.weights import Policy, late
 from parallel.wrap.stand import Again, Stand
 
 
@@ -46,29 +47,29 @@ class Late:
         self.module, self.policy, self.micro = module, policy, micro
         params = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self.weights = Versions(*place, params, None, policy.kept(*place), "")
+        self.late = late(policy, *place)
         self.noise = Noise(seed, place[0])
         self.queue: deque[State] = deque()  # what the micro-batches will see
-        self.decided = 0  # micro-batches
         self.calls = 0  # of minibatch t before this one, if gradients are accumulated
         self.rate = 1.0  # of the update under way
         self.back: State | None = None  # what backward passes see, once one has asked
         self.untouched: int | None = None  # writes to the weights at the first backward pass
-        self.tried = policy.recompute or not (self.weights.delay or any(policy.reach(*place)))
+        self.tried = policy.recompute or not (self.late or any(policy.reach(*place)))
 
     def __call__(self, j: int, x: torch.Tensor) -> torch.Tensor:
         """The output of micro-batch j of the minibatch that comes."""
         if not self.tried and torch.is_grad_enabled():
-            other = bool(self.policy.swaps and self.weights.delay)
+            other = bool(self.policy.swaps and self.late)
             guard(self.module, functional_call, x, f"stage {self.weights.stage}", other)
             self.tried = True
         self.decide()
         key = self.weights.number, j + self.micro * self.calls
         seen, params = self.queue[j], self.weights.params
-        if self.policy.recompute and self.weights.delay:
+        if self.policy.recompute and self.late:
             return Again.apply(self, key, seen, x, *params.values())  # pyright: ignore
         leaves = {n: Stand.apply(p, seen[n], self) for n, p in params.items()}
         with self.noise(self.module, key):
-            if not (self.policy.swaps and self.weights.delay):
+            if not (self.policy.swaps and self.late):
                 return functional_call(self.module, leaves, (x,))
             with Swap(leaves, self.wanted).hooks():  # pyright: ignore
                 return functional_call(self.module, leaves, (x,))
@@ -97,9 +98,9 @@ class Late:
     def decide(self) -> None:
         """Choose what micro-batches will see whose forward pass the pipeline does now."""
         weights = self.weights
-        while self.decided < (weights.number + 1) * self.micro + weights.delay:
-            self.queue.append(self.policy.forward(weights, self.decided // self.micro))
-            self.decided += 1
+        while len(self.queue) < self.micro + weights.delay:
+            t = weights.number + len(self.queue) // self.micro
+            self.queue.append(self.policy.forward(weights, t))
 
     def wanted(self) -> State:
         """What backward passes see."""
@@ -109,8 +110,9 @@ class Late:
                 "pass sees other weights than the forward pass; take pipedream or spectrain_v2"
             )
         if self.back is None:
-            self.back = self.policy.backward(self.weights, self.weights.number)
-        assert self.back is not None
+            weights = self.weights
+            back = self.policy.backward(weights, weights.number)
+            self.back = check_weights(self.policy, weights.number, back, weights.params)
         return self.back
 
     def in_time(self, number: int) -> None:

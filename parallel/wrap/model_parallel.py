@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.names import check, uncalled, unknown
+from harness.names import check, uncalled
 from parallel.pipeline.weights import Policy
 from parallel.wrap import split as splits
 from parallel.wrap.piped import piped
-from parallel.wrap.styles import STYLES, described
+from parallel.wrap.styles import STYLES, described, refuse
 
 
 class ModelParallel(nn.Module):
@@ -105,9 +105,7 @@ class ModelParallel(nn.Module):
             self.pipe = piped(*how, splits.places(devices, how[0].ranks))
 
     def _basic(self, split: list[int], devices: Sequence | None, options: dict[str, Any]) -> None:
-        for key in options:
-            known = ("style", "model", "layer_split", "devices")
-            raise unknown("keyword of ModelParallel", key, known)
+        refuse("ModelParallel", options, ("style", "model", "layer_split", "devices"))
         layers = splits.layers_of(self.model)
         splits.check(split, len(layers))
         self.devices = splits.places(devices, len(split) + 1)

@@ -1,6 +1,6 @@
 """What a style of `ModelParallel` means: how the net is cut, and who does what when."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,12 @@ WAITING = [name for name in SCHEDULES if name != "async_1f1b"]
 STYLES = ["basic", *WAITING, *POLICIES]
 CHUNKED = {"interleaved": 2, "zb_h1": 1, "zbv": 2}  # stages of a rank, where nobody says it
 OWN = ["style", "model", "layer_split", "devices", "stages", "micro"]
+ELSEWHERE = {
+    "replicas": "it holds one copy of each stage; train(net, data, strategy=Pipeline(stages, "
+    "schedule, replicas=...)) cuts minibatches over several",
+    "schedule": f'its style names the schedule, such as style="1f1b": {", ".join(WAITING)}',
+    "weights": f'its style names the policy, such as style="pipedream": {", ".join(POLICIES)}',
+}
 
 
 def described(
@@ -62,9 +68,20 @@ def _known(style: str | Policy, options: dict[str, Any]) -> None:
         own, name = ["seed", *POLICIES[style].__dataclass_fields__], repr(style)
     else:
         own, name = ["chunks"] if style in ("interleaved", "zb_h1") else [], repr(style)
+    refuse(f"ModelParallel(style={name})", options, [*OWN, *own])
+
+
+def refuse(what: str, options: Collection[str], known: Sequence[str]) -> None:
+    """Refuse keywords that are not known, also those of relatives.
+
+    Raises:
+        ValueError: says what is near, or who has it.
+    """
     for key in options:
-        if key not in (*OWN, *own):
-            raise unknown(f"keyword of ModelParallel(style={name})", key, [*OWN, *own])
+        if key in ELSEWHERE and key not in known:
+            raise ValueError(f"{what} has no {key}: {ELSEWHERE[key]}")
+        if key not in known:
+            raise unknown(f"keyword of {what}", key, known)
 
 
 def _stages(

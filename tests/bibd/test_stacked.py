@@ -48,3 +48,38 @@ def test_a_stack_refuses_what_does_not_fit():
     ):
         with pytest.raises(ValueError, match=words):
             SparseLinear.stack([first, other])
+
+
+def wide(backend, seeds=(1, 2, 3), bias=True):
+    kinds = dict(bias=bias, backend=backend, dtype=torch.float64)
+    return [SparseLinear(49, 56, "random", seed=s, **kinds) for s in seeds]
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("backend", ["native", "bag", "dense", "auto"])
+def test_members_that_read_one_input_answer_as_each_alone(backend, bias):
+    layers = wide(backend, bias=bias)
+    stack, x = SparseLinear.stack(layers), torch.randn(7, 49, dtype=torch.float64)
+    once, own = (x.clone().requires_grad_() for _ in range(2))
+    found = stack(once.expand(3, 7, 49))
+    made = torch.stack([layer(own) for layer in layers])
+    torch.testing.assert_close(found, made)
+    pull = torch.randn_like(made)
+    found.backward(pull)
+    made.backward(pull)
+    torch.testing.assert_close(once.grad, own.grad)
+    grads = torch.stack([layer.weight.grad for layer in layers])
+    torch.testing.assert_close(stack.weight.grad, grads)
+    with torch.no_grad():
+        torch.testing.assert_close(stack(x.expand(3, 7, 49)), made)
+
+
+def test_one_input_is_read_by_one_wide_native_layer(monkeypatch):
+    stack = SparseLinear.stack(wide("native"))
+    monkeypatch.setattr(type(stack), "_route", None)  # (which any other way would ask)
+    assert stack(torch.randn(7, 49).double().expand(3, 7, 49)).shape == (3, 7, 56)
+
+
+def test_one_input_of_another_width_is_refused():
+    with pytest.raises(ValueError, match=r"shape \(3, batch, 49\)"):
+        SparseLinear.stack(wide("native"))(torch.randn(7, 48).double().expand(3, 7, 48))

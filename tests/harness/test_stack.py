@@ -91,3 +91,26 @@ def test_modules_of_two_classes_are_refused():
         ValueError, match="only modules of one class can be stacked, got Linear, ReLU"
     ):
         stack([nn.Linear(2, 2), nn.ReLU()])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_members_that_read_one_input_see_what_they_would_see_alone(name):
+    make, shape = CASES[name]
+    torch.manual_seed(0)
+    members = [make().to(F64).eval() for _ in range(3)]
+    together = stack([copy.deepcopy(m) for m in members]).eval()
+    x = torch.randn(shape, dtype=F64)
+    once, own = (x.clone().requires_grad_() for _ in range(2))
+    out = together(once.expand(3, *shape))
+    made = torch.stack([member(own) for member in members])
+    torch.testing.assert_close(out, made)
+    g = torch.randn_like(out)
+    out.backward(g)
+    made.backward(g)
+    torch.testing.assert_close(once.grad, own.grad)
+
+
+def test_one_input_is_not_copied_for_every_member(monkeypatch):
+    layers = stack([nn.Linear(6, 5) for _ in range(3)])
+    monkeypatch.setattr(torch, "baddbmm", None)
+    assert layers(torch.randn(4, 6).expand(3, 4, 6)).shape == (3, 4, 5)

@@ -17,7 +17,7 @@ from harness.result import pages
 from tests.python import python
 from tests.tree import ROOT
 
-NAMES = ("", "bibd", "harness", "mlp", "parallel", "resnet")
+NAMES = ("", "benchmarks", "bibd", "ensemble", "harness", "mlp", "parallel", "resnet")
 READMES = [ROOT / name / "README.md" for name in NAMES]
 GUIDES = [ROOT / name for name in ("setup.md", "contribution_guide.md", "CHANGELOG.md")]
 
@@ -45,7 +45,7 @@ def test_a_page_says_no_interval_and_no_share_without_its_source(path):
 def test_every_table_and_value_of_the_pages_is_shown_somewhere():
     text = "".join(path.read_text(encoding="utf-8") for path in READMES)
     shown = {(kind, f"{study}.{word}") for kind, study, word, _ in pages.MARK.findall(text)}
-    for study in ("benchmarks", "mlp", "parallel", "resnet"):
+    for study in ("benchmarks", "ensemble", "mlp", "parallel", "resnet"):
         module = importlib.import_module(f"{study}.pages")
         made = {("table", f"{study}.{word}") for word in module.TABLES}
         assert made | {("value", f"{study}.{word}") for word in module.VALUES} <= shown
@@ -115,7 +115,7 @@ def commands():
         for line in block.splitlines()
     ]
     text = "".join(path.read_text(encoding="utf-8") for path in READMES)
-    lines += re.findall(r"`(python -m (?:mlp|parallel|resnet) [^`\n<\[.]*)`", text)
+    lines += re.findall(r"`(python -m (?:ensemble|mlp|parallel|resnet) [^`\n<\[.]*)`", text)
     return list(dict.fromkeys(line for line in lines if line))
 
 
@@ -123,7 +123,7 @@ def test_the_two_commands_are_there():
     assert {"make demo", "make test"} <= set(commands())
 
 
-PLANLESS = ("--list", "--help", "costs", "bench", "verify", "gossip")
+PLANLESS = ("--list", "--help", "costs", "bench", "verify", "schedule", "gossip")
 
 
 def dry(words, tmp_path):
@@ -137,7 +137,11 @@ def dry(words, tmp_path):
         return [*words, "--depths", "18"]  # (of all depths it takes minutes of nothing but sums)
     if verb == "gossip":
         return [*words, "--epochs", "0", "--world", "sim", "--log-path", str(tmp_path / "logs")]
-    if study in ("mlp", "parallel", "resnet") and verb not in PLANLESS and "--dry-run" not in words:
+    if (
+        study in ("ensemble", "mlp", "parallel", "resnet")
+        and verb not in PLANLESS
+        and "--dry-run" not in words
+    ):
         return [*words, "--dry-run"]
     return words
 

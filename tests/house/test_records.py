@@ -18,7 +18,7 @@ def test_every_committed_run_belongs_to_an_arm_of_its_plan(path):
     plan = importlib.import_module(f"{folder}.experiments").PLANS[name]
     keys = {arm: arm_key(arm, config) for arm, config in plan.arms.items()}
     stored = store.load(path)
-    assert {run.arm: run.key for run in stored.runs} == keys
+    assert {run.arm: run.key for run in stored.runs}.items() <= keys.items()
     kept = Study(folder, name, plan, ROOT / "results").aggregate()  # refuses what does not fit
     assert len(kept.runs) == len(stored.runs)
 

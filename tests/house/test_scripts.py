@@ -8,6 +8,10 @@ import pytest
 from tests.tree import PACKAGES, ROOT, STUDIES, run
 
 SCRIPTS = {
+    "ensemble": (
+        ["--seeds", "2", "--arms", "B-3-1-independent", "B-3-1-samme-0.1"],
+        ["ensemble_growth.png", "ensemble_growth.eps", "ensemble_boosting.png"],
+    ),
     "mlp": (
         ["--seeds", "2", "--epochs", "1", "--arms", "B-MLP-3-1"],
         ["mlp_experiments.png", "mlp_experiments.eps"],

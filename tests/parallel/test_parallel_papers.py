@@ -1,7 +1,8 @@
-"""Published figures of the data-parallel studies are of their records, which keep their word."""
+"""Published figures of the parallel studies are of their records, which keep their word."""
 
 import pytest
 
+from harness.result.pages import recorded
 from parallel import pages
 from parallel import plot_parallel_experiments as plot
 
@@ -17,10 +18,19 @@ def test_committed_figures_are_of_the_committed_records(plan, committed):
         assert whole.plan != "gossip_cifar10" or "holdout" in kept["note"]
 
 
-def test_figures_of_staleness_are_of_the_record_which_is_complete(committed):
-    whole = pages.record("staleness")
-    assert len(whole.done()) == 3120
-    committed("parallel", "staleness", plot.figures(whole))
+@pytest.mark.parametrize(("plan", "runs"), [("staleness", 3120), ("staleness_residual", 2340)])
+def test_figures_of_staleness_are_of_the_record_which_is_complete(plan, runs, committed):
+    whole = pages.record(plan)
+    assert len(whole.done()) == runs
+    committed("parallel", plan, plot.figures(whole))
+
+
+@pytest.mark.parametrize("plan", ["staleness_fashion", *plot.NETS])
+def test_figures_of_a_plan_that_has_been_run_are_of_its_record(plan, committed):
+    whole = recorded("parallel", plan)
+    if whole is None:
+        pytest.skip(f"{plan} has no record yet")
+    committed("parallel", plan, plot.figures(whole))
 
 
 def test_the_figures_that_were_to_be_reached():

@@ -91,3 +91,23 @@ def test_an_interval_reads_as_its_place_needs():
     assert pages.points(across, 1) == "-0.3 ± 0.4"
     assert pages.prose(across, 1) == "\N{MINUS SIGN}0.3 ± 0.4"
     assert pages.loss(across, 1) == "0.3 ± 0.4"
+
+
+def test_a_difference_is_told_with_what_it_lacks():
+    told = pages.told
+    assert told(None) == "not run"
+    assert told(Interval(0.02, None, None, 1)) == "+2.0 (n=1, no interval)"
+    assert told(Interval(0.02, None, None, 3)) == "+2.0 (n=3, no spread)"
+    assert told(Interval(-0.02, -0.03, -0.01, 3)) == "-2.0 ± 1.0"
+    assert told(Interval(0.02, -0.01, 0.05, 3)) == "+2.0 ± 3.0, no difference shown"
+
+
+def test_a_plan_without_a_record_is_none_and_a_damaged_record_is_refused(monkeypatch, tmp_path):
+    fake = tmp_path / "harness" / "result" / "pages.py"
+    monkeypatch.setattr(pages, "__file__", str(fake))
+    assert pages.recorded("demo", "sizes") is None
+    path = tmp_path / "results" / "demo" / "sizes" / "experiment.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(ValueError, match=r"experiment\.json"):
+        pages.recorded("demo", "sizes")

@@ -8,13 +8,14 @@ import torch
 
 from parallel import verify
 from parallel.identities import chosen, pipelines
+from parallel.identities import pipeline_oracle as oracle
 from parallel.identities.findings import LIMITS
 from parallel.identities.predictions import one_weight, step
-from parallel.pipeline import joint, stage
+from parallel.pipeline import build, joint, stage
 from parallel.pipeline.actions import Table
 from parallel.pipeline.policies import POLICIES, policy
 from parallel.pipeline.schedules import SCHEDULES, one_f_one_b
-from parallel.pipeline.weights import PipeDream, SpecTrain2, Vanilla
+from parallel.pipeline.weights import PipeDream, Policy, Predicting, SpecTrain2, Vanilla
 
 FAST = (
     *("pipeline", "vanilla", "two_bw", "spectrain_v1", "pipemare"),
@@ -59,6 +60,46 @@ def test_a_policy_that_looks_further_than_it_says_is_found():
             return weights.ahead(weights.delay + (weights.stage == 0))
 
     assert "looks as far ahead as in theory" in failed(Further())
+
+
+class Behind(Policy):
+    """One version older in the forward pass, the newest in the backward pass, at every stage."""
+
+    def kept(self, stage, stages):
+        return 1
+
+    def forward(self, weights, t):
+        return weights.version(weights.number - 1)
+
+
+class Beyond(Predicting):
+    """Looks on in the backward pass, at every stage."""
+
+    def reach(self, stage, stages):
+        return stages - 1 - stage, 1
+
+
+@pytest.mark.parametrize("kind", [Behind, Beyond])
+def test_passes_that_differ_on_the_last_stage_are_the_oracles(kind, monkeypatch):
+    def seen(rule, past, k, n, t):
+        now = max(0, t - (n - 1 - k))
+        ahead = oracle._ahead(past, now, n - 1 - k, rule.lr)
+        return past.w[max(0, now - 1)] if kind is Behind else ahead
+
+    def back(rule, past, k, n, t, _):
+        return past.w[t] if kind is Behind else oracle._ahead(past, t, 1, rule.lr)
+
+    monkeypatch.setattr(oracle, "forward_weights", seen)
+    monkeypatch.setattr(oracle, "backward_weights", back)
+    monkeypatch.setitem(POLICIES, "mine", kind)
+    assert pipelines.by_oracle(kind()) < LIMITS["rounding"]
+    monkeypatch.setattr(kind, "swaps", False)
+    assert pipelines.by_oracle(kind()) > 1e3 * LIMITS["rounding"]
+
+
+def test_an_engine_that_asks_the_last_stage_once_is_found(monkeypatch):
+    monkeypatch.setattr(build, "late", lambda policy, stage, stages: stage < stages - 1)
+    assert "looks as far ahead as in theory" in failed(Beyond())
 
 
 def test_a_policy_that_writes_to_the_true_weights_is_found():

@@ -7,6 +7,7 @@ import pytest
 
 from parallel import Policy, verify
 from parallel.identities.chosen import chosen
+from parallel.identities.pipelines import pipeline, trained
 from parallel.pipeline.pipemare import PipeMare
 from parallel.pipeline.policies import policy
 from parallel.pipeline.weights import PipeDream, Predicting, SpecTrain2, Vanilla
@@ -71,6 +72,24 @@ def test_options_helpers_and_values_that_are_reckoned_are_the_authors_own():
             return self._further(stages - 1 - stage), 0
 
     assert (Yours().swaps, Yours(power=1.0).swaps) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "Yours.backward gives None for minibatch 1, so the backward pass is to see what"),
+        (None, "set swaps = False, or return weights, such as weights.newest"),
+        ({}, "Yours.backward gives no 0.weight, 0.bias"),
+        ([], "Yours.backward gives [] for minibatch 1: return tensors by the names"),
+    ],
+)
+@pytest.mark.parametrize("stage", [0, 2])
+def test_what_is_no_weights_for_a_backward_pass_is_refused(given, words, stage):
+    def backward(self, weights, t):
+        return given if (weights.stage, t) == (stage, 1) else weights.newest
+
+    with pytest.raises(ValueError, match=re.escape(words)):
+        trained(pipeline(owned(backward=backward)(), 3))
 
 
 def asked(thing):

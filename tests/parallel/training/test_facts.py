@@ -15,6 +15,7 @@ from parallel.identities import averaging as identities
 from parallel.identities.pipelines import STEPS, pipeline, trained, training
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES, policy
+from parallel.pipeline.stage import Stage
 from parallel.training.pace import slow
 from parallel.training.pipelined import Pipelined
 from parallel.world.run import run
@@ -26,7 +27,7 @@ PAIRS = ("versions", "versions_bytes", "activations", "boundary_bytes", "gradien
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("name", POLICIES)
 def test_what_a_policy_holds_and_sends_is_what_theory_says(name, replicas):
-    found = trained(pipeline(policy(name), 3, replicas=replicas)).facts()
+    found = trained(pipeline(policy(name), 3, replicas=replicas), measured=True).facts()
     for pair in PAIRS:
         assert found[f"{pair}_counted"] == found[f"{pair}_theory"], pair
     assert found["delays_counted"] == found["delays_theory"]
@@ -35,7 +36,7 @@ def test_what_a_policy_holds_and_sends_is_what_theory_says(name, replicas):
 @pytest.mark.parametrize("options", [dict(schedule="zbv"), dict(schedule="gpipe"), dict(clip=0.1)])
 def test_what_a_schedule_holds_and_sends_is_what_theory_says(options):
     """Nothing is late where updates wait; the bubble of the table is that of one minibatch."""
-    found = trained(pipeline(None, 4, micro=3, **options)).facts()
+    found = trained(pipeline(None, 4, micro=3, **options), measured=True).facts()
     for pair in PAIRS:
         assert found[f"{pair}_counted"] == found[f"{pair}_theory"], pair
     assert found["delays_counted"] == [{0: 3 * STEPS}] * 4
@@ -49,28 +50,28 @@ def test_bytes_of_activations_are_those_that_autograd_saves():
 
     Of linear, tanh, linear, tanh: the input of each linear layer, and the output of each tanh.
     """
-    found = trained(pipeline(policy("pipedream"), 4)).facts()
+    found = trained(pipeline(policy("pipedream"), 4), measured=True).facts()
     assert found["activation_bytes_counted"][0] == 4 * 7 * (4 + 6 + 6) * 8
-    recomputed = trained(pipeline(policy("recomputed"), 4)).facts()
+    recomputed = trained(pipeline(policy("recomputed"), 4), measured=True).facts()
     assert recomputed["activation_bytes_counted"][0] == 4 * 7 * 4 * 8
 
 
 def test_measured_and_simulated_are_told_apart():
     """In one process nobody waits for another, so that there is no measured bubble."""
-    session = trained(pipeline(policy("vanilla"), 3))
+    session = trained(pipeline(policy("vanilla"), 3), measured=True)
     found = session.facts()
     assert found["bubble_measured"] is None
     assert session.row()["idle_measured"] is None
     assert found["bubble_table"] == pytest.approx(2 / (STEPS + 2))
     assert 0 < found["bubble_simulated"] < 1
     assert found["samples_per_second_simulated"] > found["samples_per_second_measured"] > 0
-    assert training(pipeline(None, 2)).facts()["samples_per_second_measured"] is None
+    assert training(pipeline(None, 2), measured=True).facts()["samples_per_second_measured"] is None
 
 
 def test_facts_change_no_number():
     ends = []
     for asked in (False, True):
-        session = training(pipeline(policy("spectrain_v1"), 3))
+        session = training(pipeline(policy("spectrain_v1"), 3), measured=asked)
         for _ in range(STEPS):
             session.step()
             if asked:
@@ -118,6 +119,15 @@ def test_a_stage_slower_than_all_is_named_at_the_end(replicas):
     assert found["delays_counted"] == found["delays_theory"]
 
 
+def test_a_simulation_listens_to_its_stages_only_where_somebody_has_asked():
+    session = training(pipeline(policy("vanilla"), 2))
+    assert session.executor.stages[0].forward.__func__ is Stage.forward  # (nothing comes between)
+    with pytest.raises(ValueError, match=r"make it with Pipelined\(\.\.\., measured=True\)"):
+        session.facts()
+    listening = training(pipeline(policy("vanilla"), 2), measured=True)
+    assert listening.executor.stages[0].forward.func == listening.copies.meter.ears[0]._call
+
+
 def known(paces, how):
     session = training(how)
     session.copies.paces = paces
@@ -142,7 +152,7 @@ def test_who_is_slow_is_named_by_stages_and_replica():
 
 def test_the_meter_counts_what_it_sees():
     """A stage that keeps one version more is told."""
-    session = training(pipeline(policy("pipedream"), 2))
+    session = training(pipeline(policy("pipedream"), 2), measured=True)
     extra = {k: w.clone() for k, w in session.executor.stages[1].weights.newest.items()}
     session.executor.stages[1].weights.older = deque([extra], maxlen=1)
     session.step()

@@ -66,3 +66,28 @@ def test_a_training_that_was_stopped_has_no_net():
     trained.close()
     with pytest.raises(ValueError, match=r"no trained net here: a training that was stopped"):
         trained.state_dict()
+
+
+def test_facts_of_a_pipeline_are_the_same_in_simulation_and_processes():
+    """All that is counted; what was timed differs."""
+    ends = []
+    for world in (World.sim(2), World.procs(2, threads=1, timeout=30)):
+        trained = start(identities.net(), PIPELINE, world, measured=True)
+        assert next(trained)["step"] == 4
+        found = trained.facts()
+        assert list(trained) == []  # (it has trained what was left)
+        ends.append({k: v for k, v in found.items() if not k.endswith(("_measured", "_simulated"))})
+        assert found["bubble_simulated"] > 0
+        assert (found["bubble_measured"] is None) == (world.kind == "sim")
+    assert ends[0] == ends[1]
+    assert ends[0]["delays_counted"] == [{0: 1, 1: 7}, {0: 8}]
+    assert ends[0]["boundary_bytes_counted"] == ends[0]["boundary_bytes_theory"] > 0
+
+
+def test_who_has_not_asked_for_facts_is_told_how():
+    for strategy in (PIPELINE, "all_reduce"):
+        trained = start(identities.net(), strategy, World.sim(2))
+        with pytest.raises(ValueError, match=r"there are no facts: .*measured=True"):
+            trained.facts()
+    with pytest.raises(ValueError, match=r"measured=True counts what the stages of a Pipeline do"):
+        start(identities.net(), "all_reduce", World.sim(2), measured=True)

@@ -4,6 +4,7 @@ import copy
 import gc
 import io
 import pickle
+import re
 
 import pytest
 import torch
@@ -357,6 +358,24 @@ def test_a_policy_of_ones_own():
         step(mine, stepper, k)
         step(other, others, k)
     assert_equal(mine, other)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "Mine.backward gives None for minibatch 0, so the backward pass is to see"),
+        ({}, "Mine.backward gives no 0.weight, 0.bias for minibatch 0: return tensors by the"),
+        (3, "Mine.backward gives 3 for minibatch 0: return tensors by the names of the stage's"),
+    ],
+)
+def test_what_is_no_weights_for_a_backward_pass_is_refused(given, words):
+    class Mine(Policy):
+        def backward(self, weights, t):
+            return given if weights.stage == 0 else weights.newest
+
+    mine, stepper = wrapped(Mine(), model=nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)).double())
+    with pytest.raises(ValueError, match=re.escape(words)):
+        step(mine, stepper, 0)
 
 
 def test_a_stage_without_weights_and_tokens():

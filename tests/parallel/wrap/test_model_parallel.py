@@ -1,6 +1,7 @@
 """ModelParallel: parts of a model on devices, and the loop stays what it was."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -59,6 +60,20 @@ def test_other_wrong_words_of_model_parallel():
         ModelParallel(model=nn.Linear(2, 2), layer_split=[1])
     with pytest.raises(ValueError, match="unknown style"):
         ModelParallel(style="pipeline", model=net(), layer_split=[1])
+
+
+@pytest.mark.parametrize("style", ["basic", "1f1b", "pipedream"])
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("replicas", "has no replicas: it holds one copy of each stage; train(net, data, strat"),
+        ("schedule", 'has no schedule: its style names the schedule, such as style="1f1b": na'),
+        ("weights", 'has no weights: its style names the policy, such as style="pipedream": v'),
+    ],
+)
+def test_keywords_of_pipelines_are_told_where_they_are(style, key, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        ModelParallel(style, model=net(), layer_split=[1], **{key: 2})
 
 
 def state(net):

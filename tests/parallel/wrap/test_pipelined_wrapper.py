@@ -13,6 +13,7 @@ from harness.nets.dropout import KeyedDropout
 from parallel import ModelParallel
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES, policy
+from parallel.pipeline.weights import Policy
 from parallel.training.pipelined import Pipelined
 from parallel.world.comm import Comm
 
@@ -113,6 +114,24 @@ def test_spike_compensation_is_the_engines(name):
     torch.testing.assert_close(found[-1], expected[-1], **CLOSE)
     plain = looped(model, name, 3, made, batches, **options_of(name))[1]
     assert apart(plain[-1], expected[-1]) > 1e-3
+
+
+class Behind(Policy):
+    """One version older in the forward pass, the newest in the backward pass, at every stage."""
+
+    def kept(self, stage, stages):
+        return 1
+
+    def forward(self, weights, t):
+        return weights.version(weights.number - 1)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_passes_that_differ_on_the_last_stage_do_so_in_the_loop_as_in_the_engine(n):
+    model, made = stages(n), OPTIMIZERS["momentum"]
+    expected, batches = engine(model, Behind(), n, made, 1)
+    found = looped(model, Behind(), n, made, batches)[1]
+    torch.testing.assert_close(found[-1], expected[-1], **CLOSE)
 
 
 @pytest.mark.parametrize("micro", [2, 3, 5])

@@ -1,0 +1,175 @@
+"""What the pages say of a card: sparse products beside dense ones, and what has run there."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.check import PARTS
+from harness.experiment import Run
+from harness.plan import Plan
+from harness.result import pages
+from harness.result.pages import Rows, fixed
+from parallel.experiments import PLANS as PARALLEL
+from resnet.experiments import PLANS as RESNET
+
+HERE = Path(__file__).resolve().parent / "gpu" / "records"
+TYPES = ("bf16", "tf32", "fp32")
+SIDES = ("forward", "train")
+Line = dict[str, Any]
+
+# What `python -m benchmarks.gpu.studies` trains: its line, the record, the plan.
+STUDIES: dict[str, tuple[tuple[str, str, Plan], ...]] = {
+    "pipelines": (
+        ("parallel", "spectrain_full", PARALLEL["spectrain_full"]),
+        ("parallel", "spectrain_texts", PARALLEL["spectrain_texts"]),
+    ),
+    "narrow": (
+        ("parallel", "spectrain_images2", PARALLEL["spectrain_images2"]),
+        ("parallel", "spectrain_images", PARALLEL["spectrain_images"]),
+    ),
+    "paper-18": (("resnet", "paper/autocast-True", RESNET["paper"]),),
+}
+
+
+@cache
+def lines(record: str, part: str) -> list[Line]:
+    """The lines of a part of a record, which is read once; []: there are none."""
+    path = HERE / f"{record}.json"
+    return json.loads(path.read_text())["parts"].get(part, []) if path.exists() else []
+
+
+def kernels() -> Rows:
+    """Sparse products in the best form of each case; both batches in a cell."""
+    yield (
+        "product", "q", "type", "forward, ms", *(f"dense {t} / it" for t in TYPES),
+        "training step, ms", *(f"dense {t} / it" for t in TYPES),
+    )  # fmt: skip
+    for (case, dtype), found in cases().items():
+        q = fixed(found[0]["size"] / _terms(found[0]), 0)
+        yield case, q, dtype, *(cell for side in SIDES for cell in _cells(found, side))
+
+
+def cases() -> dict[tuple[str, str], list[Line]]:
+    """The timed lines by what is multiplied, in the order of the record."""
+    found: dict[tuple[str, str], list[Line]] = {}
+    for line in lines("kernels-h100", "kernels"):
+        if line["ok"] and line.get("batch") and not line["name"].startswith("diagnosis"):
+            found.setdefault((_case(line), line["dtype"]), []).append(line)
+    return dict(sorted(found.items(), key=lambda item: _kind(item[1][0])))
+
+
+def _kind(line: Line) -> int:
+    return ("fine", "tiled", "plane").index(line["name"].split()[0])
+
+
+def _case(line: Line) -> str:
+    size = f"{line['size']:,} square"
+    kinds = {
+        "fine": f"single connections, {size}",
+        "tiled": f"tiles of {line.get('tile')}, {size}",
+        "plane": f"plane as batched products, {size}",
+    }
+    return f"{kinds[line['name'].split()[0]]}, {fixed(_terms(line), 0)} a row"
+
+
+def _terms(line: Line) -> float:
+    """Connections of an output; of a plane as many as a line has points."""
+    if "terms" in line:
+        return line["terms"]
+    return line["size"] * line["density"] if "density" in line else line["size"] ** 0.5
+
+
+def _cells(found: list[Line], side: str) -> Iterator[str]:
+    """Milliseconds of the best form, and dense ones over it, by batch."""
+    best = [line for batch in batches(found) if (line := quickest(found, batch, side))]
+    yield ", ".join(fixed(line[f"{side} ms"], 3) for line in best)
+    for dtype in TYPES:
+        ratios = [over(line, side, dtype) for line in best]
+        yield ", ".join(fixed(ratio, 1 if ratio >= 0.1 else 2) for ratio in ratios)
+
+
+def batches(found: list[Line]) -> list[int]:
+    """The batches of a case, the larger first."""
+    return sorted({line["batch"] for line in found}, reverse=True)
+
+
+def quickest(found: list[Line], batch: int, side: str) -> Line | None:
+    """The fastest form, if one was timed."""
+    there = [line for line in found if line["batch"] == batch and f"{side} ms" in line]
+    return min(there, key=lambda line: line[f"{side} ms"], default=None)
+
+
+def over(line: Line, side: str, dtype: str) -> float:
+    """How many times longer the dense product takes, in the same run."""
+    name = f"dense {line['size']}, {line['batch']}, {dtype}"
+    (dense,) = (d for d in lines("kernels-h100", "kernels") if d["name"] == name)
+    return dense[side] / line[f"{side} ms"]
+
+
+def gains(kind: str, side: str = "forward") -> str:
+    """The least and the most that a kind beats dense bf16 by, in its best form of each case."""
+    found = [
+        over(line, side, "bf16")
+        for case in cases().values()
+        if case[0]["name"].startswith(kind)
+        for batch in batches(case)
+        if (line := quickest(case, batch, side))
+    ]
+    return f"{fixed(min(found), 1)} to {fixed(max(found), 1)}"
+
+
+def ran() -> Rows:
+    """What has run on a card: the parts of the check, then the studies."""
+    yield "command", "what has run", "on"
+    for part in PARTS:
+        yield f"`python -m benchmarks.gpu.check --parts {part}`", *_part(part)
+    for line, plans in STUDIES.items():
+        for words in plans:
+            yield f"`python -m benchmarks.gpu.studies {line}`", *_plan(*words)
+
+
+def _part(part: str) -> tuple[str, str]:
+    for path in sorted(HERE.glob("*.json")):
+        if found := lines(path.stem, part):
+            card = lines(path.stem, "machine")[0]["card"]["name"]
+            good = sum(line["ok"] for line in found)
+            bad = "; ".join(line["name"] for line in found if not line["ok"])
+            return f"{good} of {len(found)} checks passed" + f" (not: {bad})" * bool(bad), card
+    return "not run", ""
+
+
+def _plan(study: str, name: str, plan: Plan) -> tuple[str, str]:
+    whole, short = pages.recorded(study, name), name.split("/")[0]
+    done = whole.done() if whole else []
+    if whole is None or not done:
+        return f"`{short}`: not run", ""
+    part = (
+        f"`{short}`: {len(done)} of {len(plan.arms) * len(plan.seeds)} runs ({_share(plan, done)})"
+    )
+    where = (whole.provenance.get(run.provenance or "", {}) for run in done)
+    return part, ", ".join(dict.fromkeys(said.get("gpu") or said.get("cpu", "") for said in where))
+
+
+def _share(plan: Plan, done: list[Run]) -> str:
+    """How much of each net is done: all its arms with all seeds, or how many arms are."""
+    nets = {arm: getattr(config, "net", arm) for arm, config in plan.arms.items()}
+    counts = Counter(run.arm for run in done)
+    whole = Counter(nets[arm] for arm, n in counts.items() if n >= len(plan.seeds))
+    all_of = Counter(nets.values())
+    begun = dict.fromkeys(nets[arm] for arm in counts)
+    part = {net: f"in part, {whole[net]} of {all_of[net]} arms" for net in begun}
+    return "; ".join(
+        f"{net} {'whole' if whole[net] == all_of[net] else part[net]}" for net in begun
+    )
+
+
+TABLES: dict[str, Callable[[], Rows]] = {"kernels": kernels, "gpu": ran}
+VALUES: dict[str, Callable[[], str]] = {
+    "fine": partial(gains, "fine"),
+    "fine_train": partial(gains, "fine", "train"),
+    "tiled": partial(gains, "tiled"),
+    "tiled_train": partial(gains, "tiled", "train"),
+}

@@ -1,0 +1,1 @@
+"""Plans of the ensemble study, a file for each family; no torch."""

@@ -1,0 +1,1 @@
+"""Figures of the ensemble study, drawn by plot_ensemble_experiments.py."""

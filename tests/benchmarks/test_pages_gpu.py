@@ -1,0 +1,103 @@
+"""What the pages say of a GPU is what its records hold, and what has not run is said so."""
+
+import pytest
+
+from benchmarks import pages_gpu
+from benchmarks.gpu.check import PARTS
+from benchmarks.gpu.studies import LINES
+from harness.result import pages
+from tests.parallel.records import made
+
+
+def table(rows):
+    head, *lines = [list(row) for row in rows]
+    assert all(len(line) == len(head) for line in lines)
+    return [dict(zip(head, line, strict=True)) for line in lines]
+
+
+def dense(size, batch, times):
+    return [
+        {"name": f"dense {size}, {batch}, {t}", "ok": True, "forward": ms, "train": 3 * ms}
+        for t, ms in zip(pages_gpu.TYPES, times, strict=True)
+    ]
+
+
+def form(ms, **more):
+    line = {"name": f"fine 64 x 8, bf16, {more.get('batch', 32)}: {ms}", "ok": True}
+    line |= {"size": 64, "terms": 8, "batch": 32, "dtype": "bf16", "forward ms": ms}
+    return line | more
+
+
+@pytest.fixture
+def record(monkeypatch):
+    """Put these lines in the place of the record of part `kernels`."""
+
+    def put(*found):
+        monkeypatch.setattr(pages_gpu, "lines", lambda record, part: list(found))
+
+    return put
+
+
+def test_a_case_has_its_fastest_form_and_the_dense_times_of_its_size_and_batch(record):
+    record(
+        *dense(64, 32, (1.0, 2.0, 8.0)),
+        *dense(64, 4, (9.0, 9.0, 9.0)),
+        form(0.5),
+        form(0.25),
+        form(0.01, ok=False),
+        form(3.0, batch=4),
+        form(0.4, **{"train ms": 1.5}),
+    )
+    _, line = pages_gpu.kernels()
+    assert line[:3] == ("single connections, 64 square, 8 a row", "8", "bf16")
+    assert line[3:7] == ("0.250, 3.000", "4.0, 3.0", "8.0, 3.0", "32.0, 3.0")
+    assert line[7:] == ("1.500", "2.0", "4.0", "16.0")
+    assert pages_gpu.gains("fine") == "3.0 to 4.0"
+
+
+def test_every_case_of_the_record_has_its_line_and_no_form_of_it_is_faster():
+    lines = table(pages_gpu.kernels())
+    timed = [x for x in pages_gpu.lines("kernels-h100", "kernels") if x.get("batch") and x["ok"]]
+    assert len(lines) == len(pages_gpu.cases())
+    for (case, dtype), forms in pages_gpu.cases().items():
+        (line,) = (x for x in lines if (x["product"], x["type"]) == (case, dtype))
+        least = [
+            min(x["forward ms"] for x in forms if x["batch"] == batch and "forward ms" in x)
+            for batch in pages_gpu.batches(forms)
+        ]
+        assert line["forward, ms"] == ", ".join(f"{ms:.3f}" for ms in least)
+    assert sum(map(len, pages_gpu.cases().values())) == len(timed)
+
+
+def test_every_part_and_every_line_of_studies_says_what_has_run():
+    found = {line["command"] for line in table(pages_gpu.ran())}
+    assert {f"`python -m benchmarks.gpu.check --parts {part}`" for part in PARTS} <= found
+    assert {f"`python -m benchmarks.gpu.studies {line}`" for line in LINES} <= found
+    for line, rounds in LINES.items():
+        plans = {command.split()[1] for one in rounds for command in one.commands}
+        assert plans == {name.split("/")[0] for _, name, _ in pages_gpu.STUDIES[line]}
+
+
+def test_a_study_in_part_names_what_is_whole_and_what_is_not(monkeypatch):
+    begun = lambda arm: arm.startswith("vgg16") or arm == "resnet50-sgd"  # noqa: E731
+    whole = made("spectrain_full", lambda arm, seed: 0.5, wanted=begun)
+    whole.provenance["here"] = {"gpu": "a card", "cpu": "a processor"}
+    for run in whole.runs:
+        run.provenance = "here"
+    put = {"spectrain_full": whole}
+    monkeypatch.setattr(pages, "recorded", lambda study, plan: put.get(plan))
+    lines = [x for x in table(pages_gpu.ran()) if x["command"].endswith("studies pipelines`")]
+    assert [line["what has run"] for line in lines] == [
+        "`spectrain_full`: 30 of 54 runs (vgg16 whole; resnet50 in part, 1 of 9 arms)",
+        "`spectrain_texts`: not run",
+    ]
+    assert lines[0]["on"] == "a card"
+
+
+def test_a_check_that_failed_is_named(monkeypatch):
+    card = {"name": "machine", "ok": True, "card": {"name": "a card"}}
+    parts = {"machine": [card], "twins": [{"name": "a", "ok": True}, {"name": "b", "ok": False}]}
+    monkeypatch.setattr(pages_gpu, "lines", lambda record, part: parts.get(part, []))
+    found = {line["command"].split()[-1]: line for line in table(pages_gpu.ran())}
+    assert found["twins`"]["what has run"] == "1 of 2 checks passed (not: b)"
+    assert found["steps`"]["what has run"] == "not run"
