@@ -12,6 +12,10 @@
 >>> net = Cascade([sparse, dense], thresholds=0.9, answer="replace", shape=(784,)).eval()
 >>> net.fit(held_out_x, held_out_y, split="validation") # loses at most .005, 95 % sure
 
+>>> from ensemble import BoostedNets, Training, made
+>>> nets = Training(made(factory, 9), x, y, epochs=10).fit()   # independent, or bagged
+>>> BoostedNets(factory, n_estimators=9).fit(x, y).predict(x)   # as a classifier of scikit-learn
+
 Public names are loaded on first use, so that `import ensemble` never pays for torch.
 """
 
@@ -19,14 +23,21 @@ from importlib import import_module, metadata
 from typing import Any
 
 _HOME = {
+    "BoostedNets": "ensemble.face",
+    "Boosting": "ensemble.fit.boosting",
     "Calibrated": "ensemble.calibrate",
     "Cascade": "ensemble.cascade.module",
     "Ensemble": "ensemble.members",
     "Rule": "ensemble.cascade.rule",
+    "Training": "ensemble.fit.training",
+    "averaged": "ensemble.averaging",
+    "boost": "ensemble.boosting.learner",
     "decided": "ensemble.combine",
     "log_probabilities": "ensemble.checks",
+    "made": "ensemble.fit.training",
     "pooled": "ensemble.combine",
     "scored": "ensemble.metrics",
+    "snapshots": "ensemble.averaging",
     "temperature": "ensemble.calibrate",
     "tempered": "ensemble.calibrate",
     "verify": "ensemble.identities.findings",

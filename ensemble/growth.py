@@ -20,8 +20,9 @@ from torch import nn
 
 from ensemble.account import row
 from ensemble.boosting.course import Course
+from ensemble.fit.bagging import bootstrap
 from ensemble.fit.group import Group, Task
-from ensemble.fit.samples import bootstrap, member_seed
+from ensemble.fit.samples import member_seed
 from ensemble.fit.stacking import Stacked
 from ensemble.plans.config import Config
 from harness.data import Data

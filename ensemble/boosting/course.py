@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ensemble.boosting.rules import RULES, chance, effective, error, floored, say
+from ensemble.boosting.start import fits, refuse_count, started
 from harness.names import check
 
 Array = np.ndarray
@@ -49,7 +50,7 @@ class Course:
         learning_rate: float = 1.0,
     ):
         self.rule = RULES[check("rule", rule, RULES)]
-        _check(classes, members, learning_rate)
+        fits(classes, members, learning_rate)
         self.classes, self.members, self.learning_rate = classes, members, learning_rate
         self.weights = started(sample_weight)
         self.absent = self.weights == 0.0
@@ -135,37 +136,3 @@ class Course:
 
 
 LISTS = ("alphas", "errors", "effective")
-
-
-def started(sample_weight: Any) -> Array:
-    """Return weights of samples as float64, 1 in sum.
-
-    Raises:
-        ValueError: they are not a row of numbers, one is negative, infinite or NaN, all are 0.
-    """
-    w = np.array(sample_weight, dtype=np.float64)
-    if w.ndim != 1 or not len(w):
-        raise ValueError(f"sample weights are a row of numbers, got shape {w.shape}")
-    if not np.isfinite(w).all() or (w < 0).any():
-        at = int(np.flatnonzero(~(np.isfinite(w) & (w >= 0)))[0])
-        raise ValueError(f"sample weights are finite and not negative, got {w[at]} of sample {at}")
-    if not w.any():
-        raise ValueError("all sample weights are 0: there is nothing to learn from")
-    return w / w.sum()
-
-
-def refuse_count(saved: int, here: int) -> None:
-    """Raise ValueError, with both numbers, if a state is one of another count of members."""
-    if saved != here:
-        raise ValueError(
-            f"this is the state of {saved} members, and here are {here}: make as many of them"
-        )
-
-
-def _check(classes: int, members: int, learning_rate: float) -> None:
-    if classes < 2:
-        raise ValueError(f"there is nothing to tell apart in {classes} class: y needs at least two")
-    if members < 1:
-        raise ValueError(f"an ensemble has at least one member, got {members}")
-    if not 0 < learning_rate < np.inf:
-        raise ValueError(f"learning_rate is a number above 0, got {learning_rate}")

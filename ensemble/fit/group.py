@@ -98,7 +98,7 @@ class Group:
         self.index = None if index is None else index.to(device)
         self.sources = [task.batches(seed) for seed in self.seeds] if task.batches else None
         self.optimizer = task.optimizer(self.net.parameters())
-        self.steps = len(self._cut(torch.empty(self._samples())))
+        self.steps = len(self.cut(torch.empty(self._samples())))
         total = self.steps * task.epochs
         self.schedule = task.schedule(self.optimizer, total) if task.schedule else None
         self.epoch = 0
@@ -122,7 +122,7 @@ class Group:
             source.begin(self.epoch)
         alone = len(self.seeds) == 1
         with seeded(self.seeds[0], "noise", self.epoch) if alone else nullcontext():
-            return torch.stack([self._batch(index) for index in self._cut(self._order().T)]).cpu()
+            return torch.stack([self._batch(index) for index in self.cut(self._order().T)]).cpu()
 
     def _batch(self, index: torch.Tensor) -> torch.Tensor:
         """Step on the samples (batch, members); returns the loss of each member."""
@@ -163,7 +163,7 @@ class Group:
             orders = torch.arange(n, device=device).expand(len(self.seeds), n)
         return orders if self.index is None else self.index.gather(1, orders)
 
-    def _cut(self, rows: torch.Tensor) -> list[torch.Tensor]:
+    def cut(self, rows: torch.Tensor) -> list[torch.Tensor]:
         """Return batches; batch norm cannot learn from a last one of a single sample."""
         parts = list(rows.split(self.task.batch_size))
         lonely = len(parts) > 1 and len(parts[-1]) == 1

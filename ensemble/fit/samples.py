@@ -1,4 +1,4 @@
-"""The samples that members are trained on: checked, weighted, drawn; and what nets answer to them.
+"""The samples that members are trained on: checked and weighted; and what nets answer to them.
 
 A weight enters as a factor of the sample's loss, scaled to mean 1 over all samples: a batch of
 heavy samples then moves a net further, which dividing by the batch's own sum would undo.
@@ -7,15 +7,15 @@ heavy samples then moves a net further, which dividing by the batch's own sum wo
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from ensemble.boosting.course import started
+from ensemble.boosting.start import started
 from harness.names import kind_of
-from harness.seeding import derive, generator
+from harness.seeding import derive
 
 CHUNK = 500  # samples that are answered at a time
-DRAWS = 100  # bootstraps that are drawn until one holds every class
 
 
 def checked(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,49 +42,27 @@ def checked(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tenso
     return x, y.to(x.device, torch.int64)
 
 
+def as_given(sample_weight: Any, samples: int) -> np.ndarray:
+    """Return weights as a float64 array if there is one per sample."""
+    on_cpu = sample_weight.cpu() if isinstance(sample_weight, torch.Tensor) else sample_weight
+    w = np.asarray(on_cpu, dtype=np.float64)
+    if w.shape != (samples,):
+        raise ValueError(f"{samples} samples need a weight each, got weights of shape {w.shape}")
+    return w
+
+
 def weighted(sample_weight: Any, samples: int) -> torch.Tensor:
     """Return weights of mean 1, float64, on the CPU.
 
     Raises:
         ValueError: another count, or weights that are none (`started`).
     """
-    w = started(sample_weight.cpu() if isinstance(sample_weight, torch.Tensor) else sample_weight)
-    if len(w) != samples:
-        raise ValueError(f"{samples} samples need as many weights, got {len(w)}")
-    return torch.from_numpy(w * samples)
+    return torch.from_numpy(started(as_given(sample_weight, samples)) * samples)
 
 
 def member_seed(seed: int, member: int) -> int:
     """Return the seed of a member: of its first weights, its order, its samples, its noise."""
     return derive(seed, "member", member)
-
-
-def drawn(w: torch.Tensor, seed: int, draw: int = 0) -> torch.Tensor:
-    """Return as many samples as there are, drawn with replacement in proportion to `w`."""
-    reached = w.double().cumsum(0)
-    points = torch.rand(len(w), generator=generator(seed, "sample", draw), dtype=torch.float64)
-    # (a point may round up to the whole sum; the last sample that has a weight then takes it)
-    last = int(w.nonzero()[-1])
-    return torch.searchsorted(reached, points * reached[-1], right=True).clamp_(max=last)
-
-
-def bootstrap(y: torch.Tensor, w: torch.Tensor, seed: int) -> tuple[torch.Tensor, int]:
-    """Return a draw that holds every class of y, and how many were thrown away before it.
-
-    Raises:
-        ValueError: a class is so rare that no draw held it.
-    """
-    classes = y[w > 0].unique()
-    for draw in range(DRAWS):
-        index = drawn(w, seed, draw)
-        if len(y[index].unique()) == len(classes):
-            return index, draw
-    counts = {int(k): int((y == k).sum()) for k in classes}
-    rare = min(counts, key=lambda k: counts[k])
-    raise ValueError(
-        f"none of {DRAWS} bootstraps of {len(y)} samples held all {len(classes)} classes; class "
-        f"{rare} has {counts[rare]} of them: give more samples of it, or train without bootstrap"
-    )
 
 
 @torch.no_grad()

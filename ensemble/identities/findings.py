@@ -23,6 +23,8 @@ SUBJECTS = {
     "combine": "ensemble.identities.combining",
     "scores": "ensemble.identities.scoring",
     "cascade": "ensemble.identities.cascading",
+    "boosting": "ensemble.identities.boosting",
+    "training": "ensemble.identities.training",
 }
 HEADS = ["subject", "identity", "class", "worst deviation", "bound", ""]
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from ensemble import verify
-from ensemble.identities import cascading, combining, findings
+from ensemble.boosting import course
+from ensemble.fit import group
+from ensemble.identities import cascading, combining, findings, training
 from ensemble.identities.findings import SUBJECTS, main
 from ensemble.identities.identity import LIMITS, Identity, apart, furthest
 from ensemble.scores import answers, calibration
@@ -78,6 +80,49 @@ def test_a_cost_that_counts_a_link_too_few_is_found(monkeypatch):
     spent = cascading.spent
     monkeypatch.setattr(cascading, "spent", lambda asked, macs: spent(asked, (0, *macs[1:])))
     assert "cost = sum over the samples" in failed("cascade")
+
+
+def test_a_say_that_forgets_the_classes_is_found(monkeypatch):
+    monkeypatch.setattr(course, "say", lambda e, classes, rate: rate * math.log((1 - e) / e))
+    found = failed("boosting")
+    assert "SAMME, 10 classes, rate 1 = scikit-learn" in found
+    assert not any("SAMME, 2 classes" in title for title in found)  # (of two it is ln 1)
+
+
+def test_weights_that_the_next_member_does_not_get_are_found(monkeypatch):
+    monkeypatch.setitem(course.RULES, "samme", lambda w, *rest: w)
+    monkeypatch.setitem(course.RULES, "iddl", course.RULES["samme"])
+    found = failed("boosting")
+    assert {
+        "SAMME, 3 classes, rate 0.5, samples weighted, some 0 = scikit-learn",
+        "rule iddl = plain-Python twin of the published rule",
+        "rule iddl is not SAMME",
+    } <= found
+
+
+def test_members_that_share_one_order_by_their_place_are_found(monkeypatch):
+    monkeypatch.setattr(group.Group, "_order", shared_order)
+    found = failed("training")
+    assert "2 of 4 members = an ensemble trained with 2" in found
+    assert "stack = loop, dense" in found
+
+
+def shared_order(self):
+    """An order that depends on how many companions there are."""
+    n = len(self.task.x)
+    return torch.stack([torch.arange(n).roll(i + len(self.seeds)) for i in range(len(self.seeds))])
+
+
+def test_a_state_without_the_momentum_is_found(monkeypatch):
+    right = group.Group.load_state_dict
+
+    def forgetful(self, state):
+        right(self, state | {"optimizer": self.optimizer.state_dict()})
+
+    monkeypatch.setattr(group.Group, "load_state_dict", forgetful)
+    assert {title for title in failed("training") if "killed" in title} == {
+        each.title for each in training.identities() if "killed" in each.title
+    }
 
 
 def test_a_check_that_breaks_is_a_finding_with_its_error():

@@ -1,0 +1,69 @@
+"""Members as one stack: what a stack has learned goes back, and what cannot be one is said."""
+
+import pytest
+import torch
+from torch import nn
+
+from bibd import SparseLinear
+from ensemble.fit.stacking import Stacked, stacked
+from tests.ensemble.fit.tasks import dense, dropping, normed
+
+
+def sparse(seed):
+    return nn.Sequential(SparseLinear(16, 24, "random", seed=seed), nn.ReLU(), nn.Linear(24, 3))
+
+
+def frozen():
+    net = dense()
+    net[0].weight.requires_grad_(False)
+    return net
+
+
+MAKE = {
+    "dense": lambda i: dense(),
+    "sparse, other designs": sparse,
+    "conv": lambda i: nn.Sequential(nn.Unflatten(1, (1, 4, 4)), nn.Conv2d(1, 2, 3), nn.Flatten()),
+    "vmapped": lambda i: nn.LayerNorm(16),
+}
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_what_a_stack_has_learned_goes_back_to_the_members(kind):
+    nets = [MAKE[kind](i).double() for i in range(3)]
+    found = stacked(nets)
+    assert isinstance(found, Stacked), found
+    with torch.no_grad():
+        for p in found.net.parameters():
+            p.add_(torch.randn_like(p))
+    found.write()
+    x = torch.randn(3, 5, 16, dtype=torch.float64)
+    alone = torch.stack([net(part) for net, part in zip(nets, x, strict=True)])
+    torch.testing.assert_close(found.net(x), alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("nets", "said"),
+    [
+        (lambda: [nn.Linear(4, 2), nn.Sequential(nn.Linear(4, 2))], "of different classes"),
+        (lambda: [nn.Linear(4, 2), nn.Linear(4, 3)], "of different shapes"),
+        (lambda: [normed(), normed()], "batch norm"),
+        (lambda: [dropping(), dropping()], "dropout"),
+        (lambda: [frozen(), frozen()], "not trained"),
+        (lambda: [nn.Sequential(nn.Linear(4, 4), act()) for act in (nn.ReLU, nn.Tanh)], "stacked"),
+    ],
+)
+def test_what_a_stack_would_train_otherwise_is_looped_and_said(nets, said):
+    reason = stacked(nets())
+    assert isinstance(reason, str)
+    assert said in reason
+
+
+def test_a_module_that_stacks_something_else_than_its_parameters_is_looped():
+    class Shared(nn.Linear):
+        @classmethod
+        def stack(cls, modules):
+            return nn.Linear(4, 2)
+
+    reason = stacked([Shared(4, 2), Shared(4, 2)])
+    assert isinstance(reason, str)
+    assert "something else than their parameters" in reason

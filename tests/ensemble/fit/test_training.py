@@ -1,0 +1,222 @@
+"""Independent and bagged members in training."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from ensemble import Boosting, Ensemble, Training, made
+from ensemble.fit.bagging import bootstrap
+from ensemble.fit.samples import member_seed
+from harness.record.checkpoint import load_checkpoint
+from tests.ensemble.fit.tasks import CLASSES, INPUTS, dense, normed, parameters, task
+from tests.python import ROOT
+
+
+def training(nets, epochs=2, **rest):
+    return Training(nets, *task(), **{"epochs": epochs, "batch_size": 20, **rest})
+
+
+def test_members_start_from_numbers_of_their_own_and_leave_the_global_generator_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    nets = made(dense, 3, seed=4)
+    assert torch.equal(torch.rand(2), expected)
+    assert torch.equal(parameters(nets[1:]), parameters(made(dense, 2, seed=4, first=1)))
+    assert not torch.equal(parameters(nets[:1]), parameters(nets[1:2]))
+    with pytest.raises(ValueError, match="at least one member, got 0"):
+        made(dense, 0)
+
+
+def test_a_stack_gives_a_row_per_member_and_epoch_and_a_loop_one_at_a_time():
+    stack, loop = training(made(dense, 3)), training(made(normed, 3))
+    assert stack.looped == ""
+    assert loop.looped == "members have batch norm"
+    places = lambda found: [[(r["member"], r["epoch"]) for r in rows] for rows in found]  # noqa: E731
+    assert places(stack) == [[(m, e) for m in range(3)] for e in (1, 2)]
+    assert places(loop) == [[(m, e)] for m in range(3) for e in (1, 2)]
+
+
+def test_members_learn():
+    x, y = task()
+    for net in training(made(dense, 3), epochs=20).fit():
+        assert (net(x).argmax(1) == y).double().mean() > 0.8
+
+
+def test_members_have_orders_of_their_own():
+    nets = made(dense, 2)
+    nets[1].load_state_dict(nets[0].state_dict())
+    training(nets).fit()
+    assert not torch.equal(parameters(nets[:1]), parameters(nets[1:]))
+
+
+def test_a_bagged_member_is_one_that_is_given_its_bootstrap():
+    (bagged,) = training(made(dense, 1), bootstrap=True).fit()
+    index, _ = bootstrap(task()[1], torch.ones(90), member_seed(0, 0))
+    (given,) = training(made(dense, 1), index=index[None]).fit()
+    assert torch.equal(parameters([bagged]), parameters([given]))
+    with pytest.raises(ValueError, match="leave index out"):
+        training(made(dense, 1), index=index[None], bootstrap=True)
+
+
+def test_bootstraps_that_were_drawn_anew_are_said():
+    y = torch.zeros(60, dtype=torch.int64)
+    y[7] = 1
+    with pytest.warns(UserWarning, match="bootstraps without some class were drawn anew"):
+        found = Training(made(dense, 9), task()[0][:60], y, 1, bootstrap=True)
+    assert found.redrawn
+    assert set(found.redrawn) < set(range(9))
+
+
+def test_weights_are_per_sample_or_per_member_and_sample():
+    w = torch.rand(90, dtype=torch.float64)
+    one = training(made(dense, 2), sample_weight=w).fit()
+    two = training(made(dense, 2), sample_weight=torch.stack([w, 2 * w])).fit()
+    torch.testing.assert_close(parameters(one), parameters(two), rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="2 members need as many rows of weights, got 3"):
+        training(made(dense, 2), sample_weight=torch.ones(3, 90))
+
+
+def test_a_sample_of_weight_0_is_as_good_as_its_target():
+    x, y = task()
+    other = y.clone()
+    other[:5] = (y[:5] + 1) % CLASSES
+    w = torch.ones(90)
+    w[:5] = 0
+    a, b = (Training(made(dense, 1), x, t, 2, sample_weight=w).fit() for t in (y, other))
+    assert torch.equal(parameters(a), parameters(b))
+
+
+def spoilt(count, bad, make=dense):
+    nets = made(make, count)
+    with torch.no_grad():
+        nets[bad][-1].weight.fill_(torch.nan)
+    return nets
+
+
+@pytest.mark.parametrize("make", [dense, normed])
+def test_a_member_that_becomes_nan_is_named_and_stops_all_or_is_left_out(make):
+    bad = lambda: spoilt(3, 1, make)  # noqa: E731
+    with pytest.raises(
+        ValueError, match=r"member 1: its loss became nan at step 1 of epoch 1; lower"
+    ):
+        training(bad()).fit()
+    going = training(bad(), nan="leave out")
+    with pytest.warns(UserWarning, match=r"member 1: .* left out"):
+        left = going.fit()
+    assert set(going.failed) == {1}
+    fine = training(made(make, 3)).fit()
+    torch.testing.assert_close(
+        parameters(left), parameters([fine[0], fine[2]]), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_a_member_that_failed_before_the_state_was_saved_stays_left_out():
+    first = training(spoilt(3, 1), nan="leave out")
+    with pytest.warns(UserWarning, match="member 1"):
+        next(iter(first))
+    again = training(made(dense, 3), nan="leave out")
+    again.load_state_dict(first.state_dict())
+    assert len(again.fit()) == 2
+
+
+def test_none_left_is_an_error():
+    with pytest.warns(UserWarning, match="member 0"), pytest.raises(ValueError, match="none of 1"):
+        training(spoilt(1, 0), nan="leave out").fit()
+
+
+def test_another_count_or_another_way_to_train_is_refused():
+    state = training(made(dense, 3)).state_dict()
+    with pytest.raises(ValueError, match="state of 3 members, and here are 2"):
+        training(made(dense, 2)).load_state_dict(state)
+    with pytest.raises(ValueError, match="state of 1 groups of members, and here are 3"):
+        training(made(dense, 3), together=False).load_state_dict(state)
+    with pytest.raises(ValueError, match="at least one member, got none"):
+        training([])
+    with pytest.raises(ValueError, match="unknown nan 'drop'"):
+        training(made(dense, 1), nan="drop")
+
+
+def test_a_saved_state_is_a_copy_that_training_does_not_move():
+    going = training(made(dense, 2), epochs=3)
+    rows = iter(going)
+    next(rows)
+    state = going.state_dict()
+    before = str(state)
+    next(rows)
+    assert str(state) == before
+    again = training(made(dense, 2), epochs=3)
+    again.load_state_dict(state)
+    again.fit()
+    assert str(state) == before
+
+
+INTERRUPTED = {"left": 0}
+
+
+class Interrupted(nn.Sequential):
+    """A net in which somebody presses Ctrl-C, once."""
+
+    def forward(self, x):
+        if self.training:
+            INTERRUPTED["left"] -= 1
+            if not INTERRUPTED["left"]:
+                raise KeyboardInterrupt
+        return super().forward(x)
+
+
+def test_after_ctrl_c_in_member_5_of_9_it_goes_on_there():
+    make = lambda: Interrupted(nn.Linear(INPUTS, CLASSES)).double()  # noqa: E731
+    going = training(made(make, 9), together=False)
+    INTERRUPTED["left"] = (
+        5 * 10 + 7
+    )  # 5 batches an epoch, 2 epochs a member; the last of its 7 steps
+    with pytest.raises(KeyboardInterrupt):
+        going.fit()
+    assert [group.epoch for group in going.groups] == [2] * 5 + [1] + [0] * 3
+    nets = going.fit()
+    assert torch.equal(parameters(nets), parameters(training(made(make, 9), together=False).fit()))
+
+
+KILLED = """
+import os, signal, sys
+from ensemble import Boosting
+from ensemble.identities.training import dense, task
+from harness.record.checkpoint import save_checkpoint
+from pathlib import Path
+
+going = Boosting(dense, *task(), members=4, epochs=2, learning_rate=.5, seed=3)
+for row in going:
+    save_checkpoint(Path(sys.argv[1]), going.state_dict())
+    if row["member"] == row["epoch"] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_process_killed_in_mid_member_goes_on_bit_for_bit(tmp_path):
+    file = tmp_path / "state.pt"
+    argv = [sys.executable, "-c", KILLED, str(file)]
+    assert subprocess.run(argv, cwd=ROOT, timeout=300).returncode < 0
+    state = load_checkpoint(file)
+    assert (state["tried"], state["group"]["epoch"]) == (1, 1)
+    going, whole = (
+        Boosting(dense, *task(), members=4, epochs=2, learning_rate=0.5, seed=3) for _ in range(2)
+    )
+    going.load_state_dict(state)
+    assert torch.equal(parameters(going.fit()), parameters(whole.fit()))
+    assert going.course.alphas == whole.course.alphas
+
+
+def test_the_members_of_an_ensemble_learn_where_they_are():
+    x, _ = task()
+    net = Ensemble(dense, 3, seed=4)
+    assert torch.equal(parameters(net.nets), parameters(made(dense, 3, seed=4)))
+    before = net.eval()(x)  # (by now they may share the memory of a stack)
+    training(net.nets, seed=4).fit()
+    alone = training(made(dense, 3, seed=4), seed=4).fit()
+    assert not torch.equal(before, net.eval()(x))
+    expected = torch.stack([one.eval()(x) for one in alone])
+    torch.testing.assert_close(net.members(x), expected, rtol=1e-12, atol=1e-12)
