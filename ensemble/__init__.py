@@ -19,12 +19,16 @@ from importlib import import_module, metadata
 from typing import Any
 
 _HOME = {
+    "BatchEnsembleLinear": "ensemble.packed",
     "Calibrated": "ensemble.calibrate",
     "Cascade": "ensemble.cascade.module",
     "Ensemble": "ensemble.members",
+    "PackedLinear": "ensemble.packed",
     "Rule": "ensemble.cascade.rule",
     "decided": "ensemble.combine",
+    "designed": "ensemble.designs",
     "log_probabilities": "ensemble.checks",
+    "packed_conv2d": "ensemble.packed",
     "pooled": "ensemble.combine",
     "scored": "ensemble.metrics",
     "temperature": "ensemble.calibrate",
