@@ -46,7 +46,7 @@ class Ensemble(nn.Module):
         weights: One per member, not negative; None: all alike.
         nan: What happens where a member answers NaN, in eval mode: "stop" raises and names it,
             "leave out" pools the others with a warning that names it, "keep" answers NaN. In
-            training NaN always stays.
+            training NaN always stays, and where a single member is asked for itself.
 
     Raises:
         ValueError: no members, one of them twice, a count that is none, or weights that do not fit.
