@@ -65,7 +65,7 @@ class Case(NamedTuple):
 def dense(*widths: int) -> nn.Sequential:
     """Linear layers with ReLU between them."""
     layers = [m for a, b in pairwise(widths[:-1]) for m in (nn.Linear(a, b), nn.ReLU())]
-    return nn.Sequential(*layers, nn.Linear(*widths[-2:]))
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
 def sparse(*widths: int) -> nn.Sequential:
@@ -73,7 +73,7 @@ def sparse(*widths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for a, b in pairwise(widths[:-1]):
         layers += [BibdLinear(a, b, seed=int(torch.randint(2**31, ()))), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(*widths[-2:]))
+    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
 def convolutions() -> nn.Sequential:

@@ -23,18 +23,22 @@ from importlib import import_module, metadata
 from typing import Any
 
 _HOME = {
+    "BatchEnsembleLinear": "ensemble.packed",
     "BoostedNets": "ensemble.face",
     "Boosting": "ensemble.fit.boosting",
     "Calibrated": "ensemble.calibrate",
     "Cascade": "ensemble.cascade.module",
     "Ensemble": "ensemble.members",
+    "PackedLinear": "ensemble.packed",
     "Rule": "ensemble.cascade.rule",
     "Training": "ensemble.fit.training",
     "averaged": "ensemble.averaging",
     "boost": "ensemble.boosting.learner",
     "decided": "ensemble.combine",
+    "designed": "ensemble.designs",
     "log_probabilities": "ensemble.checks",
     "made": "ensemble.fit.training",
+    "packed_conv2d": "ensemble.packed",
     "pooled": "ensemble.combine",
     "scored": "ensemble.metrics",
     "snapshots": "ensemble.averaging",

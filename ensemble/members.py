@@ -46,7 +46,7 @@ class Ensemble(nn.Module):
         weights: One per member, not negative; None: all alike.
         nan: What happens where a member answers NaN, in eval mode: "stop" raises and names it,
             "leave out" pools the others with a warning that names it, "keep" answers NaN. In
-            training NaN always stays.
+            training NaN always stays, and where a single member is asked for itself.
 
     Raises:
         ValueError: no members, one of them twice, a count that is none, or weights that do not fit.
@@ -92,8 +92,8 @@ class Ensemble(nn.Module):
         Raises:
             ValueError: members answer in different classes, or one answers NaN (nan="stop").
         """
-        if len(nets := self._modules["nets"]._modules) == 1 and self.combine in ALONE:
-            return log_softmax(nets["0"](x))
+        if len(self.nets) == 1 and self.combine in ALONE:
+            return log_softmax(self.nets[0](x))
         logp = log_softmax(self.members(x))
         found = pooled(logp, self.combine, self.weights)
         if self.training or self.nan == "keep" or not bool(found.isnan().any()):
@@ -197,21 +197,16 @@ def _members(nets: Any, count: int | None, seed: int) -> list[nn.Module]:
             f"an ensemble is made of a list of nets or a function that makes one, got one "
             f"{type(nets).__name__}: [net], or a function that makes it anew"
         )
-    made = _make(nets, count, seed) if callable(nets) and not _listed(nets) else list(nets)
+    listed = isinstance(nets, nn.ModuleList | Sequence)
+    made = list(nets) if listed or not callable(nets) else _make(nets, count, seed)
     if not made:
         raise ValueError("no members: an ensemble has at least one net")
-    if not _listed(nets):
-        return _different(made)
-    if count is not None and count != len(made):
+    if count not in (None, len(made)):
         raise ValueError(f"{len(made)} nets were given and count={count}: leave count out")
     return _different(made)
 
 
-def _listed(nets: Any) -> bool:
-    return isinstance(nets, nn.ModuleList | Sequence)
-
-
-def _make(factory: Callable[[], nn.Module], count: int | None, seed: int) -> list[nn.Module]:
+def _make(factory: Any, count: int | None, seed: int) -> list[nn.Module]:
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"how many members, at least 1: Ensemble(factory, 9); got count={count!r}")
     made = []

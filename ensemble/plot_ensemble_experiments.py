@@ -65,8 +65,8 @@ def _cell(whole: Experiment, arm: str, key: str) -> str:
 
 def _gain(whole: Experiment, net: str, kind: str) -> str:
     first, second = f"{net}-{kind}", f"{net}-single"
-    values = [whole.final(arm, "test_accuracy") for arm in (first, second)]
-    found = paired(first, second, *values) if kind != "single" else None
+    a, b = (whole.final(arm, "test_accuracy") for arm in (first, second))
+    found = paired(first, second, a, b) if kind != "single" else None
     return found.text if found else "-"
 
 

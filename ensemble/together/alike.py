@@ -18,7 +18,7 @@ from bibd.state import Patterned
 OWN = {*vars(nn.Module())}  # what every module has
 
 
-def difference(nets: Sequence[nn.Module]) -> str:
+def difference(nets: Sequence[nn.Module] | nn.ModuleList) -> str:
     """Return why these members cannot be stacked, or nothing."""
     names = list(dict.fromkeys(type(net).__name__ for net in nets))
     if len({type(net) for net in nets}) > 1:
@@ -37,7 +37,7 @@ def difference(nets: Sequence[nn.Module]) -> str:
     return ""
 
 
-def _parameters(nets: Sequence[nn.Module]):
+def _parameters(nets: Sequence[nn.Module] | nn.ModuleList):
     return (p for net in nets for p in net.parameters())
 
 

@@ -41,7 +41,7 @@ class Joined:
         nets: The members; they stay ordinary modules.
     """
 
-    def __init__(self, nets: Sequence[nn.Module]):
+    def __init__(self, nets: Sequence[nn.Module] | nn.ModuleList):
         self.nets = nets
         self.storage: Storage | None = None
         self.why, self.moves, self.wholes = "", 0, False

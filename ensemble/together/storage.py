@@ -26,7 +26,7 @@ class Storage:
         ValueError: the stack does not hold each number of the members on a leading axis.
     """
 
-    def __init__(self, nets: Sequence[nn.Module]):
+    def __init__(self, nets: Sequence[nn.Module] | nn.ModuleList):
         self.stack, self.members = stack(list(nets)), len(nets)
         order = _found_in(nets)
         held = [list(_tensors(net)) for net in nets]
@@ -116,7 +116,7 @@ def _tensors(net: nn.Module) -> Iterator[tuple[dict[str, Any], str, torch.Tensor
 
 
 @torch.no_grad()
-def _found_in(nets: Sequence[nn.Module]) -> list[int]:
+def _found_in(nets: Sequence[nn.Module] | nn.ModuleList) -> list[int]:
     """Return where the stack keeps each tensor of its members, seen from numbers put into copies.
 
     (A class may stack itself in any way; so nothing is taken from names.)

@@ -164,6 +164,12 @@ def test_nan_is_kept_in_training_or_if_asked():
     assert ensemble(X).isnan().all()
 
 
+def test_one_member_is_itself_with_its_nan():
+    assert poisoned(1, 0)(X).isnan().all()
+    alone = Ensemble(net, 1).eval()
+    assert torch.equal(alone(X), torch.log_softmax(alone.nets[0](X), -1))
+
+
 def test_a_batch_of_one_and_of_none():
     ensemble = Ensemble(net, 3).eval()
     torch.testing.assert_close(ensemble(X[:1]), ensemble(X)[:1])
