@@ -10,7 +10,7 @@ Member m of M is member m alone, within rounding, so the first n of M are an ens
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -67,7 +67,7 @@ class Training:
 
     def __init__(
         self,
-        nets: Sequence[nn.Module],
+        nets: Iterable[nn.Module],
         x: torch.Tensor,
         y: torch.Tensor,
         epochs: int,
@@ -81,7 +81,9 @@ class Training:
         nan: str = "stop",
         **task: Any,
     ):
-        self.nets = failing.some(nets, 0) if len(nets) else _none()
+        self.nets = list(nets)
+        if not self.nets:
+            raise ValueError("an ensemble has at least one member, got none")
         self.task = Task(*checked(x, y), epochs, **task)
         self.nan = failing.checked(nan)
         self.numbers = list(range(first, first + len(self.nets)))
@@ -191,7 +193,3 @@ def _each(sample_weight: Any, members: int, samples: int) -> torch.Tensor:
     if len(rows) != members:
         raise ValueError(f"{members} members need as many rows of weights, got {len(rows)}")
     return torch.stack([weighted(row, samples) for row in rows])
-
-
-def _none() -> list[nn.Module]:
-    raise ValueError("an ensemble has at least one member, got none")
