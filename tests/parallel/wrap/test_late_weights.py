@@ -373,7 +373,8 @@ def test_what_is_no_weights_for_a_backward_pass_is_refused(given, words):
         def backward(self, weights, t):
             return given if weights.stage == 0 else weights.newest
 
-    mine, stepper = wrapped(Mine(), model=nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)).double())
+    row = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)).double()
+    mine, stepper = wrapped(Mine(), model=row, split=[1])
     with pytest.raises(ValueError, match=re.escape(words)):
         step(mine, stepper, 0)
 
