@@ -364,7 +364,7 @@ def test_a_policy_of_ones_own():
     ("given", "words"),
     [
         (None, "Mine.backward gives None for minibatch 0, so the backward pass is to see"),
-        ({}, "Mine.backward gives no 0.weight, 0.bias for minibatch 0: return tensors by the"),
+        ({}, "Mine.backward gives no 0.weight, 0.bias, 1.weight, 1.bias for minibatch 0: return"),
         (3, "Mine.backward gives 3 for minibatch 0: return tensors by the names of the stage's"),
     ],
 )
@@ -373,8 +373,9 @@ def test_what_is_no_weights_for_a_backward_pass_is_refused(given, words):
         def backward(self, weights, t):
             return given if weights.stage == 0 else weights.newest
 
-    row = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3)).double()
-    mine, stepper = wrapped(Mine(), model=row, split=[1])
+    # (a layer that reads the samples has no need of its weights: the second one of a stage has)
+    row = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 4), nn.Linear(4, 3)).double()
+    mine, stepper = wrapped(Mine(), model=row, split=[2])
     with pytest.raises(ValueError, match=re.escape(words)):
         step(mine, stepper, 0)
 
