@@ -35,7 +35,7 @@ class Round(NamedTuple):
 
 # A checkpoint of VGG16 at full width has gigabytes, and its run takes seconds: none is written.
 ALL = "--checkpoint-every 1e6 --no-figures"
-PAPER = "ResNet-18 B-ResNet-18 R-ResNet-18 bibd-ResNet-18 biregular-ResNet-18"
+PAPER = "ResNet-18 B-ResNet-18 R-ResNet-18"
 LINES = {
     "pipelines": (
         # ResNet50 in four stages holds a dozen GiB. Texts are read by the processor: there an LSTM

@@ -1,5 +1,7 @@
 """Studies that fit a borrowed card: rounds, their limits, and what comes home."""
 
+import importlib
+import itertools
 import sys
 import tarfile
 
@@ -31,6 +33,17 @@ def test_the_plan_names_every_command_and_runs_nothing(capsys):
         for one in line:
             assert all(command in out for command in one.commands)
         assert f"at most {sum(one.seconds for one in line)} s together" in out
+
+
+def test_commands_name_plans_and_arms_that_are_there():
+    for command in (c for line in studies.LINES.values() for one in line for c in one.commands):
+        study, plan, *words = command.split()
+        arms = importlib.import_module(f"{study}.experiments").PLANS[plan].arms
+        if "--arms" in words:
+            after = words[words.index("--arms") + 1 :]
+            named = list(itertools.takewhile(lambda word: not word.startswith("--"), after))
+            assert named
+            assert set(named) <= set(arms)
 
 
 def test_each_line_fits_a_call_of_ten_minutes():
