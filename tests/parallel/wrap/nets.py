@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from parallel import ModelParallel
+
 
 def net(seed=0, norm=False):
     torch.manual_seed(seed)
@@ -28,6 +30,11 @@ def step(model, optimizer, k=0, n=12):
     optimizer.zero_grad()
     F.cross_entropy(model(x), y).backward()
     optimizer.step()
+
+
+def wrapped(style="vanilla", model=None, lr=0.05, momentum=0.8, split=(2, 4), **options):
+    made = ModelParallel(style=style, model=model or net(), layer_split=list(split), **options)
+    return made, torch.optim.SGD(made.parameters(), lr=lr, momentum=momentum)
 
 
 class VGG(nn.Module):
