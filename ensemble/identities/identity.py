@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import torch
 
-LIMITS = {"exact": 0.0, "bitwise": 0.0, "rounding": 1e-12, "negative": 1e-3}
+from harness.result.findings import LIMITS
+
 ROUNDING = 2.0**-53  # the relative error of one operation in float64
 
 

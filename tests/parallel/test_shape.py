@@ -108,8 +108,8 @@ def test_wrappers_are_classes_and_say_so():
 @pytest.mark.parametrize(
     "order",
     [
-        "from parallel.identities.findings import Finding; import parallel",
-        "import parallel; parallel.verify; from parallel.identities.findings import Finding",
+        "from parallel.identities.findings import Findings; import parallel",
+        "import parallel; parallel.verify; from parallel.identities.findings import Findings",
         "from parallel import verify; import parallel.identities.findings; import parallel",
     ],
 )

@@ -10,10 +10,11 @@ import torch
 from ensemble import verify
 from ensemble.boosting import course
 from ensemble.fit import group
-from ensemble.identities import cascading, combining, findings, training
+from ensemble.identities import cascading, combining, training
 from ensemble.identities.findings import SUBJECTS, main
-from ensemble.identities.identity import LIMITS, Identity, apart, furthest
+from ensemble.identities.identity import apart, furthest
 from ensemble.scores import answers, calibration
+from harness.result.findings import LIMITS, Findings, find, objects
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
@@ -129,12 +130,14 @@ def test_a_check_that_breaks_is_a_finding_with_its_error():
     def breaks():
         raise ZeroDivisionError("by zero")
 
-    found = findings._find("combine", Identity("it works", "exact", breaks))
+    found = find("combine", "it works", "exact", breaks)
     assert not found.ok
     assert found.error == "ZeroDivisionError: by zero"
-    (line,) = findings.objects([found])
+    (line,) = objects([found])
     assert line["deviation"] is None
-    assert "ZeroDivisionError: by zero" in repr(findings.Findings([found]))
+    assert "ZeroDivisionError: by zero" in repr(Findings([found]))
+    with pytest.raises(ZeroDivisionError):
+        find("combine", "it works", "exact", breaks, through=(ZeroDivisionError,))
 
 
 def test_nan_is_as_far_off_as_can_be():

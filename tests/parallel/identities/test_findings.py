@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from parallel.identities.findings import LIMITS
+from harness.result.findings import LIMITS
 
 
 def test_the_command_line(command):

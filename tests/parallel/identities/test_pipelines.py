@@ -6,10 +6,10 @@ from functools import partial
 import pytest
 import torch
 
+from harness.result.findings import LIMITS
 from parallel import verify
 from parallel.identities import chosen, pipelines
 from parallel.identities import pipeline_oracle as oracle
-from parallel.identities.findings import LIMITS
 from parallel.identities.predictions import one_weight, step
 from parallel.pipeline import build, joint, stage
 from parallel.pipeline.actions import Table
@@ -138,7 +138,7 @@ def test_a_schedule_of_ones_own_is_verified():
 
     found = verify(mine)
     assert found.ok, found
-    assert {f.strategy for f in found} == {"mine"}
+    assert {f.subject for f in found} == {"mine"}
 
     def short(stages: int, minibatches: int, micro: int) -> Table:
         whole = one_f_one_b(stages, minibatches, micro)

@@ -183,7 +183,7 @@ def test_what_is_broken_is_found(broken, identity):
 def test_verify_takes_a_strategy_of_somebody_else():
     found = verify(Ring())
     assert [f for f in found if not f.ok] == []
-    assert {f.strategy for f in found} == {"Ring"}
+    assert {f.subject for f in found} == {"Ring"}
 
 
 @pytest.mark.parametrize("n", [3, 4, 8, 9])
