@@ -28,6 +28,7 @@ STUDIES: dict[str, tuple[tuple[str, str, Plan], ...]] = {
     ),
     "narrow": (
         ("parallel", "spectrain_images2", PARALLEL["spectrain_images2"]),
+        ("parallel", "spectrain_images3", PARALLEL["spectrain_images3"]),
         ("parallel", "spectrain_images", PARALLEL["spectrain_images"]),
     ),
     "paper-18": (("resnet", "paper/autocast-True", RESNET["paper"]),),

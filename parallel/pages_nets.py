@@ -19,6 +19,7 @@ KEY = "test_accuracy"
 WIDTHS = {
     "spectrain_images": "an eighth as wide",
     "spectrain_images2": "an eighth as wide",
+    "spectrain_images3": "an eighth as wide",
     "spectrain_full": "full width",
     "spectrain_texts": "half as wide",
 }

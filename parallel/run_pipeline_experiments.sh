@@ -17,7 +17,8 @@ if [ "${1:-}" = --detach ]; then
 fi
 case "${1:-}" in
   vgg16 | resnet50) PLAN=spectrain_images ;;
-  densenet121 | googlenet) PLAN=spectrain_images2 ;;
+  densenet121) PLAN=spectrain_images2 ;;
+  googlenet) PLAN=spectrain_images3 ;;
   residual_lstm | transformer) PLAN=spectrain_texts ;;
   *) PLAN= ;;
 esac

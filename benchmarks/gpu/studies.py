@@ -43,13 +43,19 @@ LINES = {
         Round(
             480,
             (
-                "parallel spectrain_full --jobs 6 --device cuda",
+                "parallel spectrain_full --jobs 3 --device cuda",
                 "parallel spectrain_texts --jobs 9 --device cpu",
             ),
         ),
     ),
     "narrow": (
-        Round(150, ("parallel spectrain_images2 --jobs 14 --device cuda",)),
+        Round(
+            150,
+            (
+                "parallel spectrain_images2 --jobs 7 --device cuda",
+                "parallel spectrain_images3 --jobs 7 --device cuda",
+            ),
+        ),
         Round(120, ("parallel spectrain_images --jobs 14 --device cuda",)),
     ),
     "paper-18": (

@@ -32,6 +32,7 @@ IMAGES = Staged(
     epochs=6,
     batch_size=128,
 )
+SHORTER = replace(IMAGES, epochs=4)
 TEXTS = Staged(
     "sgd",
     stages=1,
@@ -98,7 +99,8 @@ def plan(
 
 FIRST = {"vgg16": 0.01, "resnet50": 0.01}
 FULL = {"vgg16": 0.01, "resnet50": 0.01}
-SECOND = {"densenet121": 0.01, "googlenet": 0.01}
+SECOND = {"densenet121": 0.01}
+THIRD = {"googlenet": 0.01}
 READERS = {"residual_lstm": 0.1, "transformer": 0.1}
 
 PLANS = {
@@ -115,9 +117,8 @@ PLANS = {
         64 * 105,  # (as many times the arithmetic)
         f"{EXPECT} Minutes on one H100; days on two cores.",
     ),
-    "spectrain_images2": plan(
-        "The same for DenseNet121 and GoogLeNet.", replace(IMAGES, epochs=4), SECOND, 190
-    ),
+    "spectrain_images2": plan("The same for DenseNet121.", SHORTER, SECOND, 90),
+    "spectrain_images3": plan("The same for GoogLeNet.", SHORTER, THIRD, 105),
     "spectrain_texts": plan(
         "The same for a residual LSTM and a Transformer, half as wide, on IMDB.",
         TEXTS,
