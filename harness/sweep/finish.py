@@ -31,7 +31,8 @@ def finish(
         print(json.dumps(document(study, whole, [page, *figures])))
     elif talk:
         print(f"record:  {study.out / 'experiment.json'}")
-        print(f"figures: {figure.brief(figures)}")
+        if options.figures:
+            print(f"figures: {figure.brief(figures)}")
         print(f"report:  {page}")
     return _status(study, whole, arms, seeds)
 

@@ -96,7 +96,8 @@ def answers(whole: Experiment) -> Iterator[str]:
         yield f"{NETS[net]}: minus pipedream at the same rate, points"
         for n in depths:
             for name in ("spectrain_v1", "spectrain_v2"):
-                yield f"N = {n:<2} {name}: " + ", ".join(_gains(found, net, name, n))
+                if gains := ", ".join(_gains(found, net, name, n)):
+                    yield f"N = {n:<2} {name}: {gains}"
 
 
 def _held(found: Cells, net: str, name: str, stages: int) -> str:

@@ -75,7 +75,7 @@ def test_pictures_hold_the_numbers_that_they_draw(known):
 def test_a_record_of_part_of_a_plan_is_drawn(known):
     known.runs = [r for r in known.runs if r.config["weights"] == "sgd"]
     assert len(plot.figures(known)) == 3
-    assert list(plot.table(known))
+    assert not any(line.rstrip().endswith(":") for line in plot.table(known))
 
 
 def filled(plan, value):
