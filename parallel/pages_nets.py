@@ -31,7 +31,6 @@ TITLES = {
     "residual_lstm": "residual LSTM",
     "transformer": "Transformer",
 }
-KINDS = {"sgd": "SGD", "adamw": "AdamW", "nadam": "NAdam", "muon": "Muon"}
 
 
 @cache
@@ -165,7 +164,7 @@ def of_optimizers() -> Rows:
     yield "optimizer", "best rate", "no pipeline", *(f"{NAMES[m]} minus it" for m in LATE)
     for n in optimizers.STAGES:
         for kind in optimizers.RATES:
-            yield f"{KINDS[kind]}, N = {n}", *_optimizer(whole, kind, n)
+            yield f"{optimizers.TITLES[kind]}, N = {n}", *_optimizer(whole, kind, n)
 
 
 LATE = optimizers.METHODS[1:]

@@ -20,6 +20,7 @@ RATES: dict[str, tuple[float, float, float]] = {
     "nadam": (0.0005, 0.001, 0.003),
     "muon": (0.005, 0.01, 0.02),
 }
+TITLES = {"sgd": "SGD", "adamw": "AdamW", "nadam": "NAdam", "muon": "Muon"}
 MOMENTUM = {"sgd": 0.9, "adamw": 0.9, "nadam": 0.99, "muon": 0.95}
 METHODS = ("sgd", "two_bw", "pipedream")
 STAGES = (4, 8)

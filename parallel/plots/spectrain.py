@@ -97,7 +97,7 @@ def by_rate(whole: Experiment) -> Iterator[Picture]:
     """Draw a row for each number of stages, a column for each optimizer."""
     kinds = [k for k in optimizers.RATES if any(r.config["optimizer"] == k for r in whole.done())]
     data = {
-        f"{kind}, {n} stages": {
+        (kind, n): {
             method: line for method in optimizers.METHODS if (line := _line(whole, method, kind, n))
         }
         for n in optimizers.STAGES
@@ -106,11 +106,11 @@ def by_rate(whole: Experiment) -> Iterator[Picture]:
     with figure.style():
         fig = Figure(figsize=(2.9 * len(kinds) + 2.2, 5.8))
         axes = fig.subplots(len(optimizers.STAGES), len(kinds), sharey=True, squeeze=False)
-        for ax, (title, lines) in zip(axes.flat, data.items(), strict=True):
+        for ax, ((kind, n), lines) in zip(axes.flat, data.items(), strict=True):
             for name, line in lines.items():
-                figure.bars(ax, line, LOOKS[name], NAMES[name])
-            ax.set_title(title, fontsize=10)
-            rate_axis(ax.xaxis, ax.set_xscale, list(optimizers.RATES[title.split(",")[0]]))
+                figure.bars(ax, line, LOOKS[name], NAMES[name].removesuffix(" (SGD)"))
+            ax.set_title(f"{optimizers.TITLES[kind]}, {n} stages", fontsize=10)
+            rate_axis(ax.xaxis, ax.set_xscale, list(optimizers.RATES[kind]))
         for ax in axes[-1]:
             ax.set_xlabel("learning rate")
         for ax in axes[:, 0]:
@@ -119,7 +119,8 @@ def by_rate(whole: Experiment) -> Iterator[Picture]:
         fig.legend(handles, names, loc="outside lower center", ncols=3)
         titles.letters(axes.flat)
         titles.headline(fig, stands_on(whole))
-    yield "parallel_optimizers", fig, {"note": stands_on(whole), "series": data}
+    series = {f"{kind}, {n} stages": lines for (kind, n), lines in data.items()}
+    yield "parallel_optimizers", fig, {"note": stands_on(whole), "series": series}
 
 
 def _line(whole: Experiment, method: str, kind: str, stages: int) -> dict[str, list]:
