@@ -100,9 +100,7 @@ def test_gradients_are_those_of_torchs_own_schedule(name, tmp_path):
     assert len(x) == BATCH
     used: dict[int, torch.Tensor] = {}
     for stage in session.executor.stages.values():
-        stage.weights.optimizer.register_step_pre_hook(
-            lambda made, *_: used.update(gradients(made))
-        )
+        stage.weights.stepper.register_step_pre_hook(lambda made, *_: used.update(gradients(made)))
     session.step()
     ours = [used[id(p)] for p in session.model.parameters()]
     theirs = gradients_of_torch(name, tmp_path / "store", x, y)
