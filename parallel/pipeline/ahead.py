@@ -70,13 +70,12 @@ def _along(
     """W - length x lr x way; where an optimizer knows no way yet, w itself."""
     found, params = dict(weights.newest), weights.params
     for group, own in zip(weights.stepper.param_groups, weights.rows, strict=True):
-        steps = [way(weights, params[name], group) for name in own]
-        known = [(name, step) for name, step in zip(own, steps, strict=True) if step is not None]
+        steps = {name: way(weights, params[name], group) for name in own}
+        known = {name: step for name, step in steps.items() if step is not None}
         if known:
-            names, way_on = zip(*known, strict=True)
-            now, alpha = [found[name] for name in names], -length(group) * group["lr"]
-            moved = torch._foreach_add(now, way_on, alpha=alpha)  # pyright: ignore
-            found |= zip(names, moved, strict=True)
+            now, alpha = [found[name] for name in known], -length(group) * group["lr"]
+            moved = torch._foreach_add(now, [*known.values()], alpha=alpha)  # pyright: ignore
+            found |= zip(known, moved, strict=True)
     return found
 
 

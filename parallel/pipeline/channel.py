@@ -107,7 +107,8 @@ class Channel:
             return
         source, to = self.table.home[action.stage], self.table.home[target.stage]
         if to in self.comm.ranks:
-            self.comm.sent += nbytes(value) * (source != to)
+            if source != to:
+                self.comm.sent += nbytes(value)
             self.mail[target] = value
             return
         self._tell(action, value, to)

@@ -5,7 +5,9 @@
 
 `until(t)` goes to the bar behind update t. Nothing before a bar needs anything behind another's, so
 the pipeline need not drain there; what is in flight stays so. In a simulation all ranks are here
-and take turns, one action each; `order` draws whose turn it is instead, which changes no number.
+and take turns: forward passes of all, then the rest of all, as code that has just run is faster;
+each as far as it can where both passes read the same to look ahead. `order` draws single actions
+instead, which changes no number.
 """
 
 import random
@@ -53,6 +55,7 @@ class Executor:
         self.bars = {rank: bars(table, rank) for rank in range(len(table.ranks))}
         self.first = 0  # which minibatch of the training is the table's first
         self.draw = None if pipeline.order is None else random.Random(pipeline.order)
+        self.far = bool(pipeline.policy.swaps and pipeline.policy.ahead)  # see above
         self.watch: Callable[[Action, Stage], None] | None = None
         self.joint: Joint | None = None  # where there are several replicas
         self.clip = Clip(pipeline.clip, pipeline.waits, comm) if pipeline.clip else None
@@ -81,14 +84,16 @@ class Executor:
             waiting = [rank for rank in waiting[::-1] if self.at[rank] < self.bars[rank][t]]
 
     def _go(self, rank: int, bar: int) -> bool:
-        """Let a rank work as far as it can, or for one action where turns are drawn."""
-        row, begin = self.table.ranks[rank], self.at[rank]
-        while self.at[rank] < bar:
-            action = row[self.at[rank]]
-            if self.comm.alone and not self._ready(action):
+        """Let a rank work: until its turn ends, or as far as it can."""
+        row, begin, alone = self.table.ranks[rank], self.at[rank], self.comm.alone
+        forward = row[begin].op == "F"
+        for i in range(begin, bar):
+            action = row[i]
+            turn = self.far or (action.op == "F") == forward
+            if alone and not (turn and self._ready(action)):
                 break
             self.act(action)
-            self.at[rank] += 1
+            self.at[rank] = i + 1
             if self.draw:
                 break
         return self.at[rank] > begin

@@ -85,6 +85,7 @@ class Stage:
         ahead = any(policy.reach(weights.stage, weights.stages))
         self.tried = policy.recompute or not (late or ahead)
         self.resumable = False
+        self.plain = newest(policy)
         self.layers = Layers(module, f"stage {weights.stage}")
 
     @property
@@ -138,7 +139,7 @@ class Stage:
 
         This is so where both passes see the newest ones, which nothing puts elsewhere.
         """
-        return not (self.resumable or self.weights.older.maxlen) and newest(self.policy)
+        return self.plain and not (self.resumable or self.weights.older.maxlen)
 
     def _call(self, flight: Flight) -> torch.Tensor:
         y = self.layers(flight.leaves, flight.x)  # [2]
@@ -185,7 +186,7 @@ class Stage:
         flight = self.flights[key]
         if self.late:  # (else it comes at the same moment, and sees the same)
             flight.back = self.policy.backward(self.weights, key[0])
-            if self.policy.swaps:
+            if self.policy.swaps and flight.back is not self.weights.newest:
                 check_weights(self.policy, key[0], flight.back, self.weights.params)
         flight.dy = dy
         if self.policy.recompute:
@@ -221,6 +222,8 @@ class Stage:
                 compensate(weights, self.policy.spike, rate)
         weights.after(in_place=self.late and self.shares)
         self.policy.applied(weights)
+        for p in weights.params.values():
+            p.grad = None  # (its memory is used next, while it is in the cache)
         self.sums = {}
 
 

@@ -11,7 +11,6 @@ parallel.pipeline.guard finds such layers beforehand.
 """
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -50,7 +49,6 @@ class Swap:
         self.leaves = leaves
         places = sorted((*memory(w), name) for name, w in leaves.items() if w.numel())
         self.begins, self.ends, self.names = zip(*places, strict=True) if places else ((), (), ())
-        self.hits: Counter[str] = Counter()
         self.others: list[torch.Tensor] = []  # what else was saved, while `listening`
         self.listening = False
 
@@ -68,7 +66,6 @@ class Swap:
         return saved
 
     def _note(self, name: str, leaf: torch.Tensor, saved: torch.Tensor) -> Note:
-        self.hits[name] += 1
         offset = saved.storage_offset() - leaf.storage_offset()
         return Note(name, saved.size(), saved.stride(), offset)
 
@@ -76,8 +73,9 @@ class Swap:
         """The same view of the other weights."""
         if type(kept) is not Note:
             return kept
-        base = self.wanted()[kept.name].detach()
-        return base.as_strided(kept.size, kept.stride, base.storage_offset() + kept.offset)
+        name, size, stride, offset = kept
+        base = self.wanted()[name]
+        return base.as_strided(size, stride, base.storage_offset() + offset)
 
     def hooks(self) -> Any:
         """To run the forward pass in."""

@@ -29,6 +29,7 @@ class Minibatches:
     ):
         self.data, self.shards, self.micro, self.last = data, shards, micro, stages - 1
         self.replica = replica
+        self.whole = micro == replica[1] == 1  # a minibatch is one micro-batch, and all of it here
         self.first = 0  # which minibatch of the training is the table's first
 
     def index(self, t: int) -> torch.Tensor:
@@ -42,6 +43,8 @@ class Minibatches:
 
     def samples(self, t: int, j: int) -> int:
         """Of a micro-batch, here."""
+        if self.whole:
+            return self.size(t)
         return _part(_part(self.size(t), j, self.micro), *self.replica)
 
     def own(self, t: int) -> int:
@@ -55,12 +58,13 @@ class Minibatches:
     def feed(self, action: Action) -> Batch:
         """A micro-batch: inputs of the first stage, targets of the last, share of its minibatch."""
         stage, _, t, j = action
-        whole = self.micro == self.replica[1] == 1
-        share = 1.0 if whole else self.samples(t, j) / self.size(t)
+        share = 1.0 if self.whole else self.samples(t, j) / self.size(t)
         if stage and stage != self.last:
             return None, None, share
-        replica, replicas = self.replica
-        own = self.index(t).tensor_split(self.micro)[j].tensor_split(replicas)[replica]
+        own = self.index(t)
+        if not self.whole:
+            replica, replicas = self.replica
+            own = own.tensor_split(self.micro)[j].tensor_split(replicas)[replica]
         own = own.to(self.data.train_y.device)
         x = self.data.train_x.index_select(0, own) if not stage else None
         return x, self.data.train_y.index_select(0, own) if stage == self.last else None, share

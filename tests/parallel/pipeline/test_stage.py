@@ -67,10 +67,25 @@ def test_the_last_stage_is_never_late_and_predicts_once_for_both_passes():
     assert asked == [1] * STEPS
 
 
-def test_in_one_process_a_stage_does_at_once_what_it_can():
-    one, seen = begun("pipedream"), []
+TURNS = {
+    "pipedream": "2F3 1F4 0F5 2B3 2U3 1B3 1U3 0B3 0U3",  # forward passes of all, then the rest
+    "spectrain_v1": "2F3 2B3 2U3 1F4 1B3 1U3 0F5 0B3 0U3",  # both passes look ahead from the same
+}
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_in_one_process_stages_take_turns_by_what_their_passes_read(name):
+    one, seen = begun(name), []
     for _ in range(3):
         one.step()  # (until all stages are at work)
     one.executor.watch = lambda action, stage: seen.append(one.table.name_of(action))
     one.step()
-    assert seen == ["2F3", "2B3", "2U3", "1F4", "1B3", "1U3", "0F5", "0B3", "0U3"]
+    assert " ".join(seen) == TURNS[name]
+
+
+def test_gradients_are_let_go_once_they_are_used():
+    one = begun("pipedream")
+    before = [p.clone() for p in one.model.parameters()]
+    one.step()
+    assert not any(map(torch.equal, one.model.parameters(), before))
+    assert all(p.grad is None for p in one.model.parameters())
