@@ -29,8 +29,10 @@ demo: $(RUNTIME) ## install if needed, then the MLP study on embedded data: tabl
 test: $(DEV) ## the test suite, one process a core (under 5 minutes on 2 cores)
 	$(PYTHON) -m pytest -m "not slow" $(TOGETHER)
 
+test-slow test-sanitized test-isas: export IDDL_EXAMPLES = all
+
 test-slow: $(DEV) ## what takes minutes, and all examples of hypothesis
-	IDDL_EXAMPLES=all $(PYTHON) -m pytest -m "slow or hypothesis" $(TOGETHER)
+	$(PYTHON) -m pytest -m "slow or hypothesis" $(TOGETHER)
 	$(MAKE) test-sanitized test-isas
 	$(PYTHON) tests/machines.py --quick $(QUICK_MACHINES)
 
