@@ -14,6 +14,8 @@ TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
 QUICK_MACHINES := iddl user nehalem avx2
 TOGETHER := -n auto --dist worksteal
 export PYTHON
+# (images set it: each of hundreds of processes of tests would compile the project anew)
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-slow test-sanitized test-isas test-machines lint pages bench test-torch-range clean
 
@@ -27,8 +29,10 @@ demo: $(RUNTIME) ## install if needed, then the MLP study on embedded data: tabl
 test: $(DEV) ## the test suite, one process a core (under 5 minutes on 2 cores)
 	$(PYTHON) -m pytest -m "not slow" $(TOGETHER)
 
-test-slow: $(DEV) ## what takes minutes
-	$(PYTHON) -m pytest -m slow $(TOGETHER)
+test-slow test-sanitized test-isas: export IDDL_EXAMPLES = all
+
+test-slow: $(DEV) ## what takes minutes, and all examples of hypothesis
+	$(PYTHON) -m pytest -m "slow or hypothesis" $(TOGETHER)
 	$(MAKE) test-sanitized test-isas
 	$(PYTHON) tests/machines.py --quick $(QUICK_MACHINES)
 

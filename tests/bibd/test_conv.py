@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -23,6 +23,7 @@ from bibd import (
 from bibd.conv import MODES
 from harness import cost
 from harness.stack import stack
+from tests.drawn import examples
 
 F64 = torch.float64
 
@@ -77,7 +78,7 @@ def geometries(draw):
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even")  # torch on nn.Conv2d too
-@settings(deadline=None, max_examples=120)
+@examples(120)
 @given(
     options=geometries(),
     family=st.sampled_from(["bibd", "iddl", "random", "random_biregular", "block_diagonal"]),

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bibd import certificate, design, families
@@ -26,8 +26,10 @@ from bibd.design import (
 )
 from bibd.field import factor, field, prime_power
 from bibd.pattern import make_pattern
+from tests.drawn import ALL, examples
 
 POWERS = [q for q in range(2, 65) if prime_power(q)]
+SOME = [q for q in POWERS if ALL or q <= 32]  # (the largest take a second each)
 
 
 def table(d):
@@ -66,8 +68,8 @@ MAKERS = {
 }
 
 
-@settings(deadline=None, max_examples=60)
-@given(q=st.sampled_from(POWERS), make=st.sampled_from(list(MAKERS)))
+@examples(60)
+@given(q=st.sampled_from(SOME), make=st.sampled_from(list(MAKERS)))
 def test_planes_cover_every_pair_once(q, make):
     d = make(q)
     n = table(d)
@@ -139,7 +141,7 @@ def test_truncation_keeps_the_first():
         truncate(affine_plane(5), 26, 30)
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(
     v=st.integers(1, 40),
     b=st.integers(1, 40),
@@ -214,7 +216,7 @@ def test_a_large_plane_is_certified():
     assert c.sigma2_lower_bound == pytest.approx(8.0, abs=1e-6)
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(v=st.integers(1, 120), b=st.integers(1, 150), seed=st.one_of(st.none(), st.integers(0, 99)))
 def test_bibd_for_any_size(v, b, seed):
     """No empty rows; every fan-in within one up to q^2 outputs; a packing until blocks run out."""
@@ -240,7 +242,7 @@ def test_bibd_for_any_size(v, b, seed):
     assert (transposed.mask().T & p.mask() == p.mask()).all()
 
 
-@settings(deadline=None, max_examples=100)
+@examples(100)
 @given(
     family=st.sampled_from([f for f in families.FAMILIES if f != "tiled"]),
     v=st.integers(1, 60),
@@ -254,7 +256,7 @@ def test_every_family_gives_a_table(family, v, b, seed):
     assert p.digest() == make_pattern(family, v, b, seed).digest()
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(
     family=st.sampled_from(["random", "random_fan_in", "random_biregular"]),
     v=st.integers(1, 40),

@@ -3,13 +3,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 import bibd
 from bibd import BibdLinear, RandomSparseLinear, SparseLinear
 from bibd.layer import INITS
+from tests.drawn import examples
 
 BACKENDS = ["dense", "bag"]
 F64 = torch.float64
@@ -28,7 +29,7 @@ def twin(layer: SparseLinear) -> tuple[nn.Linear, torch.Tensor]:
     return dense, mask
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     backend=st.sampled_from(BACKENDS),
     family=st.sampled_from(["iddl", "random", "dense"]),

@@ -5,12 +5,13 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import bibd
 from bibd.families import FAMILIES
 from bibd.pattern import check_family, diagonal, make_pattern
+from tests.drawn import examples
 
 
 def modular_by_definition(v: int, b: int) -> np.ndarray:
@@ -29,7 +30,7 @@ def modular_by_definition(v: int, b: int) -> np.ndarray:
     return np.array([whole[r % (q * (q + 1)), :v] for r in range(b)])
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(v=st.integers(1, 130), b=st.integers(1, 150))
 def test_iddl_is_the_modular_rule(v, b):
     assert (make_pattern("iddl", v, b).mask() == modular_by_definition(v, b)).all()
@@ -70,7 +71,7 @@ def test_iddl_balances_only_for_prime_q():
         assert (set(pairs) == {1}) is balanced
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     family=st.sampled_from(["dense", "iddl", "random"]),
     v=st.integers(1, 90),

@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -13,10 +13,11 @@ from ensemble import Calibrated, temperature, tempered
 from ensemble.calibrate import HIGH, LOW
 from ensemble.identities.task import answers as task
 from ensemble.scores import nll
+from tests.drawn import examples
 from tests.ensemble.draws import answers, near
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(answers(members=(1, 1)))
 def test_no_other_temperature_is_better(drawn):
     logp, y = drawn
@@ -28,7 +29,7 @@ def test_no_other_temperature_is_better(drawn):
             assert best <= nll(tempered(logp[0], other), y) * (1 + 1e-12) + 1e-300
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.floats(0.1, 10))
 def test_a_temperature_that_was_applied_is_taken_back(t):
     """T of p^(1/t) is T of p divided by t; the search stops at 1e-9, where the loss is flat."""

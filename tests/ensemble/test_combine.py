@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.combine import RULES, decided, pooled
 from ensemble.identities import oracle
+from tests.drawn import examples
 from tests.ensemble.draws import answers, near
 
 F64 = torch.float64
@@ -17,7 +18,7 @@ def logs(*rows):
     return torch.log_softmax(torch.tensor(rows, dtype=F64), -1)[:, None]
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(answers(), st.sampled_from(list(RULES)), st.data())
 def test_every_rule_is_its_plain_twin(drawn, rule, data):
     logp, _ = drawn
@@ -31,7 +32,7 @@ def test_every_rule_is_its_plain_twin(drawn, rule, data):
         assert (found.exp().sum(-1) - 1).abs().max() <= near(logp)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(answers(excluded=True))
 def test_excluded_classes_make_no_nan_where_an_answer_is_left(drawn):
     logp, _ = drawn
@@ -48,7 +49,7 @@ def test_excluded_classes_make_no_nan_where_an_answer_is_left(drawn):
         assert not pooled(logp, "geometric").isnan().any()
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(answers(excluded=True))
 def test_a_loss_of_the_mean_is_never_above_the_mean_loss(drawn):
     logp, y = drawn

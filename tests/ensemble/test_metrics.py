@@ -4,11 +4,12 @@ import json
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from ensemble import pooled, scored, temperature, tempered
 from ensemble import scores as each
 from ensemble.identities.task import answers as task
+from tests.drawn import examples
 from tests.ensemble.draws import answers, near, same
 
 
@@ -43,7 +44,7 @@ def test_other_rules_are_scored_too():
     assert weighted["accuracy"] == each.accuracy(pooled(logp, "weighted", [1, 2, 3, 4, 5]), y)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(answers())
 def test_the_row_fulfils_the_identities(drawn):
     logp, y = drawn

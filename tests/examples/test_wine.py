@@ -73,12 +73,13 @@ def test_cut_short_it_goes_on_as_if_it_never_was(tmp_path):
     assert begun == [(0, 3), (1, None)]
 
 
-def test_a_copy_in_a_folder_of_ones_own_runs_by_its_own_name_on_ones_own_file(tmp_path):
-    """Under another name, away from the checkout, by two processes."""
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_copy_in_a_folder_of_ones_own_runs_by_its_own_name_on_ones_own_file(tmp_path, jobs):
+    """Under another name, away from the checkout, by one process and by two."""
     shutil.copytree(WINE, tmp_path / "mine", ignore=shutil.ignore_patterns("__pycache__"))
     table = [f"{i % 2 + i / 100},{('red', 'white')[i % 2]}" for i in range(40)]
     (tmp_path / "wines.csv").write_text("\n".join(["acid,colour", *table]))
-    words = ["smoke", "--seeds", "2", "--epochs", "2", "--data", "csv:wines.csv", "--jobs", "2"]
+    words = ["smoke", "--seeds", "2", "--epochs", "2", "--data", "csv:wines.csv", "--jobs", jobs]
     done = subprocess.run(
         [sys.executable, "-m", "mine", *words],
         cwd=tmp_path,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
@@ -19,6 +19,7 @@ from harness import cost
 from resnet.costs import Options, costs, counted
 from resnet.model import resnet
 from resnet.words import DEPTHS, name
+from tests.drawn import examples
 
 PUBLISHED = {  # FLOPs (M) as the original README prints them, and parameters
     ("dense", 18): ("556.65", 11_173_962),
@@ -225,7 +226,7 @@ def test_which_convolutions_are_sparse():
 FITTING = sorted(set(FAMILIES) - {"tiled", "dense"})
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     st.sampled_from(FITTING),
     st.sampled_from([1, 2, 4, 8, 16]),

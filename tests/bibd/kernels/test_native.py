@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from bibd.kernels import build, native
 from bibd.kernels.table import Table, table
 from bibd.pattern import make_pattern
+from tests.drawn import examples
 
 pytestmark = pytest.mark.skipif(build.compiler() is None, reason="no compiler")
 EXACT = {torch.float32: 3e-6, torch.float64: 1e-14, torch.bfloat16: 2**-8}
-MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = examples(150, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(autouse=True)

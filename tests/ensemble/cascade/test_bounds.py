@@ -2,14 +2,15 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.cascade import lost, needed, upper
 from ensemble.identities import oracle
+from tests.drawn import examples
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(1, 60), st.data(), st.sampled_from([0.5, 0.9, 0.95, 0.999]))
 def test_the_bound_solves_the_binomial_sum(n, data, confidence):
     count = data.draw(st.integers(0, n))

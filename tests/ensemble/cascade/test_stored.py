@@ -2,18 +2,19 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble import pooled
 from ensemble.cascade import Rule, answered, spent
 from ensemble.identities import oracle
+from tests.drawn import examples
 from tests.ensemble.draws import answers, near
 
 BOUND = st.sampled_from([0.0, 0.37, 0.5003, 0.81, 0.9999, 1.0])
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(answers(excluded=True), st.sampled_from(["average", "replace"]), st.data())
 def test_answers_and_links_asked_are_those_of_plain_python(drawn, answer, data):
     logp, _ = drawn
@@ -27,7 +28,7 @@ def test_answers_and_links_asked_are_those_of_plain_python(drawn, answer, data):
     assert ((found.score >= 0) & (found.score <= 1 + near(logp))).all()
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(answers(members=(2, 4)), st.sampled_from(["average", "replace"]))
 def test_a_threshold_of_one_asks_all_and_of_zero_the_first(drawn, answer):
     logp, _ = drawn
@@ -39,7 +40,7 @@ def test_a_threshold_of_one_asks_all_and_of_zero_the_first(drawn, answer):
     assert first.asked.tolist() == [1] * logp.shape[1]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(answers(members=(2, 4)), BOUND, BOUND)
 def test_a_lower_threshold_asks_nobody_more(drawn, one, other):
     low, high = sorted((one, other))

@@ -4,16 +4,17 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from ensemble import scores
 from ensemble.identities import oracle
+from tests.drawn import examples
 from tests.ensemble.draws import answers, near, same
 
 NAMES = ("accuracy", "nll", "brier", "aurc")
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(answers(members=(1, 1), excluded=True))
 def test_every_score_is_its_plain_twin(drawn):
     logp, y = drawn
@@ -24,7 +25,7 @@ def test_every_score_is_its_plain_twin(drawn):
         assert same(found, getattr(oracle, name)(logp[0].tolist(), y.tolist()), near(logp)), name
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(answers(members=(1, 1), samples=(2, 12)))
 def test_no_score_depends_on_the_order_of_the_samples(drawn):
     logp, y = drawn

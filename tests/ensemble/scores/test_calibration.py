@@ -4,12 +4,13 @@ import importlib.util
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ensemble import scores
 from ensemble.identities import oracle, scoring
 from ensemble.scores.calibration import reliability
+from tests.drawn import examples
 from tests.ensemble.draws import answers, near, same
 
 
@@ -19,7 +20,7 @@ def two(*sure):
     return torch.stack([p, 1 - p], 1).log()
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(answers(members=(1, 1), excluded=True), st.integers(1, 20))
 def test_every_error_is_its_plain_twin(drawn, bins):
     logp, y = drawn

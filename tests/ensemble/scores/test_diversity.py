@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 
 from ensemble import pooled, scores
 from ensemble.identities import oracle
+from tests.drawn import examples
 from tests.ensemble.draws import answers, near, same
 
 WITH_TARGETS = ("q_statistic",)
@@ -17,7 +18,7 @@ def says(*members):
     return torch.log_softmax(9.0 * votes.double(), -1)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(answers(excluded=True))
 def test_every_score_is_its_plain_twin(drawn):
     logp, y = drawn
@@ -31,7 +32,7 @@ def test_every_score_is_its_plain_twin(drawn):
     assert q == made or same(q, made, near(logp))
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(answers())
 def test_ambiguity_is_what_the_mean_gains_in_brier_score(drawn):
     logp, y = drawn

@@ -5,13 +5,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 from harness.exits import CRITERIA, Record, attach, fit, losses, outcome, record, sweep
 from harness.exits.fitting import CANDIDATES, ROUNDING
 from harness.exits.thresholds import APART, leave_at, midway
+from tests.drawn import examples
 
 
 def records(rng, samples, exits=2):
@@ -21,7 +22,7 @@ def records(rng, samples, exits=2):
     return Record(scores, right, tuple(np.cumsum(rng.integers(10, 50, exits + 1)).tolist()))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 2**31), st.floats(0, 1), st.floats(0, 1))
 def test_outcomes_by_a_plain_loop(seed, a, b):
     found = records(np.random.default_rng(seed), 40)
@@ -91,7 +92,7 @@ def test_of_many_samples_the_best_of_all_candidates_is_found(seed):
 VALUES = st.lists(st.integers(0, 1000), min_size=1, max_size=90)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(VALUES, st.integers(1, 70), st.floats(0, 2e-5))
 def test_thresholds_keep_their_distance_from_every_score(values, count, noise):
     """Scores in thousandths, some of them a rounding apart."""
@@ -109,7 +110,7 @@ def test_thresholds_keep_their_distance_from_every_score(values, count, noise):
         assert len(between) == count
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(0, 2**31), st.integers(3, 400), st.floats(0.4, 0.95), st.sampled_from([1, 2, 3]))
 def test_what_a_fit_promises_is_spent_when_scores_are_off_by_rounding(seed, samples, share, exits):
     """Another batch size is another sum order: each score moves by some roundings of float32."""
@@ -163,7 +164,7 @@ def test_fitted_thresholds_send_a_batch_where_its_samples_go_alone(net):
         assert best["shares"] == pytest.approx((alone.bincount(minlength=3) / 2049).tolist())
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.integers(3, 65), st.integers(0, 2**31), st.floats(0.5, 0.95), st.sampled_from([*CRITERIA])
 )

@@ -6,11 +6,12 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import f_oneway
 
 from harness.result.factorial import _fit, analyse, rounding
+from tests.drawn import examples
 
 FACTORS = {"pattern": ("dense", "iddl", "random"), "groups": ("1", "2"), "exits": ("no", "yes")}
 CELLS = list(product(*FACTORS.values()))
@@ -60,7 +61,7 @@ def test_noise_is_not_taken_for_an_interaction_and_a_real_one_is_found():
     assert real["pattern:exits"].p > 0.01
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(st.integers(0, 2**31), st.integers(2, 4))
 def test_in_a_full_grid_effects_are_differences_of_means(seed, seeds):
     rng = np.random.default_rng(seed)
@@ -191,7 +192,7 @@ def exactly_left(x, y):
     return left
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(st.integers(0, 2**31), st.sampled_from([0.0, 1.0, -1e5]), st.sampled_from([1e-8, 1.0, 1e8]))
 def test_rounding_stays_within_its_bound_of_exact_arithmetic(seed, offset, scale):
     rng = np.random.default_rng(seed)

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel.pipeline import formulas
@@ -11,6 +11,7 @@ from parallel.pipeline.actions import Action, Table, held, needs
 from parallel.pipeline.checks import order
 from parallel.pipeline.clock import UNIT, measured, simulate
 from parallel.pipeline.schedules import SCHEDULES, async_1f1b, gpipe, one_f_one_b, schedule, zb_h1
+from tests.drawn import examples
 
 CHUNKED = ("interleaved", "zb_h1")
 KINDS = [(name, 2 if name in ("interleaved", "zbv") else 1) for name in SCHEDULES] + [("zb_h1", 2)]
@@ -40,7 +41,7 @@ def test_makespan_bubble_and_activations_are_the_formulas(name, chunks, ranks):
 
 
 @given(st.sampled_from(KINDS), st.integers(1, 6), st.integers(1, 24), st.integers(1, 3))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_so_they_are_for_several_minibatches(kind, ranks, micro, minibatches):
     name, chunks = kind
     table = made(name, ranks, micro, chunks, minibatches)
@@ -102,7 +103,7 @@ def test_updates_cost_where_that_is_said():
 
 
 @given(st.sampled_from(list(SCHEDULES)), st.integers(1, 5), st.integers(1, 8), st.randoms())
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_an_action_begins_as_soon_as_it_can(name, ranks, micro, random):
     table = made(name, ranks, ranks * micro, 2 if name in ("interleaved", "zbv") else 1)
     assert table is not None

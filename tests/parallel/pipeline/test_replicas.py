@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -25,6 +25,7 @@ from parallel.training.seeds import Seeds
 from parallel.world.comm import Comm, NotFinite
 from parallel.world.procs import WorkerError
 from parallel.world.run import run
+from tests.drawn import examples
 from tests.parallel.pipeline.test_faults import limit
 from tests.parallel.pipeline.test_resume import everything, through_file
 
@@ -73,7 +74,7 @@ def ended(*words, **options):
     return session
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(
     batch=st.integers(2, 25),
     micro=st.integers(1, 5),

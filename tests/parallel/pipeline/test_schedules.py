@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from parallel.pipeline.actions import needs
@@ -12,6 +12,7 @@ from parallel.pipeline.clock import simulate
 from parallel.pipeline.formulas import NAMES
 from parallel.pipeline.schedules import SCHEDULES, schedule
 from parallel.pipeline.terminal import grid
+from tests.drawn import examples
 
 PICTURES = {
     ("naive", 3, 1, 2): """
@@ -77,7 +78,7 @@ def test_tables_of_all_sizes_are_complete_and_never_stuck(name, ranks):
     st.sampled_from(list(SCHEDULES)), st.integers(1, 10), st.integers(1, 4), st.integers(1, 40),
     st.integers(0, 9),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_any_legal_order_of_any_table_takes_all_of_it(name, ranks, minibatches, micro, seed):
     table = made(name, ranks, minibatches, micro)
     if table is None:
@@ -91,7 +92,7 @@ def test_any_legal_order_of_any_table_takes_all_of_it(name, ranks, minibatches, 
 
 
 @given(st.sampled_from(["interleaved", "zb_h1"]), st.integers(1, 5), st.integers(3, 5), st.data())
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_any_number_of_chunks_makes_a_table(name, ranks, chunks, data):
     micro = ranks * data.draw(st.integers(1, 4))
     table = schedule(name, ranks * chunks, 2, micro, chunks=chunks)

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -29,6 +29,7 @@ from parallel.world.ops import (
     messages,
     traffic,
 )
+from tests.drawn import examples
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -205,7 +206,7 @@ def test_a_ring_contracts_at_its_second_eigenvalue(n):
 workers = st.integers(1, 9)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(workers, st.integers(0, 2**31), st.sampled_from(sorted(STRATEGIES)), st.data())
 def test_plans_of_any_size_are_matched(n, seed, name, data):
     options = dict(SETTINGS.get(name, {}))
@@ -226,7 +227,7 @@ def test_plans_of_any_size_are_matched(n, seed, name, data):
                 assert sum(row.values()) == pytest.approx(1)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.integers(2, 12), st.integers(0, 10**6), st.floats(0.01, 0.5))
 def test_metropolis_contracts_on_any_graph(n, seed, alpha):
     """I - L with alpha up to one half has no eigenvalue outside [-1, 1]; sums are kept."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -21,6 +21,7 @@ from parallel.strategy import make
 from parallel.strategy.base import random
 from parallel.subnets.cutting import ScaledLinear, chain, give, partition, subnet, take
 from parallel.world.comm import Comm, nbytes
+from tests.drawn import examples
 
 
 def net(widths=(5, 8, 6, 3), norm=None):
@@ -129,7 +130,7 @@ def test_a_rate_that_suits_the_plain_net_suits_its_subnets():
     assert last(make("ist", rescale=True), 4) < 0.3
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.integers(6, 40), min_size=1, max_size=4), st.integers(1, 6), st.integers(0, 999))
 def test_cut_and_give_back_is_the_identity(widths, workers, seed):
     model = net((5, *widths, 3))

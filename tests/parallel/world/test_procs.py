@@ -33,7 +33,10 @@ VERIFIES = """
     """
 
 
-@pytest.mark.parametrize("text", [TRAINS, VERIFIES], ids=["train", "verify"])
+@pytest.mark.parametrize(
+    "text",
+    [pytest.param(TRAINS, id="train", marks=pytest.mark.slow), pytest.param(VERIFIES, id="verify")],
+)
 def test_a_script_without_a_main_guard_is_told_so(text, tmp_path):
     done = script(tmp_path, text)
     assert done.returncode == 1
