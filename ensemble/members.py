@@ -92,10 +92,13 @@ class Ensemble(nn.Module):
         Raises:
             ValueError: members answer in different classes, or one answers NaN (nan="stop").
         """
-        if len(self.nets) == 1 and self.combine in ALONE:
-            return log_softmax(self.nets[0](x))
-        logp = log_softmax(self.members(x))
-        found = pooled(logp, self.combine, self.weights)
+        nets: Any = self._modules["nets"]
+        if len(nets._modules) == 1 and self.combine in ALONE:
+            (net,) = nets._modules.values()  # (twice as fast as nets[0])
+            return log_softmax(net(x))
+        # (torch is some ten times slower where the classes are the last axis and few)
+        logp = log_softmax(self.members(x).mT, -2).mT
+        found = pooled(logp, self.combine, self.weights).contiguous()
         if self.training or self.nan == "keep" or not bool(found.isnan().any()):
             return found
         return self._without(logp)
@@ -183,11 +186,11 @@ class Ensemble(nn.Module):
         return f"{len(self.nets)} members, combine={self.combine!r}{weights}"
 
 
-def log_softmax(logits: torch.Tensor) -> torch.Tensor:
+def log_softmax(logits: torch.Tensor, axis: int = -1) -> torch.Tensor:
     """Return log-probabilities in the type of the logits, in float32 where that is shorter."""
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
-    return torch.log_softmax(logits, -1)
+    return torch.log_softmax(logits, axis)
 
 
 def _members(nets: Any, count: int | None, seed: int) -> list[nn.Module]:

@@ -55,21 +55,26 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
-        if x.shape[1] <= FEW and self._by_one(x):
+        if self.by_one(x):
             return self._wide(x[0])
-        bias, weight = self.bias, self.weight
-        if self._by_rows(x):
-            rows = x, weight.mT
-            return torch.bmm(*rows) if bias is None else torch.baddbmm(bias.mT, *rows)
-        # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied,
-        # and all layers answer in one layout.
-        if bias is None:
-            return torch.bmm(weight, x.mT).mT
-        return torch.baddbmm(bias, weight, x.mT).mT
+        if not self._by_rows(x):
+            return self.columns(x.mT).mT
+        rows = x, self.weight.mT
+        return torch.bmm(*rows) if self.bias is None else torch.baddbmm(self.bias.mT, *rows)
 
-    def _by_one(self, x: torch.Tensor) -> bool:
+    def columns(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (members, in, batch) to (members, out, batch).
+
+        The gradient comes in the layout of the weight, uncopied; all layers answer in one layout.
+        """
+        bias = self.bias
+        return torch.bmm(self.weight, x) if bias is None else torch.baddbmm(bias, self.weight, x)
+
+    def by_one(self, x: torch.Tensor) -> bool:
         """Return whether one wide product, whose answers lie in strides, is faster than many."""
-        return is_one(x) and not torch.is_grad_enabled() and self.weight.numel() >= MUCH
+        if x.shape[1] > FEW or torch.is_grad_enabled():
+            return False
+        return is_one(x) and self.weight.numel() >= MUCH
 
     def _by_rows(self, x: torch.Tensor) -> bool:
         """Return whether the gradient of x shall have its layout, at the price of a copied one.

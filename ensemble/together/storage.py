@@ -9,6 +9,7 @@ or loading by assignment takes a member's numbers elsewhere, which `whole()` see
 
 import copy
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from operator import getitem
 from typing import Any
 
@@ -16,7 +17,10 @@ import torch
 from torch import nn
 
 from bibd.state import Patterned
+from ensemble.together.straight import straight
 from harness.stack import stack
+
+VALUES, ADDRESS = dict.values, torch.Tensor.data_ptr
 
 
 class Storage:
@@ -39,22 +43,34 @@ class Storage:
                 part.view_as(t).copy_(t.detach())
                 t.data = part.view_as(t)
         self._places = [place for row in self.names for place in row]
-        self._dicts, self._keys = zip(*self._places, strict=True) if self._places else ((), ())
+        self._full, self._single = _holders(self._places)
+        kinds = [d for net in nets for m in net.modules() for d in (m._parameters, m._buffers)]
+        self._empty = [(d, name) for d in kinds for name, t in d.items() if t is None]
         self._at = self._addresses()
+        self.ask = straight(self.stack)
         self.parameters = [k for k, w in enumerate(self.wholes) if isinstance(w, nn.Parameter)]
         self._own = [own[order[k]][:2] for k in self.parameters]
 
     def whole(self) -> bool:
         """Return whether the members' numbers still are slices of the stack's."""
-        return self._addresses() == self._at
+        try:
+            return self._addresses() == self._at and not self._filled()
+        except (TypeError, KeyError):  # (nothing stands where a parameter was)
+            return False
+
+    def _filled(self) -> bool:
+        return any(d.get(name) is not None for d, name in self._empty)
 
     def _addresses(self) -> list[int]:
         # (This runs in every call, over all members; so no line of Python for each of them.)
-        return list(map(torch.Tensor.data_ptr, map(getitem, self._dicts, self._keys)))
+        held = chain.from_iterable(map(VALUES, self._full))
+        if self._single:
+            held = chain(held, map(getitem, *self._single))
+        return list(map(ADDRESS, held))
 
     def foreign(self) -> bool:
         """Return whether somebody put other tensors in the place of parameters for a while."""
-        held = [d[name] for d, name in self._places]
+        held = [d.get(name) for d, name in self._places]
         mine = [t for row in self.slices for t in row]
         return any(
             isinstance(t, nn.Parameter) and not isinstance(now, nn.Parameter)
@@ -77,7 +93,7 @@ class Storage:
         try:
             for (d, name, whole), k in zip(kept, self.parameters, strict=True):
                 d[name] = Gather.apply(whole.detach(), *self.slices[k])
-            return self.stack(x)
+            return self.ask(x)
         finally:
             for d, name, whole in kept:
                 d[name] = whole
@@ -96,6 +112,16 @@ class Gather(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         """Return the gradient of each slice."""
         return None, *grads[0].reshape(ctx.shape).unbind(0)
+
+
+def _holders(places: list[tuple[dict, str]]) -> tuple[list[dict], tuple[Any, ...]]:
+    """Return dicts that hold nothing else than what is at these places, and the other places."""
+    names: dict[int, set[str]] = {}
+    for d, name in places:
+        names.setdefault(id(d), set()).add(name)
+    full = {id(d): d for d, _ in places if names[id(d)] == d.keys()}
+    single = [(d, name) for d, name in places if id(d) not in full]
+    return list(full.values()), tuple(zip(*single, strict=True))
 
 
 def _tensors(net: nn.Module) -> Iterator[tuple[dict[str, Any], str, torch.Tensor]]:
