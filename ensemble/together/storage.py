@@ -7,8 +7,7 @@ An optimizer of the members' parameters changes the stack and the other way roun
 or loading by assignment takes a member's numbers elsewhere, which `whole()` sees.
 """
 
-import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from operator import getitem
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bibd.state import Patterned
+from ensemble.together.places import found_in, tensors
 from ensemble.together.straight import straight
 from harness.stack import stack
 
@@ -32,9 +31,9 @@ class Storage:
 
     def __init__(self, nets: Sequence[nn.Module] | nn.ModuleList):
         self.stack, self.members = stack(list(nets)), len(nets)
-        order = _found_in(nets)
-        held = [list(_tensors(net)) for net in nets]
-        own = list(_tensors(self.stack))
+        order = found_in(nets)
+        held = [list(tensors(net)) for net in nets]
+        own = list(tensors(self.stack))
         self.wholes = [own[place][2] for place in order]
         self.names = [[(d, name) for d, name, _ in row] for row in zip(*held, strict=True)]
         self.slices = [[t for *_, t in row] for row in zip(*held, strict=True)]
@@ -122,53 +121,3 @@ def _holders(places: list[tuple[dict, str]]) -> tuple[list[dict], tuple[Any, ...
     full = {id(d): d for d, _ in places if names[id(d)] == d.keys()}
     single = [(d, name) for d, name in places if id(d) not in full]
     return list(full.values()), tuple(zip(*single, strict=True))
-
-
-def _tensors(net: nn.Module) -> Iterator[tuple[dict[str, Any], str, torch.Tensor]]:
-    """Yield parameters and buffers with the place where their module holds them.
-
-    Index tables of sparse layers are left out: a stack makes its own.
-    """
-    seen: set[int] = set()
-    for module in net.modules():
-        kinds: list[dict[str, Any]] = [module._parameters]
-        if not isinstance(module, Patterned):
-            kinds.append(module._buffers)
-        for kind in kinds:
-            for name, t in kind.items():
-                if t is not None and id(t) not in seen:
-                    seen.add(id(t))
-                    yield kind, name, t
-
-
-@torch.no_grad()
-def _found_in(nets: Sequence[nn.Module] | nn.ModuleList) -> list[int]:
-    """Return where the stack keeps each tensor of its members, seen from numbers put into copies.
-
-    (A class may stack itself in any way; so nothing is taken from names.)
-    """
-    marked = [copy.deepcopy(net) for net in nets]
-    g = torch.Generator().manual_seed(0)
-    rows = list(zip(*(list(_tensors(net)) for net in marked), strict=True))
-    for row in rows:
-        for *_, t in row:
-            high = 10**6 if t.element_size() > 2 else 250  # (what a short type holds exactly)
-            t.data = torch.randint(1, high, t.shape, generator=g).to(t)
-    own = [t for *_, t in _tensors(stack(marked))]
-    order, left = [], dict(enumerate(own))
-    for row in rows:
-        tensors = [t for *_, t in row]
-        place = next((k for k, whole in left.items() if _is_stack(whole, tensors)), None)
-        if place is None:
-            raise ValueError(f"a stack of {type(nets[0]).__name__} runs some layers in a loop")
-        del left[place]
-        order.append(place)
-    if left:
-        raise ValueError(f"a stack of {type(nets[0]).__name__} holds numbers its members have not")
-    return order
-
-
-def _is_stack(whole: torch.Tensor, parts: list[torch.Tensor]) -> bool:
-    if len(whole.shape) == 0 or len(whole) != len(parts) or whole[0].numel() != parts[0].numel():
-        return False
-    return all(torch.equal(w.view_as(p), p) for w, p in zip(whole, parts, strict=True))
