@@ -80,9 +80,8 @@ class Joined:
             return self.why
         if why := self._watch.hindrance():
             return why
-        if self.storage is None or not self.storage.whole():
-            return self._hold()
-        return ""
+        storage = self.storage
+        return "" if storage is not None and storage.whole() else self._hold()
 
     def leaves(self, x: torch.Tensor, each: bool = False) -> list[nn.Parameter]:
         """Return what to give an optimizer that trains all members on inputs like these.

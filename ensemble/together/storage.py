@@ -53,7 +53,7 @@ class Storage:
     def whole(self) -> bool:
         """Return whether the members' numbers still are slices of the stack's."""
         try:
-            return self._addresses() == self._at and not self._filled()
+            return self._addresses() == self._at and not (self._empty and self._filled())
         except (TypeError, KeyError):  # (nothing stands where a parameter was)
             return False
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import nn
 
-from harness.stack import StackedLinear
+from harness.stack import FEW, StackedLinear
 
 BETWEEN = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity)  # (and draw nothing)
 Call = Callable[[torch.Tensor], torch.Tensor]
@@ -22,10 +22,10 @@ def straight(net: nn.Module) -> Call:
     dense = [layer for layer in layers if type(layer) is StackedLinear]
     if not dense or any(type(m) not in (StackedLinear, *BETWEEN) for m in layers):
         return rows
-    columns = _through([m.columns if type(m) is StackedLinear else m.forward for m in layers])
+    columns = _through([_columns(layer) for layer in layers])
 
     def call(x: torch.Tensor) -> torch.Tensor:
-        if x.ndim != 3 or dense[0].by_one(x):
+        if x.shape[1] <= FEW and dense[0].by_one(x):
             return rows(x)
         return columns(x.mT).mT
 
@@ -38,6 +38,21 @@ def _layers(net: nn.Module) -> Iterator[nn.Module]:
         return
     for layer in net:
         yield from _layers(layer)
+
+
+def _columns(layer: nn.Module) -> Call:
+    """Return what a layer does to (members, in, samples); its parameters are read in each call."""
+    if type(layer) is nn.ReLU:
+        return torch.relu
+    if type(layer) is not StackedLinear:
+        return layer.forward
+    own = layer._parameters  # (what a module goes through to find one costs as much as a product)
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        bias, weight = own.get("bias"), own["weight"]
+        return torch.bmm(weight, x) if bias is None else torch.baddbmm(bias, weight, x)  # pyright: ignore
+
+    return product
 
 
 def _through(calls: list[Call]) -> Call:
