@@ -62,7 +62,7 @@ class Storage:
 
     def _addresses(self) -> list[int]:
         # (This runs in every call, over all members; so no line of Python for each of them.)
-        held = chain.from_iterable(map(VALUES, self._full))
+        held: Any = chain.from_iterable(map(VALUES, self._full))
         if self._single:
             held = chain(held, map(getitem, *self._single))
         return list(map(ADDRESS, held))
