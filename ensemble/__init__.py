@@ -23,7 +23,7 @@ from importlib import import_module, metadata
 from typing import Any
 
 _HOME = {
-    "BatchEnsembleLinear": "ensemble.packed",
+    "BatchEnsembleLinear": "ensemble.shared",
     "BoostedNets": "ensemble.face",
     "Boosting": "ensemble.fit.boosting",
     "Calibrated": "ensemble.calibrate",
@@ -37,7 +37,7 @@ _HOME = {
     "decided": "ensemble.combine",
     "designed": "ensemble.designs",
     "log_probabilities": "ensemble.checks",
-    "made": "ensemble.fit.training",
+    "made": "ensemble.given",
     "packed_conv2d": "ensemble.packed",
     "pooled": "ensemble.combine",
     "scored": "ensemble.metrics",

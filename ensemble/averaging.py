@@ -18,8 +18,9 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from ensemble.fit import failing
-from ensemble.fit.group import Group, Task
+from ensemble.fit.group import Group
 from ensemble.fit.samples import checked, member_seed, weighted
+from ensemble.fit.task import Task
 
 
 def snapshots(

@@ -19,7 +19,7 @@ from ensemble.boosting.learner import padded
 from ensemble.combine import RULES
 from ensemble.estimator import Estimator
 from ensemble.fit.boosting import Boosting
-from ensemble.fit.group import MakeOptimizer, sgd
+from ensemble.fit.task import MakeOptimizer, sgd
 from ensemble.labels import classes_of, rows, same_count
 from harness.names import check
 

@@ -2,7 +2,7 @@
 
     stack([a, b, c])(x)        x (3, batch, ...)  ->  (3, batch, ...)        slice i sees module i
 
-Where all read one input, x.expand(3, ...), a first layer is one wide layer and copies nothing.
+Where all read one input, x.expand(3, ...), a first layer reads it in place and copies nothing.
 
 A module may say how itself (`stack(cls, modules)`); Sequential goes inside; Linear is one batched
 product; modules without parameters are used as they are where they act element by element; the
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 ELEMENTWISE = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout)
+FEW, MUCH = 4, 2**18  # samples up to which, weights from which on one wide product is faster
 NO_VMAP = (nn.RNNBase, nn.RNNCellBase)  # torch has no batching rule for them
 
 
@@ -54,12 +55,33 @@ class StackedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
-        if is_one(x) and x.ndim == 3:
+        if self.by_one(x):
             return self._wide(x[0])
-        # (out, in) @ (in, batch): the gradient then comes in the layout of the weight, uncopied.
-        if self.bias is None:
-            return torch.bmm(self.weight, x.mT).mT
-        return torch.baddbmm(self.bias, self.weight, x.mT).mT
+        if not self._by_rows(x):
+            return self.columns(x.mT).mT
+        rows = x, self.weight.mT
+        return torch.bmm(*rows) if self.bias is None else torch.baddbmm(self.bias.mT, *rows)
+
+    def columns(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (members, in, batch) to (members, out, batch).
+
+        The gradient comes in the layout of the weight, uncopied; all layers answer in one layout.
+        """
+        bias = self.bias
+        return torch.bmm(self.weight, x) if bias is None else torch.baddbmm(bias, self.weight, x)
+
+    def by_one(self, x: torch.Tensor) -> bool:
+        """Return whether one wide product, whose answers lie in strides, is faster than many."""
+        if x.shape[1] > FEW or torch.is_grad_enabled():
+            return False
+        return is_one(x) and self.weight.numel() >= MUCH
+
+    def _by_rows(self, x: torch.Tensor) -> bool:
+        """Return whether the gradient of x shall have its layout, at the price of a copied one.
+
+        What acts element by element before this layer is much slower on two layouts.
+        """
+        return x.requires_grad and x.stride(-1) == 1 and self.weight.shape[1] <= x.shape[1]
 
     def _wide(self, x: torch.Tensor) -> torch.Tensor:
         bias = None if self.bias is None else self.bias.flatten()

@@ -23,9 +23,10 @@ from ensemble.boosting.rules import repeats
 from ensemble.boosting.start import refuse_count
 from ensemble.fit import failing
 from ensemble.fit.bagging import drawn
-from ensemble.fit.group import Group, Task
+from ensemble.fit.group import Group
 from ensemble.fit.samples import answers, as_given, checked, member_seed, same_classes
-from ensemble.fit.training import Factory, made
+from ensemble.fit.task import Task
+from ensemble.given import Factory, made
 from harness.names import check
 
 WEIGHTS = ("loss", "resample", "repeat")

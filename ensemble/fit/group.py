@@ -6,67 +6,18 @@ always that of a whole number of epochs.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from ensemble.fit.stacking import NORMS, Stacked
+from ensemble.fit.task import Task
 from harness.seeding import order, seeded
 from harness.train.fit import take
-
-MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-MakeSchedule = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
-
-
-class Batches(Protocol):
-    """Draws batches, augmented if it likes; harness.data.pictures.Batches is one."""
-
-    def begin(self, epoch: int) -> None:
-        """Make ready for an epoch."""
-
-    def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return these samples and their targets."""
-        ...
-
-
-def sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """Return the optimizer that is taken where none is asked for: SGD .1, momentum .9."""
-    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What members have in common: the samples, and how long and by what they are trained.
-
-    Args:
-        x: Samples, on the device where the nets are.
-        y: Their classes, int64.
-        epochs: Passes over the samples, per member.
-        batch_size: Samples per step and member.
-        optimizer: Makes one from parameters.
-        schedule: Makes one from (optimizer, steps in all); it is stepped after each batch.
-        batches: Makes from a member's seed what draws its batches; None: x and y as they are.
-        shuffle: Whether each epoch has another order.
-    """
-
-    x: torch.Tensor
-    y: torch.Tensor
-    epochs: int
-    batch_size: int = 32
-    optimizer: MakeOptimizer = sgd
-    schedule: MakeSchedule | None = None
-    batches: Callable[[int], Batches] | None = None
-    shuffle: bool = True
-
-    def __post_init__(self):
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
 
 
 class Group:
@@ -136,7 +87,8 @@ class Group:
     def _step(self, index: torch.Tensor) -> torch.Tensor:
         x, y = self._draw(index)
         logits = self.net(x) if self.stack else self.net(x[0])[None]
-        each = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
+        # (torch is some ten times slower where the classes are the last axis and few)
+        each = F.cross_entropy(logits.mT, y, reduction="none")
         if self.weights is not None:
             each = each * self.weights.gather(1, index).to(each)
         losses = each.mean(1)

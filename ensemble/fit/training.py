@@ -10,7 +10,7 @@ Member m of M is member m alone, within rounding, so the first n of M are an ens
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -19,26 +19,12 @@ from torch import nn
 from ensemble.boosting.start import refuse_count
 from ensemble.fit import failing
 from ensemble.fit.bagging import bootstraps
-from ensemble.fit.group import Group, Task
+from ensemble.fit.group import Group
 from ensemble.fit.samples import checked, member_seed, weighted
 from ensemble.fit.stacking import Stacked, stacked
-from harness.seeding import seeded
-
-Factory = Callable[[], nn.Module]
-
-
-def made(factory: Factory, count: int, seed: int = 0, first: int = 0) -> list[nn.Module]:
-    """Return `count` nets, each with first weights of its own, from number `first` on.
-
-    They are those of `Ensemble(factory, count, seed=seed)`.
-    """
-    if count < 1:
-        raise ValueError(f"an ensemble has at least one member, got {count}")
-    nets = []
-    for member in range(first, first + count):
-        with seeded(seed, "init", member):
-            nets.append(factory())
-    return nets
+from ensemble.fit.task import Task
+from ensemble.given import Factory as Factory
+from ensemble.given import made as made
 
 
 class Training:

@@ -14,7 +14,8 @@ from torch import nn
 
 from bibd import SparseLinear
 from ensemble.fit.boosting import WEIGHTS, Boosting
-from ensemble.fit.training import Factory, Training, made
+from ensemble.fit.training import Training
+from ensemble.given import Factory, made
 from ensemble.identities.identity import Identity, apart, furthest
 
 SAMPLES, INPUTS, CLASSES, EPOCHS, MEMBERS = 90, 16, 3, 2, 4

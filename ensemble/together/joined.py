@@ -10,26 +10,18 @@ a stack are one wide layer: no input is copied.
 """
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import nn
 
-from bibd import BibdLinear, RandomSparseLinear, SparseLinear
-from bibd.kernels import modes, tune
-from ensemble.together.alike import difference, writes
+from bibd.kernels import tune
+from ensemble.together.alike import difference
 from ensemble.together.answers import together
 from ensemble.together.choice import Kind, digest, faster, trial
 from ensemble.together.storage import Storage
+from ensemble.together.watch import Watch
 
-# In training and in eval mode these do the same (so that fewer are asked in each call).
-CALM = {
-    *(nn.Sequential, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Flatten, nn.Identity),
-    *(nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.MaxPool2d, nn.AvgPool2d),
-    *(SparseLinear, BibdLinear, RandomSparseLinear),
-}
-MODE = attrgetter("training")
 MOST_KINDS = 1000
 MOST_MOVES = 5  # of members' numbers, before they are left where they are
 
@@ -46,12 +38,8 @@ class Joined:
         self.storage: Storage | None = None
         self.why, self.moves, self.wholes = "", 0, False
         self._chosen: dict[tuple, str] = {}
-        modules = [m for net in nets for m in net.modules()]
-        self._first = modules[0]
-        self._moody = [m for m in modules if type(m) not in CALM]
-        self._hooks = [d for m in modules for d in (m._forward_hooks, m._forward_pre_hooks)]
-        self._hooks_back = [d for m in modules for d in (m._backward_hooks, m._backward_pre_hooks)]
-        self._writers = [m for m in modules if writes(m)]
+        self._watch = Watch(nets)
+        self._first = self._watch.first
         self._digest = digest(nets[0])
         if len(nets) == 1:
             self.why = "there is one member"
@@ -63,9 +51,7 @@ class Joined:
             ValueError: members answer in different classes; or an optimizer has their leaves, and
                 they cannot be one stack in this call.
         """
-        if self.way(x, each) == "loop":
-            return self.loop(x, each)
-        return self.stacked(x, each)
+        return self.stacked(x, each) if self.way(x, each) == "stack" else self.loop(x, each)
 
     def way(self, x: torch.Tensor, each: bool = False) -> str:
         """Return how inputs like these are answered: "stack" or "loop"."""
@@ -88,26 +74,14 @@ class Joined:
             found = self._chosen[kind] = self._choose(x, each)
         return found
 
-    @property
-    def _training(self) -> bool:
-        return self._first.training
-
     def hindrance(self) -> str:
         """Return why members as they are now, or calls as now, are looped; or nothing."""
         if self.why:
             return self.why
-        if not modes.quiet():
-            return "torch transforms, compiles or casts this call"
-        mode = self._first.training
-        if list(map(MODE, self._moody)).count(mode) < len(self._moody):
-            return "some modules are in training and others not"
-        if any(self._hooks) or (torch.is_grad_enabled() and any(self._hooks_back)):
-            return "hooks watch modules of the members"
-        if mode and self._writers:
-            return f"{type(self._writers[0]).__name__} in training keeps statistics of its calls"
-        if self.storage is None or not self.storage.whole():
-            return self._hold()
-        return ""
+        if why := self._watch.hindrance():
+            return why
+        storage = self.storage
+        return "" if storage is not None and storage.whole() else self._hold()
 
     def leaves(self, x: torch.Tensor, each: bool = False) -> list[nn.Parameter]:
         """Return what to give an optimizer that trains all members on inputs like these.
@@ -160,7 +134,7 @@ class Joined:
         whose = ("whole" if wholes else "members") if leaves else ""
         kind = Kind(
             *(self._digest, len(self.nets), tuple(x.shape[1 + each :]), tune.bucket(x.shape[each])),
-            *(x.dtype, x.device.type, torch.get_num_threads(), self._training, whose, each),
+            *(x.dtype, x.device.type, torch.get_num_threads(), self._first.training, whose, each),
         )
         return faster(kind, lambda: self._trials(x.detach(), each, leaves, wholes))
 
@@ -187,11 +161,11 @@ class Joined:
 
     def stacked(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
         """Ask the stack, which is there after `way` has looked for one."""
-        assert self.storage is not None
-        inputs = x if each else x.expand(len(self.nets), *x.shape)
-        stack = self.storage.stack
-        if stack.training is not self._training:
-            stack.train(self._training)
+        storage, mode = self.storage, self._first.training
+        assert storage is not None
+        if storage.stack.training is not mode:
+            storage.stack.train(mode)
+        inputs = x if each else x.expand(storage.members, *x.shape)
         if not torch.is_grad_enabled() or self.wholes:
-            return stack(inputs)
-        return self.storage.gathered(inputs)
+            return storage.ask(inputs)
+        return storage.gathered(inputs)

@@ -19,13 +19,14 @@ def test_twenty_cases_from_one_layer_to_a_resnet():
 
 
 @pytest.mark.parametrize("loop", [1.0, 4.0])
-def test_ensemble_is_compared_with_the_better_of_both(loop, monkeypatch):
-    took = {"loop": loop, "stack": 2.0, "ensemble": 3.0}
+def test_ensemble_is_compared_with_the_better_of_all(loop, monkeypatch):
+    took = {"loop": loop, "at_once": loop + 1, "stack": 2.0, "ensemble": 3.0}
     rows = {side: [(cpu, cpu)] * 3 for side, cpu in took.items()}
     monkeypatch.setattr(ensembles, "in_turn", lambda calls, rounds: rows)
     found = line("small", SMALL, 3)
     assert found["over_better"] == found["over_better_at_best"] == 3 / min(loop, 2) - 1
-    assert found["stack_gain"] == loop / 2
+    assert found["better"] == ("loop" if loop < 2 else "stack")
+    assert (found["stack_gain"], found["stack_gain_at_once"]) == (loop / 2, (loop + 1) / 2)
 
 
 def test_all_sides_take_turns():

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from ensemble.packed import BatchEnsembleLinear, Members, PackedLinear, packed_conv2d, width
+from ensemble.packed import Members, PackedLinear, packed_conv2d, width
+from ensemble.shared import BatchEnsembleLinear
 from harness import cost
 
 

@@ -111,6 +111,32 @@ def test_members_that_read_one_input_see_what_they_would_see_alone(name):
 
 
 def test_one_input_is_not_copied_for_every_member(monkeypatch):
-    layers = stack([nn.Linear(6, 5) for _ in range(3)])
-    monkeypatch.setattr(torch, "baddbmm", None)
+    layers, seen = stack([nn.Linear(6, 5) for _ in range(3)]), []
+    product = torch.baddbmm
+    monkeypatch.setattr(torch, "baddbmm", lambda *t: seen.append(t[2].stride(0)) or product(*t))
     assert layers(torch.randn(4, 6).expand(3, 4, 6)).shape == (3, 4, 5)
+    assert seen == [0]
+
+
+def test_few_samples_of_one_input_are_one_wide_product(monkeypatch):
+    members = [nn.Linear(512, 512) for _ in range(2)]
+    layers, x = stack(members), torch.randn(2, 512)
+    with torch.no_grad():
+        many = layers(x.expand(2, 2, 512).contiguous())
+        monkeypatch.setattr(torch, "baddbmm", None)
+        torch.testing.assert_close(layers(x.expand(2, 2, 512)), many)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_inner_layer_gives_the_gradient_of_its_input_in_the_layout_of_that(bias):
+    members = [nn.Linear(6, 3, bias).to(F64) for _ in range(2)]
+    rows = torch.randn(2, 4, 6, dtype=F64)
+    columns = rows.mT.contiguous().mT
+    found = []
+    for x in (rows, columns):
+        layer, x = stack(members), x.detach().requires_grad_()
+        out = layer(x)
+        found.append((out, *torch.autograd.grad(out.square().sum(), [x, *layer.parameters()])))
+        assert found[-1][1].stride() == x.stride()
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)

@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ensemble.fit.group import Group, Task, sgd
+from ensemble.fit.group import Group
+from ensemble.fit.task import Task, sgd
 from tests.ensemble.fit.tasks import dense, dropping, normed, parameters, task
 
 

@@ -45,11 +45,12 @@ def test_what_a_stack_has_learned_goes_back_to_the_members(kind):
     ("nets", "said"),
     [
         (lambda: [nn.Linear(4, 2), nn.Sequential(nn.Linear(4, 2))], "of different classes"),
-        (lambda: [nn.Linear(4, 2), nn.Linear(4, 3)], "of different shapes"),
+        (lambda: [nn.Linear(4, 2), nn.Linear(4, 3)], "differ in out_features"),
         (lambda: [normed(), normed()], "batch norm"),
         (lambda: [dropping(), dropping()], "dropout"),
         (lambda: [frozen(), frozen()], "not trained"),
-        (lambda: [nn.Sequential(nn.Linear(4, 4), act()) for act in (nn.ReLU, nn.Tanh)], "stacked"),
+        (lambda: [nn.Sequential(nn.Linear(4, 4), a()) for a in (nn.ReLU, nn.Tanh)], "other layers"),
+        (lambda: [nn.Sequential(nn.LeakyReLU(s)) for s in (0.1, 0.2)], "differ in negative_slope"),
     ],
 )
 def test_what_a_stack_would_train_otherwise_is_looped_and_said(nets, said):
@@ -66,4 +67,4 @@ def test_a_module_that_stacks_something_else_than_its_parameters_is_looped():
 
     reason = stacked([Shared(4, 2), Shared(4, 2)])
     assert isinstance(reason, str)
-    assert "something else than their parameters" in reason
+    assert "something else than its members' numbers" in reason

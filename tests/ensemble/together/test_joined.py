@@ -98,6 +98,15 @@ def test_what_is_done_to_a_member_is_seen_at_once(stacked):
         assert ensemble.joined.way(X) == "stack"
 
 
+def test_a_number_that_is_taken_away_is_missed_as_in_the_member(stacked):
+    for bias in (True, False):
+        ensemble = Ensemble(lambda bias=bias: nn.Linear(6, 3, bias).double(), 2).eval()
+        ensemble.members(X)
+        for each in ensemble.nets:
+            each.bias = nn.Parameter(torch.ones(3).double()) if each.bias is None else None
+        torch.testing.assert_close(ensemble.members(X), alone(ensemble.nets))
+
+
 def test_parameters_put_in_for_a_while_are_used(stacked):
     ensemble = Ensemble(net, 3).eval()
     ensemble.members(X)

@@ -1,0 +1,57 @@
+"""What members learn, how long and by what: all that those trained side by side have in common."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+MakeSchedule = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
+
+
+class Batches(Protocol):
+    """Draws batches, augmented if it likes; harness.data.pictures.Batches is one."""
+
+    def begin(self, epoch: int) -> None:
+        """Make ready for an epoch."""
+
+    def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return these samples and their targets."""
+        ...
+
+
+def sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the optimizer that is taken where none is asked for: SGD .1, momentum .9."""
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What members have in common: the samples, and how long and by what they are trained.
+
+    Args:
+        x: Samples, on the device where the nets are.
+        y: Their classes, int64.
+        epochs: Passes over the samples, per member.
+        batch_size: Samples per step and member.
+        optimizer: Makes one from parameters.
+        schedule: Makes one from (optimizer, steps in all); it is stepped after each batch.
+        batches: Makes from a member's seed what draws its batches; None: x and y as they are.
+        shuffle: Whether each epoch has another order.
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    epochs: int
+    batch_size: int = 32
+    optimizer: MakeOptimizer = sgd
+    schedule: MakeSchedule | None = None
+    batches: Callable[[int], Batches] | None = None
+    shuffle: bool = True
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
