@@ -1,68 +1,152 @@
-"""Grows the ensembles of one config: all its seeds at once, a row for each member."""
+"""Trains the ensembles of a config, each kind of config by a module of its own.
+
+    Config    MLPs, all seeds at once, a row for each member                 ensemble.growth
+    Paper     ResNets, a seed at a time, a row for each member               ensemble.deep
+    Budget    nets of one budget, side by side, a row for each epoch         ensemble.sides
+    Chain     nets that are asked in turn, a row for each link               ensemble.chains
+
+The models of other studies are built here and nowhere else in this package.
+"""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 import mlp.model
 from bibd.kernels import paths as paths  # for the runner: into the provenance of an arm
+from ensemble import weighing
+from ensemble.chains import Chained
+from ensemble.deep import Deep
 from ensemble.growth import Growth
+from ensemble.plans.budget import Budget
+from ensemble.plans.cascade import Chain
 from ensemble.plans.config import Config
+from ensemble.plans.paper import Paper
+from ensemble.sides import Side
 from harness import cost
 from harness.data import Data, load
 from harness.job import Job
 from mlp.plans.config import Config as Net
+from resnet.model import resnet
+
+Any_ = Config | Paper | Budget | Chain
+Rows = Iterator[dict[str, Any]]
+
+
+def stacks(config: Any_) -> bool:
+    """Return whether the seeds of an arm train as one stack."""
+    return isinstance(config, Config)
 
 
 def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[dict | None]]:
     """Grow the ensembles of all seeds; yields a row for each and member."""
     data = read(config, job)
     growth = Growth(partial(build, config, data), data, seeds, config)
-
-    def told(share: float) -> None:
-        job.progress = share
-
     for _ in range(job.attach(net=growth), config.members):
-        rows = growth.member(told)
+        rows = growth.member(partial(_tell, job))
         if not any(rows):
             return
         yield rows
 
 
-def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
-    """Grow the ensemble of a single seed; yields a row for each member."""
-    for (row,) in train_stack(config, [seed], job or Job()):
-        if row is not None:
-            yield row
+def train(config: Any_, seed: int, job: Job | None = None) -> Rows:
+    """Train what a config says with a single seed; yields its rows."""
+    job = job or Job()
+    if isinstance(config, Config):
+        for (row,) in train_stack(config, [seed], job):
+            if row is not None:
+                yield row
+        return
+    grow: Any = {Paper: _deep, Budget: _side, Chain: _chain}[type(config)]
+    yield from grow(config, read(config, job), seed, job)
 
 
-def check(config: Config, job: Job) -> None:
+def _deep(config: Paper, data: Data, seed: int, job: Job) -> Rows:
+    growth = Deep(partial(member, config, data), data, seed, config)
+    for _ in range(job.attach(net=growth), config.members):
+        row = growth.member(partial(_tell, job))
+        if row is None:
+            return
+        yield row
+
+
+def _side(config: Budget, data: Data, seed: int, job: Job) -> Rows:
+    side = Side(config, data, seed)
+    for epoch in range(job.attach(net=side), config.epochs):
+        row = side.epoch(data)
+        if epoch + 1 == config.epochs:
+            row |= weighing.weighed(side, data) | {"time": weighing.times(side, data)}
+        yield {"epoch": epoch + 1, **row}
+
+
+def _chain(config: Chain, data: Data, seed: int, job: Job) -> Rows:
+    chain = Chained(config, data, seed)
+    for link in range(job.attach(net=chain), config.epochs):
+        row = chain.link(partial(_tell, job))
+        if link + 1 == config.epochs:
+            row["time"] = chain.times(row.get("fitted", {}).get("threshold"))
+        yield row
+
+
+def _tell(job: Job, share: float) -> None:
+    job.progress = share
+
+
+def check(config: Any_, job: Job) -> None:
     """Refuse what cannot train, before anything does.
 
     Raises:
         ValueError: says what does not fit.
     """
-    read(config, job)
-
-
-def describe(config: Config, job: Job) -> dict[str, Any]:
-    """The costs of the whole ensemble, and what its test numbers stand on."""
     data = read(config, job)
-    facts = cost.facts(build(config, data, 0), data.shape)
+    if isinstance(config, Paper):
+        member(config, data)
+    if isinstance(config, Budget):
+        weighing.costs(config, data)
+
+
+def describe(config: Any_, job: Job) -> dict[str, Any]:
+    """Return the costs of the whole ensemble, and what its test numbers stand on."""
+    data = read(config, job)
+    if isinstance(config, Budget):
+        return {**weighing.costs(config, data), "split": data.split}
+    if isinstance(config, Chain):
+        found = [weighing.costs(config.side(link), data) for link in config.links]
+        return {k: sum(one[k] for one in found) for k in found[0]} | {"split": data.split}
+    net = member(config, data) if isinstance(config, Paper) else build(config, data, 0)
+    facts = cost.facts(net, data.shape)
     many = 1 if config.method == "single" else config.members
     whole = {k: v * many if isinstance(v, int) else v for k, v in facts.items()}
     return {**whole, "split": data.split}
 
 
 def build(config: Config, data: Data, seed: int) -> nn.Module:
-    """A member, with this seed's first weights."""
+    """Build an MLP with this seed's first weights."""
     net = Net(config.hidden, config.pattern)
     return mlp.model.build(net, data.shape[0], data.classes, seed).to(data.train_x.device)
 
 
-def read(config: Config, job: Job) -> Data:
-    """The data of a config, with one axis per input."""
+def member(config: Paper, data: Data) -> nn.Module:
+    """Build a ResNet whose start is drawn from torch's generator."""
+    net = resnet(
+        config.depth,
+        config.pattern,
+        config.groups,
+        width=config.width,
+        classes=data.classes,
+        shape=data.shape,  # pyright: ignore
+        seed=int(torch.randint(2**31, ())),
+    )
+    return net.to(data.train_x.device)
+
+
+def read(config: Any_, job: Job) -> Data:
+    """Return the data of a config: pictures for ResNets, one axis per input for MLPs."""
     data = load(config.data, job.data_root, config.test_split, job.device)
-    return data.amounts().validate(config.validation).flatten()
+    if isinstance(config, Paper):
+        return data.images().first(config.first).validate(config.validation)
+    data = data.amounts().validate(config.validation)
+    return (data if isinstance(config, Config) else data.pad(config.pad)).flatten()

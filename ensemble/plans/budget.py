@@ -1,0 +1,171 @@
+"""What one budget of connections buys: one dense net, or several smaller or sparser ones.
+
+    arm             nets                                                    connections together
+    dense           1024-256-272-10                                                      334,496
+    narrow-4        four of 1024-72-90-10, each of a quarter                             324,432
+    packed-4        the like in one net of groups, trained on the same batches           334,060
+    wide-4          four of 1024-1024-1056-10, sparse, each with a design of its own     308,480
+    different-22    22 of 1024-256-272-10, sparse, each with a design of its own         335,808
+    one-22          the same with one design for all        random-22    random connections
+    slim-22         22 dense ones of as many connections, 1024-14-38-10                  335,456
+
+Each is trained for a short time and until its accuracy is flat (a cosine to 0 each). Equal
+connections are equal multiply-adds here, in training and in inference, but not equal time: it is
+measured beside the dense net's, in turn. Pruned and dynamically trained members are left out; the
+library has no compression yet.
+"""
+
+from dataclasses import dataclass, replace
+from math import inf
+
+from bibd import families
+from bibd.pattern import check_family
+from harness.data import DATASETS, SPLITS, check_dataset
+from harness.names import check
+from harness.plan import Plan
+
+DESIGNS = ("dense", "packed", "different", "one", "random")
+WORDS = {
+    "designs": DESIGNS,
+    "pattern": families.FAMILIES,
+    "data": DATASETS,
+    "test_split": SPLITS,
+}
+DENSE, WIDE = (256, 272), (1024, 1056)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Nets of one kind, and how they are trained."""
+
+    designs: str = "dense"
+    """dense nets, packed ones, or sparse ones of different designs, one design or random."""
+    members: int = 1
+    """How many."""
+    hidden: tuple[int, ...] = DENSE
+    """Widths of the hidden layers of a member (packed: of the net that is packed)."""
+    alpha: float = 1.0
+    """Packed: how much wider all members together are than that net."""
+    pattern: str = "bibd"
+    """Connections of the hidden layers of sparse nets: {}."""
+    epochs: int = 8
+    """Passes over the training set."""
+    data: str = "mnist"
+    """Data set: {}, or csv:FILE[:COLUMN] of your own."""
+    test_split: str = "official"
+    """official, or holdout: test on the last fifth of the training set."""
+    pad: int = 2
+    """Border of zeros around pictures: 32 x 32 inputs, which designs divide."""
+    validation: int = 5000
+    """Training samples set aside, by which temperature and thresholds are fitted."""
+    batch_size: int = 128
+    """Samples per step."""
+    lr: float = 0.1
+    """Learning rate of SGD, falling to 0 by a cosine."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+
+    def __post_init__(self):
+        check_family(self.pattern)
+        check_dataset(self.data)
+        for name in ("designs", "test_split"):
+            check(name, getattr(self, name), WORDS[name])
+        for name in ("members", "epochs", "batch_size", "validation"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"hidden must be widths of at least 1, got {self.hidden}")
+        if not 0 < self.alpha <= self.members:
+            raise ValueError(
+                f"alpha must be above 0 and at most members={self.members}, got {self.alpha}"
+            )
+        if not 0 < self.lr < inf or not 0 <= self.momentum < 1:
+            got = f"got {self.lr} and {self.momentum}"
+            raise ValueError(f"lr must be above 0 and finite, momentum in [0, 1), {got}")
+
+
+SIDES = {
+    "dense": Budget(),
+    "narrow-4": Budget(members=4, hidden=(72, 90)),
+    "packed-4": Budget("packed", 4, alpha=1.16),
+    "wide-4": Budget("different", 4, WIDE),
+    "different-22": Budget("different", 22),
+    "one-22": Budget("one", 22),
+    "random-22": Budget("random", 22),
+    "slim-22": Budget(members=22, hidden=(14, 38)),
+}
+LENGTHS = {"short": 8, "flat": 24}
+RIVALS = {  # what each is compared with, besides the one dense net
+    "wide-4": ("narrow-4",),
+    "packed-4": ("narrow-4",),
+    "different-22": ("one-22", "random-22", "slim-22"),
+}
+
+
+def arms(data: str) -> dict[str, Budget]:
+    """Return each side of the comparison, trained for a short time and until it is flat."""
+    return {
+        f"{name}-{length}": replace(config, data=data, epochs=epochs)
+        for length, epochs in LENGTHS.items()
+        for name, config in SIDES.items()
+    }
+
+
+def pairs(lengths: tuple[str, ...] = tuple(LENGTHS)) -> tuple[tuple[str, str], ...]:
+    """Return what is compared, each after the same time."""
+    return tuple(
+        (f"{name}-{length}", f"{other}-{length}")
+        for length in lengths
+        for name in SIDES
+        for other in ("dense", *RIVALS.get(name, ()))
+        if name != other
+    )
+
+
+TINY = dict(data="digits", pad=0, validation=200, batch_size=32, epochs=3)
+
+
+def tiny() -> dict[str, Budget]:
+    """Return every kind of side, tiny, on the embedded digits."""
+    small = {
+        "dense": Budget(hidden=(32, 34), **TINY),  # pyright: ignore[reportArgumentType]
+        "narrow-4": Budget(members=4, hidden=(10, 10), **TINY),  # pyright: ignore
+        "packed-4": Budget("packed", 4, (32, 34), 1.1, **TINY),  # pyright: ignore
+        "wide-4": Budget("different", 4, (64, 64), **TINY),  # pyright: ignore
+        "one-22": Budget("one", 6, (32, 34), **TINY),  # pyright: ignore
+        "random-22": Budget("random", 6, (32, 34), **TINY),  # pyright: ignore
+    }
+    return {f"{name}-short": config for name, config in small.items()}
+
+
+PLANS = {
+    "budget": Plan(
+        question="One budget of connections: one dense net, or several smaller or sparser? MNIST.",
+        arms=arms("mnist"),
+        seeds=tuple(range(5)),
+        minutes=70,
+        expect="A probe, 8 epochs: dense 98.24, narrow 98.27, wide 97.72, 22 sparse 97.4.",
+        compare=pairs(),
+        threads=1,
+        keep=True,
+    ),
+    "budget_fashion": Plan(
+        question="The same on Fashion-MNIST.",
+        arms=arms("fashion_mnist"),
+        seeds=tuple(range(5)),
+        minutes=70,
+        expect="A probe, 8 epochs: dense 88.49, narrow 88.25, wide 88.53, 22 sparse 87.9.",
+        compare=pairs(),
+        threads=1,
+        keep=True,
+    ),
+    "budget_smoke": Plan(
+        question="The path of plan budget on the embedded digits, six kinds of nets.",
+        arms=tiny(),
+        seeds=(0, 1),
+        minutes=0.3,
+        compare=(("narrow-4-short", "dense-short"), ("wide-4-short", "dense-short")),
+        threads=1,
+        keep=True,
+    ),
+}
