@@ -1,15 +1,16 @@
 """One side of a comparison at equal budgets: its nets, trained side by side, and what they cost.
 
-    side = Side(config, data, seed)
-    for _ in range(config.epochs):
-        side.run()                      one pass over the data
-    side.answers(x)                     log-probabilities (members, samples, classes)
-    side.nets                           the members as nets of their own (packed: one net)
+side = Side(config, data, seed)
+for _ in range(config.epochs):
+    side.run()                      one pass over the data
+side.answers(x)                     log-probabilities (members, samples, classes)
+side.nets                           the members as nets of their own (packed: one net)
 """
 
 import time
 from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,9 +41,7 @@ class Side:
         self.config, self.members = config, config.members
         self.nets = build(config, data, seed)
         self.seeds = [member_seed(seed, m) for m in range(config.members)]
-        task = Task(
-            data.train_x, data.train_y, config.epochs, config.batch_size, self._sgd, cosine
-        )
+        task = Task(data.train_x, data.train_y, config.epochs, config.batch_size, self._sgd, cosine)
         self.group = Group(self._joined(), self.seeds, task)
         self.logp: dict[str, torch.Tensor] = {}
 
@@ -147,7 +146,7 @@ def _separate(config: Budget, widths: Sequence[int], seed: int) -> list[nn.Modul
 def packed(widths: Sequence[int], members: int, alpha: float) -> nn.Module:
     """Return a packed net of these widths, which answers (members, batch, classes)."""
     layers: list[nn.Module] = []
-    for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (a, b) in enumerate(pairwise(widths)):
         last = i == len(widths) - 2
         layer = PackedLinear(a, b, members, alpha, first=not i, last=last)
         nn.init.normal_(layer.weight, std=(2 / layer.weight.shape[2]) ** 0.5)  # He's, as the others

@@ -4,6 +4,7 @@
     Paper     ResNets, a seed at a time, a row for each member               ensemble.deep
     Budget    nets of one budget, side by side, a row for each epoch         ensemble.sides
     Chain     nets that are asked in turn, a row for each link               ensemble.chains
+    Grid      a ResNet, and an ensemble of others, a row for each net        ensemble.grid
 
 The models of other studies are built here and nowhere else in this package.
 """
@@ -16,23 +17,28 @@ import torch
 from torch import nn
 
 import mlp.model
+import resnet.trainer
 from bibd.kernels import paths as paths  # for the runner: into the provenance of an arm
 from ensemble import weighing
 from ensemble.chains import Chained
 from ensemble.deep import Deep
+from ensemble.fit.samples import CHUNK
+from ensemble.grid import Cell
 from ensemble.growth import Growth
 from ensemble.plans.budget import Budget
 from ensemble.plans.cascade import Chain
 from ensemble.plans.config import Config
+from ensemble.plans.factors import Grid
 from ensemble.plans.paper import Paper
 from ensemble.sides import Side
 from harness import cost
 from harness.data import Data, load
+from harness.data.pictures import images
 from harness.job import Job
 from mlp.plans.config import Config as Net
-from resnet.model import resnet
+from resnet.model import resnet as make_resnet
 
-Any_ = Config | Paper | Budget | Chain
+Any_ = Config | Paper | Budget | Chain | Grid
 Rows = Iterator[dict[str, Any]]
 
 
@@ -60,7 +66,7 @@ def train(config: Any_, seed: int, job: Job | None = None) -> Rows:
             if row is not None:
                 yield row
         return
-    grow: Any = {Paper: _deep, Budget: _side, Chain: _chain}[type(config)]
+    grow: Any = {Paper: _deep, Budget: _side, Chain: _chain, Grid: _cell}[type(config)]
     yield from grow(config, read(config, job), seed, job)
 
 
@@ -91,6 +97,32 @@ def _chain(config: Chain, data: Data, seed: int, job: Job) -> Rows:
         yield row
 
 
+def _cell(config: Grid, data: Data, seed: int, job: Job) -> Rows:
+    targets = {part: getattr(data, f"{part}_y") for part in ("test", "validation")}
+    cell = Cell(partial(_trained, config, data, job), targets, config, seed)
+    for _ in range(job.attach(net=cell), config.epochs):
+        yield cell.next(partial(_tell, job))
+
+
+def _trained(config: Grid, data: Data, job: Job, seed: int, told: Any) -> dict[str, torch.Tensor]:
+    """Train a ResNet as its own study does; returns the logits (exits, samples, classes)."""
+    own, net_config = Job(job.device, job.data_root), config.net()
+    for row in resnet.trainer.train(net_config, seed, own):
+        told(row["epoch"] / net_config.epochs)
+        if "failed" in row:
+            raise ValueError(row["failed"])
+    layout = resnet.trainer.layout(net_config, job.device)
+    parts = {"test": data.test_x, "validation": data.validation_x}
+    pictures = {part: images(x, data, layout) for part, x in parts.items() if x is not None}
+    return {part: _exits(own.parts["net"], x) for part, x in pictures.items()}
+
+
+@torch.no_grad()
+def _exits(net: Any, x: torch.Tensor) -> torch.Tensor:
+    net.eval()
+    return torch.cat([torch.stack(net.forward_exits(part)) for part in x.split(CHUNK)], 1)
+
+
 def _tell(job: Job, share: float) -> None:
     job.progress = share
 
@@ -116,11 +148,16 @@ def describe(config: Any_, job: Job) -> dict[str, Any]:
     if isinstance(config, Chain):
         found = [weighing.costs(config.side(link), data) for link in config.links]
         return {k: sum(one[k] for one in found) for k in found[0]} | {"split": data.split}
-    net = member(config, data) if isinstance(config, Paper) else build(config, data, 0)
-    facts = cost.facts(net, data.shape)
-    many = 1 if config.method == "single" else config.members
+    many = 1 if getattr(config, "method", "") == "single" else config.members
+    facts = cost.facts(_one(config, data), data.shape)
     whole = {k: v * many if isinstance(v, int) else v for k, v in facts.items()}
     return {**whole, "split": data.split}
+
+
+def _one(config: Config | Paper | Grid, data: Data) -> nn.Module:
+    if isinstance(config, Grid):
+        return resnet.trainer.build(config.net(), data, 0)
+    return member(config, data) if isinstance(config, Paper) else build(config, data, 0)
 
 
 def build(config: Config, data: Data, seed: int) -> nn.Module:
@@ -131,7 +168,7 @@ def build(config: Config, data: Data, seed: int) -> nn.Module:
 
 def member(config: Paper, data: Data) -> nn.Module:
     """Build a ResNet whose start is drawn from torch's generator."""
-    net = resnet(
+    net = make_resnet(
         config.depth,
         config.pattern,
         config.groups,
@@ -146,7 +183,7 @@ def member(config: Paper, data: Data) -> nn.Module:
 def read(config: Any_, job: Job) -> Data:
     """Return the data of a config: pictures for ResNets, one axis per input for MLPs."""
     data = load(config.data, job.data_root, config.test_split, job.device)
-    if isinstance(config, Paper):
+    if isinstance(config, Paper | Grid):
         return data.images().first(config.first).validate(config.validation)
     data = data.amounts().validate(config.validation)
     return (data if isinstance(config, Config) else data.pad(config.pad)).flatten()

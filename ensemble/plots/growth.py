@@ -2,12 +2,13 @@
 
 growth      a row: accuracy by the mean of probabilities; calibrated NLL      a panel: one net
 boosting    weighted error of each member; the share of the samples that its weights amount to
+diversity   how often members disagree, over how good they are alone; a point for each size
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ensemble.plans.boost import KINDS, NETS
+from ensemble.plans.boost import KINDS
 from harness.experiment import Experiment
 from harness.result import figure, titles
 from harness.result.pictures import Picture
@@ -22,14 +23,20 @@ NAMES = {
     "samme-0.1": "SAMME, rate .1",
     "iddl": "rule of the original study",
 }
-PANELS = {"B-3-1": "sparse, 16-20", "B-3-4": "sparse, 49-56", "3-1": "dense, 16-20"}
+PANELS = {
+    "B-3-1": "sparse, 16-20",
+    "B-3-4": "sparse, 49-56",
+    "3-1": "dense, 16-20",
+    "B-ResNet-18-V4": "B-ResNet-18-V4",
+    "B-ResNet-10-V2": "B-ResNet-10-V2",
+}
 GROWTH = {"test_accuracy": "test accuracy", "calibrated_nll": "calibrated NLL"}
 BOOSTING = {"weighted_error": "weighted error", "effective": "effective share of samples"}
 
 
 def nets(whole: Experiment) -> list[str]:
     """The nets of a record, in the order of the plan."""
-    return [net for net in NETS if kinds(whole, net)]
+    return [net for net in PANELS if kinds(whole, net)]
 
 
 def kinds(whole: Experiment, net: str) -> list[str]:
@@ -43,7 +50,8 @@ def stands_on(whole: Experiment) -> str:
     run = next(iter(whole.done()))
     each, seeds = run.config["each"], titles.seeds([len({r.seed for r in whole.done()})])
     split = run.facts.get("split", "?")
-    return f"{run.config['data']} ({split}), {each} epochs a member, n = {seeds}"
+    width = f"width {run.config['width']}, " if "width" in run.config else ""
+    return f"{run.config['data']} ({split}), {width}{each} epochs a member, n = {seeds}"
 
 
 def draw(whole: Experiment) -> Iterator[Picture]:
@@ -56,26 +64,72 @@ def boosting(whole: Experiment) -> Iterator[Picture]:
     yield from _grid(whole, "ensemble_boosting", BOOSTING, KINDS[4:])
 
 
+def diversity(whole: Experiment) -> Iterator[Picture]:
+    """Draw how often two members disagree, over their own accuracy, from two members to all."""
+    many = [kind for kind in KINDS if kind != "single"]
+    data = {
+        net: {kind: line for kind in many if (line := _path(whole, f"{net}-{kind}"))}
+        for net in nets(whole)
+    }
+    data = {net: lines for net, lines in data.items() if lines}
+    if data:
+        fig = panels(whole, data, 1, _walk)
+        for ax in fig.axes:
+            ax.set_xlabel("accuracy of a member alone")
+        fig.axes[0].set_ylabel("two members disagree")
+        yield "ensemble_diversity", fig, {"note": stands_on(whole), "series": data}
+
+
+def _path(whole: Experiment, arm: str) -> dict[str, list]:
+    """Return mean accuracy alone and disagreement, a point for each size from two on."""
+    alone = figure.by_epoch(whole, "mean_accuracy", arm)
+    apart = figure.by_epoch(whole, "disagreement", arm)
+    if not alone or not apart:
+        return {}
+    places = [alone["x"].index(m) for m in apart["x"]]
+    return {"members": apart["x"], "x": [alone["mean"][k] for k in places], "y": apart["mean"]}
+
+
+def _walk(ax: Any, lines: dict[str, Any]) -> None:
+    for kind, line in lines.items():
+        look = figure.look(KINDS.index(kind))
+        ax.plot(line["x"], line["y"], markersize=3, label=NAMES[kind], **look)
+        ax.plot(line["x"][-1:], line["y"][-1:], markersize=9, **look)
+
+
 def _grid(
     whole: Experiment, name: str, rows: dict[str, str], wanted: tuple[str, ...]
 ) -> Iterator[Picture]:
-    from matplotlib.figure import Figure
-
     found = nets(whole)
     data = {f"{net}, {key}": _lines(whole, net, key, wanted) for key in rows for net in found}
     if not any(data.values()):
         return
+    fig = panels(whole, data, len(rows), _panel, found)
+    for ax, label in zip(fig.axes[:: len(found)], rows.values(), strict=True):
+        ax.set_ylabel(label)
+    for ax in fig.axes[-len(found) :]:
+        ax.set_xlabel("members")
+    yield name, fig, {"note": stands_on(whole), "series": data}
+
+
+def panels(
+    whole: Experiment,
+    data: dict[str, Any],
+    rows: int,
+    fill: Callable[[Any, Any], None],
+    names: list[str] | None = None,
+) -> Any:
+    """Draw a panel for each entry, in rows with a panel for each net, and one legend of all."""
+    from matplotlib.figure import Figure
+
+    names = names or list(data)
     with figure.style():
-        fig = Figure(figsize=(3.2 * len(found) + 2.4, 5.6))
-        axes = fig.subplots(len(rows), len(found), squeeze=False, sharex=True)
-        for line, (key, label) in zip(axes, rows.items(), strict=True):
-            for ax, net in zip(line, found, strict=True):
-                _panel(ax, data[f"{net}, {key}"])
-            line[0].set_ylabel(label)
-        for ax, net in zip(axes[0], found, strict=True):
-            ax.set_title(PANELS[net], fontsize=10)
-        for ax in axes[-1]:
-            ax.set_xlabel("members")
+        fig = Figure(figsize=(3.2 * len(names) + 2.6, 2.6 * rows + 0.6))
+        axes = fig.subplots(rows, len(names), squeeze=False, sharex=rows > 1)
+        for ax, lines in zip(axes.flat, data.values(), strict=True):
+            fill(ax, lines)
+        for ax, net in zip(axes[0], names, strict=True):
+            ax.set_title(PANELS.get(net, net), fontsize=10)
         shown = {
             n: h for ax in axes.flat for h, n in zip(*ax.get_legend_handles_labels(), strict=True)
         }
@@ -83,7 +137,7 @@ def _grid(
         fig.legend(shown.values(), shown.keys(), loc="outside right center")
         titles.letters(axes.flat)
         titles.headline(fig, stands_on(whole))
-    yield name, fig, {"note": stands_on(whole), "series": data}
+    return fig
 
 
 def _lines(whole: Experiment, net: str, key: str, wanted: tuple[str, ...]) -> dict[str, Any]:
