@@ -60,10 +60,10 @@ def draw(whole: Experiment, note: str) -> Iterator[Picture]:
     _bars(ax, data, [FIRST if m == 1 else REST for m in data])
     if 1 in data:
         ax.axhline(data[1].mean, color=LINE, linestyle="-.", label="a single member")
-        ax.legend(loc="lower right", frameon=True)
+        ax.legend(loc="upper left", frameon=False)
     low, high = min(i.ends[0] for i in data.values()), max(i.ends[1] for i in data.values())
     room = 0.35 * max(high - low, 0.01)
-    ax.set(ylabel="test accuracy", ylim=(max(0, low - room), min(1, high + room)))
+    ax.set(ylabel="test accuracy", ylim=(max(0, low - room), high + 2 * room))
     for m, i in data.items():
         ax.annotate(f"{100 * i.mean:.1f} %", (list(data).index(m), i.ends[1]), (0, 3),
                     textcoords="offset points", ha="center", fontsize=10)  # fmt: skip
@@ -81,7 +81,7 @@ def improved(whole: Experiment, note: str) -> Iterator[Picture]:
     if whole.plan != "original":
         ax.plot(range(len(data)), old, "D", color="black", markersize=5,
                 label="as published (width 64, all images, one run)")  # fmt: skip
-        ax.legend(loc="upper left")
+        ax.legend(loc="upper left", frameon=False)
         ax.margins(y=0.25)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_ylabel("accuracy minus a single member's, points")

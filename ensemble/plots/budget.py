@@ -61,7 +61,7 @@ def stands_on(whole: Experiment) -> str:
         for rs in [[r for r in whole.done() if r.arm.endswith(f"-{length}")]]
     ]
     seeds = titles.seeds([len({r.seed for r in whole.done()})])
-    return f"{run.config['data']} ({run.facts['split']}), {', '.join(epochs)}, n = {seeds}"
+    return f"{run.config['data']} ({run.facts['split']}), {', '.join(epochs)}, {seeds}"
 
 
 def over(found: list[Run], key: str) -> dict[str, list]:
@@ -111,8 +111,8 @@ def costs(found: list[Run]) -> dict[str, float]:
 
 AXES = {
     "training MACs": "training MACs (T)",
-    "training step": "time of a training step, over the dense net's",
-    "call at batch 128": "time of a call at batch 128, over the dense net's",
+    "training step": "time of a step, over the dense net's",
+    "call at batch 128": "time at batch 128, over the dense net's",
 }
 
 
@@ -130,21 +130,22 @@ def _cost(whole: Experiment) -> Iterator[Picture]:
     for line, (key, label) in zip(axes, SCORES.items(), strict=True):
         for ax, (name, axis) in zip(line, AXES.items(), strict=True):
             for arm, told in data.items():
-                _point(ax, arm, told[name], told[key])
+                _point(ax, arm, told[name], told[key], arm.endswith(f"-{lengths(whole)[-1]}"))
             ax.set_xscale("log")
+            figure.log_axis(ax.xaxis)
+            ax.tick_params(axis="x", labelsize=9, labelrotation=45)
             ax.set_xlabel(axis, fontsize=9)
         line[0].set_ylabel(label)
-    _finish(whole, fig, f"; filled: {lengths(whole)[-1]}, hollow: {lengths(whole)[0]}")
+    _finish(whole, fig, _filled(whole))
     yield "ensemble_cost", fig, {"note": stands_on(whole), "points": data}
 
 
-def _point(ax: Any, arm: str, x: float, y: list[float]) -> None:
-    side, _, length = arm.rpartition("-")
+def _point(ax: Any, arm: str, x: float, y: list[float], filled: bool) -> None:
+    side = arm.rpartition("-")[0]
     look = {k: v for k, v in figure.look(list(SIDES).index(side)).items() if k != "linestyle"}
-    hollow = length == "short"
     ends = [[y[0] - y[1]], [y[2] - y[0]]]
-    face = {"markerfacecolor": "white"} if hollow else {}
-    label = None if hollow else NAMES[side]
+    face = {} if filled else {"markerfacecolor": "white"}
+    label = NAMES[side] if filled else None
     ax.errorbar([x], [y[0]], yerr=ends, capsize=3, linestyle="none", label=label, **look, **face)
 
 
@@ -170,7 +171,7 @@ def _reliability(whole: Experiment) -> Iterator[Picture]:
     }
     if not data or not all(data.values()):
         return
-    fig, axes = _grid(whole, len(lengths(whole)), 2, sharey=True)
+    fig, axes = _grid(whole, len(lengths(whole)), 2, sharex=True, sharey=True)
     for ax, (name, lines) in zip(axes.flat, data.items(), strict=True):
         for side, line in lines.items():
             look = figure.look(list(SIDES).index(side))
@@ -199,10 +200,16 @@ def _diversity(whole: Experiment) -> Iterator[Picture]:
         return
     fig, axes = _grid(whole, 1, 1)
     for arm, told in data.items():
-        _point(axes[0, 0], arm, told["x"], [told["y"]] * 3)
+        filled = arm.endswith(f"-{lengths(whole)[-1]}")
+        _point(axes[0, 0], arm, told["x"], [told["y"]] * 3, filled)
     axes[0, 0].set(xlabel="accuracy of a member alone", ylabel="two members disagree")
-    _finish(whole, fig, f"; filled: {lengths(whole)[-1]}, hollow: {lengths(whole)[0]}")
+    _finish(whole, fig, _filled(whole))
     yield "ensemble_diversity", fig, {"note": stands_on(whole), "points": data}
+
+
+def _filled(whole: Experiment) -> str:
+    short, *more = lengths(whole)
+    return f"; filled: {more[0]}, hollow: {short}" if more else ""
 
 
 def _grid(whole: Experiment, rows: int, columns: int, **options: Any) -> tuple[Any, Any]:
@@ -216,7 +223,7 @@ def _grid(whole: Experiment, rows: int, columns: int, **options: Any) -> tuple[A
 
 def _finish(whole: Experiment, fig: Any, more: str = "") -> None:
     """Put the legend of all panels beside them, letters on them, and say what they stand on."""
-    handles, names = fig.axes[0].get_legend_handles_labels()
-    fig.legend(handles, names, loc="outside right center")
-    titles.letters(fig.axes)
-    titles.headline(fig, stands_on(whole), more)
+    with figure.style():
+        fig.legend(*fig.axes[0].get_legend_handles_labels(), loc="outside right center")
+        titles.letters(fig.axes)
+        titles.headline(fig, stands_on(whole), more)

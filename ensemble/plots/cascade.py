@@ -30,8 +30,8 @@ KINDS = {"dense, of every size": ("dense", "half", "quarter", "eighth", "slim"),
          "sparse": ("sparse", "wide")}  # fmt: skip
 AXES = {
     "macs": "expected MACs (thousands)",
-    "1": "time of a call at batch 1, over the dense net's",
-    "128": "time of a call at batch 128, over the dense net's",
+    "1": "time at batch 1, over the dense net's",
+    "128": "time at batch 128, over the dense net's",
 }
 
 
@@ -46,7 +46,7 @@ def stands_on(whole: Experiment) -> str:
     seeds = titles.seeds([len({r.seed for r in whole.done()})])
     c = run.config
     loss = f"thresholds fitted to lose at most {100 * c['loss']:g} points"
-    return f"{c['data']} ({run.facts['split']}), {c['each']} epochs a net, {loss}, n = {seeds}"
+    return f"{c['data']} ({run.facts['split']}), {c['each']} epochs a net, {loss}, {seeds}"
 
 
 def runs(whole: Experiment, arm: str) -> list[Run]:
@@ -108,6 +108,7 @@ def _draw(whole: Experiment) -> Iterator[Picture]:
             _panel(ax, data[axis])
             ax.set_xscale("log")
             figure.log_axis(ax.xaxis)
+            ax.tick_params(axis="x", labelsize=9, labelrotation=45)
             ax.set_xlabel(label, fontsize=9)
         axes[0].set_ylabel("test accuracy")
         axes[0].set_ylim(*_limits(data["macs"]))

@@ -52,7 +52,7 @@ def stands_on(whole: Experiment) -> str:
     run = next(iter(whole.done()))
     c, seeds = run.config, titles.seeds([len({r.seed for r in whole.done()})])
     net = f"ResNet-{c['depth']}, width {c['width']}"
-    return f"{c['data']} ({run.facts['split']}), {net}, {c['each']} epochs a net, n = {seeds}"
+    return f"{c['data']} ({run.facts['split']}), {net}, {c['each']} epochs a net, {seeds}"
 
 
 def _cells(whole: Experiment) -> Iterator[Picture]:
@@ -77,7 +77,7 @@ def _cells(whole: Experiment) -> Iterator[Picture]:
         names = [f"{p}\nV{g}\n{'EE' if e == 'two' else 'full'}" for p, g, e in kinds]
         ax.set_xticks(range(len(kinds)), names, fontsize=8)
         ax.set_ylabel("test accuracy, %")
-        ax.legend()
+        fig.legend(*ax.get_legend_handles_labels(), loc="outside right center")
         titles.headline(fig, stands_on(whole))
     yield "ensemble_cells", fig, {"note": stands_on(whole), "series": data}
 

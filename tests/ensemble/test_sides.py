@@ -1,0 +1,100 @@
+"""One budget spent in ways: the nets of each side, how they go on, what their last row says."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ensemble import trainer
+from ensemble.plans.budget import PLANS, SIDES, tiny
+from ensemble.sides import Side, build
+from ensemble.weighing import costs
+from harness import cost
+from harness.data import Data
+from harness.job import Job
+
+SMALL = {name: replace(config, epochs=2) for name, config in tiny().items()}
+
+
+def rows(config, saved=None, stop=None):
+    job, found = Job(saved=saved), []
+    for row in trainer.train(config, 0, job):
+        found.append({k: v for k, v in row.items() if k != "time" and not k.endswith("_time")})
+        if len(found) == stop:
+            break
+    return found, job.state(len(found))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_side_goes_on_bitwise_from_between_two_passes(name):
+    whole, _ = rows(SMALL[name])
+    first, state = rows(SMALL[name], stop=1)
+    assert first + rows(SMALL[name], saved=state)[0] == whole
+
+
+def test_the_last_row_scores_the_first_members_and_says_how_reliable_all_are():
+    (*_, last), _ = rows(SMALL["narrow-4-short"])
+    assert [line["members"] for line in last["sizes"]] == [1, 2, 4]
+    assert last["sizes"][-1]["test_accuracy"] == last["test_accuracy"]
+    for which in ("raw", "calibrated"):
+        found = last["reliability"][which]
+        right = sum(n * accuracy for n, _, accuracy in found)
+        assert sum(n for n, _, _ in found) == 360
+        assert right / 360 == pytest.approx(last["test_accuracy"], abs=1e-5)
+
+
+def test_times_stand_beside_those_of_the_dense_net():
+    (*_, last) = trainer.train(SMALL["packed-4-short"], 0, Job())
+    sides = {f"{dense}{what}" for dense in ("", "dense_")
+             for what in ("step", "call_1", "call_128")}  # fmt: skip
+    assert set(last["time"]) == sides
+    assert all(value > 0 for value in last["time"].values())
+
+
+def test_sides_of_the_plan_have_about_the_connections_of_the_one_dense_net():
+    """By construction: all but the wide nets are within a thirtieth of it, those within a tenth."""
+    empty = torch.zeros(2, 1024), torch.arange(2) * 9
+    data = Data("none", "", *empty, *empty)
+    dense = costs(SIDES["dense"], data)["connections"]
+    assert dense == 1024 * 256 + 256 * 272 + 272 * 10
+    for name, config in SIDES.items():
+        share = costs(config, data)["connections"] / dense
+        assert abs(share - 1) < (1 / 10 if name == "wide-4" else 1 / 30), (name, share)
+
+
+def test_packed_members_read_one_batch_and_answer_apart():
+    config = SMALL["packed-4-short"]
+    data = trainer.read(config, Job())
+    side = Side(config, data, 0)
+    assert len(side.nets) == 1
+    assert len(set(side.seeds)) == 1
+    assert side.answers(data.test_x).shape == (4, 360, 10)
+    (net,) = build(config, data, 0)
+    assert cost.facts(net, data.shape)["macs"] == costs(config, data)["macs"]
+
+
+def test_sparse_members_share_a_design_where_they_should():
+    for name, same in (("one-22-short", True), ("wide-4-short", False)):
+        first, second, *_ = build(SMALL[name], trainer.read(SMALL[name], Job()), 0)
+        one, other = (net[0].pattern.flat for net in (first, second))
+        assert (one.tolist() == other.tolist()) == same
+
+
+def test_what_the_budget_plans_compare_are_arms_of_theirs():
+    for plan in PLANS.values():
+        assert {arm for pair in plan.compare for arm in pair} <= set(plan.arms)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (dict(designs="lottery"), "unknown designs 'lottery'"),
+        (dict(members=0), "members must be at least 1, got 0"),
+        (dict(alpha=1.5), "alpha must be above 0 and at most members=1"),
+        (dict(hidden=()), "hidden must be widths"),
+        (dict(lr=0.0), "lr must be above 0"),
+    ],
+)
+def test_settings_of_a_side_that_make_no_sense_are_refused_in_words(change, words):
+    with pytest.raises(ValueError, match=words):
+        replace(SIDES["dense"], **change)
