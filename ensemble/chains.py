@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ensemble.cascade import Cascade, Rule, answered, fitted, spent, timed
+from ensemble.cascade import Cascade, Rule, answered, fitted, spent
 from ensemble.plans.budget import Budget
 from ensemble.plans.cascade import Chain
 from ensemble.scores.answers import accuracy
 from ensemble.sides import Side, build
+from ensemble.turns import turns
 from harness import cost
 from harness.data import Data
 
@@ -98,26 +99,31 @@ class Chained:
         }
 
     def times(self, threshold: float | None) -> list[dict[str, Any]]:
-        """Return the milliseconds of calls of the chain, beside those of the one dense net."""
+        """Return the milliseconds of calls of the chain, beside those of the one dense net.
+
+        Args:
+            threshold: The fitted one, which is timed with some others; None: of one net.
+        """
         (dense,) = build(Budget(data=self.config.data), self.data, self.seed)
-        beside = {"dense": dense.eval()}
         nets = [net.eval() for nets in self.nets for net in nets]
         bounds = [None] if threshold is None else sorted({threshold, *TIMED})
         return [
-            {"threshold": bound, **line}
+            {"threshold": bound, "batch": batch, "name": name, **told}
             for bound in bounds
-            for batch in CALLS
-            for line in self._timed(nets, bound, batch, beside)
+            for batch, calls in CALLS.items()
+            for name, told in turns(
+                {"chain": self._asked(nets, bound), "dense": dense.eval()},
+                self.data.test_x,
+                batch,
+                calls,
+            ).items()
         ]
 
-    def _timed(self, nets: list[nn.Module], bound: float | None, batch: int, beside: Any) -> list:
-        shape = self.data.shape
-        chain = Cascade(nets, 1.0 if bound is None else bound, self.config.answer, shape=shape)
-        if bound is None:  # one net, which needs nobody to ask it
-            beside = {**beside, "net": nets[0]}
-        x = self.data.test_x
-        found = timed(chain, x, min(batch, len(x)), CALLS[batch], beside)
-        return [line for line in found if bound is not None or line["name"] in beside]
+    def _asked(self, nets: list[nn.Module], bound: float | None) -> nn.Module:
+        """Return the chain under a threshold; one net needs nobody to ask it."""
+        if bound is None:
+            return nets[0]
+        return Cascade(nets, bound, self.config.answer, shape=self.data.shape).eval()
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on, with what all nets said."""

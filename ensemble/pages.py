@@ -1,13 +1,17 @@
-"""Tables and numbers of the ensemble study for the pages, from its records: see `make pages`."""
+"""Tables and numbers of the ensemble study for the pages, from its records: see `make pages`.
+
+A plan without a record has a table that says so; each joins as soon as its record is committed.
+"""
 
 from collections.abc import Callable
 from functools import cache, partial
 
 from ensemble.experiments import PLANS
+from ensemble.plots import bars, budget, cascade, factors
 from ensemble.plots.growth import NAMES, PANELS, kinds, nets
 from harness.experiment import Experiment
 from harness.result import pages
-from harness.result.pages import Rows
+from harness.result.pages import Rows, fixed
 from harness.result.stats import interval
 
 KEYS = {
@@ -15,40 +19,134 @@ KEYS = {
     "hard_accuracy": "majority",
     "vote_accuracy": "boosting's vote",
 }
+NOT_RUN = "not run yet"
 
 
 @cache
-def record(plan: str) -> Experiment:
-    """Return the committed record of a plan, which is read once."""
-    return pages.record("ensemble", plan)
+def record(plan: str) -> Experiment | None:
+    """Return the committed record of a plan, which is read once; None where it has not been run."""
+    return pages.recorded("ensemble", plan)
 
 
 def boost(plan: str) -> Rows:
     """Return the table of a plan: each kind of ensemble, and its gain over one net trained on."""
     yield "net", "members", *KEYS.values(), "minus one net, as long, points"
-    for net in nets(record(plan)):
-        for kind in kinds(record(plan), net):
-            cells = [cell(plan, f"{net}-{kind}", key) for key in KEYS]
-            yield PANELS[net], NAMES[kind], *cells, gain(plan, f"{net}-{kind}", f"{net}-single")
+    whole = record(plan)
+    if not whole:
+        yield NOT_RUN, *[""] * 5
+        return
+    for net in nets(whole):
+        for kind in kinds(whole, net):
+            cells = [cell(whole, f"{net}-{kind}", key) for key in KEYS]
+            yield PANELS[net], NAMES[kind], *cells, gain(whole, f"{net}-{kind}", f"{net}-single")
 
 
-def cell(plan: str, arm: str, key: str) -> str:
+def cell(whole: Experiment, arm: str, key: str) -> str:
     """Format the mean of an arm and its interval; a dash where it has none."""
-    found = [v for v in record(plan).final(arm, key).values() if v is not None]
+    found = [v for v in whole.final(arm, key).values() if v is not None]
     return pages.mean(found) if found else "-"
 
 
-def gain(plan: str, arm: str, other: str) -> str:
+def gain(whole: Experiment, arm: str, other: str) -> str:
     """Format one arm minus another, paired by seed."""
-    a, b = (record(plan).final(name, "test_accuracy") for name in (arm, other))
+    a, b = (whole.final(name, "test_accuracy") for name in (arm, other))
     shared = sorted(set(a) & set(b))
     if arm == other or not shared:
         return "-"
     return pages.points(interval(a[seed] - b[seed] for seed in shared))
 
 
+def sizes() -> Rows:
+    """Return the original study's rule by size, beside what was published."""
+    yield "members", "accuracy of the vote", "gain over one, points", "published", "its gain"
+    whole = record("paper")
+    if not whole:
+        yield NOT_RUN, *[""] * 4
+        return
+    gains = bars.gains(whole)
+    for m, found in bars.by_size(whole).items():
+        old = bars.PUBLISHED[m]
+        more = pages.points(gains[m]), fixed(100 * (old - bars.PUBLISHED[1]), 2, "+")
+        ours, theirs = more if m in gains else ("", "")
+        yield str(m), pages.mean(found.values()), ours, fixed(old, 4), theirs
+
+
+def of_budget(plan: str) -> Rows:
+    """Return accuracy, likelihood and measured time of each side of one budget."""
+    yield (
+        "nets", "epochs", "connections", "accuracy", "calibrated NLL", "minus dense, points",
+        "time of a step", "of a call of 1", "of a call of 128",
+    )  # fmt: skip
+    whole = record(plan)
+    if not whole:
+        yield NOT_RUN, *[""] * 8
+        return
+    for length in budget.lengths(whole):
+        for side, name in budget.NAMES.items():
+            if found := budget.runs(whole, side, length):
+                costs, run = budget.costs(found), found[0]
+                scores = [pages.mean(r.rows[-1][k] for r in found) for k in budget.SCORES]
+                less = gain(whole, run.arm, f"dense-{length}")
+                numbers = str(run.config["epochs"]), f"{run.facts['connections']:,}"
+                keys = "training step", "call at batch 1", "call at batch 128"
+                yield name, *numbers, *scores, less, *(fixed(costs[k], 1) for k in keys)
+
+
+def chains(plan: str) -> Rows:
+    """Return what each chain reaches under its fitted threshold, and what it spends."""
+    yield (
+        "nets, in turn", "accuracy", "asking all", "mean MACs (k)", "of the dense net's",
+        "p99 MACs (k)", "time at batch 1", "time at batch 128",
+    )  # fmt: skip
+    whole = record(plan)
+    if not whole:
+        yield NOT_RUN, *[""] * 7
+        return
+    dense = cascade.spent(cascade.runs(whole, "dense"), "macs")
+    for arm in whole.arms():
+        if found := cascade.runs(whole, arm):
+            yield _chain(arm, found, dense)
+
+
+def _chain(arm: str, found: list, dense: float) -> list[str]:
+    """Return the line of a chain; times are multiples of the dense net's."""
+    scores = [pages.mean(r.rows[-1][k] for r in found) for k in ("test_accuracy", "whole_accuracy")]
+    macs, one, many = (cascade.spent(found, axis) for axis in cascade.AXES)
+    worst = max(r.rows[-1].get("fitted", {}).get("p99", r.rows[-1]["macs"]) for r in found) / 1e3
+    share = f"{fixed(100 * macs / dense, 0)} %"
+    name = cascade.NAMES.get(arm, f"{arm} alone")
+    return [name, *scores, fixed(macs, 1), share, fixed(worst, 1), fixed(one, 2), fixed(many, 2)]
+
+
+def terms() -> Rows:
+    """Return which settings explain the accuracy, alone and with the others."""
+    yield "term", "df", "share of variance", "F", "p"
+    whole = record("factors")
+    found = factors.analysis(whole) if whole else None
+    if not found:
+        yield NOT_RUN, *[""] * 4
+        return
+    for t in found.terms:
+        p = f"{float(f'{t.p:.10g}'):.2g}"
+        yield t.name.replace(":", " x "), f"{t.df}", fixed(t.share, 3), fixed(t.f, 1), p
+
+
+def plans() -> Rows:
+    """Return the plans but for those that only try the path of another."""
+    shown = {name: plan for name, plan in PLANS.items() if not name.endswith("_smoke")}
+    yield from pages.plans("ensemble", shown)
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "boost": partial(boost, "boost"),
-    "plans": partial(pages.plans, "ensemble", PLANS),
+    "boost_fashion": partial(boost, "boost_fashion"),
+    "sizes": sizes,
+    "paper": partial(boost, "paper"),
+    "budget": partial(of_budget, "budget"),
+    "budget_fashion": partial(of_budget, "budget_fashion"),
+    "cascade": partial(chains, "cascade"),
+    "cascade_fashion": partial(chains, "cascade_fashion"),
+    "factors": terms,
+    "plans": plans,
 }
 VALUES: dict[str, Callable[[], str]] = {}

@@ -1,7 +1,7 @@
 """Weighs a trained side: its scores by number of members, its reliability, and what it costs.
 
-Times are those of the side and of the one dense net in turn, so that a busy minute of the machine
-falls on both: CPU time of a training step, wall time of a call at batch 1 and 128.
+Times are CPU times of the side and of the one dense net in turn: of a training step, and of a call
+at batch 1 and 128.
 """
 
 import time
@@ -19,9 +19,9 @@ from ensemble.members import Ensemble
 from ensemble.plans.budget import Budget
 from ensemble.scores.calibration import reliability
 from ensemble.sides import Side, build
+from ensemble.turns import turns
 from harness import cost
 from harness.data import Data
-from harness.exits.timing import race
 
 SIZES = (1, 2, 4, 8, 16, 22)
 CALLS = {1: 200, 128: 30}  # batch size: calls
@@ -69,8 +69,8 @@ def times(side: Side, data: Data) -> dict[str, float]:
     found = _steps(Side(replace(config, epochs=1), few, 0), plain)
     sides: dict[str, Callable] = {"": _call(side), "dense_": plain.nets[0].eval()}
     for batch, calls in CALLS.items():
-        for name, told in race(sides, data.test_x, min(batch, len(data.test_x)), calls).items():
-            found[f"{name}call_{batch}"] = told["p50"]
+        for name, told in turns(sides, data.test_x, batch, calls).items():
+            found[f"{name}call_{batch}"] = told["cpu"]
     return {k: float(f"{v:.4g}") for k, v in found.items()}
 
 

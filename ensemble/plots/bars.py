@@ -9,6 +9,7 @@ The vote is boosting's weighted one, as there. Its own published values are mark
 import io
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,11 @@ def by_size(whole: Experiment) -> dict[int, dict[int, float]]:
 
 
 def gains(whole: Experiment) -> dict[int, Interval]:
-    """Return what each size is better than one member, in points, paired by seed."""
+    """Return how much more accurate each size is than one member, paired by seed."""
     sizes = by_size(whole)
     first = sizes.get(1, {})
     pairs = {
-        m: [100 * (v - first[s]) for s, v in found.items() if s in first]
-        for m, found in sizes.items()
+        m: [v - first[s] for s, v in found.items() if s in first] for m, found in sizes.items()
     }
     return {m: interval(values) for m, values in pairs.items() if m > 1 and values}
 
@@ -72,9 +72,10 @@ def draw(whole: Experiment, note: str) -> Iterator[Picture]:
 
 def improved(whole: Experiment, note: str) -> Iterator[Picture]:
     """Draw what each size gains over one member, beside what was published."""
-    data = gains(whole)
-    if not data:
+    found = gains(whole)
+    if not found:
         return
+    data = {m: _times(100, i) for m, i in found.items()}
     fig, ax = _axes(note)
     _bars(ax, data, [REST] * len(data))
     old = [100 * (PUBLISHED[m] - PUBLISHED[1]) for m in data]
@@ -86,6 +87,12 @@ def improved(whole: Experiment, note: str) -> Iterator[Picture]:
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_ylabel("accuracy minus a single member's, points")
     yield "fig_ensemble_experiments_improved", fig, {"note": note, "series": _plain(data)}
+
+
+def _times(scale: float, i: Interval) -> Interval:
+    return replace(i, mean=scale * i.mean, **{
+        end: None if v is None else scale * v for end, v in (("low", i.low), ("high", i.high))
+    })  # fmt: skip
 
 
 def _axes(note: str) -> tuple[Any, Any]:

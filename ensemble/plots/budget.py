@@ -111,8 +111,8 @@ def costs(found: list[Run]) -> dict[str, float]:
 
 AXES = {
     "training MACs": "training MACs (T)",
-    "training step": "time of a step, over the dense net's",
-    "call at batch 128": "time at batch 128, over the dense net's",
+    "training step": "CPU time of a step, over the dense net's",
+    "call at batch 128": "CPU time at batch 128, over the dense net's",
 }
 
 

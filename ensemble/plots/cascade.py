@@ -1,6 +1,6 @@
 """Nets asked in turn: accuracy over what is spent, beside single nets of every size.
 
-cascade    accuracy over expected multiply-adds, and over measured time at batch 1 and 128
+cascade    accuracy over expected multiply-adds, and over CPU time at batch 1 and 128
 
 A line is a chain under all thresholds, its mark the fitted threshold with its interval; marks
 without a line are single nets. Times are multiples of the dense net's, measured in turn with it.
@@ -30,8 +30,8 @@ KINDS = {"dense, of every size": ("dense", "half", "quarter", "eighth", "slim"),
          "sparse": ("sparse", "wide")}  # fmt: skip
 AXES = {
     "macs": "expected MACs (thousands)",
-    "1": "time at batch 1, over the dense net's",
-    "128": "time at batch 128, over the dense net's",
+    "1": "CPU time at batch 1, over the dense net's",
+    "128": "CPU time at batch 128, over the dense net's",
 }
 
 
@@ -62,18 +62,13 @@ def spent(found: list[Run], axis: str) -> float:
 
 
 def _time(run: Run, batch: str, threshold: float | None) -> float:
-    """Return the time of a call over the dense net's: the mean at batch 1, else the median."""
-    key = "mean" if batch == "1" else "p50"
+    """Return the CPU time of a call over the dense net's."""
     lines = {
-        line["name"]: line[key]
+        line["name"]: line["cpu"]
         for line in run.rows[-1]["time"]
-        if _large(line["batch"]) == (batch != "1") and _same(line["threshold"], threshold)
+        if str(line["batch"]) == batch and _same(line["threshold"], threshold)
     }
-    return lines["net" if threshold is None else "cascade"] / lines["dense"]
-
-
-def _large(batch: int) -> bool:
-    return batch > 1
+    return lines["chain"] / lines["dense"]
 
 
 def _same(a: float | None, b: float | None) -> bool:
@@ -139,6 +134,7 @@ def _limits(found: dict[str, Any]) -> tuple[float, float]:
     """Return limits that show the chains, whatever the smallest nets reach."""
     lows = [v["low"][0] for v in found["fitted"].values()] or [0.0]
     highs = [max(v["high"]) for part in ("fitted", "single") for v in found[part].values()]
+    highs += [y for line in found["curves"].values() for y in line["y"]]
     room = max(max(highs) - min(lows), 0.005)
     return min(lows) - 1.2 * room, min(1.0, max(highs) + 0.25 * room)
 

@@ -51,7 +51,7 @@ def _sizes(whole: Experiment) -> Iterator[str]:
     yield f"{'members':<8} {'accuracy of the vote':<28} {'gain, points':<24} published (one run)"
     gains = bars.gains(whole)
     for m, found in bars.by_size(whole).items():
-        gain = gains[m].amount(1, 2) if m in gains else "-"
+        gain = gains[m].amount(100, 2) if m in gains else "-"
         yield f"{m:<8} {interval(found.values()).text():<28} {gain:<24} {bars.PUBLISHED[m]:.4f}"
 
 
