@@ -58,17 +58,21 @@ def gain(whole: Experiment, arm: str, other: str) -> str:
 
 def sizes() -> Rows:
     """Return the original study's rule by size, beside what was published."""
-    yield "members", "accuracy of the vote", "gain over one, points", "published", "its gain"
+    yield (
+        "members", "accuracy of the vote", "gain over one, points", "one net, as many steps",
+        "published", "its gain",
+    )  # fmt: skip
     whole = record("paper")
     if not whole:
-        yield NOT_RUN, *[""] * 4
+        yield NOT_RUN, *[""] * 5
         return
-    gains = bars.gains(whole)
+    gains, longer = bars.gains(whole), bars.as_long(whole)
     for m, found in bars.by_size(whole).items():
         old = bars.PUBLISHED[m]
         more = pages.points(gains[m]), fixed(100 * (old - bars.PUBLISHED[1]), 2, "+")
         ours, theirs = more if m in gains else ("", "")
-        yield str(m), pages.mean(found.values()), ours, fixed(old, 4), theirs
+        one = pages.mean(longer[m].values()) if m in longer else ""
+        yield str(m), pages.mean(found.values()), ours, one, fixed(old, 4), theirs
 
 
 def of_budget(plan: str) -> Rows:

@@ -22,6 +22,7 @@ from harness.result.stats import Interval, interval
 FIRST, REST, LINE = "#beaed4", "#386cb0", "#f22613"  # as published
 KEY = "vote_accuracy"
 STEM = "ensemble_result_"
+CLOSE = 0.05  # of steps that count as equally many
 
 
 def arm(whole: Experiment) -> str | None:
@@ -38,6 +39,28 @@ def by_size(whole: Experiment) -> dict[int, dict[int, float]]:
             if row["epoch"] in SIZES and value is not None:
                 found.setdefault(row["epoch"], {})[run.seed] = value
     return dict(sorted(found.items()))
+
+
+def as_long(whole: Experiment) -> dict[int, dict[int, float]]:
+    """Return by size, and seed, the accuracy of one net that made as many steps as the rule.
+
+    The rule makes two steps of nearly every batch from the second member on; sizes for which no
+    net was trained as long are left out.
+    """
+    found: dict[int, dict[int, float]] = {}
+    runs = [run for run in whole.done() if run.arm == arm(whole)]
+    ones = {run.seed: run.rows for run in whole.done() if run.arm.endswith("-single")}
+    for run in runs:
+        for row in run.rows:
+            near = [one for one in ones.get(run.seed, ()) if _alike(one, row)]
+            if row["epoch"] in SIZES and near:
+                found.setdefault(row["epoch"], {})[run.seed] = near[0]["test_accuracy"]
+    return found
+
+
+def _alike(one: dict[str, Any], row: dict[str, Any]) -> bool:
+    steps = one.get("steps"), row.get("steps")
+    return None not in steps and abs(steps[0] - steps[1]) <= CLOSE * steps[1]  # pyright: ignore
 
 
 def gains(whole: Experiment) -> dict[int, Interval]:

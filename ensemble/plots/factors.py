@@ -62,7 +62,7 @@ def _cells(whole: Experiment) -> Iterator[Picture]:
     kinds = sorted({cell[:3] for cell in values}, key=lambda k: [LEVELS[f].index(v) for f, v in
                    zip(("pattern", "groups", "exits"), k, strict=True)])  # fmt: skip
     with figure.style():
-        fig = Figure(figsize=(8.5, 4.4))
+        fig = Figure(figsize=(10.5, 4.4))
         ax = fig.add_subplot()
         for i, members in enumerate(LEVELS["members"]):
             found = {k: interval(values[*k, members].values()) for k in kinds}

@@ -4,21 +4,31 @@ from dataclasses import replace
 
 import pytest
 
-from ensemble import trainer
-from ensemble.chains import thresholds
+from ensemble import chains, trainer
+from ensemble.chains import Chained, thresholds
 from ensemble.plans.cascade import ARMS, LINKS, PLANS
 from harness.job import Job
 
 SMOKE = PLANS["cascade_smoke"].arms
 
 
+DATA = trainer.read(SMOKE["dense"], Job())
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Few calls are timed."""
+    monkeypatch.setattr(chains, "CALLS", {1: 2, 128: 2})
+
+
 def rows(config, saved=None, stop=None):
-    job, found = Job(saved=saved), []
-    for row in trainer.train(config, 0, job):
-        found.append({k: v for k, v in row.items() if k not in ("time", "train_time")})
-        if len(found) == stop:
-            break
-    return found, job.state(len(found))
+    chain, found = Chained(config, DATA, 0), []
+    if saved:
+        chain.load_state_dict(saved)
+    while chain.done < (stop or config.epochs):
+        row = chain.link()
+        found.append({k: v for k, v in row.items() if k != "train_time"})
+    return found, chain.state_dict()
 
 
 @pytest.mark.parametrize("name", ["sparse>dense", "sparse>narrow-4"])
@@ -43,7 +53,7 @@ def test_the_ends_of_a_curve_are_the_first_link_and_the_whole_chain():
     assert spent == sorted(spent)
 
 
-def test_a_chain_says_what_its_fitted_threshold_loses_and_times_it_beside_the_dense_net():
+def test_a_chain_says_what_its_fitted_threshold_loses_and_times_it_beside_the_dense_net(few):
     *_, last = trainer.train(replace(SMOKE["slim>dense"], each=1), 0, Job())
     assert last["fitted"]["lost"] <= last["fitted"]["bound"]
     assert last["test_accuracy"] == last["fitted"]["accuracy"]
@@ -52,7 +62,7 @@ def test_a_chain_says_what_its_fitted_threshold_loses_and_times_it_beside_the_de
     assert last["fitted"]["threshold"] in {line["threshold"] for line in last["time"]}
 
 
-def test_one_net_is_timed_by_itself():
+def test_one_net_is_timed_by_itself(few):
     (row,) = trainer.train(replace(SMOKE["slim"], each=1), 0, Job())
     assert {line["threshold"] for line in row["time"]} == {None}
     assert row["test_accuracy"] == row["whole_accuracy"]

@@ -4,6 +4,7 @@ import pytest
 
 from ensemble import plot_ensemble_experiments as plot
 from ensemble.plans.boost import KINDS, NETS, PLANS
+from ensemble.plans.paper import NET
 from ensemble.plots.growth import NAMES, PANELS
 from harness.experiment import Experiment, Run
 from harness.plan import as_dict
@@ -48,4 +49,4 @@ def test_the_table_has_a_line_for_each_arm_and_the_gain_over_one_net(whole):
 
 def test_every_kind_and_net_of_the_plans_has_a_name():
     assert set(NAMES) == set(KINDS)
-    assert set(PANELS) == set(NETS)
+    assert set(NETS) | {NET} < set(PANELS)

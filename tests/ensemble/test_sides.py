@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ensemble import trainer
+from ensemble import trainer, weighing
 from ensemble.plans.budget import PLANS, SIDES, tiny
 from ensemble.sides import Side, build
-from ensemble.weighing import costs
+from ensemble.weighing import costs, weighed
 from harness import cost
 from harness.data import Data
 from harness.job import Job
@@ -16,24 +16,28 @@ from harness.job import Job
 SMALL = {name: replace(config, epochs=2) for name, config in tiny().items()}
 
 
+DATA = trainer.read(SMALL["dense-short"], Job())
+
+
 def rows(config, saved=None, stop=None):
-    job, found = Job(saved=saved), []
-    for row in trainer.train(config, 0, job):
-        found.append({k: v for k, v in row.items() if k != "time" and not k.endswith("_time")})
-        if len(found) == stop:
-            break
-    return found, job.state(len(found))
+    side, found = Side(config, DATA, 0), []
+    if saved:
+        side.load_state_dict(saved)
+    while side.group.epoch < (stop or config.epochs):
+        row = side.epoch(DATA)
+        found.append({k: v for k, v in row.items() if not k.endswith("_time")})
+    return found, side
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_side_goes_on_bitwise_from_between_two_passes(name):
     whole, _ = rows(SMALL[name])
-    first, state = rows(SMALL[name], stop=1)
-    assert first + rows(SMALL[name], saved=state)[0] == whole
+    first, side = rows(SMALL[name], stop=1)
+    assert first + rows(SMALL[name], saved=side.state_dict())[0] == whole
 
 
 def test_the_last_row_scores_the_first_members_and_says_how_reliable_all_are():
-    (*_, last), _ = rows(SMALL["narrow-4-short"])
+    last = weighed(rows(SMALL["narrow-4-short"])[1], DATA)
     assert [line["members"] for line in last["sizes"]] == [1, 2, 4]
     assert last["sizes"][-1]["test_accuracy"] == last["test_accuracy"]
     for which in ("raw", "calibrated"):
@@ -43,7 +47,8 @@ def test_the_last_row_scores_the_first_members_and_says_how_reliable_all_are():
         assert right / 360 == pytest.approx(last["test_accuracy"], abs=1e-5)
 
 
-def test_times_stand_beside_those_of_the_dense_net():
+def test_times_stand_beside_those_of_the_dense_net(monkeypatch):
+    monkeypatch.setattr(weighing, "CALLS", {1: 2, 128: 2})
     (*_, last) = trainer.train(SMALL["packed-4-short"], 0, Job())
     sides = {f"{dense}{what}" for dense in ("", "dense_")
              for what in ("step", "call_1", "call_128")}  # fmt: skip
@@ -64,8 +69,7 @@ def test_sides_of_the_plan_have_about_the_connections_of_the_one_dense_net():
 
 def test_packed_members_read_one_batch_and_answer_apart():
     config = SMALL["packed-4-short"]
-    data = trainer.read(config, Job())
-    side = Side(config, data, 0)
+    data, side = DATA, Side(config, DATA, 0)
     assert len(side.nets) == 1
     assert len(set(side.seeds)) == 1
     assert side.answers(data.test_x).shape == (4, 360, 10)
@@ -75,7 +79,7 @@ def test_packed_members_read_one_batch_and_answer_apart():
 
 def test_sparse_members_share_a_design_where_they_should():
     for name, same in (("one-22-short", True), ("wide-4-short", False)):
-        first, second, *_ = build(SMALL[name], trainer.read(SMALL[name], Job()), 0)
+        first, second, *_ = build(SMALL[name], DATA, 0)
         one, other = (net[0].pattern.flat for net in (first, second))
         assert (one.tolist() == other.tolist()) == same
 
