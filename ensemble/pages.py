@@ -53,7 +53,8 @@ def gain(whole: Experiment, arm: str, other: str) -> str:
     shared = sorted(set(a) & set(b))
     if arm == other or not shared:
         return "-"
-    return pages.points(interval(a[seed] - b[seed] for seed in shared))
+    less = interval(a[seed] - b[seed] for seed in shared)
+    return fixed(100 * less.mean, 2, "+") if less.half is None else pages.points(less)
 
 
 def sizes() -> Rows:

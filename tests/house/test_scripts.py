@@ -1,6 +1,7 @@
 """The shell scripts of the studies, run as a user does."""
 
 import os
+import pickle
 import sys
 
 import pytest
@@ -87,3 +88,21 @@ def test_the_shell_script_elsewhere_and_in_the_background(checkout, tmp_path):
             break
         run("sleep", "0.1")
     assert path.exists()
+
+
+@pytest.mark.slow
+def test_the_original_command_line_of_the_ensemble_works_from_resnet(checkout, tmp_path):
+    """Tiny nets on embedded pictures; argument 2 then reads what argument 1 has trained."""
+    env = script_environment(tmp_path, "20260102_030407")
+    tiny = "--data synthetic_images --test-split official --first 300 --validation 100 --seeds 2"
+    tiny += " --depth 10 --width 8 --groups 2 --each 3 --batch-size 20"
+    for index, sizes in ((1, {1, 3, 9}), (2, {5, 7})):
+        done = run("bash", "run_ensemble_experiments.sh", str(index), *tiny.split(),
+                   cwd=checkout / "resnet", env=env)  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        path = checkout / "resnet" / f"ensemble_result_{index}_20260102_030407.pkl"
+        found = pickle.loads(path.read_bytes())
+        assert set(found) <= sizes  # (boosting may end before)
+        assert all(type(v) is float and 0 <= v <= 1 for v in found.values())
+    assert "nothing to train" in done.stdout
+    assert (checkout / "ensemble" / "fig_ensemble_experiments.eps").stat().st_size > 0
