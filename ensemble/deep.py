@@ -124,8 +124,8 @@ class Deep:
 
     def _sgd(self, parameters: Any) -> torch.optim.Optimizer:
         """Return SGD whose steps are counted, as rule `iddl` may make two of a batch."""
-        options = dict(lr=self.config.lr, momentum=self.config.momentum)
-        sgd = torch.optim.SGD(parameters, **options, fused=True)
+        lr, momentum = self.config.lr, self.config.momentum
+        sgd = torch.optim.SGD(parameters, lr=lr, momentum=momentum, fused=True)
         sgd.register_step_post_hook(self._count)
         return sgd
 

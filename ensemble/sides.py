@@ -52,8 +52,8 @@ class Side:
         return Stacked(self.nets) if self.members > 1 else self.nets[0]
 
     def _sgd(self, parameters: Any) -> torch.optim.Optimizer:
-        options = dict(lr=self.config.lr, momentum=self.config.momentum)
-        return torch.optim.SGD(parameters, **options, fused=True)
+        lr, momentum = self.config.lr, self.config.momentum
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, fused=True)
 
     def run(self) -> float:
         """Train one pass; returns the mean loss of the members."""

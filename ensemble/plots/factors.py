@@ -33,7 +33,8 @@ def grid(whole: Experiment) -> dict[tuple[str, ...], dict[int, float]]:
     for run in whole.done():
         c = run.config
         exits = LEVELS["exits"][bool(c["exits"])]
-        kind = WORDS.get(c["pattern"], c["pattern"]), str(c["groups"]), exits
+        pattern = str(c["pattern"])
+        kind = WORDS.get(pattern, pattern), str(c["groups"]), exits
         for members, row in ((SINGLE, run.rows[0]), (MANY, run.rows[-1])):
             found.setdefault((*kind, members), {})[run.seed] = 100 * row["test_accuracy"]
     return found
