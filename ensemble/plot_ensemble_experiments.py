@@ -15,7 +15,6 @@ Also reads the original project's ensemble_result_*.pkl (plain values; nothing i
 """
 
 import os
-import pickle
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -90,7 +89,7 @@ def write_sizes(whole: Experiment, out: Path, begin: str) -> None:
 
     folder = Path(os.environ.get("ENSEMBLE_RESULT_DIR") or out)
     path = folder / f"{bars.STEM}{index}_{begin}.pkl"
-    print(f"sizes: {store.write(path, pickle.dumps(bars.dump(whole, index), protocol=4))}")
+    print(f"sizes: {store.dump_plain(bars.dump(whole, index), path)}")
 
 
 if __name__ == "__main__":

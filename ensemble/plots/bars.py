@@ -6,15 +6,15 @@
 The vote is boosting's weighted one, as there. Its own published values are marked beside the gains.
 """
 
-import io
-import pickle
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 from ensemble.plans.paper import INDEX, PUBLISHED, RULE, SIZES
 from harness.experiment import Experiment, Run
+from harness.record import store
 from harness.result import figure, titles
 from harness.result.pictures import Picture
 from harness.result.stats import Interval, interval
@@ -165,26 +165,14 @@ def read(path: Path) -> Experiment:
 
 
 def _load(path: Path) -> dict[int, float]:
-    try:
-        found = _Plain(io.BytesIO(path.read_bytes())).load()
-        fine = isinstance(found, dict) and all(_is_point(m, v) for m, v in found.items())
-        if not fine or not found:
-            raise TypeError(
-                f"expected a dict of sizes with accuracies in [0, 1], got {found!r:.99}"
-            )
-        return found
-    except OSError:
-        raise
-    except Exception as error:  # a damaged pickle can raise anything
-        raise ValueError(f"{path} is no dump of sizes: {error}. Nothing in it was run") from None
+    found = store.load_plain(path)
+    if not isinstance(found, dict) or not found or not all(starmap(_is_point, found.items())):
+        raise ValueError(
+            f"{path} is no dump of sizes: expected a dict of sizes with accuracies in [0, 1], got "
+            f"{found!r:.99}"
+        )
+    return found
 
 
 def _is_point(size: Any, accuracy: Any) -> bool:
     return type(size) is int and size > 0 and type(accuracy) is float and 0 <= accuracy <= 1
-
-
-class _Plain(pickle.Unpickler):
-    """Reads plain values: a pickle that names anything else is refused."""
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")

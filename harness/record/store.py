@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment import Experiment, Run, plain
-from harness.record.unpickle import restricted_array, restricted_load
+from harness.record.unpickle import restricted_array, restricted_load, restricted_plain
 
 
 def write(path: Path, content: bytes | str) -> Path:
@@ -111,6 +111,20 @@ def load_array(path: str | Path) -> list[Any]:
         ValueError: a file that is damaged, hostile, or no array.
     """
     return restricted_array(io.BytesIO(Path(path).read_bytes()), str(path))
+
+
+def dump_plain(value: Any, path: Path) -> Path:
+    """Pickle builtin values, as the original project kept its ensembles' accuracies."""
+    return write(path, pickle.dumps(value, protocol=4))
+
+
+def load_plain(path: str | Path) -> Any:
+    """Read builtin values that dump_plain or the original project wrote.
+
+    Raises:
+        ValueError: a file that is damaged, or that names anything but builtin values.
+    """
+    return restricted_plain(io.BytesIO(Path(path).read_bytes()), str(path))
 
 
 def load(path: str | Path) -> Experiment:
