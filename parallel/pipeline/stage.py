@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from parallel.pipeline.answers import check_weights
-from parallel.pipeline.guard import guard
+from parallel.pipeline.guard import casting, guard
 from parallel.pipeline.halves import Halves, found
 from parallel.pipeline.layers import Layers, apart, in_words
 from parallel.pipeline.noise import Noise
@@ -83,7 +83,8 @@ class Stage:
         self.sums: dict[str, torch.Tensor] = {}  # of gradients since the last update
         self.losses: dict[int, list[tuple[torch.Tensor, float]]] = {}  # of minibatches, with shares
         ahead = any(policy.reach(weights.stage, weights.stages))
-        self.tried = policy.recompute or not (late or ahead)
+        self.guarded = not policy.recompute and (late or ahead)
+        self.tried: tuple[bool, bool] | None = None  # under which autocast the guard has looked
         self.resumable = False
         self.layers = Layers(module, f"stage {weights.stage}")
 
@@ -95,10 +96,11 @@ class Stage:
     def forward(self, key: Key, x: torch.Tensor, share: float = 1.0, target: Any = None):
         """The output of a micro-batch; of the last stage its loss."""
         seen = self.policy.forward(self.weights, key[0])  # [1]
-        if not self.tried:
+        if self.guarded and self.tried != casting():
+            given = x.detach().requires_grad_(bool(x.is_floating_point() and self.weights.stage))
             with in_words(self.name, x):
-                guard(self.module, apart, x, self.name, self.late and self.policy.swaps)
-            self.tried = True
+                guard(self.module, apart, given, self.name, self.late and self.policy.swaps)
+            self.tried = casting()
         flight = Flight(x, seen, target=target, share=share)
         with torch.set_grad_enabled(not self.policy.recompute):
             y = self.run(key, flight).detach()
@@ -219,6 +221,7 @@ class Stage:
             weights.optimizer.step()  # [6]
             if self.policy.spike or rate != 1:
                 compensate(weights, self.policy.spike, rate)
+        torch.clear_autocast_cache()  # (it knows a weight by its object, which is the same still)
         weights.after(in_place=self.late and self.shares)
         self.policy.applied(weights)
         self.sums = {}

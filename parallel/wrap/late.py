@@ -21,7 +21,7 @@ from torch.func import functional_call
 
 from parallel.pipeline import spike
 from parallel.pipeline.answers import check_weights
-from parallel.pipeline.guard import guard
+from parallel.pipeline.guard import casting, guard
 from parallel.pipeline.noise import Noise
 from parallel.pipeline.spike import compensate
 from parallel.pipeline.swap import Swap
@@ -54,14 +54,15 @@ class Late:
         self.rate = 1.0  # of the update under way
         self.back: State | None = None  # what backward passes see, once one has asked
         self.untouched: int | None = None  # writes to the weights at the first backward pass
-        self.tried = policy.recompute or not (self.late or any(policy.reach(*place)))
+        self.guarded = not policy.recompute and (self.late or any(policy.reach(*place)))
+        self.tried: tuple[bool, bool] | None = None  # under which autocast the guard has looked
 
     def __call__(self, j: int, x: torch.Tensor) -> torch.Tensor:
         """The output of micro-batch j of the minibatch that comes."""
-        if not self.tried and torch.is_grad_enabled():
+        if self.guarded and torch.is_grad_enabled() and self.tried != casting():
             other = bool(self.policy.swaps and self.late)
             guard(self.module, functional_call, x, f"stage {self.weights.stage}", other)
-            self.tried = True
+            self.tried = casting()
         self.decide()
         key = self.weights.number, j + self.micro * self.calls
         seen, params = self.queue[j], self.weights.params
