@@ -1,4 +1,4 @@
-"""What each piece of a net gives, how long it takes, and where to cut for even stages."""
+"""What each piece of a net gives, how dear it is, and where to cut for even stages."""
 
 import copy
 import time
@@ -9,16 +9,18 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map
 
+from parallel.pipeline.count import Work
 from parallel.pipeline.layers import in_words, kind
 
 
 def tried(row: list[nn.Module], x: torch.Tensor, times: int) -> tuple[list[str], list[float]]:
-    """What each piece gives that cannot be handed on ("": it can), and its seconds.
+    """What each piece gives that cannot be handed on ("": it can), and its cost.
 
     Args:
         row: The pieces; copies of them are called.
         x: Inputs of the first.
-        times: How often each is called, forward and backward; its shortest time counts.
+        times: How often each is called, forward and backward, its shortest time being the cost; 0:
+            once, and its work is counted (parallel.pipeline.count).
 
     Raises:
         ValueError: a piece does not take what the one before it gives.
@@ -29,13 +31,13 @@ def tried(row: list[nn.Module], x: torch.Tensor, times: int) -> tuple[list[str],
             name = f"piece {i} ({type(piece).__name__})"
             with in_words(name, x):
                 try:
-                    runs = [_time(piece, y) for _ in range(times)]
+                    runs = [_time(piece, y) for _ in range(times)] or [_work(piece, y)]
                 except (RuntimeError, TypeError, AttributeError) as error:
                     raise ValueError(
                         f"{name} cannot be given {kind(y)}{_size(y)}: {type(error).__name__}: "
                         f"{str(error).splitlines()[0]}"
                     ) from None
-            costs.append(min(seconds for seconds, _ in runs))
+            costs.append(min(cost for cost, _ in runs))
             y = runs[-1][1]
             whole = isinstance(y, torch.Tensor) and y.is_floating_point()
             given.append("" if whole else f"{name} gives {kind(y)}")
@@ -49,12 +51,24 @@ def _size(value: Any) -> str:
 def _time(piece: nn.Module, x: Any) -> tuple[float, Any]:
     x = tree_map(_fresh, x)
     begin = time.perf_counter()
+    y = _both(piece, x)
+    return time.perf_counter() - begin, y
+
+
+def _work(piece: nn.Module, x: Any) -> tuple[float, Any]:
+    x = tree_map(_fresh, x)
+    with Work() as work:
+        y = _both(piece, x)
+    return work.total, y
+
+
+def _both(piece: nn.Module, x: Any) -> Any:
+    """Forward and backward; returns what the first gives."""
     y = piece(x)
     first = next((t for t in tree_leaves(y) if isinstance(t, torch.Tensor)), None)
     if first is not None and first.requires_grad:
         first.sum().backward()
-    seconds = time.perf_counter() - begin
-    return seconds, tree_map(lambda t: t.detach() if isinstance(t, torch.Tensor) else t, y)
+    return tree_map(lambda t: t.detach() if isinstance(t, torch.Tensor) else t, y)
 
 
 def _fresh(x: Any) -> Any:

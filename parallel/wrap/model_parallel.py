@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from harness.names import check, uncalled
+from parallel.pipeline.cut import free
 from parallel.pipeline.weights import Policy
 from parallel.wrap import split as splits
 from parallel.wrap.piped import piped
@@ -55,7 +56,7 @@ class ModelParallel(nn.Module):
             follows these lives with the last part). For others anything that can be cut where one
             tensor is handed on.
         layer_split: First layer of the second part, of the third, ...; None, not with "basic": by
-            the times of the layers, measured on the first batch.
+            the work of the layers on the first batch, counted; "measured": by their times.
         devices: One per part (of a schedule with several stages a rank: per rank); default: the
             GPUs in turn, or the CPU.
         stages: Number of parts, where layer_split does not tell; default: the devices, or 2.
@@ -74,7 +75,7 @@ class ModelParallel(nn.Module):
         style: str | Policy = "basic",
         *,
         model: nn.Module,
-        layer_split: Sequence[int] | None = None,
+        layer_split: Sequence[int] | str | None = None,
         devices: Sequence[str | int | torch.device] | None = None,
         stages: int | None = None,
         micro: int | None = None,
@@ -89,7 +90,7 @@ class ModelParallel(nn.Module):
         if not isinstance(style, Policy):
             check("style", style, STYLES)
         basic = style == "basic"
-        if isinstance(layer_split, int | str) or (basic and layer_split is None):
+        if basic if free(layer_split) else isinstance(layer_split, int | str):
             raise ValueError(
                 f"layer_split is a list of numbers, such as [10, 20], got {layer_split!r}"
             )
