@@ -20,13 +20,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.optimizer import (
-    register_optimizer_step_post_hook,
-    register_optimizer_step_pre_hook,
-)
 
 from parallel.world.comm import NotFinite
 from parallel.world.ops import AllReduce, Gather
+from parallel.wrap.listen import listen
 
 GRADIENTS = AllReduce("gradients")
 
@@ -40,12 +37,7 @@ class Hooks:
         self.backward = -1  # the backward that was heard last
         self.depth, self.skipped, self.due = 0, False, False  # of steps within steps
         self.shares = [1.0] * net.comm.workers  # samples at the last mean of gradients
-        me = weakref.ref(self)
-        for register, call in (
-            (register_optimizer_step_pre_hook, Hooks._stepping),
-            (register_optimizer_step_post_hook, Hooks._stepped),
-        ):
-            weakref.finalize(net, register(weakly(me, call)).remove)
+        listen(self)
 
     def watch(self, heard: set[int]) -> None:
         """Hear of gradients of what was not heard of so far: [1]."""

@@ -27,6 +27,7 @@ from parallel.pipeline.cut import free
 from parallel.pipeline.weights import Policy
 from parallel.wrap import split as splits
 from parallel.wrap.piped import piped
+from parallel.wrap.resume import load_state, saved_state
 from parallel.wrap.styles import STYLES, described, refuse
 
 
@@ -137,6 +138,21 @@ class ModelParallel(nn.Module):
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the model's own state."""
         return self.model.state_dict(*args, **kwargs)
+
+    def training_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """Return all that it takes to go on to the bit, between two steps.
+
+        The model, its optimizer, and of a style that does not wait the versions that are in use.
+        """
+        return saved_state(self, optimizer)
+
+    def load_training_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+        """Go on from a training_state, with a wrapper and an optimizer made alike.
+
+        Raises:
+            ValueError: the state is of another style, or cut elsewhere.
+        """
+        load_state(self, state, optimizer)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Load a state of the bare model; a pipeline begins anew, with nothing in flight."""
