@@ -17,6 +17,7 @@ from harness.names import kind_of
 from harness.nets.dropout import KeyedDropout, distinct
 from parallel.pipeline.checks import order
 from parallel.pipeline.cut import Parts, cut, free
+from parallel.pipeline.layers import in_words
 from parallel.pipeline.pipeline import Pipeline
 from parallel.wrap.lates import Lates
 
@@ -82,7 +83,8 @@ class Piped:
         for k, j in self.turns:
             if j in flow:
                 there = flow[j].to(self._place(parts, k))
-                flow[j] = _handed(k, parts, stages[k](j, there))
+                with in_words(f"stage {k}", there):
+                    flow[j] = _handed(k, parts, stages[k](j, there))
         if self.lates:
             self.lates.passed()
         return _joined([flow[j] for j in sorted(flow)], [len(micro[j]) for j in sorted(flow)])

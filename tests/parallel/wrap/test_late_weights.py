@@ -226,7 +226,7 @@ def test_a_state_of_another_style_or_cut_is_refused():
 
 def test_a_wrapper_that_goes_while_torch_tells_of_a_step_leaves_the_others_alone():
     """Garbage is collected at any moment, also within the hooks of an optimizer's step."""
-    gone, (made, optimizer) = [wrapped()], wrapped()
+    gone, (made, optimizer), _later = [wrapped()], wrapped(), wrapped()
     made(batch()[0]).sum().backward()
     made.pipe.lates.row[0].before = lambda _: gone.clear() or gc.collect()
     optimizer.step()
