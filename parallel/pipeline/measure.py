@@ -35,7 +35,7 @@ def tried(row: list[nn.Module], x: torch.Tensor, times: int) -> tuple[list[str],
                 except (RuntimeError, TypeError, AttributeError) as error:
                     raise ValueError(
                         f"{name} cannot be given {kind(y)}{_size(y)}: {type(error).__name__}: "
-                        f"{str(error).splitlines()[0]}"
+                        f"{str(error).splitlines()[0]}{_next(piece, y, i, given)}"
                     ) from None
             costs.append(min(cost for cost, _ in runs))
             y = runs[-1][1]
@@ -46,6 +46,22 @@ def tried(row: list[nn.Module], x: torch.Tensor, times: int) -> tuple[list[str],
 
 def _size(value: Any) -> str:
     return f" of size {tuple(value.shape)}" if isinstance(value, torch.Tensor) else ""
+
+
+def _next(piece: nn.Module, y: Any, i: int, given: list[str]) -> str:
+    """What to do about it, where that can be known."""
+    if not isinstance(y, torch.Tensor):
+        return (
+            f". {given[-1]}, and stages hand on one tensor: put pieces {i - 1} and {i} into one "
+            "module that takes what it needs of it"
+        )
+    own = next((p.dtype for p in piece.parameters() if p.is_floating_point()), y.dtype)
+    if own == y.dtype or not y.is_floating_point():
+        return ""
+    return (
+        f". Its weights are {own}, and data are kept as float32: take net.float(), or a Data with "
+        '.map(lambda x: x.double(), ("train_x", "test_x"))'
+    )
 
 
 def _time(piece: nn.Module, x: Any) -> tuple[float, Any]:

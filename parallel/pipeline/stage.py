@@ -147,7 +147,13 @@ class Stage:
         if self.loss is None:
             return y
         assert flight.target is not None
-        return self.loss(y, flight.target)
+        try:
+            return self.loss(y, flight.target)
+        except IndexError as error:  # (of a class that the net has no output for)
+            raise ValueError(
+                f"{self.name}: the loss of outputs {tuple(y.shape)} and targets up to "
+                f"{flight.target.max()}: {error} A net needs an output for each class, from 0 on"
+            ) from None
 
     def backward(self, key: Key, dy: torch.Tensor | None) -> torch.Tensor | None:
         """The gradient of the inputs; those of the weights are added up."""

@@ -88,6 +88,11 @@ class ModelParallel(nn.Module):
             got = style if isinstance(style, type) else model
             what = "style is a name or a Policy" if got is style else "model is an nn.Module"
             raise ValueError(f"{what}, got {got!r}{uncalled(got)}")
+        if callable(style) and not isinstance(style, Policy):
+            raise ValueError(
+                f"style={style!r}: a schedule of yours goes to parallel.train(net, data, "
+                "strategy=Pipeline(stages, schedule=yours)); a style is a name or a Policy"
+            )
         if not isinstance(style, Policy):
             check("style", style, STYLES)
         basic = style == "basic"
