@@ -17,7 +17,7 @@ loop stays as it was: `loss(net(x), y).backward(); optimizer.step()`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -95,7 +95,7 @@ class ModelParallel(nn.Module):
             )
         if not isinstance(style, Policy):
             check("style", style, STYLES)
-        basic = style == "basic"
+        basic, cuts = style == "basic", cast(Sequence[int], layer_split or ())
         if basic if free(layer_split) else isinstance(layer_split, int | str):
             raise ValueError(
                 f"layer_split is a list of numbers, such as [10, 20], got {layer_split!r}"
@@ -105,7 +105,7 @@ class ModelParallel(nn.Module):
         super().__init__()
         self.model, self.style, self.pipe = model, style, None
         if basic:
-            self._basic(list(layer_split or ()), devices, options)
+            self._basic(list(cuts), devices, options)
         else:
             count = None if devices is None else len(devices)
             how = described(style, model, layer_split, count, options)
