@@ -83,8 +83,8 @@ class Stage:
         self.sums: dict[str, torch.Tensor] = {}  # of gradients since the last update
         self.losses: dict[int, list[tuple[torch.Tensor, float]]] = {}  # of minibatches, with shares
         ahead = any(policy.reach(weights.stage, weights.stages))
-        self.guarded = not policy.recompute and (late or ahead)
-        self.tried: tuple[bool, bool] | None = None  # under which autocast the guard has looked
+        # under which autocast the guard has looked; True: there is nothing to look at
+        self.tried: Any = policy.recompute or not (late or ahead) or None
         self.resumable = False
         self.layers = Layers(module, f"stage {weights.stage}")
 
@@ -96,7 +96,7 @@ class Stage:
     def forward(self, key: Key, x: torch.Tensor, share: float = 1.0, target: Any = None):
         """The output of a micro-batch; of the last stage its loss."""
         seen = self.policy.forward(self.weights, key[0])  # [1]
-        if self.guarded and self.tried != casting():
+        if self.tried is not True and self.tried != casting():
             given = x.detach().requires_grad_(bool(x.is_floating_point() and self.weights.stage))
             with in_words(self.name, x):
                 guard(self.module, apart, given, self.name, self.late and self.policy.swaps)

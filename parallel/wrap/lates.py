@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 from parallel.pipeline.weights import Policy
-from parallel.wrap.hooks import holds, no_closure, skips
+from parallel.wrap.hooks import holds, listen, no_closure, skips
 from parallel.wrap.late import Late
-from parallel.wrap.listen import listen
 from parallel.wrap.resume import load_stage
 
 

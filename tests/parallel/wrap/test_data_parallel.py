@@ -15,7 +15,7 @@ from harness.nets.dropout import KeyedDropout, set_key
 from harness.stack import stack
 from parallel import STRATEGIES, DataParallel, ModelParallel
 from parallel.strategy import make
-from parallel.wrap import listen
+from parallel.wrap import hooks
 from parallel.wrap.data_parallel import ITERATIONS, STYLES, strategy_of
 from parallel.wrap.scatter import gather, scatter
 from tests.parallel.wrap.nets import batch, net, vgg
@@ -145,10 +145,10 @@ def test_it_follows_to_and_copies_and_ends():
     twin = copy.deepcopy(wrapped)
     fit(twin, steps=3)  # the copy has hooks of its own
     assert (wrapped.steps, twin.steps) == (3, 6)
-    told = len(listen._LISTENERS)
+    told = len(hooks._LISTENERS)
     del wrapped, twin
     gc.collect()
-    assert len(listen._LISTENERS) == told - 2
+    assert len(hooks._LISTENERS) == told - 2
 
 
 def test_outputs_and_inputs_of_any_kind():
