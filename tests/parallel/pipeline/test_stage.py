@@ -9,6 +9,7 @@ from torch import nn
 
 from parallel.identities.pipelines import task
 from parallel.pipeline import stage
+from parallel.pipeline.ahead import suitable
 from parallel.pipeline.pipeline import Pipeline
 from parallel.training.pipelined import Pipelined
 from parallel.world.comm import Comm
@@ -74,3 +75,9 @@ def test_in_one_process_a_stage_does_at_once_what_it_can():
     one.executor.watch = lambda action, stage: seen.append(one.table.name_of(action))
     one.step()
     assert seen == ["2F3", "2B3", "2U3", "1F4", "1B3", "1U3", "0F5", "0B3", "0U3"]
+
+
+@pytest.mark.parametrize("ahead", ["auto", "velocity", "decaying"])
+def test_without_momentum_the_velocity_is_the_last_displacement(ahead):
+    plain = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1)
+    assert suitable(ahead, plain) == "displacement"
