@@ -57,7 +57,10 @@ def _classes(y: torch.Tensor, what: str) -> torch.Tensor:
     whole = y.long()
     if y.is_complex() or not torch.equal(whole.to(y.dtype), y) or (whole < 0).any():
         wrong = next(v for v in y.tolist() if isinstance(v, complex) or v != v or v < 0 or v % 1)
-        raise DataError(f"{what}: a target is {wrong}; expected classes, whole numbers from 0 on")
+        raise DataError(
+            f"{what}: a target is {wrong}; expected classes, whole numbers from 0 on (numbers as "
+            "targets, regression, are not to be had)"
+        )
     return whole
 
 

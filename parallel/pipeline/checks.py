@@ -88,6 +88,10 @@ def check(table: Table) -> None:
     Raises:
         ValueError: says what came and what was expected.
     """
+    if not isinstance(table, Table):
+        raise ValueError(
+            f"a schedule makes a parallel.Table from stages, minibatches and micro, got {table!r}"
+        )
     try:
         _check_stages(table)
         _check_numbers(table)

@@ -4,8 +4,10 @@
     net.stages           those, where they in a row are the net (all nets of this house)
     any other            torch.fx, behind every operation after which one tensor alone is alive
 
-`layer_split=[10, 20]` counts pieces, as ModelParallel does. Without it the pieces are timed on a
-batch, forward and backward, and cut so that the slowest stage is as fast as can be.
+`layer_split=[10, 20]` counts pieces, as ModelParallel does. Without it the work of each piece is
+counted on a batch, forward and backward, and cut so that the stage with most has as little as can
+be: the same cut wherever and whenever it is made. layer_split="measured" times the pieces instead,
+which balances this machine, and may cut elsewhere the next time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,6 +20,9 @@ from torch import nn
 from parallel.pipeline.measure import balanced, tried
 from parallel.pipeline.norms import no_old_norms
 from parallel.pipeline.trace import is_row, pieces, segments
+
+MEASURED = "measured"
+Split = Sequence[int] | str | None
 
 
 @dataclass
@@ -35,16 +40,25 @@ class Parts:
     pieces: int
 
 
-def cut(
-    model: nn.Module, stages: int, layer_split: Sequence[int] | None, x: torch.Tensor, total=None
-) -> Parts:
+def free(split: Any) -> bool:
+    """Whether a layer_split leaves it open where to cut."""
+    return split is None or timed(split)
+
+
+def timed(split: Any) -> bool:
+    """Whether a layer_split asks for measured times."""
+    return isinstance(split, str) and split == MEASURED
+
+
+def cut(model: nn.Module, stages: int, layer_split: Split, x: torch.Tensor, total=None) -> Parts:
     """Cut a net into stages.
 
     Args:
         model: The net.
         stages: How many.
-        layer_split: First piece of the second stage, of the third, ...; None: by measured times.
-        x: Inputs: a few are enough to trace, a batch is needed to time (without layer_split).
+        layer_split: First piece of the second stage, of the third, ...; None: by counted work;
+            "measured": by times.
+        x: Inputs: a few are enough to trace, a batch is needed to balance.
         total: Adds up a number over all ranks, so that all cut alike.
 
     Raises:
@@ -52,7 +66,7 @@ def cut(
     """
     row = [model] if stages == 1 else pieces(model, x)
     split = _placed(model, row, stages, layer_split)
-    given, costs = tried(row, x, times=1 if split else 3)
+    given, costs = tried(row, x, times=1 if split else 3 * timed(layer_split))
     check_given(split, given, stages)
     if not split:
         costs = [total(cost) if total else cost for cost in costs]
@@ -60,7 +74,7 @@ def cut(
     return Parts(_modules(model, row, split), split, len(row))
 
 
-def fits(model: nn.Module, stages: int, layer_split: Sequence[int] | None) -> None:
+def fits(model: nn.Module, stages: int, layer_split: Split) -> None:
     """Refuse at once what `cut` would refuse once it has inputs, as far as the net alone shows it.
 
     Raises:
@@ -93,12 +107,12 @@ def _modules(model: nn.Module, row: list[nn.Module], split: list[int]) -> list[n
 
 
 def check_split(split: Any, layers: int, stages: int) -> list[int]:
-    """Ascending numbers, one fewer than there are stages; None: none yet.
+    """Ascending numbers, one fewer than there are stages; None or "measured": none yet.
 
     Raises:
         ValueError: they are not.
     """
-    if split is None:
+    if free(split):
         return []
     several = isinstance(split, Iterable) and not isinstance(split, str)
     found: list[Any] = list(split) if several else [split]
@@ -109,6 +123,8 @@ def check_split(split: Any, layers: int, stages: int) -> list[int]:
         raise ValueError(
             f"layer_split={split!r}: expected {stages - 1} ascending numbers from 1 to "
             f"{layers - 1} for {stages} stages (the net has {layers} pieces), such as {even}"
+            + ', or None, or "measured"'
+            * isinstance(split, str)
         )
     return found
 

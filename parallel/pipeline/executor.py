@@ -133,6 +133,7 @@ class Executor:
                 if stage.loss is None:
                     self._send(action, y)
                 elif hopeless(y):
+                    self._trace(key)
                     lost(key[0], {k: s.weights.newest for k, s in self.stages.items()})
             case "B" | "I":
                 dy = None if stage.loss is not None else self.channel.take(action)
@@ -158,6 +159,14 @@ class Executor:
             t, k = action.minibatch + self.first, action.stage
             refuse(value, action.op, f"{k}{self.comm.whose}", t, self.stages[k].weights.newest)
         self.channel.send(action, value)
+
+    def _trace(self, key: tuple[int, int]) -> None:
+        """Name the first stage here whose output was not finite, in the words of `_send`."""
+        for k, stage in sorted(self.stages.items()):
+            flight = stage.flights.get(key)
+            if flight and stage.loss is None:
+                whose = f"{k}{self.comm.whose}"
+                refuse(flight.graph().detach(), "F", whose, key[0], stage.weights.newest)
 
     def loss(self, t: int) -> list[torch.Tensor]:
         """The loss of a minibatch (of a stack: of each member), if the last stage had samples."""

@@ -25,13 +25,19 @@ from parallel.pipeline.swap import State, Swap
 Call = Callable[[nn.Module, State, torch.Tensor], torch.Tensor]
 
 
+def casting() -> tuple[bool, bool]:
+    """Whether autocast is on, for CPUs and for GPUs: what is saved changes with it."""
+    return torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
+
+
 def guard(module: nn.Module, call: Call, x: torch.Tensor, what: str, other: bool) -> None:
     """Try it on a copy of a stage.
 
     Args:
         module: The stage.
         call: Runs a module with weights on inputs.
-        x: Inputs.
+        x: Inputs; they need a gradient where the stage hands one back (a first layer saves its
+            weight for that alone).
         what: Name of the stage, for the message.
         other: Whether the backward pass sees other weights than the forward pass.
 
@@ -59,6 +65,7 @@ def guard(module: nn.Module, call: Call, x: torch.Tensor, what: str, other: bool
 class _Trial:
     def __init__(self, module: nn.Module, call: Call, x: torch.Tensor):
         self.module, self.call, self.x = module, call, x.detach()
+        self.back = x.requires_grad
         self.weights = {n: p.detach().clone() for n, p in module.named_parameters()}
         self.moved = {n: w * 1.125 + 0.01 for n, w in self.weights.items()}
         self.buffers = {n: b.clone() for n, b in module.named_buffers()}
@@ -96,7 +103,7 @@ class _Trial:
 
     def _saved(self, weights: State) -> list[torch.Tensor]:
         """What is saved beside views of weights and has nothing of the inputs."""
-        leaves, x = _leaves(weights), self.x.clone()
+        leaves, x = _leaves(weights), self.x.clone().requires_grad_(self.back)
         swap = Swap(leaves, lambda: leaves)
         swap.listening = True
         with Origin(leaves.values(), [x]) as origin:

@@ -1,6 +1,6 @@
 """What a weight policy has each stage hold, in theory: `python -m parallel schedule --weights`.
 
-    stage   delay   ahead (F, B)   versions   beside   bytes
+    stage   delay   ahead (F, B)   versions kept   beside   bytes
 
 `versions` are those of the stage's weights, true or predicted, once the pipeline is full; `beside`
 is what else has their size, such as PipeMare's drift. The optimizer's own state is not counted.
@@ -13,7 +13,7 @@ from rich.console import Console
 from harness.result import screen
 from parallel.pipeline.weights import Policy
 
-HEADS = ["stage", "delay", "ahead (F, B)", "versions", "beside", "bytes"]
+HEADS = ["stage", "delay", "ahead (F, B)", "versions kept", "beside", "bytes"]
 
 
 def holds(policy: Policy, stages: int, size: int | None) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ def kind(value: object) -> str:
 
 
 class in_words:
-    """Around calls of layers: says what to do where batch norm has one sample.
+    """Around calls of layers: says what to do where a batch or its numbers do not suit them.
 
     Args:
         name: Of what is called.
@@ -78,7 +78,13 @@ class in_words:
         """Nothing, yet."""
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        """Raise a ValueError in better words, where batch norm raised it."""
+        """Raise a ValueError in better words, where an embedding or batch norm raised it."""
+        if isinstance(error, IndexError) and not self.x.is_floating_point() and len(self.x):
+            least, most = int(self.x.min()), int(self.x.max())
+            raise ValueError(
+                f"{self.name} was given whole numbers from {least} to {most}: {error}; an "
+                f"Embedding of N words has 0 to N-1, so make it larger ({most + 1} or more)"
+            ) from None
         if not isinstance(error, ValueError) or "more than 1 value per channel" not in str(error):
             return
         raise ValueError(

@@ -33,7 +33,8 @@ class Pipeline:
         weights: A policy (parallel.pipeline.weights) or its name; None: synchronous updates.
         micro: Micro-batches that a minibatch is cut into.
         chunks: Stages of each rank (interleaved, zb_h1).
-        layer_split: First piece of the second stage, of the third, ...; None: by measured times.
+        layer_split: First piece of the second stage, of the third, ...; None: by the work of each
+            piece, counted (the same cut each time); "measured": by times, of this machine now.
         clip: Largest norm of the gradient: of the whole net where updates wait, of each stage where
             they do not.
         replicas: Copies of each stage: every minibatch is cut over them, and their gradients are
@@ -46,7 +47,7 @@ class Pipeline:
     weights: str | Policy | None = None
     micro: int = 1
     chunks: int | None = None
-    layer_split: Sequence[int] | None = None
+    layer_split: Sequence[int] | str | None = None
     clip: float | None = None
     order: int | None = None
     replicas: int = 1

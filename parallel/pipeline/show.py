@@ -6,6 +6,7 @@ Nothing is trained, and nothing is measured: the times follow from the table and
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +23,9 @@ from parallel.pipeline.actions import OPS, Table
 from parallel.pipeline.clock import UNIT, Clock, simulate
 from parallel.pipeline.schedules import SCHEDULES, schedule
 from parallel.pipeline.summary import facts, text
+
+OTHERS = (".pdf", ".svg", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ class Options:
     """Also what a weight policy (pipedream, ...) holds in each stage; goes with 1f1b unflushed."""
     stage_bytes: int | None = None
     """Bytes of the weights of one stage, for those that the policy holds."""
-    draw: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Also write FILE.png, FILE.eps and FILE.json; a folder: a name is chosen."""
+    draw: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
+    """Also write FILE.png, FILE.eps and FILE.json; a folder (FOLDER/): a name is chosen."""
     json: bool = False
     """Print one JSON object, and nothing else."""
 
@@ -139,15 +143,18 @@ def _number(text: str, what: str) -> Fraction:
         raise ValueError(f"{what}: expected a number such as 2, 1.5 or 3/2, got {text!r}") from None
 
 
-def _draw(to: Path, clock: Clock) -> list[Path]:
-    """Write the picture; the suffix of a file is not needed."""
+def _draw(where: str, clock: Clock) -> list[Path]:
+    """Write the picture; the suffix of a file is not needed, and a folder need not be there."""
     from harness.result import figure
     from parallel.pipeline.draw import data, timeline
 
+    to = Path(where)
+    if to.suffix in OTHERS:
+        raise ValueError(f"--draw {where}: pictures are .png and .eps: name one, or no suffix")
     stem = to.with_suffix("") if to.suffix in (".png", ".eps", ".json") else to
     table = clock.table
     name = f"schedule_{table.name}_{table.stages}x{table.minibatches}x{table.micro}"
-    stem = stem / name if stem.is_dir() else stem
+    stem = stem / name if where.endswith(SEPARATORS) or stem.is_dir() else stem
     try:
         return figure.save(timeline(clock), stem, data(clock))
     except OSError as error:

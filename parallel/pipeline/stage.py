@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from parallel.pipeline.answers import check_weights
-from parallel.pipeline.guard import guard
+from parallel.pipeline.guard import casting, guard
 from parallel.pipeline.halves import Halves, found
 from parallel.pipeline.layers import Layers, apart, in_words
 from parallel.pipeline.noise import Noise
@@ -83,7 +83,8 @@ class Stage:
         self.sums: dict[str, torch.Tensor] = {}  # of gradients since the last update
         self.losses: dict[int, list[tuple[torch.Tensor, float]]] = {}  # of minibatches, with shares
         ahead = any(policy.reach(weights.stage, weights.stages))
-        self.tried = policy.recompute or not (late or ahead)
+        # under which autocast the guard has looked; True: there is nothing to look at
+        self.tried: Any = policy.recompute or not (late or ahead) or None
         self.resumable = False
         self.plain = newest(policy)
         self.layers = Layers(module, f"stage {weights.stage}")
@@ -96,10 +97,11 @@ class Stage:
     def forward(self, key: Key, x: torch.Tensor, share: float = 1.0, target: Any = None):
         """The output of a micro-batch; of the last stage its loss."""
         seen = self.policy.forward(self.weights, key[0])  # [1]
-        if not self.tried:
+        if self.tried is not True and self.tried != casting():
+            given = x.detach().requires_grad_(bool(x.is_floating_point() and self.weights.stage))
             with in_words(self.name, x):
-                guard(self.module, apart, x, self.name, self.late and self.policy.swaps)
-            self.tried = True
+                guard(self.module, apart, given, self.name, self.late and self.policy.swaps)
+            self.tried = casting()
         flight = Flight(x, seen, target=target, share=share)
         with torch.set_grad_enabled(not self.policy.recompute):
             y = self.run(key, flight).detach()
@@ -146,7 +148,13 @@ class Stage:
         if self.loss is None:
             return y
         assert flight.target is not None
-        return self.loss(y, flight.target)
+        try:
+            return self.loss(y, flight.target)
+        except IndexError as error:  # (of a class that the net has no output for)
+            raise ValueError(
+                f"{self.name}: the loss of outputs {tuple(y.shape)} and targets up to "
+                f"{flight.target.max()}: {error} A net needs an output for each class, from 0 on"
+            ) from None
 
     def backward(self, key: Key, dy: torch.Tensor | None) -> torch.Tensor | None:
         """The gradient of the inputs; those of the weights are added up."""
@@ -220,6 +228,7 @@ class Stage:
             weights.optimizer.step()  # [6]
             if self.policy.spike or rate != 1:
                 compensate(weights, self.policy.spike, rate)
+        torch.clear_autocast_cache()  # (it knows a weight by its object, which is the same still)
         weights.after(in_place=self.late and self.shares)
         self.policy.applied(weights)
         for p in weights.params.values():

@@ -14,7 +14,7 @@ from parallel.pipeline.clock import Clock, show
 from parallel.pipeline.terminal import MOST, grid
 
 HEADS = ["rank", "stages", "activations held", "by the formula", "busy", "idle"]
-HEADS += ["delays (of how many micro-batches)", "versions at a time"]
+HEADS += ["delays (of how many micro-batches)", "versions in flight"]
 
 
 def formula(table: Table) -> Fraction | None:

@@ -121,6 +121,8 @@ def before(
         ValueError: says what does not fit.
     """
     model, data, loss, optimizer, strategy = parts
+    if isinstance(model, nn.Module) and not any(True for _ in model.parameters()):
+        raise ValueError(f"{type(model).__name__} has no weights (parameters): nothing can train")
     workers = 1
     if isinstance(strategy, Pipeline):
         most = min(options["batch_size"], len(data.train_y))
@@ -139,8 +141,6 @@ def before(
 def _steps(params: list[nn.Parameter], optimizer: Callable, pipeline: Pipeline) -> None:
     """The optimizer can step a stage, and has what the policy asks it for."""
     policy, stages = pipeline.policy, range(pipeline.stages)
-    if not params:
-        return
     stepper = stepping(optimizer, params)
     if policy.spike:
         spike.able(stepper)

@@ -33,6 +33,7 @@ def facts(copies: Copies, done: int, samples: int) -> dict[str, Any]:
     """
     table = copies.executor.table
     found = {"replicas": copies.pipeline.replicas, "ranks": copies.pipeline.lane}
+    found |= {"layer_split": copies.split}
     found |= times(copies, table, samples)
     found |= {"delays_theory": histogram(table), "delays_counted": _delays(copies, table)}
     return found | memory(copies, table) | traffic(copies, done, samples)

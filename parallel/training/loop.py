@@ -23,7 +23,7 @@ from parallel.strategy import Strategy
 from parallel.training import checked
 from parallel.training.inputs import inputs_of
 from parallel.training.pipelined import Pipelined
-from parallel.training.trained import FACTS, ROW, STATE, Trained
+from parallel.training.trained import FACTS, ROW, SPLIT, STATE, Trained
 from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.run import run
@@ -64,7 +64,8 @@ def train(
         batch_size: Samples per step, of all workers together.
         every: Steps between rows; default: an epoch.
         reshuffle: Cut new shards in each epoch.
-        measured: Of a pipeline: count and time what its stages do, for `train(...).facts()`.
+        measured: Of a pipeline in a simulation: count and time what its stages do, for
+            `train(...).facts()`; processes always do.
 
     Models, losses and optimizers go to other processes by pickle: define them in a module, and keep
     the script's own calls under `if __name__ == "__main__":`.
@@ -99,6 +100,7 @@ def rows_and_net(
     training: Training | Pipelined
     if isinstance(parts[-1], Pipeline):
         training = Pipelined(*parts, comm=comm, steps=steps, **options)
+        yield SPLIT, training.layer_split
     else:
         training = Training(*parts, comm=comm, **options)
     every = every or training.shards.steps
@@ -106,8 +108,8 @@ def rows_and_net(
         training.step()
         if training.done % every == 0 or training.done == steps:
             yield ROW, training.row()
-    if options.get("measured"):
-        yield FACTS, training.facts()  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(training, Pipelined) and training.copies.measured:
+        yield FACTS, training.facts()
     whole = comm.rank == 0 or isinstance(training, Training)  # (of stages rank 0 has them all)
     state = training.judge.state_dict() if whole else None
     if state and not comm.alone:

@@ -2,12 +2,13 @@
 
 from statistics import median
 
+from parallel.pipeline.cut import timed
 from parallel.training.copies import Copies
 
 SLOW = 1.5  # times the others' median: a rank that is told
 LEAST = 1e-3  # seconds an update: less is not worth a word
-GIVEN = "layer_split=None balances by measured cost"
-BALANCED = "it was cut by measured cost: its layers, or its machine, are slower now"
+GIVEN = 'layer_split="measured" balances by times'
+BALANCED = "it was cut by measured times: its layers, or its machine, are slower now"
 
 
 def slow(copies: Copies) -> list[str]:
@@ -19,7 +20,7 @@ def slow(copies: Copies) -> list[str]:
     most, others = paces[rank], median([*paces[:rank], *paces[rank + 1 :]])
     if most < SLOW * others or most - others < LEAST:
         return []
-    advice = BALANCED if pipeline.layer_split is None else GIVEN
+    advice = BALANCED if timed(pipeline.layer_split) else GIVEN
     return [
         f"{name(copies, rank)} takes {1e3 * most:.1f} ms an update, the others {1e3 * others:.1f} "
         f"on the median: the pipeline waits for it; {advice}"

@@ -24,6 +24,7 @@ from torch import nn
 from harness.data import Data
 from harness.nets.dropout import distinct
 from parallel.pipeline.actions import Table
+from parallel.pipeline.cut import free, timed
 from parallel.pipeline.pipeline import Pipeline
 from parallel.replicas.consensus import broadcast
 from parallel.training.facts import facts
@@ -35,6 +36,8 @@ from parallel.training.suited import suited
 from parallel.training.training import starts, tested
 from parallel.world.comm import Comm
 from parallel.world.traffic import traffic_out
+
+TIMED = "the net was cut by measured times: layer_split={} gives these stages, and numbers, again"
 
 
 @dataclass
@@ -103,7 +106,7 @@ class Pipelined:
         self.tally = Tally(None if comm.alone else traffic_out())
         self.judge = copy.deepcopy(model)
         make = Maker(table, pipeline, comm, loss, optimizer, seed, resumable, measured)
-        self.copies = make(model, batches, batch_size if pipeline.layer_split is None else 2)
+        self.copies = make(model, batches, batch_size if free(pipeline.layer_split) else 2)
         self.executor = self.copies.executor
         self.digest = self._digest(model, table, batch_size, reshuffle, self.copies.split)
         comm.agree(0, self.digest, now=True)
@@ -201,15 +204,24 @@ class Pipelined:
             raise ValueError(
                 "this state is of another run: net, cut (layer_split), schedule, micro, policy, "
                 "clip, seed, data, batch_size and, where nothing waits, steps have to agree (cut "
-                f"at {state['split']}, here {self.copies.split})"
+                f"at layer_split={state['split']}, here {self.copies.split})"
             )
         self.tally.load_state_dict(state["tally"])
         self.copies.load_state_dict(state["copies"])
         self.comm.agree(self.done, self.digest, now=True)
 
+    @property
+    def layer_split(self) -> list[int]:
+        """Where the net is cut."""
+        return self.copies.split
+
     def notes(self) -> list[str]:
-        """Return what has to be said at the end, on rank 0: which stage the others wait for."""
-        return slow(self.copies) if self.comm.rank == 0 else []
+        """Return what has to be said at the end, on rank 0.
+
+        Which stage the others wait for; where the net was cut, if times have said it.
+        """
+        said = [TIMED.format(self.layer_split)] * timed(self.pipeline.layer_split)
+        return said + slow(self.copies) if self.comm.rank == 0 else []
 
     def facts(self) -> dict[str, Any]:
         """Return what the pipeline is and was, for all ranks together: parallel.training.facts.

@@ -5,7 +5,8 @@
         print(row["step"], row["test_accuracy"])
     torch.save(trained.state_dict(), "net.pt")
     trained.model(x)
-    trained.facts()["versions_counted"]        of a pipeline, with train(..., measured=True)
+    trained.layer_split                        of a pipeline: where it was cut
+    trained.facts()["versions_counted"]        in a simulation with train(..., measured=True)
 
 The net is the one that the last row was tested with: of a pipeline the newest weights of all
 stages, of replicas and subnets what stands for all of them (their consensus). The net that was
@@ -19,15 +20,16 @@ from typing import Any
 import torch
 from torch import nn
 
-ROW, FACTS, STATE = "row", "facts", "state"  # what a training hands out; in the end the net
+# what a training hands out: of a pipeline where it is cut, rows, and in the end the net
+SPLIT, ROW, FACTS, STATE = "split", "row", "facts", "state"
 
 
 class Trained(Iterator[dict[str, Any]]):
     """An iterator of rows; nothing is trained before the first is asked for.
 
     Args:
-        found: Pairs of ROW and a row, and in the end FACTS and a dict, where there are any, and
-            STATE and a state dict (or None).
+        found: Pairs of ROW and a row; before them SPLIT and where a pipeline is cut; in the end
+            FACTS and a dict, where there are any, and STATE and a state dict (or None).
         model: The net as it was given, or what makes it from a rank.
     """
 
@@ -40,9 +42,13 @@ class Trained(Iterator[dict[str, Any]]):
         self._state: dict[str, torch.Tensor] | None = None
         self._net: nn.Module | None = None
         self._facts: dict[str, Any] | None = None
+        self._split: list[int] | None = None
 
     def __next__(self) -> dict[str, Any]:
         kind, what = next(self._found)
+        if kind == SPLIT:
+            self._split = what
+            return next(self)
         if kind == FACTS:
             self._facts = what
             return next(self)
@@ -54,6 +60,11 @@ class Trained(Iterator[dict[str, Any]]):
     def close(self) -> None:
         """Stop training; there is no trained net then."""
         self._found.close()
+
+    @property
+    def layer_split(self) -> list[int] | None:
+        """Where a pipeline has cut the net; None before the first row, and without a pipeline."""
+        return self._split
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the state dict of the net after the last step, once what is left is trained.
@@ -84,8 +95,9 @@ class Trained(Iterator[dict[str, Any]]):
             pass
         if self._facts is None:
             raise ValueError(
-                "there are no facts: they are of a pipeline that was trained to its end, by "
-                "train(..., strategy=Pipeline(...), measured=True)"
+                "there are no facts: they are of a pipeline that was trained to its end, in "
+                "processes or, in a simulation, with train(..., strategy=Pipeline(...), "
+                "measured=True)"
             )
         return self._facts
 

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from parallel.world.faults import PeerLost
+from parallel.world.parcel import Parcel
 from parallel.world.rendezvous import store_at
 from parallel.world.wire import Wire, closing
 from parallel.world.world import World
 
 
-def member(rank: int, world: World, port: int, pipe, line, task, args: tuple) -> None:
+def member(rank: int, world: World, port: int, pipe, line, work: Parcel) -> None:
     """Run the task and tell the parent; end when the parent does, however it does.
 
     Args:
@@ -24,14 +25,14 @@ def member(rank: int, world: World, port: int, pipe, line, task, args: tuple) ->
         port: Where the parent's store is.
         pipe: The pipe to the parent.
         line: A pipe from the parent, who holds the other end as long as it lives.
-        task: See parallel.world.run.
-        args: Arguments of the task.
+        work: The task (see parallel.world.run) and its arguments.
     """
     threading.Thread(target=_watch, args=(line,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(world.threads or max(1, (cores or 1) // world.workers))
     try:
+        task, args = work.get()
         store = store_at("127.0.0.1", port, world.timeout, False)
         comm = Wire(rank, world.workers, store, world.timeout, world.elastic)
         with closing(comm):

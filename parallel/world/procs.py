@@ -11,6 +11,7 @@ fourth starts as fast as the first. The parent holds the store, which outlives a
 
 import contextlib
 import io
+import math
 import multiprocessing
 import os
 import queue
@@ -21,6 +22,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -29,6 +31,7 @@ import torch.multiprocessing
 
 from parallel.world.faults import PeerLost, grace
 from parallel.world.member import member
+from parallel.world.parcel import Parcel
 from parallel.world.rendezvous import store_at
 from parallel.world.world import World
 
@@ -63,7 +66,7 @@ class Procs:
             line, held = context.Pipe(duplex=False)
             self.lines.append((line, held))
             self.pipes[ours] = rank
-            words = rank, world, self.store.port, theirs, line, task, args
+            words = rank, world, self.store.port, theirs, line, Parcel((task, args))
             self.members.append(context.Process(target=member, args=words, daemon=True))
         self.failed: dict[int, tuple[str, str]] = {}
         self.done: set[int] = set()
@@ -96,13 +99,24 @@ class Procs:
                     self._read(pipe)  # [2]  # pyright: ignore
                 if (self._stuck() or 0 in self.done) and deadline is None:
                     deadline = time.monotonic() + self.world.timeout + 2 * self.grace
+                if self._stuck() and all(map(stopped, self._left())):
+                    deadline = min(deadline or math.inf, time.monotonic() + self.grace)
                 if deadline and time.monotonic() > deadline:
-                    for rank in self.pipes.values():  # [4]
-                        self.failed.setdefault(rank, ("Stuck", "did not end, and was killed"))
+                    self._give_up()  # [4]
                     break
         except Exception as error:
             self.told.put(error)
         self.told.put(END)
+
+    def _left(self) -> list[Any]:
+        return [self.members[rank] for rank in self.pipes.values()]
+
+    def _give_up(self) -> None:
+        """Kill those that are left: one that was stopped hears nothing else."""
+        for rank in self.pipes.values():
+            why = "was stopped by a signal" if stopped(self.members[rank]) else "did not end"
+            self.failed.setdefault(rank, ("Stuck", f"{why}, and was killed"))
+            self.members[rank].kill()
 
     def _start(self) -> None:
         try:
@@ -171,6 +185,15 @@ class Procs:
                     one.join(self.grace)
         if self.listener.is_alive():
             self.listener.join(self.grace)
+
+
+def stopped(process: Any) -> bool:
+    """Whether a signal has stopped a process (SIGSTOP, Ctrl-Z); where that cannot be known, no."""
+    try:
+        state = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return state[:1] == ["T"]
 
 
 def story(failed: Mapping[int, tuple[str, str]], workers: int) -> str:

@@ -14,6 +14,7 @@ A step may call another optimizer's (as wrappers of optimizers do): only the out
 that a GradScaler leaves out, since it found infinity, is no step.
 """
 
+import itertools
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -40,12 +41,7 @@ class Hooks:
         self.backward = -1  # the backward that was heard last
         self.depth, self.skipped, self.due = 0, False, False  # of steps within steps
         self.shares = [1.0] * net.comm.workers  # samples at the last mean of gradients
-        me = weakref.ref(self)
-        for register, call in (
-            (register_optimizer_step_pre_hook, Hooks._stepping),
-            (register_optimizer_step_post_hook, Hooks._stepped),
-        ):
-            weakref.finalize(net, register(weakly(me, call)).remove)
+        listen(self)
 
     def watch(self, heard: set[int]) -> None:
         """Hear of gradients of what was not heard of so far: [1]."""
@@ -214,3 +210,34 @@ def weakly(me: weakref.ref, call: Any) -> Any:
             call(hooks, *args)
 
     return heard
+
+
+# torch is given one hook of each kind, for all wrappers, and never asked to take it back: one that
+# is collected while torch goes through its hooks would change what torch goes through.
+_COUNT = itertools.count()
+_LISTENERS: dict[int, weakref.ref[Any]] = {}  # in the order in which they came
+
+
+def listen(listener: Any) -> None:
+    """Tell it of each step of any optimizer from now on, as long as it lives."""
+    number = next(_COUNT)
+    _LISTENERS[number] = weakref.ref(listener)
+    weakref.finalize(listener, _LISTENERS.pop, number, None)
+
+
+def _alive() -> list[Any]:
+    return [one for ear in list(_LISTENERS.values()) if (one := ear()) is not None]
+
+
+def _before(*step: Any) -> None:
+    for one in _alive():
+        one._stepping(*step)
+
+
+def _after(*step: Any) -> None:
+    for one in _alive():
+        one._stepped(*step)
+
+
+register_optimizer_step_pre_hook(_before)
+register_optimizer_step_post_hook(_after)

@@ -14,6 +14,7 @@ A graph has leaves of its own (`Stand`), so that gradients reach the true weight
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +22,7 @@ from torch.func import functional_call
 
 from parallel.pipeline import spike
 from parallel.pipeline.answers import check_weights
-from parallel.pipeline.guard import guard
+from parallel.pipeline.guard import casting, guard
 from parallel.pipeline.noise import Noise
 from parallel.pipeline.spike import compensate
 from parallel.pipeline.swap import Swap
@@ -54,14 +55,15 @@ class Late:
         self.rate = 1.0  # of the update under way
         self.back: State | None = None  # what backward passes see, once one has asked
         self.untouched: int | None = None  # writes to the weights at the first backward pass
-        self.tried = policy.recompute or not (self.late or any(policy.reach(*place)))
+        # under which autocast the guard has looked; True: there is nothing to look at
+        self.tried: Any = policy.recompute or not (self.late or any(policy.reach(*place))) or None
 
     def __call__(self, j: int, x: torch.Tensor) -> torch.Tensor:
         """The output of micro-batch j of the minibatch that comes."""
-        if not self.tried and torch.is_grad_enabled():
+        if self.tried is not True and torch.is_grad_enabled() and self.tried != casting():
             other = bool(self.policy.swaps and self.late)
             guard(self.module, functional_call, x, f"stage {self.weights.stage}", other)
-            self.tried = True
+            self.tried = casting()
         self.decide()
         key = self.weights.number, j + self.micro * self.calls
         seen, params = self.queue[j], self.weights.params

@@ -5,20 +5,16 @@ another (as wrappers of optimizers do): only the outermost counts. One that a Gr
 is no step: the next minibatch takes its place.
 """
 
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.optimizer import (
-    register_optimizer_step_post_hook,
-    register_optimizer_step_pre_hook,
-)
 
 from parallel.pipeline.weights import Policy
-from parallel.wrap.hooks import holds, no_closure, skips, weakly
+from parallel.wrap.hooks import holds, listen, no_closure, skips
 from parallel.wrap.late import Late
+from parallel.wrap.resume import load_stage
 
 
 class Lates:
@@ -33,21 +29,14 @@ class Lates:
     def __init__(self, policy: Policy, micro: int, seed: int):
         self.policy, self.micro, self.seed = policy, micro, seed
         self.restart()
-        self._listen()
-
-    def _listen(self) -> None:
-        me = weakref.ref(self)
-        for register, call in (
-            (register_optimizer_step_pre_hook, Lates._stepping),
-            (register_optimizer_step_post_hook, Lates._stepped),
-        ):
-            weakref.finalize(self, register(weakly(me, call)).remove)
+        listen(self)
 
     def restart(self) -> None:
         """Begin anew, with nothing in flight."""
         self.row: list[Late] = []
         self.depth, self.skipped = 0, False  # of steps within steps
         self.first: tuple[Any, ...] | None = None  # a step under way before there are stages
+        self.later: tuple[Any, ...] | None = None  # what stages go on from, once there are any
 
     def stages(self, modules: list[nn.Sequential]) -> list[Late]:
         """The stages of these modules, for a minibatch that comes."""
@@ -58,6 +47,11 @@ class Lates:
             self.row = [Late(m, at, *options) for m, at in zip(modules, places, strict=True)]
             if self.first and self._ours(self.first[0]):
                 no_closure(*self.first)  # (whose closure has called the net)
+            if self.later:
+                states, optimizer = self.later
+                for late, state in zip(self.row, states, strict=False):
+                    load_stage(late, state, optimizer)
+                self.later = None
         for late in self.row:
             late.look()
         return self.row
@@ -96,8 +90,14 @@ class Lates:
             late.moved(fn)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "row": [], "depth": 0, "first": None}  # (a copy begins anew)
+        return {
+            **self.__dict__,
+            "row": [],
+            "depth": 0,
+            "first": None,
+            "later": None,
+        }  # (a copy begins anew)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._listen()
+        listen(self)

@@ -17,15 +17,17 @@ loop stays as it was: `loss(net(x), y).backward(); optimizer.step()`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from harness.names import check, uncalled
+from parallel.pipeline.cut import free
 from parallel.pipeline.weights import Policy
 from parallel.wrap import split as splits
 from parallel.wrap.piped import piped
+from parallel.wrap.resume import load_state, saved_state
 from parallel.wrap.styles import STYLES, described, refuse
 
 
@@ -55,7 +57,7 @@ class ModelParallel(nn.Module):
             follows these lives with the last part). For others anything that can be cut where one
             tensor is handed on.
         layer_split: First layer of the second part, of the third, ...; None, not with "basic": by
-            the times of the layers, measured on the first batch.
+            the work of the layers on the first batch, counted; "measured": by their times.
         devices: One per part (of a schedule with several stages a rank: per rank); default: the
             GPUs in turn, or the CPU.
         stages: Number of parts, where layer_split does not tell; default: the devices, or 2.
@@ -74,7 +76,7 @@ class ModelParallel(nn.Module):
         style: str | Policy = "basic",
         *,
         model: nn.Module,
-        layer_split: Sequence[int] | None = None,
+        layer_split: Sequence[int] | str | None = None,
         devices: Sequence[str | int | torch.device] | None = None,
         stages: int | None = None,
         micro: int | None = None,
@@ -86,10 +88,15 @@ class ModelParallel(nn.Module):
             got = style if isinstance(style, type) else model
             what = "style is a name or a Policy" if got is style else "model is an nn.Module"
             raise ValueError(f"{what}, got {got!r}{uncalled(got)}")
+        if callable(style) and not isinstance(style, Policy):
+            raise ValueError(
+                f"style={style!r}: a schedule of yours goes to parallel.train(net, data, "
+                "strategy=Pipeline(stages, schedule=yours)); a style is a name or a Policy"
+            )
         if not isinstance(style, Policy):
             check("style", style, STYLES)
-        basic = style == "basic"
-        if isinstance(layer_split, int | str) or (basic and layer_split is None):
+        basic, cuts = style == "basic", cast(Sequence[int], layer_split or ())
+        if basic if free(layer_split) else isinstance(layer_split, int | str):
             raise ValueError(
                 f"layer_split is a list of numbers, such as [10, 20], got {layer_split!r}"
             )
@@ -98,7 +105,7 @@ class ModelParallel(nn.Module):
         super().__init__()
         self.model, self.style, self.pipe = model, style, None
         if basic:
-            self._basic(list(layer_split or ()), devices, options)
+            self._basic(list(cuts), devices, options)
         else:
             count = None if devices is None else len(devices)
             how = described(style, model, layer_split, count, options)
@@ -136,6 +143,21 @@ class ModelParallel(nn.Module):
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the model's own state."""
         return self.model.state_dict(*args, **kwargs)
+
+    def training_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """Return all that it takes to go on to the bit, between two steps.
+
+        The model, its optimizer, and of a style that does not wait the versions that are in use.
+        """
+        return saved_state(self, optimizer)
+
+    def load_training_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+        """Go on from a training_state, with a wrapper and an optimizer made alike.
+
+        Raises:
+            ValueError: the state is of another style, or cut elsewhere.
+        """
+        load_state(self, state, optimizer)
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Load a state of the bare model; a pipeline begins anew, with nothing in flight."""

@@ -16,7 +16,8 @@ from torch import nn
 from harness.names import kind_of
 from harness.nets.dropout import KeyedDropout, distinct
 from parallel.pipeline.checks import order
-from parallel.pipeline.cut import Parts, cut
+from parallel.pipeline.cut import Parts, cut, free
+from parallel.pipeline.layers import in_words
 from parallel.pipeline.pipeline import Pipeline
 from parallel.wrap.lates import Lates
 
@@ -58,9 +59,9 @@ class Piped:
 
     @property
     def split(self) -> list[int] | None:
-        """Where the net is cut."""
-        given = self.pipeline.layer_split
-        return self.parts.split if self.parts else list(given) if given is not None else None
+        """Where the net is cut, once that is known."""
+        given: Any = self.pipeline.layer_split
+        return self.parts.split if self.parts else None if free(given) else list(given)
 
     def __call__(self, model: nn.Module, training: bool, args: tuple, kwargs: dict) -> Any:
         """The output of a batch."""
@@ -82,7 +83,8 @@ class Piped:
         for k, j in self.turns:
             if j in flow:
                 there = flow[j].to(self._place(parts, k))
-                flow[j] = _handed(k, parts, stages[k](j, there))
+                with in_words(f"stage {k}", there):
+                    flow[j] = _handed(k, parts, stages[k](j, there))
         if self.lates:
             self.lates.passed()
         return _joined([flow[j] for j in sorted(flow)], [len(micro[j]) for j in sorted(flow)])
@@ -92,7 +94,7 @@ class Piped:
         return next((p.device for p in parts.modules[k].parameters()), self.home[k])
 
     def _cut(self, model: nn.Module, x: torch.Tensor) -> Parts:
-        """Cut the net, by the times of this batch if nobody said where."""
+        """Cut the net, by what this batch costs each layer if nobody said where."""
         distinct(model)
         place = next((p.device for p in model.parameters()), x.device)
         cards = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()

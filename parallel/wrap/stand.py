@@ -33,6 +33,7 @@ class Again(torch.autograd.Function):
     def forward(ctx: Any, late: Any, key: Any, seen: Any, x: torch.Tensor, *params: Any) -> Any:  # noqa: D102
         ctx.late, ctx.key, ctx.number = late, key, late.weights.number
         ctx.save_for_backward(x.clone() if _writes(late.module) else x)
+        ctx.casts = casts(x.device.type)
         with late.noise(late.module, key):
             return functional_call(late.module, seen, (x,))
 
@@ -44,12 +45,23 @@ class Again(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         x = x.detach().requires_grad_(ctx.needs_input_grad[3])
         leaves = {n: w.detach().requires_grad_() for n, w in late.weights.newest.items()}
-        with torch.enable_grad(), late.noise.again(late.module), late.noise(late.module, ctx.key):
+        with (
+            ctx.casts,
+            torch.enable_grad(),
+            late.noise.again(late.module),
+            late.noise(late.module, ctx.key),
+        ):
             y = functional_call(late.module, leaves, (x.clone(),))  # (which it may write into)
         wanted = [t for t in (x, *leaves.values()) if t.requires_grad]
         found = list(torch.autograd.grad(y, wanted, dy, allow_unused=True))
         dx = found.pop(0) if x.requires_grad else None
         return None, None, None, dx, *found
+
+
+def casts(device: str) -> torch.autocast:
+    """Autocast as it is now on a device, to do something again under it."""
+    on, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    return torch.autocast(device, dtype, enabled=on, cache_enabled=False)
 
 
 def _writes(module: nn.Module) -> bool:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from harness.names import unknown
-from parallel.pipeline.cut import fits
+from parallel.pipeline.cut import fits, free
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES, policy
 from parallel.pipeline.schedules import SCHEDULES
@@ -28,7 +28,7 @@ ELSEWHERE = {
 def described(
     style: str | Policy,
     model: nn.Module,
-    layer_split: Sequence[int] | None,
+    layer_split: Sequence[int] | str | None,
     devices: int | None,
     options: dict[str, Any],
 ) -> tuple[Pipeline, int]:
@@ -85,10 +85,11 @@ def refuse(what: str, options: Collection[str], known: Sequence[str]) -> None:
 
 
 def _stages(
-    stages: int | None, layer_split: Sequence[int] | None, devices: int | None, chunks: int
+    stages: int | None, layer_split: Sequence[int] | str | None, devices: int | None, chunks: int
 ) -> int:
     """The number of stages, as the keywords say it."""
-    if layer_split is not None:
+    if not free(layer_split):
+        assert layer_split is not None
         parts = len(layer_split) + 1
         if stages not in (None, parts):
             raise ValueError(

@@ -6,6 +6,7 @@ import pytest
 
 from parallel.pipeline import checks
 from parallel.pipeline.actions import Action, Table, needs
+from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.schedules import async_1f1b, gpipe, one_f_one_b, schedule, zb_h1, zbv
 
 
@@ -115,3 +116,9 @@ def test_a_table_of_a_wrong_size_is_refused():
         checks.check(dataclasses.replace(one_f_one_b(4), stages=5))
     with pytest.raises(ValueError, match="is of minibatch 1: expected 0"):
         checks.check(dataclasses.replace(one_f_one_b(4, minibatches=2), minibatches=1))
+
+
+def test_a_schedule_that_makes_no_table_is_told_what_it_has_to_make():
+    words = r"a schedule makes a parallel.Table from stages, minibatches and micro, got 'no table'"
+    with pytest.raises(ValueError, match=words):
+        Pipeline(3, schedule=lambda stages, minibatches, micro: "no table")

@@ -1,4 +1,4 @@
-"""Where nets are cut into stages: by hand, by measured times, and where they cannot be."""
+"""Where nets are cut into stages: by hand, by counted work, by times, and where they cannot be."""
 
 import itertools
 import random
@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from parallel.pipeline import measure
+from parallel.pipeline.count import BYTE, CALL, Work
 from parallel.pipeline.cut import cut
 from parallel.pipeline.measure import balanced, tried
 
@@ -151,13 +153,42 @@ def test_the_dearest_stage_is_as_cheap_as_can_be(seed):
     assert dearest(balanced(costs, stages)) <= dearest(found)
 
 
-def test_all_ranks_cut_by_the_sum_of_their_times():
-    """Each sees its own times, and they differ."""
+def test_work_is_products_and_bytes_and_calls():
+    """A product of 6 x 4 and 4 x 5: two operations for each of its 120 terms."""
+    a, b = torch.randn(6, 4), torch.randn(4, 5)
+    with Work() as work:
+        a.view(24)
+        a @ b
+    assert work.total == 2 * 120 + BYTE * 4 * (24 + 20 + 30) + CALL
+
+
+def test_who_does_not_say_where_gets_the_same_cut_at_any_time(monkeypatch):
+    """No clock is looked at; the dearest stage is the wide one."""
+    monkeypatch.setattr(measure, "_time", None)
+    layers = [nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 900), nn.ReLU(), nn.Linear(900, 3)]
+    costs = [tried(layers, X, 0)[1] for _ in range(3)]
+    assert costs[0] == costs[1] == costs[2]
+    assert max(costs[0]) == costs[0][2]
+    assert cut(net(*layers), 3, None, X).split == balanced(costs[0], 3) == [2, 3]
+
+
+def test_who_asks_for_times_gets_a_cut_by_them(monkeypatch):
+    def time(piece, x):
+        return 1.0 + 9 * isinstance(piece, nn.ReLU), piece(x)
+
+    monkeypatch.setattr(measure, "_time", time)
+    assert cut(net(), 3, "measured", X).split == [1, 2]
+    with pytest.raises(ValueError, match=r"layer_split='mesured'.* or None, or"):
+        cut(net(), 3, "mesured", X)
+
+
+def test_all_ranks_cut_by_the_sum_of_their_costs():
+    """Each sees its own, which differ where they are times."""
     asked = []
 
     def total(cost):
         asked.append(cost)
         return 10.0 if len(asked) == 1 else 1.0
 
-    assert cut(net(), 2, None, X, total).split == [1]
+    assert cut(net(), 2, "measured", X, total).split == [1]
     assert len(asked) == 4

@@ -172,7 +172,7 @@ def test_keeping_forward_weights_changes_no_number():
 def test_a_state_of_another_run_is_refused(other):
     state = training(asynchronous("spectrain_v1")).state_dict()
     with pytest.raises(
-        ValueError, match=r"this state is of another run: .* \(cut at \[3, 7\], here"
+        ValueError, match=r"this state is of another run: .* \(cut at layer_split=\[3, 7\], here"
     ):
         other().load_state_dict(state)
 

@@ -66,9 +66,9 @@ def test_it_says_what_a_policy_holds(show):
     assert out.startswith("async_1f1b, simulated")
     said = "pipemare: 7 copies of the weights of a stage (2.33 times the net's weights"
     assert f"{said}, for even stages), 7,000 bytes" in out
-    assert "│ 0     │     2 │         0, 0 │        2 │      1 │ 3,000 │" in out
+    assert "│ 0     │     2 │         0, 0 │             2 │      1 │ 3,000 │" in out
     _, out, _ = show("async_1f1b --stages 4 --weights spectrain_v2")
-    assert "│ 1     │     2 │         2, 2 │        4 │      0 │     ? │" in out
+    assert "│ 1     │     2 │         2, 2 │             4 │      0 │     ? │" in out
 
 
 def test_what_a_policy_holds_is_in_the_json(show):
@@ -169,3 +169,23 @@ def test_nothing_of_it_needs_torch(tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "x.png").exists()
+
+
+def test_a_picture_goes_into_a_folder_that_is_not_there_yet(show, tmp_path):
+    status, _, _ = show(f"1f1b --draw {tmp_path / 'new'}/")
+    assert status == 0
+    assert sorted(p.suffix for p in (tmp_path / "new").iterdir()) == [".eps", ".json", ".png"]
+    assert [p.name for p in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_picture_of_another_kind_is_refused(show, tmp_path):
+    status, _, err = show(f"1f1b --draw {tmp_path / 'x.pdf'}")
+    assert status == 2
+    assert "pictures are .png and .eps: name one, or no suffix" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_words_tell_what_a_table_meets_from_what_a_policy_keeps(show):
+    _, out, _ = show("async_1f1b --weights spectrain_v2")
+    assert "versions in flight" in out
+    assert "versions kept" in out

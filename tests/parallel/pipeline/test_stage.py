@@ -9,6 +9,7 @@ from torch import nn
 
 from parallel.identities.pipelines import task
 from parallel.pipeline import stage
+from parallel.pipeline.ahead import suitable
 from parallel.pipeline.pipeline import Pipeline
 from parallel.training.pipelined import Pipelined
 from parallel.world.comm import Comm
@@ -89,3 +90,9 @@ def test_gradients_are_let_go_once_they_are_used():
     one.step()
     assert not any(map(torch.equal, one.model.parameters(), before))
     assert all(p.grad is None for p in one.model.parameters())
+
+
+@pytest.mark.parametrize("ahead", ["auto", "velocity", "decaying"])
+def test_without_momentum_the_velocity_is_the_last_displacement(ahead):
+    plain = torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1)
+    assert suitable(ahead, plain) == "displacement"

@@ -323,12 +323,16 @@ def test_layers_that_would_draw_the_same_masks_are_refused():
 @pytest.mark.parametrize(("stage", "name"), [(0, "0.weight"), (2, "0.bias")])
 @pytest.mark.parametrize("weights", [None, "pipedream"])
 def test_a_weight_that_is_not_finite_is_named_where_the_loss_shows_it(stage, name, weights):
-    """In a simulation; between processes nothing of the kind is sent (test_faults)."""
+    """In a simulation, in the words of processes, which send nothing of the kind (test_faults)."""
     session = training(Pipeline(3, weights=weights, layer_split=[1, 4]))
     for _ in range(2):
         session.step()
     session.executor.stages[stage].weights.params[name].data.fill_(float("inf"))
-    words = rf"the loss of minibatch \d is NaN or infinity: of stage {stage} the weights {name} are"
+    words = (
+        rf"stage {stage} has NaN or infinity in its output for minibatch \d; its weights {name} are"
+    )
+    if stage == 2:
+        words = rf"the loss of minibatch \d is NaN or infinity: of stage 2 the weights {name} are"
     with pytest.raises(NotFinite, match=words):
         [session.step() for _ in range(3)]
 
@@ -336,9 +340,12 @@ def test_a_weight_that_is_not_finite_is_named_where_the_loss_shows_it(stage, nam
 def test_nan_in_the_data_is_not_blamed_on_weights():
     data = identities.task()
     data.train_x[:, 2] = float("nan")
-    words = "the loss of minibatch 0 is NaN or infinity, and all weights here are finite. Look at"
+    words = "stage 0 has NaN or infinity in its output for minibatch 0; its weights are finite"
     with pytest.raises(NotFinite, match=words):
         ended(Pipeline(2, layer_split=[1]), data=data)
+    words = "the loss of minibatch 0 is NaN or infinity, and all weights here are finite. Look at"
+    with pytest.raises(NotFinite, match=words):
+        ended(Pipeline(1), data=data)
 
 
 def test_there_are_no_steps_after_the_last():

@@ -111,7 +111,7 @@ def test_a_stage_slower_than_all_is_named_at_the_end(replicas):
         ((idle, found, (note,)),) = run(world, uneven, how)
     who = "stage 1 of replica" if replicas > 1 else "stage 1 takes"
     assert note.startswith(who), note
-    assert "the pipeline waits for it; layer_split=None balances by measured cost" in note
+    assert 'the pipeline waits for it; layer_split="measured" balances by times' in note
     assert 0 < idle < 1
     assert 0 < found["bubble_measured"] < 1
     for pair in PAIRS:
@@ -145,9 +145,9 @@ def test_who_is_slow_is_named_by_stages_and_replica():
     assert note.startswith("stage 2 takes 3.1 ms an update, the others 1.0 on the median: the")
     (note,) = known((1e-3, 1e-3, 1e-3, 9e-3), pipeline(None, 2, replicas=2))
     assert note.startswith("stage 1 of replica 1 takes 9.0 ms")
-    (note,) = known((1e-3, 9e-3), pipeline(None, 4, schedule="zbv", layer_split=None))
+    (note,) = known((1e-3, 9e-3), pipeline(None, 4, schedule="zbv", layer_split="measured"))
     assert note.startswith("rank 1 (stages 1 and 2) takes")
-    assert note.endswith("it was cut by measured cost: its layers, or its machine, are slower now")
+    assert note.endswith("it was cut by measured times: its layers, or its machine, are slower now")
 
 
 def test_the_meter_counts_what_it_sees():

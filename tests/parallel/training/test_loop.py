@@ -84,3 +84,50 @@ def test_a_dataset_of_tokens_is_read_whole():
     data = Data.from_dataset(TensorDataset(*words()), tokens=True)
     assert data.tokens
     assert data.train_x.dtype == torch.int64
+
+
+def row(*layers):
+    return nn.Sequential(*layers)
+
+
+FLAT = (torch.ones(24, 6), torch.arange(24) % 3)
+WRONG = {
+    "tokens": (
+        lambda: row(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(24, 3)),
+        (torch.arange(144).view(24, 6) % 20, FLAT[1]),
+        r"piece 0 \(Embedding\) was given whole numbers from \d+ to 1\d: .*it larger \(\d+ or more",
+    ),
+    "classes": (
+        lambda: row(nn.Linear(6, 4), nn.Linear(4, 3)),
+        (FLAT[0], FLAT[1] + 9),
+        r"stage 1: the loss of outputs \(\d+, 3\) and targets up to 11: .*an output for each class",
+    ),
+    "numbers": (
+        lambda: row(nn.Linear(6, 4), nn.Linear(4, 3)),
+        (FLAT[0], FLAT[0][:, 0] / 3),
+        "expected classes, .*regression, are not to be had",
+    ),
+    "float64": (
+        lambda: row(nn.Linear(6, 4), nn.Linear(4, 3)).double(),
+        FLAT,
+        r"Its weights are torch.float64, and data are kept as float32: take net.float\(\), or",
+    ),
+    "pairs": (
+        lambda: row(nn.LSTM(6, 4), nn.Linear(4, 3)),
+        FLAT,
+        r"piece 0 \(LSTM\) gives a tuple of 2, .*: put pieces 0 and 1 into one module",
+    ),
+    "no weights": (
+        lambda: row(nn.Flatten(), nn.Tanh()),
+        FLAT,
+        "Sequential has no weights .* nothing can train",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_a_net_in_stages_cannot_be_given_is_told_with_what_to_do(what):
+    make, data, words = WRONG[what]
+    how = dict(strategy=Pipeline(2, layer_split=[1]), world=World.sim(2), steps=1, batch_size=24)
+    with pytest.raises(ValueError, match=words):
+        list(train(make(), data, **how))

@@ -91,3 +91,33 @@ def test_who_has_not_asked_for_facts_is_told_how():
             trained.facts()
     with pytest.raises(ValueError, match=r"measured=True counts what the stages of a Pipeline do"):
         start(identities.net(), "all_reduce", World.sim(2), measured=True)
+
+
+def test_a_pipeline_that_is_not_told_where_to_cut_is_cut_alike_everywhere_and_says_where():
+    ends = []
+    for world in (World.sim(2), World.sim(2), World.procs(2, threads=1, timeout=30)):
+        trained = start(identities.net(), Pipeline(2, weights="pipedream"), world)
+        assert trained.layer_split is None
+        next(trained)
+        ends.append((trained.layer_split, trained.state_dict()))
+    (split, first), *others = ends
+    assert split
+    assert len(split) == 1
+    assert [other for other, _ in others] == [split, split]
+    assert all(identities.apart(first, other) == 0 for _, other in others)
+
+
+def test_a_cut_by_times_is_told_at_the_end_with_what_gives_it_again():
+    trained = start(identities.net(), Pipeline(2, layer_split="measured"), World.sim(2))
+    with pytest.warns(UserWarning, match=r"cut by measured times: layer_split=\[\d\] gives these"):
+        trained.state_dict()
+    assert start(identities.net(), "all_reduce", World.sim(2)).layer_split is None
+
+
+def test_processes_give_facts_without_being_asked():
+    trained = start(identities.net(), PIPELINE, World.procs(2, threads=1, timeout=30))
+    found = trained.facts()
+    assert found["layer_split"] == [2]
+    assert 0 <= found["bubble_measured"] < 1
+    with pytest.raises(ValueError, match="in processes or, in a simulation, with train"):
+        start(identities.net(), PIPELINE, World.sim(2)).facts()

@@ -33,6 +33,29 @@ VERIFIES = """
     """
 
 
+UNDER = """
+    from torch import nn
+    from parallel import World, train
+    from parallel.identities.averaging import task
+    if __name__ == "__main__":
+        class Mine(nn.Linear):
+            pass
+        net = nn.Sequential(Mine(4, 3)).double()
+        list(train(net, task(), world=World.procs(2, timeout=20), steps=2, batch_size=8))
+    """
+
+
+def test_a_class_that_a_process_does_not_see_is_named_with_where_to_define_it(tmp_path):
+    done = script(tmp_path, UNDER)
+    said = done.stderr.partition("WorkerError: ")[2]
+    assert said.startswith("2 of 2 processes failed:\n  ranks 0, 1: ValueError: World.procs: "), (
+        done
+    )
+    assert "Can't get attribute 'Mine'" in said
+    assert "define classes and functions above that line, or in a module" in said
+    assert "spawn_main" not in done.stderr  # (the processes' own tracebacks)
+
+
 @pytest.mark.parametrize(
     "text",
     [pytest.param(TRAINS, id="train", marks=pytest.mark.slow), pytest.param(VERIFIES, id="verify")],

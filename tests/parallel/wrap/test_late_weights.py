@@ -188,6 +188,50 @@ def test_what_cannot_go_with_an_optimizer_is_refused_at_the_first_step():
         torch.testing.assert_close(made.state_dict(), start)
 
 
+@pytest.mark.parametrize("style", [*POLICIES, "1f1b"])
+@pytest.mark.parametrize("before", [1, 5])
+def test_a_training_that_was_saved_goes_on_to_the_bit(style, before):
+    """The fresh wrapper is not told where the net is cut, and its weights and state are others."""
+    made, stepper = after(before, style)
+    file = io.BytesIO()
+    torch.save(made.training_state(stepper), file)
+    split = made.layer_split
+    other = ModelParallel(style=style, model=net(), stages=len(split) + 1, micro=_micro(made))
+    again = torch.optim.SGD(other.parameters(), **{k: stepper.defaults[k] for k in SAVED})
+    other.load_training_state(torch.load(io.BytesIO(file.getvalue())), again)
+    other.load_training_state(other.training_state(again), again)  # (before any batch)
+    for k in range(before, before + 6):
+        step(made, stepper, k)
+        step(other, again, k)
+        assert all(map(torch.equal, made.parameters(), other.parameters())), k
+    assert other.layer_split == split
+
+
+SAVED = ["lr", "momentum", "weight_decay", "nesterov"]
+
+
+def _micro(made):
+    return made.pipe.pipeline.micro
+
+
+def test_a_state_of_another_style_or_cut_is_refused():
+    made, stepper = after(2, "pipedream")
+    state = made.training_state(stepper)
+    for style, split in (("spectrain_v2", made.layer_split), ("pipedream", [1])):
+        other = ModelParallel(style=style, model=net(), layer_split=split)
+        words = r"of style='pipedream', micro=1 and layer_split=.*the net is .*make it as the other"
+        with pytest.raises(ValueError, match=words):
+            other.load_training_state(state, torch.optim.SGD(other.parameters(), lr=0.1))
+
+
+def test_a_wrapper_that_goes_while_torch_tells_of_a_step_leaves_the_others_alone():
+    """Garbage is collected at any moment, also within the hooks of an optimizer's step."""
+    gone, (made, optimizer), _later = [wrapped()], wrapped(), wrapped()
+    made(batch()[0]).sum().backward()
+    made.pipe.lates.row[0].before = lambda _: gone.clear() or gc.collect()
+    optimizer.step()
+
+
 def test_wrong_optimizers():
     made, _ = wrapped()
     with pytest.raises(ValueError, match="has 2 of the 6 parameters of the stages"):

@@ -43,6 +43,14 @@ def test_steps_are_those_of_the_bare_model(style, micro):
     same(trained(wrapped, sizes), trained(net(), sizes))
 
 
+@pytest.mark.parametrize(("style", "stage"), [("gpipe", 0), ("pipedream", 0)])
+def test_batch_norm_with_one_sample_is_told_in_words(style, stage):
+    wrapped = ModelParallel(style=style, model=net(norm=True), layer_split=[3], micro=12)
+    words = rf"stage {stage} has batch norm and was given a micro-batch of 1 sample.*fewer of them"
+    with pytest.raises(ValueError, match=words):
+        wrapped(batch()[0])
+
+
 def test_batch_norm_sees_micro_batches():
     """One at a time, in their order; so the numbers are not those of the whole batch."""
     wrapped = ModelParallel(style="gpipe", model=net(norm=True), layer_split=[3], micro=2)

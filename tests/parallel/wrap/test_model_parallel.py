@@ -98,3 +98,8 @@ def test_split_models_load_their_state_as_parts_of_others():
 def test_wrong_splits(split):
     with pytest.raises(ValueError, match="layer_split"):
         ModelParallel(model=identities.net(), layer_split=split)
+
+
+def test_a_schedule_of_ones_own_is_no_style():
+    with pytest.raises(ValueError, match=r"a schedule of yours goes to .*schedule=yours"):
+        ModelParallel(style=lambda stages, minibatches, micro: None, model=identities.net())

@@ -186,3 +186,11 @@ def test_noise_and_batch_norm_are_the_engines(name, layer):
     if layer is not norm:
         other = looped(model, name, 3, made, batches, seed=4, **options)[1]
         assert apart(other[-1], expected[-1]) > 1e-4
+
+
+@pytest.mark.parametrize("split", [None, "measured"])
+def test_where_a_wrapper_is_cut_is_known_once_a_batch_has_come(split):
+    wrapped = ModelParallel(style="1f1b", model=stages(3), layer_split=split, stages=3)
+    assert wrapped.layer_split is None
+    wrapped(digits().train_x)
+    assert wrapped.layer_split == [1, 2]
