@@ -57,6 +57,13 @@ def gain(whole: Experiment, arm: str, other: str) -> str:
     return fixed(100 * less.mean, 2, "+") if less.half is None else pages.points(less)
 
 
+def over_one(kind: str) -> str:
+    """Tell the gain of a kind of the smallest sparse nets over one net trained as long."""
+    whole = record("boost")
+    assert whole, "the record of plan boost is committed"
+    return pages.prose(pages.difference(whole, f"B-3-1-{kind}", "B-3-1-single"), 1)
+
+
 def sizes() -> Rows:
     """Return the original study's rule by size, beside what was published."""
     yield (
@@ -154,4 +161,8 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "factors": terms,
     "plans": plans,
 }
-VALUES: dict[str, Callable[[], str]] = {}
+VALUES: dict[str, Callable[[], str]] = {
+    "independent": partial(over_one, "independent"),
+    "boosted": partial(over_one, "samme-0.3"),
+    "original_rule": partial(over_one, "iddl"),
+}
