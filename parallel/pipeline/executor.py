@@ -55,7 +55,6 @@ class Executor:
         self.bars = {rank: bars(table, rank) for rank in range(len(table.ranks))}
         self.first = 0  # which minibatch of the training is the table's first
         self.draw = None if pipeline.order is None else random.Random(pipeline.order)
-        self.far = bool(pipeline.policy.swaps and pipeline.policy.ahead)  # see above
         self.watch: Callable[[Action, Stage], None] | None = None
         self.joint: Joint | None = None  # where there are several replicas
         self.clip = Clip(pipeline.clip, pipeline.waits, comm) if pipeline.clip else None
@@ -73,23 +72,24 @@ class Executor:
 
     def until(self, t: int) -> None:
         """Every rank here goes to its bar behind update t."""
+        far = any(one.policy.swaps and one.policy.ahead for one in self.stages.values())  # (above)
         waiting = [rank for rank in [*self.at][::-1] if self.at[rank] < self.bars[rank][t]]
         while waiting:
             moved = False
             for rank in self._turn(waiting):
-                moved |= self._go(rank, self.bars[rank][t])
+                moved |= self._go(rank, self.bars[rank][t], far)
             assert moved, (
                 f"no rank can go on: {[self.table.name_of(self.next(r)) for r in waiting]}"
             )
             waiting = [rank for rank in waiting[::-1] if self.at[rank] < self.bars[rank][t]]
 
-    def _go(self, rank: int, bar: int) -> bool:
+    def _go(self, rank: int, bar: int, far: bool) -> bool:
         """Let a rank work: until its turn ends, or as far as it can."""
         row, begin, alone = self.table.ranks[rank], self.at[rank], self.comm.alone
         forward = row[begin].op == "F"
         for i in range(begin, bar):
             action = row[i]
-            turn = self.far or (action.op == "F") == forward
+            turn = far or (action.op == "F") == forward
             if alone and not (turn and self._ready(action)):
                 break
             self.act(action)

@@ -11,6 +11,7 @@ norms' running statistics live with the layers and follow the order of forward p
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -86,8 +87,12 @@ class Stage:
         # under which autocast the guard has looked; True: there is nothing to look at
         self.tried: Any = policy.recompute or not (late or ahead) or None
         self.resumable = False
-        self.plain = newest(policy)
         self.layers = Layers(module, f"stage {weights.stage}")
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether every pass takes the newest weights: asked once, as it is asked for each pass."""
+        return newest(self.policy)
 
     @property
     def name(self) -> str:

@@ -1,6 +1,5 @@
 """What goes to a process by pickle, so that one that cannot be opened there is told in words."""
 
-import pickle
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -35,7 +34,7 @@ class Parcel:
 def _opened(packed: bytes) -> Parcel:
     found = Parcel(None)
     try:
-        found.things = pickle.loads(packed)
+        found.things = ForkingPickler.loads(packed)
     except (AttributeError, ImportError) as error:
         found.error = str(error)
     return found
