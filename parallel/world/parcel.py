@@ -34,7 +34,7 @@ class Parcel:
 def _opened(packed: bytes) -> Parcel:
     found = Parcel(None)
     try:
-        found.things = ForkingPickler.loads(packed)
+        found.things = ForkingPickler.loads(packed)  # pyright: ignore (it is a function)
     except (AttributeError, ImportError) as error:
         found.error = str(error)
     return found
