@@ -5,7 +5,7 @@ interval. Each plan joins as soon as its record is committed.
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 
 from harness.experiment import Experiment
 from harness.result import pages
@@ -191,12 +191,25 @@ def best(whole: Experiment, kind: str, n: int) -> float | None:
     return max(means, key=lambda rate: (means[rate], -rate), default=None)
 
 
+def late(method: str, kind: str, n: int) -> str:
+    """Tell what late weights cost an optimizer at its best rate, in points."""
+    whole = record("optimizers")
+    assert whole, "the record of plan optimizers is committed"
+    end = f"{kind}-{n}-{best(whole, kind, n):g}"
+    return pages.prose(pages.difference(whole, f"{method}-{end}", f"sgd-{end}"), 1)
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "nets": nets,
     "nets_told": nets_told,
     "optimizers": of_optimizers,
 }
 VALUES: dict[str, Callable[[], str]] = {
+    "late_sgd": partial(late, "two_bw", "sgd", 8),
+    "late_adamw": partial(late, "pipedream", "adamw", 8),
+    "late_nadam": partial(late, "pipedream", "nadam", 8),
+    "late_muon": partial(late, "pipedream", "muon", 8),
+    "late_stash": partial(late, "pipedream", "sgd", 8),
     "nets_shown": shown,
     "nets_little": little,
     "nets_runs": runs,

@@ -16,10 +16,10 @@ library has no compression yet.
 """
 
 from dataclasses import dataclass, replace
-from math import inf
 
 from bibd import families
 from bibd.pattern import check_family
+from ensemble.plans.valid import check_counts, check_sgd
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
@@ -70,18 +70,14 @@ class Budget:
         check_dataset(self.data)
         for name in ("designs", "test_split"):
             check(name, getattr(self, name), WORDS[name])
-        for name in ("members", "epochs", "batch_size", "validation"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "members", "epochs", "batch_size", "validation")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden must be widths of at least 1, got {self.hidden}")
         if not 0 < self.alpha <= self.members:
             raise ValueError(
                 f"alpha must be above 0 and at most members={self.members}, got {self.alpha}"
             )
-        if not 0 < self.lr < inf or not 0 <= self.momentum < 1:
-            got = f"got {self.lr} and {self.momentum}"
-            raise ValueError(f"lr must be above 0 and finite, momentum in [0, 1), {got}")
+        check_sgd(self)
 
 
 SIDES = {

@@ -12,9 +12,9 @@ plan `budget`, from the same starts, designs and orders.
 """
 
 from dataclasses import dataclass, replace
-from math import inf
 
 from ensemble.plans.budget import DENSE, SIDES, WIDE, WORDS, Budget
+from ensemble.plans.valid import check_counts, check_sgd
 from harness.data import check_dataset
 from harness.metric import Metric
 from harness.names import check
@@ -72,15 +72,12 @@ class Chain:
             check("link", link, LINKS)
         check("answer", self.answer, ("average", "replace"))
         check("test_split", self.test_split, WORDS["test_split"])
-        for name in ("each", "batch_size", "validation", "small"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "each", "batch_size", "validation", "small")
         if not self.links or not 0 < self.loss < 1:
             raise ValueError(
                 f"a chain has links, and a loss in ]0, 1[; got {self.links} and {self.loss}"
             )
-        if not 0 < self.lr < inf:
-            raise ValueError(f"lr must be above 0 and finite, got {self.lr}")
+        check_sgd(self)
 
     @property
     def epochs(self) -> int:

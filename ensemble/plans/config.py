@@ -5,10 +5,10 @@ m. So one training gives every size up to the largest, and their differences are
 """
 
 from dataclasses import dataclass
-from math import inf
 
 from bibd import families
 from bibd.pattern import check_family
+from ensemble.plans.valid import check_counts, check_sgd
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 
@@ -56,16 +56,12 @@ class Config:
         check_dataset(self.data)
         for name in ("method", "test_split"):
             check(name, getattr(self, name), WORDS[name])
-        for name in ("members", "each", "batch_size", "validation"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "members", "each", "batch_size", "validation")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden must be widths of at least 1, got {self.hidden}")
         if not 0 < self.shrinkage <= 1:
             raise ValueError(f"shrinkage must be in (0, 1], got {self.shrinkage}")
-        if not 0 < self.lr < inf or not 0 <= self.momentum < 1:
-            got = f"got {self.lr} and {self.momentum}"
-            raise ValueError(f"lr must be above 0 and finite, momentum in [0, 1), {got}")
+        check_sgd(self)
 
     @property
     def epochs(self) -> int:

@@ -13,11 +13,11 @@ say how many steps were made.
 """
 
 from dataclasses import dataclass, replace
-from math import inf
 from typing import Any
 
 from bibd import families
 from bibd.pattern import check_family
+from ensemble.plans.valid import check_counts, check_sgd
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
@@ -82,16 +82,12 @@ class Paper:
         check_dataset(self.data)
         for name in ("method", "weights", "test_split"):
             check(name, getattr(self, name), WORDS[name])
-        for name in ("members", "each", "validation", "groups", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "members", "each", "validation", "groups", "width")
         if self.batch_size < 2:
             raise ValueError(f"batch_size must be at least 2, got {self.batch_size}: batch norms")
         if not 0 < self.shrinkage <= 1:
             raise ValueError(f"shrinkage must be in (0, 1], got {self.shrinkage}")
-        if not 0 < self.lr < inf or not 0 <= self.momentum < 1:
-            got = f"got {self.lr} and {self.momentum}"
-            raise ValueError(f"lr must be above 0 and finite, momentum in [0, 1), {got}")
+        check_sgd(self)
 
     @property
     def epochs(self) -> int:

@@ -84,6 +84,7 @@ def test_arms_are_named_by_the_links_that_they_ask():
         (dict(answer="vote"), "unknown answer 'vote'"),
         (dict(loss=1.0), r"a loss in \]0, 1\["),
         (dict(each=0), "each must be at least 1, got 0"),
+        (dict(momentum=1.5), r"momentum in \[0, 1\), got 0.1 and 1.5"),
     ],
 )
 def test_settings_of_a_chain_that_make_no_sense_are_refused_in_words(change, words):
