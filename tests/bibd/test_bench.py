@@ -84,7 +84,8 @@ def test_conv_sides_have_one_shape():
 
 
 @pytest.mark.skipif(build.compiler() is None, reason="no compiler")
-@pytest.mark.parametrize(("norm", "batch"), [(False, 2), (True, 17)])
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("batch", [2, 17])
 def test_the_residual_net_is_its_masked_dense_twin(norm, batch):
     """Outputs, gradients and running statistics of the whole net, in float64."""
     torch.manual_seed(0)

@@ -24,12 +24,19 @@ FAST = (
 OTHERS = [n for n in (*SCHEDULES, *POLICIES) if n not in FAST]
 
 
-@pytest.mark.parametrize(
-    "name", [*FAST, *(pytest.param(n, marks=pytest.mark.slow) for n in OTHERS)]
-)
-def test_its_identities_hold(name, monkeypatch):
-    if name in FAST:  # (8 stages are full after 7 of them)
-        monkeypatch.setattr(pipelines, "STEPS", 12)
+@pytest.mark.parametrize("name", FAST)
+def test_its_identities_hold_from_the_first_steps_on(name, monkeypatch):
+    monkeypatch.setattr(pipelines, "STEPS", 12)  # (8 stages are full after 7 of them)
+    held(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*FAST, *OTHERS])
+def test_its_identities_hold(name):
+    held(name)
+
+
+def held(name):
     found = verify(name)
     assert found.ok, found
     assert len(found) >= (2 if name == "async_1f1b" else 7)

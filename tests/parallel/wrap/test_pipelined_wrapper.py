@@ -17,7 +17,7 @@ from parallel.pipeline.weights import Policy
 from parallel.training.pipelined import Pipelined
 from parallel.world.comm import Comm
 
-STEPS = 12  # two epochs
+STEPS = 20
 CLOSE = dict(rtol=0.0, atol=1e-12)  # float64, a stable rate: rounding stays rounding
 SGD = partial(torch.optim.SGD, lr=0.05)
 OPTIMIZERS = {
