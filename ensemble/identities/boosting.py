@@ -16,7 +16,7 @@ import numpy as np
 
 from ensemble.boosting.learner import boost
 from ensemble.boosting.rules import repeats
-from ensemble.identities.identity import Identity, furthest, roundings
+from harness.result.identity import Identity, furthest, roundings
 
 ROWS = 240  # samples of each data set
 SETS = {2: "load_breast_cancer", 3: "load_iris", 10: "load_digits"}

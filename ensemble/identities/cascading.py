@@ -16,9 +16,9 @@ from ensemble.cascade.rule import Rule
 from ensemble.cascade.stored import answered, spent
 from ensemble.combine import pooled
 from ensemble.identities import oracle
-from ensemble.identities.identity import Identity, apart, furthest
 from ensemble.identities.task import MEMBERS, answers
 from harness.exits import attach
+from harness.result.identity import Identity, apart, furthest
 
 MACS = (3, 50, 7, 20, 400)
 INPUTS, HIDDEN, CLASSES = 5, 6, 4

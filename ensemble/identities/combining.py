@@ -17,9 +17,9 @@ import torch
 
 from ensemble.combine import RULES, decided, pooled
 from ensemble.identities import oracle
-from ensemble.identities.identity import Identity, apart, furthest, roundings
 from ensemble.identities.task import CLASSES, MEMBERS, answers
 from ensemble.scores.answers import distances, losses
+from harness.result.identity import Identity, apart, furthest, roundings
 
 WEIGHTS = [0.5, 0.0, 2.0, 1.0, 0.25]
 

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from bibd import SparseLinear
-from ensemble.identities.identity import Identity, apart, furthest, roundings
 from ensemble.members import Ensemble
 from ensemble.packed import Members, PackedLinear, packed_conv2d
 from ensemble.shared import BatchEnsembleLinear
 from ensemble.together.storage import Storage
+from harness.result.identity import Identity, apart, furthest, roundings
 
 MEMBERS, SAMPLES, CLASSES = 4, 6, 5
 CHAIN = 200

@@ -12,9 +12,9 @@ import torch
 
 from ensemble import scores
 from ensemble.identities import oracle
-from ensemble.identities.identity import Identity, roundings
 from ensemble.identities.task import CLASSES, SAMPLES, answers, certain
 from ensemble.scores.calibration import BINS
+from harness.result.identity import Identity, roundings
 
 TORCHMETRICS = 1e-6  # it computes in float32
 OF_ANSWERS = ("accuracy", "nll", "brier", "ece", "adaptive_ece", "classwise_ece", "aurc")

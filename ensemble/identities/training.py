@@ -16,7 +16,7 @@ from bibd import SparseLinear
 from ensemble.fit.boosting import WEIGHTS, Boosting
 from ensemble.fit.training import Training
 from ensemble.given import Factory, made
-from ensemble.identities.identity import Identity, apart, furthest
+from harness.result.identity import Identity, apart, furthest
 
 SAMPLES, INPUTS, CLASSES, EPOCHS, MEMBERS = 90, 16, 3, 2, 4
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import strategies as st
 
 from ensemble import log_probabilities
-from ensemble.identities.identity import roundings
+from harness.result.identity import roundings
 
 LOGITS = st.one_of(
     st.floats(-30, 30, width=32),

@@ -124,7 +124,16 @@ def test_no_module_bears_the_name_of_a_public_function():
     import importlib
     import pkgutil
 
-    for name in ("bibd", "ensemble", "harness", "harness.data", "mlp", "parallel", "resnet"):
+    for name in (
+        "bibd",
+        "compress",
+        "ensemble",
+        "harness",
+        "harness.data",
+        "mlp",
+        "parallel",
+        "resnet",
+    ):
         package = importlib.import_module(name)
         modules = {m.name for m in pkgutil.iter_modules(package.__path__)}
         for word in modules & set(getattr(package, "__all__", ())):

@@ -9,9 +9,9 @@ from torch import nn
 from ensemble import Cascade, pooled
 from ensemble.cascade import Rule, answered, spent
 from ensemble.checks import log_probabilities
-from ensemble.identities.identity import apart
 from harness import cost
 from harness.exits import attach
+from harness.result.identity import apart
 from tests.ensemble.draws import near
 
 X = 2 * torch.randn(40, 6, generator=torch.Generator().manual_seed(0)).double()

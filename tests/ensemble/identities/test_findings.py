@@ -12,9 +12,9 @@ from ensemble.boosting import course
 from ensemble.fit import group
 from ensemble.identities import cascading, combining, training
 from ensemble.identities.findings import SUBJECTS, main
-from ensemble.identities.identity import apart, furthest
 from ensemble.scores import answers, calibration
 from harness.result.findings import LIMITS, Findings, find, objects
+from harness.result.identity import apart, furthest
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)

@@ -1,0 +1,27 @@
+"""Nets made small: pruned, their weights shared, their files coded, their patterns moved.
+
+Public names are loaded on first use, so that `import compress` never pays for torch.
+"""
+
+from importlib import import_module, metadata
+from typing import Any
+
+_HOME: dict[str, str] = {
+    "verify": "compress.identities.findings",
+}
+__all__ = sorted(_HOME)  # pyright: ignore
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("iddl")
+    if name not in _HOME:
+        raise AttributeError(
+            f"module 'compress' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    globals()[name] = value = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__():
+    return __all__

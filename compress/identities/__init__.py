@@ -1,0 +1,1 @@
+"""Identities that compressed nets must fulfil, a module for each subject."""
