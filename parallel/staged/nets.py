@@ -113,7 +113,9 @@ def build(config: Staged, data: Data, seed: int) -> nn.Module:
     """The net of a config, with this seed's first weights."""
     if config.layered:
         return layered(config, data.shape[0], data.classes, seed)
-    return BUILDERS[config.net](config, data, seed)
+    net = BUILDERS[config.net](config, data, seed)
+    # On narrow nets 1.3 to 2 times as fast, as pooling and batch norm are, too.
+    return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def split(config: Staged, net: nn.Module) -> list[int]:

@@ -29,7 +29,7 @@ def read(config: Staged, job: Job) -> Data:
     from harness.data.pictures import images
 
     data = data.images()
-    scaled = partial(images, data=data, layout=torch.contiguous_format)
+    scaled = partial(images, data=data, layout=torch.channels_last)
     return data.map(scaled, ("train_x", "test_x"))
 
 
