@@ -193,7 +193,7 @@ def refuses(pattern: Pattern, state: dict[str, Any], prefix: str, errors: list[s
         return False  # (whether a key may be missing is for strict= to say)
     try:  # (as floats, if somebody has averaged two state dicts)
         text = bytes(torch.as_tensor(saved).double().round().to(torch.uint8).tolist()).decode()
-        digest, name = text.split(" ", 1)
+        digest, name = text.partition("\n")[0].split(" ", 1)  # (a dynamic layer adds its table)
     except (ValueError, TypeError):
         errors.append(f"{prefix}_extra_state is damaged: it should name a pattern")
         return True
