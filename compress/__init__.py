@@ -7,6 +7,7 @@ from importlib import import_module, metadata
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "Moving": "compress.moving.moving",
     "verify": "compress.identities.findings",
 }
 __all__ = sorted(_HOME)  # pyright: ignore

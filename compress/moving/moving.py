@@ -1,0 +1,191 @@
+"""Moves the connections of a net's dynamic layers while it trains.
+
+    moving = Moving(net, optimizer, "rigl", steps=len(loader) * epochs)
+    for x, y in batches:
+        optimizer.zero_grad()
+        with moving:                      # looks at dense gradients in the steps that need them
+            loss(net(x), y).backward()
+        moving.step()                     # an update, or every 100 steps a change instead of it
+
+    set              drop the smallest values of each layer, grow as many at random
+    rigl             ... grow where the dense gradient is largest
+    rigl_fan_in      ... and each output grows as many as it lost, so that all keep their number
+                     (as in SRigL, without its removal of whole outputs)
+
+What was dropped in a change does not grow in the same one. The share that moves falls along half a
+cosine from `fraction` to 0, which it reaches after `until` of the training. A layer whose
+connections are kernels of a convolution goes by the sums of their absolute values.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from bibd.dynamic import Dynamic, dense_gradients
+from compress.moving.choose import (
+    at_most_by_row,
+    at_random,
+    largest,
+    largest_by_row,
+    smallest,
+)
+from harness.names import check
+from harness.seeding import generator
+
+METHODS = ("set", "rigl", "rigl_fan_in")
+
+
+class Moving:
+    """Drops and grows connections of all dynamic layers of a net.
+
+    Args:
+        net: Holds layers such as bibd.DynamicLinear.
+        optimizer: Trains it; what it remembers follows the connections.
+        method: set, rigl or rigl_fan_in.
+        steps: How many steps the training has.
+        every: A change takes the place of every so many-th update.
+        until: The share of the training after which nothing moves any more.
+        fraction: The share of a layer's connections that moves in the first change.
+        seed: Of what grows at random.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        method: str = "rigl",
+        *,
+        steps: int,
+        every: int = 100,
+        until: float = 0.75,
+        fraction: float = 0.3,
+        seed: int = 0,
+    ):
+        check("method", method, METHODS)
+        _check_numbers(steps, every, until, fraction)
+        self.layers: dict[str, Any] = {
+            n: m for n, m in net.named_modules() if isinstance(m, Dynamic)
+        }
+        if not self.layers:
+            raise ValueError(
+                "the net has no layer whose connections may change: build it with "
+                "bibd.DynamicLinear or bibd.DynamicConv2d"
+            )
+        self.net, self.optimizer, self.method = net, optimizer, method
+        self.last, self.every, self.fraction, self.seed = until * steps, every, fraction, seed
+        self.t = 0
+        self._watch: Any = None
+        self._found: dict[str, torch.Tensor] = {}
+
+    @property
+    def due(self) -> bool:
+        """Whether this step is a change, and no update."""
+        return self.t > 0 and self.t % self.every == 0 and self.t < self.last
+
+    @property
+    def share(self) -> float:
+        """The share of connections that would move now."""
+        return self.fraction / 2 * (1 + math.cos(math.pi * min(1.0, self.t / self.last)))
+
+    def __enter__(self) -> "Moving":
+        self._found = {}
+        if self.due and self.method != "set":
+            self._watch = dense_gradients(self.net)
+            self._found = self._watch.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._watch is not None:
+            self._watch.__exit__(*error)
+            self._watch = None
+
+    def step(self) -> bool:
+        """Update the weights or, where that is due, change connections; returns whether it did."""
+        moved = self.due
+        if moved:
+            for number, name in enumerate(self.layers):
+                self._move(number, name)
+            self._found = {}
+        else:
+            self.optimizer.step()
+        self.t += 1
+        return moved
+
+    @torch.no_grad()
+    def _move(self, number: int, name: str) -> None:
+        layer = self.layers[name]
+        sizes = _sizes(layer.weight)
+        if self.method == "set":
+            scores = None
+        elif name in self._found:
+            scores = _sizes(self._found[name].reshape(-1, *layer.weight.shape[1:]))
+        else:
+            raise ValueError(
+                f"{name or type(layer).__name__} has no dense gradient in this step: put its "
+                "forward and backward pass inside `with moving:`"
+            )
+        draw = generator(self.seed, "design", number, self.t)
+        drop, grow = change(layer.pattern, sizes, scores, self.share, self.method, draw)
+        layer.rewire(drop, grow, self.optimizer)
+
+    def state_dict(self) -> dict[str, int]:
+        """What goes on where it was; connections are in the net's own state."""
+        return {"step": self.t}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """The inverse."""
+        self.t = int(state["step"])
+
+
+def change(
+    pattern: Any,
+    sizes: torch.Tensor,
+    scores: torch.Tensor | None,
+    share: float,
+    method: str,
+    draw: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which connections go, and at which places others come.
+
+    Args:
+        pattern: Of the layer.
+        sizes: Of its values, by connection.
+        scores: Of all places, by how much a new connection would help; None for set.
+        share: How many of the connections move.
+        method: set, rigl or rigl_fan_in.
+        draw: For what grows at random.
+    """
+    sizes = sizes.cpu()
+    taken = torch.from_numpy(pattern.flat)
+    possible = pattern.out_features * pattern.in_features
+    count = min(int(share * pattern.nonzeros), possible - pattern.nonzeros)
+    drop = smallest(sizes, count)
+    if method == "set":
+        open_ = torch.ones(possible, dtype=torch.bool)
+        open_[taken] = False
+        return drop, at_random(open_.nonzero().flatten(), count, draw)
+    assert scores is not None
+    scores = scores.flatten().cpu().clone()
+    scores[taken] = -math.inf
+    if method == "rigl":
+        return drop, largest(scores, count)
+    rows = torch.from_numpy(pattern.rows)
+    free = pattern.in_features - torch.from_numpy(pattern.fan_in)
+    drop = at_most_by_row(drop, rows, sizes, free)
+    lost = torch.bincount(rows[drop], minlength=pattern.out_features)
+    return drop, largest_by_row(scores.view(pattern.out_features, -1), lost)
+
+
+def _sizes(values: torch.Tensor) -> torch.Tensor:
+    return values.abs().flatten(1).sum(1) if values.ndim > 1 else values.abs()
+
+
+def _check_numbers(steps: int, every: int, until: float, fraction: float) -> None:
+    for name, value in (("steps", steps), ("every", every)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    for name, value in (("until", until), ("fraction", fraction)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must be in (0, 1], got {value!r}")
