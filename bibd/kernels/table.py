@@ -44,7 +44,8 @@ class Table:
             self.flat = torch.from_numpy(np.array(flat, np.int64))
         rows, cols = np.divmod(flat, inputs // groups)
         cols = cols + rows // (outputs // groups) * (inputs // groups)
-        order = np.argsort(cols, axis=1, kind="stable")
+        short = cols.astype(np.uint16) if inputs <= 2**16 else cols  # (numpy sorts these by digits)
+        order = np.argsort(short, axis=1, kind="stable")
         first, second = _starts(rows, outputs), _starts(cols, inputs)
         by_row = first, cols, second, np.take_along_axis(rows, order, 1), order
         self.kept = [np.ascontiguousarray(t, np.int32) for t in by_row]  # what pointers point to

@@ -1,9 +1,11 @@
 """A dense net under masks that move, with choices by plain sorts: slow and obvious."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from bibd import DynamicLinear
+from compress.moving.choose import at_random
 from harness.seeding import generator
 
 RATE, MOMENTUM = 0.05, 0.9
@@ -54,8 +56,8 @@ class Twin:
 
     def _grown(self, k: int, grads: list[float], free: list[int], gone: list[int]) -> list[int]:
         if self.method == "set":
-            order = torch.randperm(len(free), generator=generator(0, "design", k, self.t))
-            return [free[i] for i in order[: len(gone)]]
+            draw = generator(0, "design", k, self.t)  # (whose fairness has a test of its own)
+            return at_random(np.array(free), len(gone), draw).tolist()
         best = sorted(free, key=lambda i: (-abs(grads[i]), i))
         if self.method == "rigl":
             return best[: len(gone)]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -43,10 +44,9 @@ def _bound() -> float:
     return roundings(STEPS * 2 * SIZES[0] * RATE / (1 - MOMENTUM), 4.0)
 
 
-def _drawn(seed: int, *shape: int) -> torch.Tensor:
+def _drawn(seed: int, *shape: int) -> np.ndarray:
     """Numbers with many ties."""
-    made = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 6, shape, generator=made).double() / 4
+    return np.random.default_rng(seed).integers(0, 6, shape) / 4
 
 
 def _plain(scores: list[float], count: int) -> list[int]:
@@ -69,7 +69,7 @@ def sorted_rows() -> float:
     wrong = 0
     for seed in range(20):
         scores = _drawn(seed, 6, 9)
-        counts = torch.randint(0, 10, (6,), generator=torch.Generator().manual_seed(seed))
+        counts = np.random.default_rng(seed).integers(0, 10, 6)
         made = [
             row * 9 + at
             for row in range(6)
@@ -83,8 +83,8 @@ def limited_rows() -> float:
     """Count the choices that a row-by-row sort would not make."""
     wrong = 0
     for seed in range(20):
-        sizes, rows = _drawn(seed, 24), torch.arange(24) // 6
-        drop, most = smallest(sizes, 13), torch.tensor([0, 2, 6, 3])
+        sizes, rows = _drawn(seed, 24), np.arange(24) // 6
+        drop, most = smallest(sizes, 13), np.array([0, 2, 6, 3])
         made: list[int] = []
         for row in range(4):
             own = [int(i) for i in drop if rows[i] == row]
@@ -119,7 +119,7 @@ def conserved() -> float:
             for share in SHARES:
                 before, drop, grow, after = _changed(method, seed, share)
                 wrong += before.nonzeros != after.nonzeros
-                wrong += bool(set(before.flat[drop.numpy()]) & set(grow.tolist()))
+                wrong += bool(set(before.flat[drop]) & set(grow.tolist()))
     return wrong
 
 

@@ -1,50 +1,56 @@
-"""Which connections go and which come: pure functions, the same on every machine.
+"""Which connections go and which come: pure functions in numpy, the same on every machine.
 
 Of equal scores the lower place is taken: on real pictures many gradients are exactly 0.
 """
 
+import numpy as np
 import torch
 
+FEW = 4  # times as many free places as wanted, from which on drawing beats shuffling
 
-def smallest(scores: torch.Tensor, count: int) -> torch.Tensor:
+
+def smallest(scores: np.ndarray, count: int) -> np.ndarray:
     """Return the places of the `count` smallest scores, in ascending order."""
     return largest(-scores, count)
 
 
-def largest(scores: torch.Tensor, count: int) -> torch.Tensor:
+def largest(scores: np.ndarray, count: int) -> np.ndarray:
     """Return the places of the `count` largest scores, in ascending order."""
     if count == 0:
-        return torch.empty(0, dtype=torch.long)
-    least = torch.topk(scores, count, sorted=True).values[-1]
-    chosen = scores > least
-    equal = (scores == least).nonzero().flatten()[: count - int(chosen.sum())]
-    chosen[equal] = True
-    return chosen.nonzero().flatten()
+        return np.empty(0, np.int64)
+    least = np.partition(scores, len(scores) - count)[len(scores) - count]
+    chosen = np.flatnonzero(scores >= least)
+    spare = len(chosen) - count
+    if spare:
+        equal = np.flatnonzero(scores[chosen] == least)
+        chosen = np.delete(chosen, equal[len(equal) - spare :])
+    return chosen
 
 
-def largest_by_row(scores: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+def largest_by_row(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return the places (row-major) of the largest scores of each row, counts[r] of row r."""
-    most = int(counts.max()) if len(counts) else 0
-    if most == 0:
-        return torch.empty(0, dtype=torch.long)
-    top = torch.topk(scores, most, dim=1, sorted=True).values
-    least = top.gather(1, (counts - 1).clamp(min=0)[:, None])
-    chosen, equal = scores > least, scores == least
-    open_ = counts[:, None] - chosen.sum(1, keepdim=True)
-    chosen |= equal & (equal.cumsum(1) <= open_)
-    chosen &= (counts > 0)[:, None]
-    return chosen.flatten().nonzero().flatten()
+    width = scores.shape[1]
+    rows = np.flatnonzero(counts)
+    chosen = [row * width + largest(scores[row], int(counts[row])) for row in rows]
+    return np.concatenate([np.empty(0, np.int64), *chosen])
 
 
-def at_random(free: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+def at_random(free: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:
     """Return some of the free places, each as likely as the others, in ascending order."""
-    order = torch.randperm(len(free), generator=generator)
-    return free[order[:count]].sort().values
+    if len(free) < FEW * count:
+        order = torch.randperm(len(free), generator=generator)
+        return np.sort(free[order[:count].numpy()])
+    drawn = np.empty(0, np.int64)
+    while len(np.unique(drawn)) < count:  # (the first `count` different ones of a long row)
+        more = torch.randint(len(free), (count + count // 4 + 1,), generator=generator)
+        drawn = np.concatenate([drawn, more.numpy()])
+    seen, first = np.unique(drawn, return_index=True)
+    return free[np.sort(seen[np.argsort(first)[:count]])]
 
 
 def at_most_by_row(
-    dropped: torch.Tensor, rows: torch.Tensor, scores: torch.Tensor, most: torch.Tensor
-) -> torch.Tensor:
+    dropped: np.ndarray, rows: np.ndarray, scores: np.ndarray, most: np.ndarray
+) -> np.ndarray:
     """Return what is dropped without the largest of the rows that could not grow as many.
 
     Args:
@@ -53,9 +59,9 @@ def at_most_by_row(
         scores: Their sizes.
         most: How many each output may lose.
     """
-    counts = torch.bincount(rows[dropped], minlength=len(most))
+    counts = np.bincount(rows[dropped], minlength=len(most))
     kept = [dropped[(counts <= most)[rows[dropped]]]]
-    for row in (counts > most).nonzero().flatten().tolist():
+    for row in np.flatnonzero(counts > most):
         own = dropped[rows[dropped] == row]
         kept.append(own[smallest(scores[own], int(most[row]))])
-    return torch.cat(kept).sort().values
+    return np.sort(np.concatenate(kept))

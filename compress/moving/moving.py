@@ -20,6 +20,7 @@ connections are kernels of a convolution goes by the sums of their absolute valu
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -141,12 +142,12 @@ class Moving:
 
 def change(
     pattern: Any,
-    sizes: torch.Tensor,
-    scores: torch.Tensor | None,
+    sizes: np.ndarray,
+    scores: np.ndarray | None,
     share: float,
     method: str,
     draw: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Return which connections go, and at which places others come.
 
     Args:
@@ -157,29 +158,25 @@ def change(
         method: set, rigl or rigl_fan_in.
         draw: For what grows at random.
     """
-    sizes = sizes.cpu()
-    taken = torch.from_numpy(pattern.flat)
     possible = pattern.out_features * pattern.in_features
     count = min(int(share * pattern.nonzeros), possible - pattern.nonzeros)
     drop = smallest(sizes, count)
-    if method == "set":
-        open_ = torch.ones(possible, dtype=torch.bool)
-        open_[taken] = False
-        return drop, at_random(open_.nonzero().flatten(), count, draw)
-    assert scores is not None
-    scores = scores.flatten().cpu().clone()
-    scores[taken] = -math.inf
+    if scores is None:
+        open_ = np.ones(possible, bool)
+        open_[pattern.flat] = False
+        return drop, at_random(np.flatnonzero(open_), count, draw)
+    scores = scores.copy()
+    scores[pattern.flat] = -np.inf
     if method == "rigl":
         return drop, largest(scores, count)
-    rows = torch.from_numpy(pattern.rows)
-    free = pattern.in_features - torch.from_numpy(pattern.fan_in)
-    drop = at_most_by_row(drop, rows, sizes, free)
-    lost = torch.bincount(rows[drop], minlength=pattern.out_features)
-    return drop, largest_by_row(scores.view(pattern.out_features, -1), lost)
+    drop = at_most_by_row(drop, pattern.rows, sizes, pattern.in_features - pattern.fan_in)
+    lost = np.bincount(pattern.rows[drop], minlength=pattern.out_features)
+    return drop, largest_by_row(scores.reshape(pattern.out_features, -1), lost)
 
 
-def _sizes(values: torch.Tensor) -> torch.Tensor:
-    return values.abs().flatten(1).sum(1) if values.ndim > 1 else values.abs()
+def _sizes(values: torch.Tensor) -> np.ndarray:
+    sizes = values.abs().flatten(1).sum(1) if values.ndim > 1 else values.abs()
+    return (sizes if sizes.dtype == torch.float64 else sizes.float()).cpu().numpy()
 
 
 def _check_numbers(steps: int, every: int, until: float, fraction: float) -> None:

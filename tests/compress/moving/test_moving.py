@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -50,7 +51,7 @@ def test_every_identity_holds():
 
 def test_a_choice_that_takes_the_last_of_equals_is_found(monkeypatch):
     def other(scores, count):
-        return (scores.flip(0).topk(count).indices * -1 + len(scores) - 1).sort().values
+        return np.sort(np.argsort(scores, kind="stable")[len(scores) - count :])
 
     monkeypatch.setattr("compress.identities.moving.largest", other)
     assert not verify("moving").ok
@@ -157,10 +158,23 @@ def test_convolutions_move_whole_kernels_to_where_gradients_are_large():
 
 
 def test_rows_that_cannot_grow_as_many_as_they_would_lose_lose_fewer():
-    sizes, rows = torch.tensor([1.0, 2, 3, 4, 5]), torch.tensor([0, 0, 0, 1, 1])
+    sizes, rows = np.array([1.0, 2, 3, 4, 5]), np.array([0, 0, 0, 1, 1])
     drop = choose.smallest(sizes, 4)
-    kept = choose.at_most_by_row(drop, rows, sizes, torch.tensor([1, 2]))
+    kept = choose.at_most_by_row(drop, rows, sizes, np.array([1, 2]))
     assert kept.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 20])
+def test_each_free_place_is_as_likely_as_the_others(count):
+    """Over 2,000 draws: within 6 standard deviations of a binomial count, for all 80 places."""
+    free, hits = np.arange(80) * 3, np.zeros(240)
+    draw = torch.Generator().manual_seed(0)
+    for _ in range(2000):
+        found = choose.at_random(free, count, draw)
+        assert len(set(found)) == count
+        hits[found] += 1
+    p = count / 80
+    assert (np.abs(hits[free] - 2000 * p) <= 6 * np.sqrt(2000 * p * (1 - p)) + 1e-9).all()
 
 
 def outside():
