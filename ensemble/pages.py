@@ -156,6 +156,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "paper": partial(boost, "paper"),
     "budget": partial(of_budget, "budget"),
     "budget_fashion": partial(of_budget, "budget_fashion"),
+    "budget_cifar10": partial(of_budget, "budget_cifar10"),
     "cascade": partial(chains, "cascade"),
     "cascade_fashion": partial(chains, "cascade_fashion"),
     "factors": terms,

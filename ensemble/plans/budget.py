@@ -9,6 +9,8 @@
     one-22          the same with one design for all        random-22    random connections
     slim-22         22 dense ones of as many connections, 1024-14-38-10                  335,456
 
+On CIFAR-10, whose pictures have 3,072 numbers, the same at 858,784 connections (COLOUR).
+
 Each is trained for a short time and until its accuracy is flat (a cosine to 0 each). Equal
 connections are equal multiply-adds here, in training and in inference, but not equal time: it is
 measured beside the dense net's, in turn. Pruned and dynamically trained members are left out; the
@@ -16,6 +18,7 @@ library has no compression yet.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bibd import families
 from bibd.pattern import check_family
@@ -90,6 +93,16 @@ SIDES = {
     "random-22": Budget("random", 22),
     "slim-22": Budget(members=22, hidden=(14, 38)),
 }
+COLOUR = {
+    "dense": Budget(),
+    "narrow-4": Budget(members=4, hidden=(68, 74)),
+    "packed-4": Budget("packed", 4, alpha=1.06),
+    "wide-4": Budget("different", 4, (2048, 2048)),
+    "different-22": Budget("different", 22, (464, 484)),
+    "one-22": Budget("one", 22, (464, 484)),
+    "random-22": Budget("random", 22, (464, 484)),
+    "slim-22": Budget(members=22, hidden=(12, 98)),
+}
 LENGTHS = {"short": 8, "flat": 24}
 RIVALS = {  # what each is compared with, besides the one dense net
     "wide-4": ("narrow-4",),
@@ -98,12 +111,12 @@ RIVALS = {  # what each is compared with, besides the one dense net
 }
 
 
-def arms(data: str) -> dict[str, Budget]:
+def arms(data: str, sides: dict[str, Budget] = SIDES, **changes: Any) -> dict[str, Budget]:
     """Return each side of the comparison, trained for a short time and until it is flat."""
     return {
-        f"{name}-{length}": replace(config, data=data, epochs=epochs)
+        f"{name}-{length}": replace(config, data=data, epochs=epochs, **changes)
         for length, epochs in LENGTHS.items()
-        for name, config in SIDES.items()
+        for name, config in sides.items()
     }
 
 
@@ -151,6 +164,15 @@ PLANS = {
         seeds=tuple(range(5)),
         minutes=70,
         expect="A probe, 8 epochs: dense 88.49, narrow 88.25, wide 88.53, 22 sparse 87.9.",
+        compare=pairs(),
+        threads=1,
+        keep=True,
+    ),
+    "budget_cifar10": Plan(
+        question="The same on CIFAR-10, on its holdout split.",
+        arms=arms("cifar10", COLOUR, pad=0, test_split="holdout"),
+        seeds=tuple(range(5)),
+        minutes=115,
         compare=pairs(),
         threads=1,
         keep=True,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ensemble import trainer, weighing
-from ensemble.plans.budget import PLANS, SIDES, tiny
+from ensemble.plans.budget import COLOUR, PLANS, SIDES, tiny
 from ensemble.sides import Side, build
 from ensemble.weighing import costs, weighed
 from harness import cost
@@ -56,13 +56,15 @@ def test_times_stand_beside_those_of_the_dense_net(monkeypatch):
     assert all(value > 0 for value in last["time"].values())
 
 
-def test_sides_of_the_plan_have_about_the_connections_of_the_one_dense_net():
+@pytest.mark.parametrize(("sides", "inputs"), [(SIDES, 1024), (COLOUR, 3072)])
+def test_sides_of_the_plan_have_about_the_connections_of_the_one_dense_net(sides, inputs):
     """By construction: all but the wide nets are within a thirtieth of it, those within a tenth."""
-    empty = torch.zeros(2, 1024), torch.arange(2) * 9
+    empty = torch.zeros(2, inputs), torch.arange(2) * 9
     data = Data("none", "", *empty, *empty)
-    dense = costs(SIDES["dense"], data)["connections"]
-    assert dense == 1024 * 256 + 256 * 272 + 272 * 10
-    for name, config in SIDES.items():
+    dense = costs(sides["dense"], data)["connections"]
+    assert dense == inputs * 256 + 256 * 272 + 272 * 10
+    assert list(sides) == list(SIDES)
+    for name, config in sides.items():
         share = costs(config, data)["connections"] / dense
         assert abs(share - 1) < (1 / 10 if name == "wide-4" else 1 / 30), (name, share)
 
