@@ -89,8 +89,9 @@ class Sweep:
             with ExitStack() as holds:
                 mine = self._claim(arm, share, holds, whole)
                 for seeds, saved in self._groups(arm, mine):
+                    begin = time.monotonic()
                     self._group(arm, seeds, saved)
-                    release(self.device)
+                    release(self.device, time.monotonic() - begin)
 
     def _claim(
         self, arm: str, share: tuple[int, ...], holds: ExitStack, whole: Experiment
