@@ -18,6 +18,7 @@ MARK, FORMAT = b"IDLz", 1
 MOST_HEADER = 1 << 24
 RATIO, FLOOR = 10_000, 1 << 20  # what a file may claim: FLOOR, and RATIO bytes for each of its own
 
+
 @dataclass(frozen=True)
 class Content:
     """What a file holds: entries and the parts of each."""
@@ -63,8 +64,8 @@ def check_claim(claim: int, size: int, most: int | None) -> None:
     bound = allowed(size, most)
     if claim > bound:
         raise Damaged(
-            f"it claims tensors of {claim:,} bytes in a file of {size:,}, {bound:,} are allowed; if "
-            f"you trust it, say so: most={claim} (unpack --most {claim})"
+            f"it claims tensors of {claim:,} bytes in a file of {size:,}, {bound:,} are allowed; "
+            f"if you trust it, say so: most={claim} (unpack --most {claim})"
         )
 
 

@@ -1,10 +1,10 @@
-"""Codes few small symbols without any table: both sides count what has come so far.
+r"""Codes few small symbols without any table: both sides count what has come so far.
 
 A symbol of b bits is b decisions down a tree, each by the counts (ones + 1/2) / (all + 1) of its
 node (Krichevsky and Trofimov): about half a bit a node and doubling, less than a table costs.
 
                  1            the path of symbol 1 0 is: node 1 says 1, node 3 says 0
-              /     \\
+              /     \
              2       3
 """
 

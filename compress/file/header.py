@@ -1,6 +1,6 @@
 """The header of a file: of each tensor its kind, type, shape and name, in few bytes.
 
-    0.weight 0.bias 2.weight     is written     0 (weight)   (as before)(bias)   2 (weight)
+0.weight 0.bias 2.weight     is written     0 (weight)   (as before)(bias)   2 (weight)
 """
 
 from dataclasses import dataclass

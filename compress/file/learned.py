@@ -180,7 +180,7 @@ def decode(
     Raises:
         ValueError: a code that is damaged.
     """
-    rows, columns = shape
+    columns = shape[1]
     if period and columns % period:
         raise ValueError(f"a period of {period} does not divide {columns} columns")
     chances, sizes, decoder = Chances(shape, count, period, before), Sizes(columns), None

@@ -22,7 +22,7 @@ from torch import nn
 
 from bibd.pattern import Pattern
 from compress.file import container, places, reading, states, tables, tensors
-from compress.file.header import ALIAS, NAMED, OBJECT, SPARSE, VECTOR, WEIGHT, WHOLE, Entry
+from compress.file.header import ALIAS, NAMED, OBJECT, VECTOR, WEIGHT, WHOLE, Entry
 from compress.file.numbers import Damaged
 from compress.file.places import Table
 from compress.file.share import bits_of
@@ -30,7 +30,7 @@ from compress.file.states import Part
 from harness.record import store
 from harness.record.weights import load_state
 
-Bits = int | None | Mapping[str, int | None]
+Bits = int | Mapping[str, int | None] | None
 STATISTICS = ("running_mean", "running_var")
 
 

@@ -1,13 +1,13 @@
-"""Where the weights of a layer are: a table (rows, columns), in the way that takes the fewest bytes.
+"""Where the weights of a layer are: a table (rows, columns) in the fewest bytes.
 
-    0 all        every place
-    1 described  those of a pattern that words make again (compress.file.described)
-    2 within     some of those of such a pattern
-    3 gaps       between one kept place and the next, row after row, by a table of their own
-    4 rows       how many each row keeps, and gaps within it
-    5 classes    the same with a table for each class of rows that keep about as many
-    6 flags      a bit a place
-    7 learned    by what the rows before have shown (compress.file.learned)
+0 all        every place
+1 described  those of a pattern that words make again (compress.file.described)
+2 within     some of those of such a pattern
+3 gaps       between one kept place and the next, row after row, by a table of their own
+4 rows       how many each row keeps, and gaps within it
+5 classes    the same with a table for each class of rows that keep about as many
+6 flags      a bit a place
+7 learned    by what the rows before have shown (compress.file.learned)
 """
 
 from collections.abc import Iterator

@@ -51,7 +51,7 @@ def decode(data: bytes, most: int | None = None, dense: bool = False) -> Decoded
             raise Damaged(f"tensor {entry.name}: {error}") from None
         found.state[entry.name] = made[-1]
     if dense:
-        _spread(found, content)
+        _spread(found, content, len(data), most)
     return found
 
 
@@ -98,16 +98,17 @@ def _name(weight: Entry, found: Decoded) -> torch.Tensor:
     return torch.tensor(list(f"{pattern.digest()} {pattern}".encode()), dtype=torch.uint8)
 
 
-def _spread(found: Decoded, content: container.Content) -> None:
+def _spread(found: Decoded, content: container.Content, size: int, most) -> None:
     """Put the weights of sparse layers into dense ones, and leave the names of patterns out."""
     for entry in content.entries:
         if entry.kind == NAMED:
             del found.state[entry.name]
         if entry.kind == SPARSE:
             pattern = found.patterns[entry.name.rpartition(".")[0]]
-            window = entry.shape[1:]
-            values = found.state[entry.name]
-            whole = values.new_zeros(pattern.out_features * pattern.in_features, *window)
+            window, values = entry.shape[1:], found.state[entry.name]
+            places = pattern.out_features * pattern.in_features
+            container.check_claim(places * values[0].nbytes, size, most)
+            whole = values.new_zeros(places, *window)
             whole[torch.from_numpy(pattern.flat)] = values
             shape = pattern.out_features, pattern.in_features, *window
             found.state[entry.name] = whole.reshape(shape)

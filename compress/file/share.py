@@ -84,7 +84,7 @@ class Gather(nn.Module):
         return sums / torch.bincount(self.index, minlength=count)
 
 
-def bits_of(bits: int | None | Mapping[str, int | None], name: str) -> int | None:
+def bits_of(bits: int | Mapping[str, int | None] | None, name: str) -> int | None:
     """Return the bits of the layer of this name: one number, or that of the first name that fits.
 
     Raises:
@@ -134,7 +134,7 @@ def share(
 
 
 def _check(name: str, module: nn.Module, owner: dict[int, str]) -> None:
-    weight = module.weight
+    weight: torch.Tensor = getattr(module, "weight")  # noqa: B009
     if parametrize.is_parametrized(module, "weight"):
         raise ValueError(f"{name}.weight is parametrized already: bake(net), or skip=({name!r},)")
     if not bool(torch.isfinite(weight).all()):

@@ -27,7 +27,10 @@ def ln(x: np.ndarray) -> np.ndarray:
 
 
 def logistic(z: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + e^-z), for abs(z) up to 20, to about seven digits: e^z = (e^(z/1024))^1024."""
+    """Return 1 / (1 + e^-z) to about seven digits, by e^z = (e^(z/1024))^1024.
+
+    Beyond 20 it stays as at 20.
+    """
     t = np.clip(np.asarray(z, dtype=np.float64), -20, 20) / -(1 << SQUARINGS)
     power = 1 + t * (1 + t * (0.5 + t * (1 / 6 + t / 24)))
     for _ in range(SQUARINGS):

@@ -120,4 +120,6 @@ def _sparse(name: str, last: str, value: Any, module: SparseLayer, before: list[
         if weight and before[weight[0]].kind == SPARSE:
             return Part(name, NAMED, value, other=weight[0])
         return Part(name, WHOLE, value)
-    return Part(name, VECTOR, value) if last == "bias" and value.numel() else Part(name, WHOLE, value)
+    return (
+        Part(name, VECTOR, value) if last == "bias" and value.numel() else Part(name, WHOLE, value)
+    )

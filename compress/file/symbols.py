@@ -1,9 +1,9 @@
 """Streams of small symbols, each in the way that takes the fewest bytes.
 
-    0 bits      width bits each
-    1 counted   no table: both sides count (compress.file.counted); for few symbols
-    2 table     frequencies of 12 bits, then rANS (compress.file.rans)
-    3 one       all of them are the same symbol
+0 bits      width bits each
+1 counted   no table: both sides count (compress.file.counted); for few symbols
+2 table     frequencies of 12 bits, then rANS (compress.file.rans)
+3 one       all of them are the same symbol
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """The table of a sparse layer of bibd in a file: by words where a family and a seed make it.
 
-    outputs, inputs of a group; 0: words follow; 1: name, groups, seed, and then its places
+outputs, inputs of a group; 0: words follow; 1: name, groups, seed, and then its places
 """
 
 import numpy as np
@@ -54,4 +54,3 @@ def decode(data: bytes, before: np.ndarray | None, size: int, most: int | None) 
     indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=outputs))])
     more = seed - 1 if seed else None, max(1, groups), counted
     return Pattern(family, inputs, outputs, indptr, column, *more)
-

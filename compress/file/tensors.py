@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from compress.file import places, symbols, values
+from compress.file import symbols, values
 from compress.file.header import Entry
 from compress.file.numbers import Damaged
 from compress.file.places import Table
