@@ -8,6 +8,12 @@ from typing import Any
 
 _HOME: dict[str, str] = {
     "Moving": "compress.moving.moving",
+    "bake": "compress.file.share",
+    "fold": "compress.file.fold",
+    "pack": "compress.file.pack",
+    "share": "compress.file.share",
+    "sizes": "compress.file.sizes",
+    "unpack": "compress.file.pack",
     "verify": "compress.identities.findings",
 }
 __all__ = sorted(_HOME)  # pyright: ignore

@@ -4,6 +4,7 @@ from harness.result.subjects import Subjects
 
 SUBJECTS: dict[str, str] = {
     "moving": "compress.identities.moving",
+    "file": "compress.identities.filing",
 }
 
 verify = Subjects("compress", SUBJECTS)
