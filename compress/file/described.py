@@ -18,11 +18,12 @@ NAMES = (
 )
 SEED, COUNT, GROUPS, FED = 1, 2, 4, 8  # (FED: by bibd.pattern.without_dead)
 DIGEST = 8
+MOST_SEED = (1 << 64) - 1
 
 
 def describe(pattern: Pattern) -> bytes | None:
     """Return the words of a pattern, or None where no family and seed make it."""
-    if pattern.family not in NAMES:
+    if pattern.family not in NAMES or (pattern.seed or 0) > MOST_SEED:
         return None
     flags = SEED * (pattern.seed is not None) | COUNT * pattern.counted
     flags |= GROUPS * (pattern.groups > 1)
@@ -66,7 +67,7 @@ def _numbers(pattern: Pattern) -> bytes:
 def _make(reader: Reader, shape: tuple[int, int]) -> Pattern:
     outputs, inputs = shape
     family, flags = NAMES[reader.byte(len(NAMES) - 1)], reader.byte(15)
-    seed = reader.number() if flags & SEED else None
+    seed = reader.number(MOST_SEED) if flags & SEED else None
     count = reader.number(outputs * inputs) if flags & COUNT else None
     groups = reader.number(outputs) if flags & GROUPS else 1
     pattern = make_pattern(family, inputs * groups, outputs, seed, count, groups)

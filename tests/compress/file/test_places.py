@@ -166,3 +166,16 @@ def test_the_number_of_a_family_stands_in_files_for_ever():
         *("random", "random_fan_in", "random_biregular", "dense"),
     )
     assert set(described.NAMES) == set(known)
+
+
+@pytest.mark.parametrize("seed", [2**62, 2**63 - 1, 2**64 - 1])
+def test_large_seeds_are_described_too(seed):
+    """Those of a run are derived, and have 63 bits."""
+    pattern = make_pattern("random_fan_in", 12, 9, seed)
+    words = described.describe(pattern)
+    assert words is not None
+    assert described.read(Reader(words), (9, 12)).digest() == pattern.digest()
+
+
+def test_a_seed_of_more_than_64_bits_leaves_its_places_to_be_stored():
+    assert described.describe(make_pattern("random_fan_in", 12, 9, 2**64)) is None
