@@ -11,14 +11,13 @@ indices; 2: each a half; 3: each as it is.
 """
 
 import io
-import pickle
 import zlib
 from typing import Any
 
 import numpy as np
 import torch
 
-from compress.file import symbols, values
+from compress.file import learned, symbols, values
 from compress.file.header import Entry
 from compress.file.numbers import Damaged
 from compress.file.places import Table
@@ -80,7 +79,7 @@ def decode_values(book: bytes, data: bytes, type_: str, count: int) -> torch.Ten
     return torch.from_numpy(stored.astype(np.float64)[index]).to(kind)
 
 
-def table_of(shape: tuple[int, ...], before: np.ndarray | None) -> Table:
+def table_of(shape: tuple[int, ...], before: np.ndarray | None, room: int = learned.MOST) -> Table:
     """Return what is known of the table of a dense weight (outputs, inputs, *window).
 
     Raises:
@@ -89,7 +88,7 @@ def table_of(shape: tuple[int, ...], before: np.ndarray | None) -> Table:
     if len(shape) < 2 or 0 in shape:
         raise Damaged(f"a weight cannot have shape {shape}")
     taps = int(np.prod(shape[2:], dtype=np.int64))
-    return Table(shape[0], shape[1] * taps, taps, before)
+    return Table(shape[0], shape[1] * taps, taps, before, room)
 
 
 def scatter(entry: Entry, flat: np.ndarray, found: torch.Tensor) -> torch.Tensor:
@@ -145,7 +144,7 @@ def encode_object(value: Any) -> bytes:
     try:
         torch.save(value, buffer)
         decode_object(buffer.getvalue())
-    except (pickle.PicklingError, TypeError, AttributeError, Damaged) as error:
+    except Exception as error:  # (whatever its own code raises as it is taken apart)
         raise ValueError(
             f"it is of type {type(value).__name__}, which cannot be stored as plain data ({error})"
         ) from None
@@ -157,5 +156,5 @@ def decode_object(data: bytes) -> Any:
     try:
         return torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     except Exception as error:
-        text = str(error).splitlines()[0]
+        text = (str(error) or type(error).__name__).splitlines()[0]
         raise Damaged(f"an object holds more than tensors and builtin values ({text})") from None
