@@ -7,6 +7,16 @@ from importlib import import_module, metadata
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "Gradual": "compress.pruning.schedule",
+    "KeptOne": "compress.pruning.prune",
+    "Masked": "compress.pruning.apply",
+    "Masks": "compress.pruning.masks",
+    "freeze": "compress.pruning.freeze",
+    "from_torch": "compress.pruning.foreign",
+    "prune": "compress.pruning.prune",
+    "prune_channels": "compress.pruning.structured",
+    "steps": "compress.pruning.schedule",
+    "to_torch": "compress.pruning.foreign",
     "verify": "compress.identities.findings",
 }
 __all__ = sorted(_HOME)  # pyright: ignore

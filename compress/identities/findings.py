@@ -2,7 +2,9 @@
 
 from harness.result.subjects import Subjects
 
-SUBJECTS: dict[str, str] = {}
+SUBJECTS: dict[str, str] = {
+    "prune": "compress.identities.prune",
+}
 
 verify = Subjects("compress", SUBJECTS)
 main = verify.main
