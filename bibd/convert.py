@@ -11,7 +11,7 @@ do layers of other kinds that hold a matrix.
 
 import difflib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -24,7 +24,7 @@ from bibd.conv import SparseConv2d
 from bibd.design import Design
 from bibd.layer import SparseLayer, one_of
 from bibd.linear import SparseLinear
-from bibd.pattern import check_whole, group_seed
+from bibd.pattern import Pattern, check_whole, group_seed
 from bibd.readers import reader_of
 
 MAKERS: dict[type, Any] = {nn.Linear: SparseLinear, nn.Conv2d: SparseConv2d}
@@ -36,6 +36,7 @@ NAMES = {  # of the arguments that the old and the new class share, beside bias
     ),
 }
 WEIGHTS = ("new", "keep")
+Named = str | Design | Pattern
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Report:
 
 def sparsify(
     model: nn.Module,
-    pattern: str | Design = "bibd",
+    pattern: str | Design | Mapping[str, Named] = "bibd",
     skip: Sequence[str | type | nn.Module] | str | type | nn.Module = (),
     weights: str = "new",
     seed: int | None = None,
@@ -103,7 +104,8 @@ def sparsify(
 
     Args:
         model: Any model; torchvision's too.
-        pattern: Name of a family; or a Design, for the layers of its size (others stay).
+        pattern: Name of a family; or a Design, for the layers of its size (others stay); or one
+            of them, or a Pattern, for each layer by its name (those that are not named stay).
         skip: Names of layers that stay, with * and ?, such as "fc" or "*.downsample.*"; or modules
             or classes of modules, which stay with all that is in them (a module of your own that
             reads the weights of its layers itself has to be named here).
@@ -116,8 +118,9 @@ def sparsify(
         and leaves inputs unread, it ends with a warning, which Python shows too.
 
     Raises:
-        ValueError: a name in `skip` that no layer has; a model that is itself a layer; a pattern
-            that does not suit a layer (which is named). The model is then as it was.
+        ValueError: a name in `skip` or `pattern` that no layer has; a model that is itself a
+            layer; a pattern that does not suit a layer (which is named). The model is then as it
+            was.
     """
     one_of("weights", weights, WEIGHTS)
     if seed is not None:
@@ -129,15 +132,18 @@ def sparsify(
         )
     skip = (skip,) if isinstance(skip, str | type | nn.Module) else tuple(skip)
     _check_skips(skip, model)
+    if isinstance(pattern, Mapping):
+        _check_named(pattern, model)
     lines, done = [], {}
     for number, (name, layer, parents) in enumerate(_layers(model)):
-        reason = _stays(model, name, layer, parents, skip, pattern)
+        own_pattern = pattern.get(name) if isinstance(pattern, Mapping) else pattern
+        reason = _stays(model, name, layer, parents, skip, own_pattern)
         if not reason:
             own = None if seed is None else group_seed(seed, number)
             try:
                 with warnings.catch_warnings():  # (the report has a line for each)
                     warnings.simplefilter("ignore", advice.UnreadInputs)
-                    done[layer] = _swap(layer, pattern, own, weights, init)
+                    done[layer] = _swap(layer, own_pattern, own, weights, init)
             except ValueError as error:
                 raise ValueError(f"layer {name!r}: {error}; skip={name!r} leaves it") from None
             if done[layer].weight.numel() == layer.weight.numel():
@@ -196,6 +202,8 @@ def _stays(model, name: str, layer: Any, parents, skip, pattern) -> str:
         return "skipped"
     if isinstance(layer, SparseLayer):
         return "stays: it is sparse already"
+    if pattern is None:
+        return "stays: no pattern is named for it"
     if type(layer) not in MAKERS:
         own = isinstance(layer, tuple(MAKERS))
         why = "is a class of its own" if own else "is neither nn.Linear nor nn.Conv2d"
@@ -262,6 +270,15 @@ def _line(name: str, layer: Any, new: SparseLayer | None, weights: str, reason: 
         kept = float(new.weight.detach().double().square().sum()) / whole if whole else 1.0
     p, after = new.pattern, new.weight.numel()
     return Line(name, size, before, after, str(p), p.label, kept, unread=p.unread)
+
+
+def _check_named(patterns: Mapping[str, Any], model: nn.Module) -> None:
+    names = [name for name, *_ in _layers(model)]
+    for name in patterns:
+        if name not in names:
+            near = difflib.get_close_matches(str(name), names, n=1) or names[:3]
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "it has none"
+            raise ValueError(f"a pattern for {name!r}, but no layer has that name; {hint}")
 
 
 def _check_skips(skip: Sequence[Any], model: nn.Module) -> None:

@@ -14,6 +14,16 @@ _HOME: dict[str, str] = {
     "share": "compress.file.share",
     "sizes": "compress.file.sizes",
     "unpack": "compress.file.pack",
+    "Gradual": "compress.pruning.schedule",
+    "KeptOne": "compress.pruning.prune",
+    "Masked": "compress.pruning.apply",
+    "Masks": "compress.pruning.masks",
+    "freeze": "compress.pruning.freeze",
+    "from_torch": "compress.pruning.foreign",
+    "prune": "compress.pruning.prune",
+    "prune_channels": "compress.pruning.structured",
+    "steps": "compress.pruning.schedule",
+    "to_torch": "compress.pruning.foreign",
     "verify": "compress.identities.findings",
 }
 __all__ = sorted(_HOME)  # pyright: ignore

@@ -5,6 +5,7 @@ from harness.result.subjects import Subjects
 SUBJECTS: dict[str, str] = {
     "moving": "compress.identities.moving",
     "file": "compress.identities.filing",
+    "prune": "compress.identities.prune",
 }
 
 verify = Subjects("compress", SUBJECTS)

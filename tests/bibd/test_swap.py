@@ -274,3 +274,15 @@ def test_a_last_layer_with_unread_inputs_is_told():
     with pytest.warns(UserWarning, match=words):
         report = sparsify(model)
     assert words in str(report).splitlines()[-1]
+
+
+def test_each_layer_can_have_a_pattern_of_its_own():
+    net = nn.Sequential(nn.Linear(9, 12), nn.ReLU(), nn.Linear(12, 12), nn.Linear(12, 3))
+    mask = torch.rand(12, 12) > 0.5
+    table = bibd.from_mask(mask)
+    report = bibd.sparsify(net, {"0": "bibd", "2": table}, weights="keep")
+    assert [type(net[i]) for i in (0, 2, 3)] == [bibd.SparseLinear, bibd.SparseLinear, nn.Linear]
+    assert torch.equal(net[2].to_dense() != 0, mask)
+    assert report.lines[2].note == "stays: no pattern is named for it"
+    with pytest.raises(ValueError, match="a pattern for '4', but no layer has that name"):
+        bibd.sparsify(net, {"4": "bibd"})
