@@ -17,7 +17,7 @@ from harness.result import pages
 from tests.python import python
 from tests.tree import ROOT
 
-NAMES = ("", "benchmarks", "bibd", "ensemble", "harness", "mlp", "parallel", "resnet")
+NAMES = ("", "benchmarks", "bibd", "compress", "ensemble", "harness", "mlp", "parallel", "resnet")
 READMES = [ROOT / name / "README.md" for name in NAMES]
 GUIDES = [ROOT / name for name in ("setup.md", "contribution_guide.md", "CHANGELOG.md")]
 
@@ -45,7 +45,7 @@ def test_a_page_says_no_interval_and_no_share_without_its_source(path):
 def test_every_table_and_value_of_the_pages_is_shown_somewhere():
     text = "".join(path.read_text(encoding="utf-8") for path in READMES)
     shown = {(kind, f"{study}.{word}") for kind, study, word, _ in pages.MARK.findall(text)}
-    for study in ("benchmarks", "ensemble", "mlp", "parallel", "resnet"):
+    for study in ("benchmarks", "compress", "ensemble", "mlp", "parallel", "resnet"):
         module = importlib.import_module(f"{study}.pages")
         made = {("table", f"{study}.{word}") for word in module.TABLES}
         assert made | {("value", f"{study}.{word}") for word in module.VALUES} <= shown
@@ -118,7 +118,9 @@ def commands():
         for line in block.splitlines()
     ]
     text = "".join(path.read_text(encoding="utf-8") for path in READMES)
-    lines += re.findall(r"`(python -m (?:ensemble|mlp|parallel|resnet) [^`\n<\[.]*)`", text)
+    lines += re.findall(
+        r"`(python -m (?:compress|ensemble|mlp|parallel|resnet) [^`\n<\[.]*)`", text
+    )
     return list(dict.fromkeys(line for line in lines if line))
 
 
@@ -141,7 +143,7 @@ def dry(words, tmp_path):
     if verb == "gossip":
         return [*words, "--epochs", "0", "--world", "sim", "--log-path", str(tmp_path / "logs")]
     if (
-        study in ("ensemble", "mlp", "parallel", "resnet")
+        study in ("compress", "ensemble", "mlp", "parallel", "resnet")
         and verb not in PLANLESS
         and "--dry-run" not in words
     ):
@@ -207,7 +209,7 @@ def test_the_version_is_one_everywhere():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert str(cited["version"]) == project["version"]
     assert f"version = {{{project['version']}}}" in READMES[0].read_text(encoding="utf-8")
-    for package in ("harness", "bibd", "parallel", "ensemble"):
+    for package in ("harness", "bibd", "parallel", "ensemble", "compress"):
         assert importlib.import_module(package).__version__ == metadata.version("iddl")
 
 

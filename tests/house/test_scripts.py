@@ -9,6 +9,10 @@ import pytest
 from tests.tree import PACKAGES, ROOT, STUDIES, run
 
 SCRIPTS = {
+    "compress": (
+        ["--seeds", "2", "--epochs", "1", "--arms", "dense", "static-30", "rigl-30"],
+        ["fig_compress_experiments_dynamic.png", "fig_compress_experiments_dynamic.eps"],
+    ),
     "ensemble": (
         ["--seeds", "2", "--arms", "B-3-1-independent", "B-3-1-samme-0.1"],
         ["ensemble_growth.png", "ensemble_growth.eps", "ensemble_boosting.png"],

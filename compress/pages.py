@@ -1,0 +1,106 @@
+"""Tables and numbers of the compression study for the pages, from its records: see `make pages`.
+
+A plan without a record has a table that says so; each joins as soon as its record is committed.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from statistics import fmean
+
+from compress.experiments import PLANS
+from compress.plots import dynamic, files
+from harness.experiment import Experiment
+from harness.result import pages
+from harness.result.pages import Rows, fixed
+from harness.result.stats import interval
+
+NOT_RUN = "not run yet"
+ENOUGH = 2  # seeds from which an arm has an interval
+
+
+@cache
+def record(plan: str) -> Experiment | None:
+    """Return the committed record of a plan, which is read once; None where it has not been run."""
+    return pages.recorded("compress", plan)
+
+
+def moving(plan: str) -> Rows:
+    """Return error, connections and CPU time of each way to place connections."""
+    yield "connections", "how many", "test error, %", "minus those that stay, points", "CPU s"
+    whole = record(plan)
+    if not whole:
+        yield NOT_RUN, *[""] * 4
+        return
+    for arm in whole.arms():
+        if len(found := files.runs(whole, arm)) >= ENOUGH:
+            yield _arm(whole, arm, found)
+
+
+def _arm(whole: Experiment, arm: str, found: list) -> list[str]:
+    method, _, percent = arm.partition("-")
+    other = "static-bibd" if arm == "bibd" else f"static-{percent}"
+    values = whole.final(arm, "test_accuracy"), whole.final(other, "test_accuracy")
+    shared = sorted(set(values[0]) & set(values[1])) if arm != other else []
+    less = interval(values[0][s] - values[1][s] for s in shared) if len(shared) > 1 else None
+    seconds = fmean(sum(row["train_time"] for row in run.rows) for run in found)
+    name = dynamic.ALONE.get(arm) or dynamic.NAMES.get(method, method)
+    wrong = pages.mean([100 * (1 - v) for v in values[0].values()], 2)
+    return [
+        name,
+        f"{found[0].facts['connections']:,}",
+        wrong,
+        pages.points(less) if less else "",
+        fixed(seconds, 0),
+    ]
+
+
+def made(plan: str) -> Rows:
+    """Return the files of each density: bytes, ratio, error before and after."""
+    yield "net", "weights left", "bits", "bytes on the disk", "ratio", "test error, %", "dense, %"
+    whole = record(plan)
+    if not whole:
+        yield NOT_RUN, *[""] * 6
+        return
+    for arm in whole.arms():
+        if len(found := files.runs(whole, arm)) >= ENOUGH:
+            for k, row in enumerate(found[0].rows):
+                for f in files.files(found, k):
+                    before = pages.mean([100 * (1 - r.rows[0]["test_accuracy"]) for r in found], 2)
+                    yield _file(arm, f"{100 * row['density']:g} %", f, before)
+
+
+def _file(arm: str, share: str, file: dict, before: str) -> list[str]:
+    ratio = fmean(f["ratio"] for f in file["files"])
+    error = pages.mean([100 * (1 - f["test_accuracy"]) for f in file["files"]], 2)
+    size = f"{fmean(f['bytes'] for f in file['files']):,.0f}"
+    return [arm, share, str(file["bits"]), size, f"{fixed(ratio, 1)} x", error, before]
+
+
+def kinds(plan: str) -> Rows:
+    """Return the best files of each kind of net: those that no smaller one of it betters."""
+    yield "net", "bytes on the disk", "test error, %"
+    whole = record(plan)
+    if not whole:
+        yield NOT_RUN, "", ""
+        return
+    for kind, name in files.NAMES.items():
+        found = files.frontier(whole, kind)
+        for x, mean, high in zip(found["x"], found["mean"], found["high"], strict=True):
+            yield name, f"{x:,.0f}", f"{fixed(mean, 2)} ± {fixed(high - mean, 2)}"
+
+
+def plans() -> Rows:
+    """Return the plans but for those that only try the path of another."""
+    shown = {name: plan for name, plan in PLANS.items() if not name.endswith("_smoke")}
+    yield from pages.plans("compress", shown)
+
+
+TABLES: dict[str, Callable[[], Rows]] = {
+    "plans": plans,
+    "dynamic": partial(moving, "dynamic"),
+    "dynamic_fashion": partial(moving, "dynamic_fashion"),
+    "dynamic_wide": partial(moving, "dynamic_wide"),
+    "deep": partial(made, "deep"),
+    "bytes": partial(kinds, "bytes"),
+}
+VALUES: dict[str, Callable[[], str]] = {}

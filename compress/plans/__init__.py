@@ -1,0 +1,1 @@
+"""Plans of compression, a module for each family; no torch."""

@@ -1,0 +1,108 @@
+"""Plans that make files of nets: trained, pruned in steps, their weights shared, coded, read back.
+
+    arm              net
+    LeNet-300-100    784-300-100-10, 266,200 weights
+    LeNet-5          two convolutions, 430,500 weights
+
+A run's rows are its steps: the dense net, then each density. A density is reached from the one
+before, gradually (a cubic, all weights competing). From each pruned net a file is made for every
+number of bits: weights share 2^bits values, which are trained further; what is on the disk is read
+back and tested. Ratios are to the dense net in float32, biases and all.
+"""
+
+from dataclasses import dataclass, replace
+
+from harness.data import DATASETS, SPLITS, check_dataset
+from harness.names import check
+from harness.plan import Plan
+
+NETS = ("lenet_300_100", "lenet_5", "small")
+WORDS = {"net": NETS, "data": DATASETS, "test_split": SPLITS}
+
+
+@dataclass(frozen=True)
+class Deep:
+    """A net, and how it is made small."""
+
+    net: str = "lenet_300_100"
+    """Which: {}."""
+    densities: tuple[float, ...] = (0.08, 0.04, 0.025, 0.02)
+    """Shares of the weights that stay, one after the other."""
+    bits: tuple[int, ...] = (2, 3, 4, 5)
+    """For each density: 2^bits values are shared."""
+    dense: int = 12
+    """Passes over the data for the dense net."""
+    each: int = 16
+    """Passes for each density; the first three quarters of them prune."""
+    sharing: int = 2
+    """Passes that train the shared values."""
+    data: str = "mnist"
+    """Data set: {}, or csv:FILE[:COLUMN] of your own."""
+    test_split: str = "official"
+    """official, or holdout: test on the last fifth of the training set."""
+    batch_size: int = 128
+    """Samples per step."""
+    lr: float = 0.05
+    """First learning rate of SGD in each step; it falls along a cosine to 0."""
+    shared_lr: float = 0.01
+    """The same for shared values, whose gradients are sums over many weights."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    weight_decay: float = 0.0
+    """Weight decay of SGD."""
+
+    def __post_init__(self):
+        check_dataset(self.data)
+        check("net", self.net, NETS)
+        check("test split", self.test_split, SPLITS)
+        for name in ("dense", "each", "sharing", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        falling = sorted(set(self.densities), reverse=True)
+        if list(self.densities) != falling or not all(0 < d < 1 for d in self.densities):
+            raise ValueError(f"densities fall, between 1 and 0; got {self.densities}")
+        if not self.bits or not all(1 <= b <= 8 for b in self.bits):
+            raise ValueError(f"bits are 1 to 8, got {self.bits}")
+        if min(self.lr, self.shared_lr) <= 0 or not 0 <= self.momentum < 1:
+            raise ValueError(
+                "lr and shared_lr must be above 0, momentum in [0, 1), got "
+                f"{self.lr}, {self.shared_lr} and {self.momentum}"
+            )
+
+    @property
+    def epochs(self) -> int:
+        """How many rows a run has: the dense net's, and one for each density."""
+        return 1 + len(self.densities)
+
+
+LENET5 = Deep("lenet_5", (0.08, 0.04, 0.02), (3, 4), dense=8, each=8, sharing=1)
+ARMS = {"LeNet-300-100": Deep(), "LeNet-5": LENET5}
+SMOKE = Deep("small", (0.3, 0.15), (3, 4), dense=6, each=6, sharing=2, data="digits", batch_size=32)
+
+PLANS = {
+    "deep": Plan(
+        question="How small can a file be that decodes to a net as good as before? MNIST.",
+        arms=ARMS,
+        seeds=tuple(range(5)),
+        minutes=70,
+        expect="Han et al. counted 40 x for LeNet-300-100 (1.64 -> 1.58 % error) and 39 x for "
+        "LeNet-5 (.80 -> .74); a probe wrote 50 x at 1.75, 85 x at 1.84 and 139 x at 1.95 %.",
+        threads=1,
+        keep=True,
+    ),
+    "deep_fashion": Plan(
+        question="The same for LeNet-300-100 on Fashion-MNIST.",
+        arms={"LeNet-300-100": replace(ARMS["LeNet-300-100"], data="fashion_mnist")},
+        seeds=tuple(range(5)),
+        minutes=15,
+        threads=1,
+        keep=True,
+    ),
+    "deep_smoke": Plan(
+        question="The path of plan deep on the embedded digits.",
+        arms={"small": SMOKE},
+        seeds=(0, 1),
+        minutes=0.3,
+        threads=1,
+    ),
+}

@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Draws a dump of the compression study: `python plot_compress_experiments.py [dump]`, the newest.
+
+Writes beside this script
+    fig_compress_experiments_dynamic.{png,eps,json}    error over density, connections that move
+    fig_compress_experiments{,_bits}.{png,eps,json}    (deep) error over bytes; what bytes are for
+    fig_compress_experiments_bytes.{png,eps,json}      (bytes) error over bytes, kinds of nets
+    log/compress_experiments_plot_${BEGIN_TIME}.log    the table that it prints
+
+--publish writes the figures of a committed study into figure/compress/<plan>/ as well.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+if not __package__:  # started as a script: the packages are one folder up
+    sys.path[:1] = [str(HERE.parent)]
+
+from harness.experiment import Experiment  # noqa: E402
+from harness.result import pictures, plotting  # noqa: E402
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the script; returns 2 where the dump cannot be read."""
+    return plotting.run(argv, HERE, figures, table, drawers=drawers)
+
+
+def figures(whole: Experiment) -> list[pictures.Picture]:
+    """Return name, figure and data of each picture."""
+    return pictures.all_of(drawers(whole))
+
+
+def drawers(whole: Experiment) -> pictures.Drawers:
+    """Return what draws each picture, by the picture's name."""
+    return _plots(whole).drawers(whole)
+
+
+def table(whole: Experiment) -> Iterator[str]:
+    """Yield the lines of the plan's table."""
+    yield from _plots(whole).text(whole)
+
+
+def _plots(whole: Experiment) -> Any:
+    """Return the module that knows the plan of this record."""
+    from compress.plots import dynamic, files
+
+    return files if whole.plan.partition("_")[0] in ("deep", "bytes") else dynamic
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Pictures and tables of the compression study, a module for each kind of plan."""

@@ -1,0 +1,234 @@
+"""Error over bytes on the disk, and what the bytes are for.
+
+    fig_compress_experiments          (deep) a panel for each net: a line for each density, whose
+                                      points are numbers of bits, beside published counts
+    fig_compress_experiments_bits     (deep) bits a weight by purpose, a bar for each density
+    fig_compress_experiments_bytes    (bytes) a line for each kind of net: its best files
+
+Every point is a file that was read back. What is published is mostly counted: a budget of bits, of
+which no file was written; such points are crosses and say so.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from harness.experiment import Experiment, Run
+from harness.result import figure, pictures, titles
+from harness.result.stats import interval
+
+FLOAT32 = {"LeNet-300-100": 1_066_440, "LeNet-5": 1_724_320}  # bytes of the dense nets
+# Name, ratio, error in per cent, and what was counted.
+COUNTED = {
+    "LeNet-300-100": {
+        "Han": (40, 1.58),
+        "DNS": (56, 1.99),
+        "SWS": (64, 1.94),
+        "SparseVD": (68, 1.92),
+    },
+    "LeNet-5": {"Han": (39, 0.74), "DNS": (111, 0.91), "SWS": (162, 0.97)},
+}
+WRITTEN = {"LeNet-5": {"MIRACLE": (555, 0.69)}}
+PURPOSES = {
+    "where": "which weights there are",
+    "values": "their values",
+    "codebook": "shared values",
+    "biases": "biases",
+    "header": "header, checksum",
+}
+NAMES = {
+    "narrow": "dense, narrow",
+    "bibd": "a design",
+    "fan_in": "random, from a seed",
+    "subset": "part of a design",
+    "rigl": "RigL",
+    "gradual": "pruned",
+}
+
+
+def drawers(whole: Experiment) -> pictures.Drawers:
+    """Return what draws each picture, by the picture's name."""
+    name = "fig_compress_experiments"
+    if whole.plan.partition("_")[0] == "bytes":
+        return {f"{name}_bytes": partial(_kinds, whole, f"{name}_bytes")}
+    return {
+        name: partial(_nets, whole, name),
+        f"{name}_bits": partial(_bits, whole, f"{name}_bits"),
+    }
+
+
+def stands_on(whole: Experiment) -> str:
+    """Say data, split and seeds in one line."""
+    run = next(iter(whole.done()))
+    seeds = len({r.seed for r in whole.done()})
+    return f"{run.config['data']} ({run.facts.get('split', '?')}), {titles.seeds([seeds])}"
+
+
+def runs(whole: Experiment, arm: str) -> list[Run]:
+    """Return the finished runs of an arm."""
+    return [run for run in whole.done() if run.arm == arm]
+
+
+def files(found: list[Run], row: int) -> list[dict[str, Any]]:
+    """Return the files of a row, each the mean of all seeds with intervals.
+
+    Args:
+        found: Runs of one arm.
+        row: Which of their rows.
+    """
+    told = [run.rows[row].get("files", []) for run in found]
+    out = []
+    for same in zip(*told, strict=False):
+        error = interval([100 * (1 - f["test_accuracy"]) for f in same])
+        size = interval([f["bytes"] for f in same])
+        out.append({"bits": same[0]["bits"], "bytes": size, "error": error, "files": same})
+    return sorted(out, key=lambda f: f["bytes"].mean)
+
+
+def points(found: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Return bytes and errors as the columns that are drawn."""
+    return {"x": [f["bytes"].mean for f in found], **figure.columns(f["error"] for f in found)}
+
+
+def dense(whole: Experiment, arm: str) -> Any:
+    """Return the error of an arm's dense net in per cent, with its interval."""
+    return interval([100 * (1 - run.rows[0]["test_accuracy"]) for run in runs(whole, arm)])
+
+
+def densities(whole: Experiment, arm: str) -> list[float]:
+    """Return the densities of an arm's rows, the dense net's first."""
+    return [row["density"] for row in runs(whole, arm)[0].rows]
+
+
+def _nets(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
+    arms = [arm for arm in whole.arms() if runs(whole, arm)]
+    if not arms:
+        return
+    from matplotlib.figure import Figure
+
+    note, data = stands_on(whole), {}
+    with figure.style():
+        fig = Figure(figsize=(2 + 4.6 * len(arms), 4.4))
+        axes = fig.subplots(1, len(arms), squeeze=False)[0]
+        for ax, arm in zip(axes, arms, strict=True):
+            data[arm] = _lines(ax, whole, arm)
+            _published(ax, arm)
+            ax.set_xscale("log")
+            figure.log_axis(ax.xaxis)
+            ax.set(xlabel="bytes on the disk (log)", ylabel="test error, %", title=arm)
+            ax.set_ylim(bottom=0)
+            ax.legend(fontsize=8)
+        titles.letters(axes)
+        titles.headline(fig, note)
+    yield name, fig, {"note": note, "series": data}
+
+
+def _lines(ax: Any, whole: Experiment, arm: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for k, density in enumerate(densities(whole, arm)):
+        if k:
+            label = f"{100 * density:g} % of the weights"
+            found[label] = points(files(runs(whole, arm), k))
+            figure.bars(ax, found[label], k - 1, label)
+    whole_net = dense(whole, arm)
+    ax.axhline(whole_net.mean, color="black", linewidth=1, label="dense, before")
+    return found | {"dense": figure.columns([whole_net])}
+
+
+def _published(ax: Any, arm: str) -> None:
+    for table, mark, words in ((COUNTED, "x", "counted, no file"), (WRITTEN, "+", "a file")):
+        for k, (name, (ratio, error)) in enumerate(table.get(arm, {}).items()):
+            label = f"published, {words}" if not k else None
+            ax.plot(FLOAT32[arm] / ratio, error, mark, color="black", label=label)
+            ax.annotate(name, (FLOAT32[arm] / ratio, error), (4, 3), fontsize=8,
+                        textcoords="offset points")  # fmt: skip
+
+
+def _bits(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
+    """Draw the bits that a weight takes, by purpose, at each density and the middle bits."""
+    bars = {
+        f"{arm}\n{100 * density:g} %, {chosen['bits']} bits": shares(chosen)
+        for arm in whole.arms()
+        if runs(whole, arm)
+        for k, density in enumerate(densities(whole, arm))
+        if k and (chosen := _middle(files(runs(whole, arm), k)))
+    }
+    if not bars:
+        return
+    from matplotlib.figure import Figure
+
+    note = stands_on(whole)
+    with figure.style():
+        fig = Figure(figsize=(max(6.5, 2 + 1.15 * len(bars)), 4.2))
+        ax = fig.add_subplot()
+        below = [0.0] * len(bars)
+        for k, (purpose, words) in enumerate(PURPOSES.items()):
+            high = [one[purpose] for one in bars.values()]
+            ax.bar(list(bars), high, bottom=below, label=words, color=figure.COLORS[k], width=0.65)
+            below = [a + b for a, b in zip(below, high, strict=True)]
+        ax.set_ylabel("bits on the disk a weight left")
+        ax.tick_params(axis="x", labelsize=8)
+        fig.legend(loc="outside lower center", ncols=3, fontsize=9)
+        titles.headline(fig, note)
+    yield name, fig, {"note": note, "series": bars}
+
+
+def _middle(found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return next((f for f in found if f["bits"] == 4), found[-1] if found else None)
+
+
+def shares(file: dict[str, Any]) -> dict[str, float]:
+    """Return bits a weight by purpose, the mean over seeds."""
+    same = file["files"]
+    return {p: sum(8 * f["purposes"][p] / f["kept"] for f in same) / len(same) for p in PURPOSES}
+
+
+def _kinds(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
+    data = {kind: found for kind in NAMES if (found := frontier(whole, kind))["x"]}
+    if not data:
+        return
+    from matplotlib.figure import Figure
+
+    note = stands_on(whole)
+    with figure.style():
+        fig = Figure(figsize=(7.4, 4.8))
+        ax = fig.add_subplot()
+        for i, (kind, found) in enumerate(data.items()):
+            figure.bars(ax, found, i, NAMES[kind])
+        ax.set_xscale("log")
+        figure.log_axis(ax.xaxis)
+        ax.set(xlabel="bytes on the disk (log)", ylabel="test error, %")
+        ax.set_ylim(bottom=0)
+        ax.legend(fontsize=9)
+        titles.headline(fig, note)
+    yield name, fig, {"note": note, "series": data}
+
+
+def frontier(whole: Experiment, kind: str) -> dict[str, list[float]]:
+    """Return the files of a kind that no smaller one of it betters, small to large."""
+    arms = [arm for arm in whole.arms() if arm.rpartition("-")[0] == kind]
+    found = [f for arm in arms if runs(whole, arm) for f in files(runs(whole, arm), -1)]
+    best: list[dict[str, Any]] = []
+    for file in sorted(found, key=lambda f: f["bytes"].mean):
+        if not best or file["error"].mean < best[-1]["error"].mean:
+            best.append(file)
+    return points(best)
+
+
+def text(whole: Experiment) -> Iterator[str]:
+    """Yield the table: each file with its bytes, ratio and error."""
+    yield stands_on(whole)
+    yield f"{'':<24} {'bits':>4} {'bytes':>8} {'ratio':>6}  {'error, %':<18} dense, %"
+    for arm in whole.arms():
+        for k in range(len(runs(whole, arm)[0].rows) if runs(whole, arm) else 0):
+            yield from _rows(whole, arm, k)
+
+
+def _rows(whole: Experiment, arm: str, k: int) -> Iterator[str]:
+    row = runs(whole, arm)[0].rows[k]
+    title = f"{arm}, {100 * row['density']:g} %" if "density" in row else arm
+    before = f"{dense(whole, arm).mean:.2f}" if "density" in row else ""
+    for f in files(runs(whole, arm), k):
+        ratio = sum(one["ratio"] for one in f["files"]) / len(f["files"])
+        cells = f"{f['bits']:>4} {f['bytes'].mean:>8,.0f} {ratio:>6.1f}"
+        yield f"{title:<24} {cells}  {f['error'].amount(1, 2):<18} {before}"

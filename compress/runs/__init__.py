@@ -1,0 +1,1 @@
+"""How each kind of config is trained, row after row."""

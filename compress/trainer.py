@@ -1,0 +1,62 @@
+"""Trains the nets of a config, each kind of config by a module of its own.
+
+Dynamic   a sparse net whose connections stay, move or are pruned       compress.runs.dynamic
+Deep      a net, pruned in steps, and the files that are made of it     compress.runs.deep
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from bibd.kernels import paths as paths  # for the runner: into the provenance of an arm
+from compress.plans.coded import Coded
+from compress.plans.deep import Deep
+from compress.plans.dynamic import Dynamic
+from compress.runs import coded, deep, dynamic
+from harness import cost
+from harness.data import Data, load
+from harness.job import Job
+
+Config = Dynamic | Coded | Deep
+RUNS: dict[type, Any] = {Dynamic: dynamic, Coded: coded, Deep: deep}
+
+
+def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
+    """Train one seed; yields its rows."""
+    job = job or Job()
+    run = RUNS[type(config)].Run(config, read(config, job), seed)
+    for number in range(job.attach(run=run), config.epochs):
+        row = run.row(number, partial(_tell, job))
+        yield row
+        if "failed" in row:
+            return
+
+
+def _tell(job: Job, share: float) -> None:
+    job.progress = share
+
+
+def check(config: Config, job: Job) -> None:
+    """Refuse what cannot train, before anything does.
+
+    Raises:
+        ValueError: says what does not fit.
+    """
+    RUNS[type(config)].build(config, read(config, job), 0)
+
+
+def describe(config: Config, job: Job) -> dict[str, Any]:
+    """Return the costs of the net, and what its test numbers stand on."""
+    data = read(config, job)
+    net = RUNS[type(config)].build(config, data, 0)
+    facts = cost.facts(net, data.shape) | {"split": data.split}
+    if isinstance(config, Dynamic) and config.method in ("gradual", "subset"):
+        kept = round(config.density * facts["connections"])  # (that its last masks leave)
+        facts |= {"connections": kept, "macs": kept}
+    return facts
+
+
+def read(config: Config, job: Job) -> Data:
+    """Return the data of a config, as its net reads it."""
+    data = load(config.data, job.data_root, config.test_split, job.device)
+    return RUNS[type(config)].shaped(config, data)

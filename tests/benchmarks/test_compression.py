@@ -1,0 +1,42 @@
+"""What the benchmark of compression compares."""
+
+import pytest
+import torch
+
+from benchmarks import compression
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers():
+    state = torch.get_rng_state()
+    yield
+    torch.set_rng_state(state)
+
+
+def test_all_sides_make_a_step_of_as_many_connections():
+    sides = compression.sides(12, 10, 50.0)
+    assert set(sides) >= {"ours", "dense"}
+    for call in sides.values():
+        call()
+
+
+def test_ratios_are_to_ours(monkeypatch):
+    took = {"ours": [(1.0, 1.0)] * 3, "dense": [(3.0, 4.0)] * 3}
+    monkeypatch.setattr(compression, "in_turn", lambda calls, rounds: took)
+    found = compression.line(12, 10, 50.0, 3)
+    assert found["over_dense"] == 3.0
+    assert found["dense_wall_ms"] == 4000
+
+
+def test_the_share_of_changes_counts_one_in_a_hundred_steps(monkeypatch):
+    monkeypatch.setattr(compression, "EVERY", 3)
+    found = compression.share("rigl", 20.0, 2)
+    step, change = found["step_ms"], found["change_ms"]
+    assert found["share"] == pytest.approx(change / (change + 2 * step))
+
+
+def test_a_large_file_is_decoded_to_what_it_was(monkeypatch):
+    monkeypatch.setattr(compression, "WEIGHTS", 20_000)
+    (line,) = compression.decoding(1)
+    assert 0 < line["bytes"] < 4 * 20_000
+    assert line["seconds"] > 0
