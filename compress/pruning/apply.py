@@ -19,6 +19,7 @@ steps under wider masks does not fit tighter ones, so that memory is dropped whe
 SparseAdam is refused: it wants sparse gradients, and no Linear or Conv2d gives one.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,7 @@ class Masked:
         optimizer: torch.optim.Optimizer | None = None,
     ):
         self._weights = parameters(net, masks)
-        self._dead: dict[nn.Parameter, torch.Tensor] = {}
+        self._alive: dict[nn.Parameter, torch.Tensor] = {}
         self._optimizers: list[torch.optim.Optimizer] = []
         self._handles: list[Any] = []
         self._set(masks)
@@ -62,17 +63,18 @@ class Masked:
     def _set(self, masks: Mapping[str, torch.Tensor]) -> None:
         notes = masks.notes if isinstance(masks, Masks) else ()
         self.masks = Masks({n: masks[n].clone() for n in self._weights}, notes)
-        self._dead = {p: ~self.masks[n].to(p.device) for n, p in self._weights.items()}
+        # (Ones and zeros: a product takes a tenth of the time of masked_fill.)
+        self._alive = {p: self.masks[n].to(p) for n, p in self._weights.items()}
         self.apply()
 
     def _arriving(self, p: nn.Parameter):
-        return lambda gradient: gradient.masked_fill(self._out(p), 0)
+        return lambda gradient: gradient * self._in(p)
 
-    def _out(self, p: nn.Parameter) -> torch.Tensor:
-        """Return what is masked out of a weight, on the device that it may have moved to."""
-        if self._dead[p].device != p.device:
-            self._dead[p] = self._dead[p].to(p.device)
-        return self._dead[p]
+    def _in(self, p: nn.Parameter) -> torch.Tensor:
+        """Return 1 where a weight stays and 0 where not, as the weight is now (moved, cast)."""
+        if self._alive[p].device != p.device or self._alive[p].dtype != p.dtype:
+            self._alive[p] = self._alive[p].to(p)
+        return self._alive[p]
 
     def attach(self, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
         """Keep the masks through this optimizer's steps; returns it.
@@ -88,7 +90,7 @@ class Masked:
                 "torch.optim.Adam, whose moments stay zero where the masks are"
             )
         held = {p for group in optimizer.param_groups for p in group["params"]}
-        if not held & self._dead.keys():
+        if not held & self._alive.keys():
             raise ValueError(
                 "this optimizer has none of the masked weights: make it of net.parameters() of "
                 "the very net that is masked"
@@ -104,15 +106,15 @@ class Masked:
 
     @torch.no_grad()
     def _before(self) -> None:
-        for p in self._dead:
+        for p in self._alive:
             if p.grad is not None:
-                p.grad.masked_fill_(self._out(p), 0)
+                _zero(p.grad, self._in(p))
 
     def apply(self) -> None:
         """Set the weights that are masked out to zero."""
         with torch.no_grad():
-            for p in self._dead:
-                p.masked_fill_(self._out(p), 0)
+            for p in self._alive:
+                _zero(p, self._in(p))
 
     @torch.no_grad()
     def _forget(self, optimizer: torch.optim.Optimizer) -> None:
@@ -120,10 +122,10 @@ class Masked:
         if isinstance(optimizer, torch.optim.LBFGS):
             optimizer.state.clear()  # (curvature of other masks; it begins anew)
             return
-        for p in self._dead:
+        for p in self._alive:
             for value in optimizer.state.get(p, {}).values():
                 if isinstance(value, torch.Tensor) and value.shape == p.shape and p.ndim:
-                    value.masked_fill_(self._out(p), 0)
+                    _zero(value, self._in(p))
 
     def tighten(self, masks: Mapping[str, torch.Tensor]) -> None:
         """Take masks that leave out more.
@@ -171,3 +173,15 @@ class Masked:
         for handle in self._handles:
             handle.remove()
         self._handles, self._optimizers = [], []
+
+
+def _zero(values: torch.Tensor, kept: torch.Tensor) -> None:
+    """Set values to zero where `kept` is zero, also what is no number there.
+
+    On a CPU a product takes a tenth of the time of masked_fill, and one sum tells whether it did.
+    """
+    if values.device.type == "cpu":
+        values.mul_(kept)
+        if math.isfinite(float(values.sum())):
+            return
+    values.masked_fill_(kept == 0, 0)

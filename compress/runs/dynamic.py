@@ -80,7 +80,7 @@ def _way(config: Dynamic, net: nn.Module, optimizer, steps: int, seed: int) -> A
     return Plain(optimizer)
 
 
-def supersets(net: nn.Sequential) -> dict[str, Pattern]:
+def supersets(net: nn.Module) -> dict[str, Pattern]:
     """Return the designs, by layer, of which the connections of a subset are a part."""
     layers = {name: m for name, m in net.named_children() if isinstance(m, nn.Linear)}
     *hidden, _ = layers  # (the last layer may have all its connections)
@@ -88,15 +88,15 @@ def supersets(net: nn.Sequential) -> dict[str, Pattern]:
     return {name: make_pattern("bibd", *size) for name, size in sizes.items()}
 
 
-def within(net: nn.Sequential, config: Dynamic) -> dict[str, torch.Tensor]:
+def within(net: nn.Module, config: Dynamic) -> dict[str, torch.Tensor]:
     """Return masks that leave the places of the designs.
 
     Raises:
         ValueError: the density is above theirs.
     """
     masks = {f"{name}.weight": torch.from_numpy(p.mask()) for name, p in supersets(net).items()}
-    last = list(net)[-1]
-    masks[f"{len(net) - 1}.weight"] = torch.ones_like(last.weight, dtype=torch.bool)
+    name, last = list(net.named_parameters())[-2]
+    masks[name] = torch.ones_like(last, dtype=torch.bool)
     held = sum(int(m.sum()) for m in masks.values()) / sum(m.numel() for m in masks.values())
     if config.density > held:
         raise ValueError(
