@@ -7,6 +7,11 @@ from importlib import import_module, metadata
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "bake": "compress.file.share",
+    "pack": "compress.file.pack",
+    "share": "compress.file.share",
+    "sizes": "compress.file.sizes",
+    "unpack": "compress.file.pack",
     "verify": "compress.identities.findings",
 }
 __all__ = sorted(_HOME)  # pyright: ignore

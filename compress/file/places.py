@@ -62,10 +62,11 @@ def encode(flat: np.ndarray, table: Table, pattern: Pattern | None = None) -> by
     """
     if len(flat) == table.size:
         return bytes([ALL])
-    return min(_ways(np.asarray(flat, dtype=np.int64), table, pattern), key=len)
+    return min(ways(np.asarray(flat, dtype=np.int64), table, pattern), key=len)
 
 
-def _ways(flat: np.ndarray, table: Table, pattern: Pattern | None) -> Iterator[bytes]:
+def ways(flat: np.ndarray, table: Table, pattern: Pattern | None) -> Iterator[bytes]:
+    """Yield every way to code the places of a table that is not full."""
     words = None if pattern is None else described.describe(pattern)
     if pattern is not None and words is not None:
         yield from _by_words(flat, table, pattern, words)

@@ -1,0 +1,313 @@
+"""pack and unpack: the file is small, and decodes to the very state that pack returned."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bibd import SparseLinear
+from compress import bake, pack, share, unpack
+from compress.file import reading
+from compress.file.pack import patterns
+from harness.record import store
+from tests.compress.file.nets import Mixed, prune, pruned, same, superset
+from tests.python import ROOT
+
+EVERY_WAY = [1, 3, 8, 16, None, {"0": 2, "2": None}]
+
+
+@pytest.mark.parametrize("bits", EVERY_WAY, ids=str)
+def test_a_file_decodes_to_what_pack_returned(tmp_path, bits):
+    packed = pack(pruned(), tmp_path / "net", bits)
+    assert packed.bytes == (tmp_path / "net").stat().st_size
+    assert same(unpack(tmp_path / "net"), packed.state)
+    net = pruned(seed=5)
+    unpack(tmp_path / "net", net)
+    assert same(net.state_dict(), packed.state)
+    assert same(packed.into(pruned(seed=6)).state_dict(), packed.state)
+
+
+@pytest.mark.parametrize("bits", [4, None])
+def test_layers_of_all_kinds(tmp_path, bits):
+    net = Mixed()
+    packed = pack(net, tmp_path / "net", bits)
+    assert same(unpack(tmp_path / "net"), packed.state)
+    assert list(packed.state) == list(net.state_dict())
+    unpack(tmp_path / "net", net)
+    assert same(net.state_dict(), packed.state)
+
+
+@pytest.mark.parametrize("bits", [4, None])
+def test_another_process_decodes_the_same_bits(tmp_path, bits):
+    packed = pack(Mixed(), tmp_path / "net", bits)
+    torch.save(dict(packed.state), tmp_path / "state")
+    code = (
+        "import sys, torch\nfrom compress import unpack\n"
+        "from tests.compress.file.nets import same\n"
+        "assert same(unpack(sys.argv[1]), torch.load(sys.argv[2], weights_only=True))"
+    )
+    argv = [sys.executable, "-c", code, tmp_path / "net", tmp_path / "state"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_with_no_bits_the_state_is_the_nets_own(tmp_path):
+    net = Mixed()
+    packed = pack(net, tmp_path / "net", None)
+    assert same(packed.state, net.state_dict())
+
+
+def test_what_no_layer_of_pack_has_is_whole_and_named(tmp_path):
+    net = Mixed()
+    packed = pack(net, tmp_path / "net", 2)
+    names = [n for n in net.state_dict() if n.startswith(("recurrent.", "embedding.", "mask"))]
+    assert sorted(packed.whole) == sorted(names)
+    assert same({k: packed.state[k] for k in names}, {k: net.state_dict()[k] for k in names})
+
+
+def test_layers_that_were_asked_for_are_whole(tmp_path):
+    net = pruned()
+    packed = pack(net, tmp_path / "net", 2, whole=("2*",))
+    assert packed.whole == ("2.weight", "2.bias")
+    assert torch.equal(packed.state["2.weight"], net[2].weight)
+    assert len(packed.state["0.weight"].unique()) <= 5
+
+
+def test_a_tied_weight_is_stored_once_and_is_one_tensor_again(tmp_path):
+    net = Mixed()
+    packed = pack(net, tmp_path / "net")
+    assert packed.state["first.weight"] is packed.state["embedding.weight"]
+    size = packed.bytes
+    net.first.weight = nn.Parameter(net.embedding.weight.detach().clone())
+    assert pack(net, tmp_path / "net").bytes > size
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("bits", [3, 16, None])
+def test_other_types_come_back_as_they_were(tmp_path, dtype, bits):
+    net = pruned().to(dtype)
+    packed = pack(net, tmp_path / "net", bits)
+    assert {x.dtype for x in packed.state.values()} == {dtype}
+    assert same(unpack(tmp_path / "net"), packed.state)
+    if bits is None or (bits == 16 and dtype == torch.float16):
+        assert same(packed.state, net.state_dict())
+
+
+def test_weights_share_as_many_values_as_bits_say_and_zeros_stay(tmp_path):
+    net = pruned((30, 40, 10), 0.5)
+    for bits in (1, 2, 5):
+        state = pack(net, tmp_path / "net", bits).state
+        for name in ("0.weight", "2.weight"):
+            kept = state[name][net.state_dict()[name] != 0]
+            assert len(kept.unique()) <= 1 << bits
+            assert torch.count_nonzero(state[name]) <= torch.count_nonzero(net.state_dict()[name])
+
+
+def test_packing_what_was_unpacked_changes_nothing(tmp_path):
+    net = pruned()
+    first = pack(net, tmp_path / "net", 3)
+    again = pack(first.into(net), tmp_path / "again", 3)
+    assert same(first.state, again.state)
+    assert (tmp_path / "net").read_bytes() == (tmp_path / "again").read_bytes()
+
+
+def test_trained_centroids_are_the_codebook(tmp_path):
+    net = pruned()
+    share(net, 2)
+    with torch.no_grad():
+        net[0].parametrizations.weight.original.mul_(1.37)
+    with pytest.raises(ValueError, match=r"0\.parametrizations\.weight\.0 is still .*bake\(net\)"):
+        pack(net, tmp_path / "net", 2)
+    bake(net)
+    state = pack(net, tmp_path / "net", 2).state
+    assert torch.equal(state["0.weight"], net[0].weight.half().float())
+
+
+def test_a_state_is_packed_like_its_net(tmp_path):
+    net = pruned()
+    a, b = pack(net, tmp_path / "a"), pack(net.state_dict(), tmp_path / "b")
+    assert same(a.state, b.state)
+    assert a.bytes == b.bytes
+    with pytest.raises(ValueError, match=r"sparse_conv\.weight belongs to a sparse layer"):
+        pack(Mixed().state_dict(), tmp_path / "c")
+
+
+def test_patterns_of_sparse_layers_come_back_and_make_the_layers(tmp_path):
+    net = nn.Sequential(SparseLinear(16, 12, "bibd", seed=3), Mixed().learned)
+    packed = pack(net, tmp_path / "net")
+    found = patterns(tmp_path / "net")
+    assert [p.digest() for p in found.values()] == [net[i].pattern.digest() for i in (0, 1)]
+    other = nn.Sequential(*(SparseLinear(*p.shape, pattern=p) for p in found.values()))
+    unpack(tmp_path / "net", other)
+    x = torch.randn(3, 16)
+    assert torch.equal(other(x), packed.into(net)(x))
+
+
+def test_sparse_layers_come_out_as_dense_ones(tmp_path):
+    net = nn.Sequential(SparseLinear(16, 12, "random", seed=3), nn.ReLU(), Mixed().learned)
+    packed = pack(net, tmp_path / "net")
+    dense = nn.Sequential(nn.Linear(16, 12), nn.ReLU(), nn.Linear(12, 6))
+    dense.load_state_dict(unpack(tmp_path / "net", dense=True))
+    packed.into(net)
+    assert torch.equal(dense[0].weight, net[0].to_dense())
+    assert torch.equal(dense[2].weight, net[2].to_dense())
+    mixed = pack(Mixed(), tmp_path / "mixed").into(made := Mixed())
+    state = unpack(tmp_path / "mixed", dense=True)
+    assert torch.equal(state["sparse_conv.weight"], made.sparse_conv.to_dense())
+    assert mixed is made
+
+
+def test_a_part_of_a_superset_needs_only_to_say_which_part(tmp_path):
+    net, pattern = pruned((200, 120, 5)), superset(200, 120)
+    with torch.no_grad():
+        net[0].weight.mul_(torch.from_numpy(pattern.mask()))
+    alone = pack(net, tmp_path / "alone")
+    told = pack(net, tmp_path / "told", supersets={"0": pattern})
+    assert told.bytes < alone.bytes
+    assert same(told.state, alone.state)
+    assert same(unpack(tmp_path / "told"), told.state)
+
+
+def test_a_described_pattern_can_be_stored_by_its_places(tmp_path):
+    net = nn.Sequential(SparseLinear(40, 30, "random", seed=3))
+    words, table = (pack(net, tmp_path / "net", describe=d) for d in (True, False))
+    assert words.bytes < table.bytes
+    assert same(words.state, table.state)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.25, 7e4, 1e-7])
+def test_weights_of_one_value_and_of_none(tmp_path, value):
+    net = nn.Sequential(nn.Linear(9, 4), nn.Linear(4, 0), nn.Linear(0, 3))
+    nn.init.constant_(net[0].weight, value)
+    packed = pack(net, tmp_path / "net")
+    assert same(unpack(tmp_path / "net"), packed.state)
+    assert torch.equal(packed.state["0.weight"], net[0].weight)  # (as a half, or else as a single)
+
+
+def test_small_variances_and_large_biases_keep_their_digits(tmp_path):
+    net = nn.BatchNorm1d(3)
+    net.running_var.copy_(torch.tensor([1e-7, 1.0, 9e4]))
+    with torch.no_grad():
+        net.bias.copy_(torch.tensor([7e4, 1.0, 2.0]))
+    packed = pack(nn.Sequential(net), tmp_path / "net")
+    assert torch.equal(packed.state["0.running_var"], net.running_var)
+    assert torch.equal(packed.state["0.bias"], net.bias)
+
+
+@pytest.mark.parametrize("name", ["0.weight", "2.bias"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused_by_name(tmp_path, name, bad):
+    net = pruned()
+    with torch.no_grad():
+        net.get_parameter(name)[0].fill_(bad)
+    with pytest.raises(ValueError, match=rf"{name}: \d+ of \d+ values are NaN or infinite"):
+        pack(net, tmp_path / "net")
+    assert not list(tmp_path.iterdir())
+
+
+def test_bits_that_there_are_not_are_refused(tmp_path):
+    for bits in (0, 9, 2.5, True, "4"):
+        with pytest.raises(ValueError, match=r"bits must be 1 to 8 .*, 16 .* or None"):
+            pack(pruned(), tmp_path / "net", bits)
+    with pytest.raises(ValueError, match=r"bits= says nothing of layer '2': add \{\"\*\": 4\}"):
+        pack(pruned(), tmp_path / "net", {"0": 3})
+    with pytest.raises(ValueError, match="pack takes a net or its state_dict"):
+        pack([1], tmp_path / "net")
+
+
+def test_objects_are_stored_if_they_are_plain_data(tmp_path):
+    class Noting(nn.Linear):
+        noted: object = None
+
+        def get_extra_state(self):
+            return self.noted
+
+        def set_extra_state(self, state):
+            self.noted = state
+
+    net = nn.Sequential(Noting(3, 2))
+    net[0].noted = {"steps": 5, "names": ["a"]}
+    packed = pack(net, tmp_path / "net")
+    assert packed.whole == ("0._extra_state",)
+    other = nn.Sequential(Noting(3, 2))
+    unpack(tmp_path / "net", other)
+    assert other[0].noted == {"steps": 5, "names": ["a"]}
+    net[0].noted = prune
+    with pytest.raises(ValueError, match=r"0\._extra_state: it is of type function, which cannot"):
+        pack(net, tmp_path / "net")
+
+
+def test_a_kill_while_packing_leaves_the_old_file(tmp_path):
+    old = pack(pruned(), tmp_path / "net").state
+    code = (
+        "import os, signal, sys\nfrom compress import pack\nfrom harness.record import store\n"
+        "from tests.compress.file.nets import pruned\n"
+        "store.os.fsync = lambda file: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "pack(pruned(seed=9), sys.argv[1])"
+    )
+    argv = [sys.executable, "-c", code, tmp_path / "net"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert same(unpack(tmp_path / "net"), old)
+
+
+def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, monkeypatch):
+    old = pack(pruned(), tmp_path / "net").state
+
+    def full(*_):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(store.os, "replace", full)
+    with pytest.raises(OSError, match="could not write .* What was there before is intact"):
+        pack(pruned(seed=9), tmp_path / "net")
+    monkeypatch.undo()
+    assert same(unpack(tmp_path / "net"), old)
+    assert [p.name for p in tmp_path.iterdir()] == ["net"]
+
+
+def test_a_pattern_too_large_for_its_file_is_read_when_the_net_says_so(tmp_path):
+    net = nn.Sequential(nn.Linear(4000, 1000, bias=False))
+    nn.init.zeros_(net[0].weight)
+    packed = pack(net, tmp_path / "net")
+    with pytest.raises(ValueError, match=r"it claims tensors of 16,000,000 bytes .*most=16000000"):
+        unpack(tmp_path / "net")
+    assert same(unpack(tmp_path / "net", most=16_000_000), packed.state)
+    unpack(tmp_path / "net", net)
+
+
+def test_a_file_for_another_net_names_both_shapes(tmp_path):
+    pack(pruned(), tmp_path / "net")
+    other = pruned((20, 13, 5))
+    before = {k: v.clone() for k, v in other.state_dict().items()}
+    with pytest.raises(ValueError, match=r"0\.weight: \(13, 20\) floats in the model, \(12, 20\) floats"):
+        unpack(tmp_path / "net", other)
+    assert same(other.state_dict(), before)
+    sparse = nn.Sequential(SparseLinear(16, 12, "random", seed=1))
+    pack(sparse, tmp_path / "net")
+    with pytest.raises(ValueError, match="these values belong to pattern random.*seed=1"):
+        unpack(tmp_path / "net", nn.Sequential(SparseLinear(16, 12, "random", seed=2)))
+
+
+def test_what_was_decoded_before_writing_is_what_counts(tmp_path, monkeypatch):
+    right = reading.decode
+    monkeypatch.setattr(reading, "decode", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pack(pruned(), tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+    monkeypatch.setattr(reading, "decode", right)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_net_on_a_gpu_is_packed_and_gets_its_state_back_there(tmp_path):
+    net = Mixed().cuda()
+    packed = pack(net, tmp_path / "net")
+    assert {x.device.type for x in packed.state.values()} == {"cpu"}
+    unpack(tmp_path / "net", net)
+    assert {p.device.type for p in net.parameters()} == {"cuda"}
+    assert same({k: v.cpu() for k, v in net.state_dict().items()}, packed.state)
+
