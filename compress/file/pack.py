@@ -84,7 +84,8 @@ def pack(
         net: Any net, on any device, or its state_dict() (see compress.file.states).
         path: The file.
         bits: The weights of a layer share 2^bits values (1 to 8); 16: each is a half; None: the
-            layer is stored as it is, bit by bit. Or a mapping of layers' names, with * and ?.
+            layer is stored as it is, bit by bit, but for the sign of a zero. Or a mapping of
+            layers' names, with * and ?.
         whole: Names of layers that are stored as they are, with * and ?.
         supersets: Patterns by layers' names, of which a layer's weights are a part: only which
             part is stored, if that is shorter.
