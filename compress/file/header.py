@@ -52,7 +52,7 @@ def write(entries: tuple[Entry, ...]) -> bytes:
         out += bytes([entry.kind << 4 | TYPES.index(entry.type)])
         if entry.kind in (ALIAS, NAMED):
             out += number(entry.other)
-        elif entry.kind != OBJECT:
+        else:
             out += number(len(entry.shape)) + b"".join(map(number, entry.shape))
         name, parent = _short(entry.name, parent)
         names.append(name)
@@ -111,5 +111,5 @@ def _row(reader: Reader, place: int) -> tuple[int, str, tuple[int, ...], int]:
         if not place:
             reader.refuse("the first tensor is said to belong to one before")
         return kind, TYPES[sort], (), reader.number(place - 1)
-    axes = 0 if kind == OBJECT else reader.number(MOST_AXES)
+    axes = reader.number(MOST_AXES)
     return kind, TYPES[sort], tuple(reader.number() for _ in range(axes)), 0

@@ -97,8 +97,9 @@ def pack(
     """
     path, options = Path(path), Options(bits, tuple(whole), supersets, describe)
     parts = [_asked(part, options) for part in states.parts(net)]
-    data = container.write(encode(parts, options))
-    found = reading.decode(data, most=_claim(parts))
+    content = encode(parts, options)
+    data = container.write(content)
+    found = reading.decode(data, most=_claim(content, parts))
     store.write(path, data)
     named = tuple(part.name for part in parts if _is_whole(part))
     return Packed(path, len(data), found.state, found.patterns, named)
@@ -144,10 +145,10 @@ def _bytes(state: Mapping[str, Any]) -> int:
     return sum(x.nbytes for x in state.values() if isinstance(x, torch.Tensor))
 
 
-def _claim(parts: list[Part]) -> int:
-    """Return a bound for what this very net takes, tables of its sparse layers included."""
-    tables = sum(p.pattern.in_features * p.pattern.out_features for p in parts if p.pattern)
-    return 2 * _bytes({part.name: part.value for part in parts}) + tables + container.FLOOR
+def _claim(content: container.Content, parts: list[Part]) -> int:
+    """Return what the tensors of this very file take, or a table of its sparse layers."""
+    tables = [p.pattern.in_features * p.pattern.out_features for p in parts if p.pattern]
+    return max(sum(entry.bytes for entry in content.entries), *tables, 0)
 
 
 def _asked(part: Part, options: Options) -> Part:
@@ -181,8 +182,8 @@ def _encode(part: Part, options: Options, before):
     if part.kind in (ALIAS, NAMED):
         return Entry(part.name, part.kind, other=part.other), (), before
     if part.kind == OBJECT:
-        coded = tensors.press(tensors.encode_object(part.value))
-        return Entry(part.name, OBJECT), (coded,), before
+        blob = tensors.encode_object(part.value)
+        return Entry(part.name, OBJECT, "uint8", (len(blob),)), (tensors.press(blob),), before
     kind = str(part.value.dtype).removeprefix("torch.")
     entry = Entry(part.name, part.kind, kind, tuple(part.value.shape))
     if part.kind == WHOLE:

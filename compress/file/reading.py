@@ -67,7 +67,7 @@ def _tensor(entry: Entry, parts, found: Decoded, made: list, content, size: int,
     if entry.kind == NAMED:
         return _name(content.entries[entry.other], found)
     if entry.kind == OBJECT:
-        return tensors.decode_object(tensors.unpress(parts[0], container.allowed(size, most)))
+        return tensors.decode_object(tensors.unpress(parts[0], entry.bytes))
     return tensors.of_bytes(tensors.unpress(parts[0], entry.bytes), entry.type, entry.shape)
 
 

@@ -42,15 +42,20 @@ def kmeans(values: np.ndarray, clusters: int) -> tuple[np.ndarray, np.ndarray]:
     if len(distinct) <= clusters:
         return distinct, index
     found = np.linspace(distinct[0], distinct[-1], clusters)
-    weights, sums = (np.concatenate([[0], np.cumsum(x)]) for x in (counts, counts * distinct))
-    edges = np.empty(0)
+    ends = np.empty(0, dtype=np.int64)
     for _ in range(ROUNDS):
-        before, edges = edges, np.searchsorted(distinct, (found[:-1] + found[1:]) / 2, "right")
-        if np.array_equal(before, edges):
+        edges = np.searchsorted(distinct, (found[:-1] + found[1:]) / 2, "right")
+        before, ends = ends, np.unique(np.concatenate([[0], edges, [len(distinct)]]))
+        if np.array_equal(before, ends):
             break
-        ends = np.unique(np.concatenate([[0], edges, [len(distinct)]]))
-        found = np.diff(sums[ends]) / np.diff(weights[ends])
-    return found, np.searchsorted(edges, index, "right")
+        found = _means(distinct, counts, ends)
+    return found, np.searchsorted(ends[1:-1], index, "right")
+
+
+def _means(distinct: np.ndarray, counts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Return the mean of each run of values, which no rounding takes out of the run."""
+    sums, often = (np.add.reduceat(x, ends[:-1]) for x in (counts * distinct, counts))
+    return np.clip(sums / often, distinct[ends[:-1]], distinct[ends[1:] - 1])
 
 
 class Gather(nn.Module):
@@ -154,6 +159,9 @@ def bake(net: nn.Module) -> list[str]:
         if parametrize.is_parametrized(module, "weight"):
             (first, *_) = module.parametrizations["weight"]  # pyright: ignore
             if isinstance(first, Gather):
+                # (copies of a net share the class that torch has made, which removal changes)
+                kind = type(module)
+                module.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
                 parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
                 found.append(name)
     return found

@@ -88,7 +88,7 @@ def _state(path: Path) -> Mapping[str, Any]:
     found = load_checkpoint(path)
     if found is None:
         raise FileNotFoundError(
-            f"no file {path}: expected a state_dict that torch.save has written"
+            f"no file {path}: name a state_dict that torch.save has written"
         )
     state = found.get("state", found) if isinstance(found, dict) else found
     if not isinstance(state, Mapping):
