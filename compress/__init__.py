@@ -8,6 +8,7 @@ from typing import Any
 
 _HOME: dict[str, str] = {
     "bake": "compress.file.share",
+    "fold": "compress.file.fold",
     "pack": "compress.file.pack",
     "share": "compress.file.share",
     "sizes": "compress.file.sizes",

@@ -22,7 +22,7 @@ def encode(symbols: np.ndarray, width: int) -> bytes:
     counts = np.bincount(symbols, minlength=1 << width)
     if counts.max() == len(symbols):
         return bytes([3, int(symbols[0])])
-    ways = [b"\2" + _with_table(symbols, counts)]
+    ways = [b"\2" + with_table(symbols, counts)]
     if len(symbols) * width <= counted.MOST:
         ways.append(b"\1" + counted.encode(symbols, width))
     best = min(ways, key=len)
@@ -52,7 +52,7 @@ def decode(data: bytes, width: int, count: int) -> np.ndarray:
     raise Damaged(f"{count:,} symbols of {width} bits are coded in no known way ({data[:2]!r})")
 
 
-def _with_table(symbols: np.ndarray, counts: np.ndarray) -> bytes:
+def with_table(symbols: np.ndarray, counts: np.ndarray) -> bytes:
     """Return which symbols occur, their frequencies less one, and their code."""
     freq = rans.frequencies(counts)
     used = np.packbits(freq > 0).tobytes()

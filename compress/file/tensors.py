@@ -77,7 +77,7 @@ def decode_values(book: bytes, data: bytes, type_: str, count: int) -> torch.Ten
         return torch.from_numpy(values.decode_vector(data, count).astype(np.float64)).to(kind)
     stored = values.decode_codebook(book)
     index = values.decode_indices(data, len(stored), count)
-    return torch.from_numpy(stored.astype(np.float64)).to(kind)[torch.from_numpy(index)]
+    return torch.from_numpy(stored.astype(np.float64)[index]).to(kind)
 
 
 def table_of(shape: tuple[int, ...], before: np.ndarray | None) -> Table:

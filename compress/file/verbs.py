@@ -87,9 +87,7 @@ def _state(path: Path) -> Mapping[str, Any]:
     """Return the state dict in a file of torch.save; nothing in it is run."""
     found = load_checkpoint(path)
     if found is None:
-        raise FileNotFoundError(
-            f"no file {path}: name a state_dict that torch.save has written"
-        )
+        raise FileNotFoundError(f"no file {path}: name a state_dict that torch.save has written")
     state = found.get("state", found) if isinstance(found, dict) else found
     if not isinstance(state, Mapping):
         raise ValueError(

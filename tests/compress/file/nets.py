@@ -1,5 +1,7 @@
 """Small nets for the tests of files."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -10,7 +12,7 @@ def pruned(sizes=(20, 12, 5), density=0.3, seed=0) -> nn.Sequential:
     """A perceptron of which few weights are left."""
     torch.manual_seed(seed)
     layers: list[nn.Module] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in pairwise(sizes):
         layers += [nn.Linear(a, b), nn.ReLU()]
     net = nn.Sequential(*layers[:-1])
     return prune(net, density)
@@ -57,9 +59,7 @@ def same(a, b) -> bool:
     """Whether two states are equal, bit for bit."""
     assert list(a) == list(b)
     return all(
-        a[k].dtype == b[k].dtype
-        and a[k].shape == b[k].shape
-        and torch.equal(raw(a[k]), raw(b[k]))
+        a[k].dtype == b[k].dtype and a[k].shape == b[k].shape and torch.equal(raw(a[k]), raw(b[k]))
         for k in a
     )
 

@@ -62,12 +62,17 @@ def test_changed_bytes_under_a_right_checksum_raise_nothing_but_a_sentence(file)
         for value in (0, 1, file[place] ^ 128, 255):
             data = bytearray(file[:-4])
             data[place] = value
-            try:
-                reading.decode(sealed(bytes(data)))
-            except Damaged as error:
-                assert len(str(error)) > 10
-                wrong += 1
+            wrong += said(sealed(bytes(data))) != ""
     assert wrong > len(file)
+
+
+def said(data: bytes) -> str:
+    """What is said of a file that is refused; anything but a Damaged is an error of the test."""
+    try:
+        reading.decode(data)
+    except Damaged as error:
+        return str(error)
+    return ""
 
 
 @given(st.data())
@@ -88,13 +93,13 @@ def test_cut_and_changed_parts_raise_nothing_but_a_sentence(data):
         shape = tuple(data.draw(st.lists(st.integers(0, 40), max_size=4)))
         kind = data.draw(st.integers(0, 6))
         old = entries[at]
-        entries[at] = Entry(old.name, kind, old.type, shape, data.draw(st.integers(0, max(0, at - 1))))
+        entries[at] = Entry(
+            old.name, kind, old.type, shape, data.draw(st.integers(0, max(0, at - 1)))
+        )
         parts[at] = (parts[at] + [b""] * 4)[: header.PARTS[kind]]
     content = Content(tuple(entries), tuple(tuple(each) for each in parts))
-    try:
-        reading.decode(container.write(content))
-    except Damaged as error:
-        assert len(str(error)) > 10
+    text = said(container.write(content))
+    assert text == "" or len(text) > 10
 
 
 _MIXED = []
@@ -110,7 +115,7 @@ def mixed() -> Content:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "answer"),
     [
         (b"", "it has 0 bytes, less than the mark"),
         (b"ID", "it has 2 bytes, less than the mark"),
@@ -119,9 +124,9 @@ def mixed() -> Content:
         (b"IDLz\1", "do not fit the checksum"),
     ],
 )
-def test_foreign_files_and_other_formats_are_refused_in_words(tmp_path, data, said):
+def test_foreign_files_and_other_formats_are_refused_in_words(tmp_path, data, answer):
     (tmp_path / "net").write_bytes(data)
-    with pytest.raises(ValueError, match=said) as caught:
+    with pytest.raises(ValueError, match=answer) as caught:
         unpack(tmp_path / "net")
     assert str(caught.value).startswith(str(tmp_path / "net"))
 
@@ -193,9 +198,9 @@ def test_an_object_that_would_run_code_is_not_read(tmp_path):
             return (open, (str(tmp_path / "ran"), "w"))
 
     for blob in (pickle.dumps(Evil()), pickle.dumps(Evil(), protocol=2)):
-        with pytest.raises(Damaged, match="more than tensors and builtin values"):
-            entry = Entry("x", OBJECT, "uint8", (len(blob),))
-            reading.decode(container.write(Content((entry,), ((b"\0" + blob,),))))
+        entry = Entry("x", OBJECT, "uint8", (len(blob),))
+        data = container.write(Content((entry,), ((b"\0" + blob,),)))
+        assert "more than tensors and builtin values" in said(data)
     assert not (tmp_path / "ran").exists()
 
 

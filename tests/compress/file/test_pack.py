@@ -110,6 +110,19 @@ def test_weights_share_as_many_values_as_bits_say_and_zeros_stay(tmp_path):
             assert torch.count_nonzero(state[name]) <= torch.count_nonzero(net.state_dict()[name])
 
 
+def test_a_large_layer_is_coded_by_a_table(tmp_path):
+    net = nn.Sequential(nn.Linear(300, 200))
+    nn.init.normal_(net[0].weight)
+    packed = pack(net, tmp_path / "net", 4)
+    assert same(unpack(tmp_path / "net"), packed.state)
+    old, new = net[0].weight.detach(), packed.state["0.weight"]
+    book = new.unique()
+    assert len(book) == 16
+    near = (old.reshape(-1, 1) - book).abs().amin(1).view_as(old)
+    # The nearest of the centroids, two of which may be off by the rounding of a half each.
+    assert ((old - new).abs() <= near + 2 * 2.0**-11 * book.abs().max()).all()
+
+
 def test_packing_what_was_unpacked_changes_nothing(tmp_path):
     net = pruned()
     first = pack(net, tmp_path / "net", 3)
@@ -265,7 +278,7 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, monkeypatch):
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(store.os, "replace", full)
-    with pytest.raises(OSError, match="could not write .* What was there before is intact"):
+    with pytest.raises(OSError, match=r"could not write .* What was there before is intact"):
         pack(pruned(seed=9), tmp_path / "net")
     monkeypatch.undo()
     assert same(unpack(tmp_path / "net"), old)
@@ -286,12 +299,14 @@ def test_a_file_for_another_net_names_both_shapes(tmp_path):
     pack(pruned(), tmp_path / "net")
     other = pruned((20, 13, 5))
     before = {k: v.clone() for k, v in other.state_dict().items()}
-    with pytest.raises(ValueError, match=r"0\.weight: \(13, 20\) floats in the model, \(12, 20\) floats"):
+    with pytest.raises(
+        ValueError, match=r"0\.weight: \(13, 20\) floats in the model, \(12, 20\) floats"
+    ):
         unpack(tmp_path / "net", other)
     assert same(other.state_dict(), before)
     sparse = nn.Sequential(SparseLinear(16, 12, "random", seed=1))
     pack(sparse, tmp_path / "net")
-    with pytest.raises(ValueError, match="these values belong to pattern random.*seed=1"):
+    with pytest.raises(ValueError, match=r"these values belong to pattern random.*seed=1"):
         unpack(tmp_path / "net", nn.Sequential(SparseLinear(16, 12, "random", seed=2)))
 
 
@@ -312,4 +327,3 @@ def test_a_net_on_a_gpu_is_packed_and_gets_its_state_back_there(tmp_path):
     unpack(tmp_path / "net", net)
     assert {p.device.type for p in net.parameters()} == {"cuda"}
     assert same({k: v.cpu() for k, v in net.state_dict().items()}, packed.state)
-

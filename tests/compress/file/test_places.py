@@ -64,7 +64,9 @@ def test_learning_takes_less_where_columns_differ_and_neighbours_are_kept_togeth
     picture = np.exp(-((np.indices((16, 16)) - 7.5) ** 2).sum(0) / 20).ravel()
     kept = random.random((100, 256)) < 0.2 * picture
     kept |= np.roll(kept, 1, axis=1) & (random.random(kept.shape) < 0.5)
-    codes = {code[0]: len(code) for code in places.ways(np.flatnonzero(kept), Table(*kept.shape), None)}
+    codes = {
+        code[0]: len(code) for code in places.ways(np.flatnonzero(kept), Table(*kept.shape), None)
+    }
     share = kept.mean()
     entropy = -(share * np.log2(share) + (1 - share) * np.log2(1 - share)) * kept.size / 8
     assert codes[places.LEARNED] < codes[places.GAPS]
@@ -77,7 +79,9 @@ def test_what_the_layer_before_keeps_helps():
     random = np.random.default_rng(0)
     before = random.integers(0, 40, 200)
     kept = random.random((8, 200)) < before / 80
-    alone, hinted = (places.encode(np.flatnonzero(kept), Table(8, 200, 1, b)) for b in (None, before))
+    alone, hinted = (
+        places.encode(np.flatnonzero(kept), Table(8, 200, 1, b)) for b in (None, before)
+    )
     assert len(hinted) < len(alone)
     with pytest.raises(Damaged, match="is not coded by learning"):
         places.decode(hinted, Table(8, 200))

@@ -30,8 +30,11 @@ def test_what_was_coded_comes_back(data):
 
 
 def most(counts, freq):
-    """The bits that a code may have: before a step a state is at least 2^4 f, and its quotient by f
-    is rounded down, which loses log2(1 + 2^-4) at most; the states at the end are 32 bits each."""
+    """The bits that a code may have.
+
+    Before a step a state is at least 2^4 f, and its quotient by f is rounded down, which loses
+    log2(1 + 2^-4) of a bit at most; the states at the end are 32 bits each.
+    """
     size = int(counts.sum())
     return rans.length(counts, freq) + size * np.log2(1 + 2**-4) + 32 * rans.lanes(size)
 

@@ -50,7 +50,9 @@ def test_it_starts_from_equal_steps_between_the_least_and_the_largest():
     assert found == pytest.approx([-1, 0, 1])
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(9, 7), nn.Conv2d(3, 4, 3), nn.Conv1d(4, 4, 2, groups=2)])
+@pytest.mark.parametrize(
+    "layer", [nn.Linear(9, 7), nn.Conv2d(3, 4, 3), nn.Conv1d(4, 4, 2, groups=2)]
+)
 def test_the_gradient_of_a_centroid_is_the_sum_of_those_of_its_weights(layer):
     net = pruned((9, 7)).double() if isinstance(layer, nn.Linear) else nn.Sequential(layer).double()
     shape = {nn.Linear: (5, 9), nn.Conv2d: (2, 3, 6, 6), nn.Conv1d: (2, 4, 6)}[type(layer)]
@@ -99,7 +101,9 @@ def test_any_optimizer_trains_centroids_and_leaves_zeros(kind):
 
 
 def test_sparse_layers_share_too():
-    net = nn.Sequential(SparseConv2d(4, 8, 3, pattern="random", seed=1), nn.Flatten(), SparseLinear(32, 9))
+    net = nn.Sequential(
+        SparseConv2d(4, 8, 3, pattern="random", seed=1), nn.Flatten(), SparseLinear(32, 9)
+    )
     share(net, {"0": 2, "2": 3})
     x = torch.randn(2, 4, 4, 4)
     before = net(x)

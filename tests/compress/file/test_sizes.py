@@ -148,7 +148,10 @@ def test_a_run_of_a_study_is_packed_by_its_weights(tmp_path, capsys):
 
     net = pruned()
     weights.save(tmp_path, net)
-    assert verbs.pack([str(tmp_path / "weights.pt"), str(tmp_path / "net"), "--bits", "0", "--json"]) == 0
+    assert (
+        verbs.pack([str(tmp_path / "weights.pt"), str(tmp_path / "net"), "--bits", "0", "--json"])
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["bytes"] == (tmp_path / "net").stat().st_size
     state = unpack(tmp_path / "net")
