@@ -2,7 +2,9 @@
 
 from harness.result.subjects import Subjects
 
-SUBJECTS: dict[str, str] = {}
+SUBJECTS: dict[str, str] = {
+    "file": "compress.identities.filing",
+}
 
 verify = Subjects("compress", SUBJECTS)
 main = verify.main
