@@ -161,7 +161,8 @@ def bake(net: nn.Module) -> list[str]:
             if isinstance(first, Gather):
                 # (copies of a net share the class that torch has made, which removal changes)
                 kind = type(module)
-                module.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
+                own = type(kind.__name__, kind.__bases__, dict(vars(kind)))
+                object.__setattr__(module, "__class__", own)
                 parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
                 found.append(name)
     return found

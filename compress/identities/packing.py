@@ -25,16 +25,13 @@ def net() -> nn.Sequential:
     """Return a small pruned net with sparse layers, a norm and a tied weight."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = nn.Sequential(
-            *(nn.Linear(30, 20), nn.BatchNorm1d(20), nn.ReLU()),
-            *(SparseLinear(20, 16, "random_biregular", seed=1), nn.ReLU(), nn.Linear(16, 16)),
-            nn.Linear(16, 16),
-        )
+        first, middle, last = nn.Linear(30, 20), nn.Linear(16, 16), nn.Linear(16, 16)
+        sparse = SparseLinear(20, 16, "random_biregular", seed=1)
         with torch.no_grad():
-            for layer in (made[0], made[5]):
+            for layer in (first, middle):
                 layer.weight.copy_(layer.weight * (torch.rand_like(layer.weight) < 0.2) + 0.0)
-    made[6].weight = made[5].weight
-    return made
+    last.weight = middle.weight
+    return nn.Sequential(first, nn.BatchNorm1d(20), nn.ReLU(), sparse, nn.ReLU(), middle, last)
 
 
 def apart(state: Any, other: Any) -> float:
