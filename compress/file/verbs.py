@@ -102,7 +102,8 @@ def unpack(argv: Sequence[str]) -> int:
     options = flags.read(Unpack, argv, "python -m compress unpack")
     state = packing.unpack(options.file, most=options.most, dense=options.dense)
     save_checkpoint(options.state, state)
-    print(f'{options.state}: {len(state)} tensors; net.load_state_dict(torch.load("..."))')
+    path = str(options.state)
+    print(f"{path}: {len(state)} tensors; net.load_state_dict(torch.load({path!r}))")
     return 0
 
 

@@ -108,7 +108,7 @@ _MIXED = []
 def mixed() -> Content:
     if not _MIXED:
         from compress.file import states
-        from compress.file.pack import Options, encode
+        from compress.file.writing import Options, encode
 
         _MIXED.append(encode(states.parts(Mixed()), Options()))
     return _MIXED[0]
