@@ -11,7 +11,6 @@ indices; 2: each a half; 3: each as it is.
 """
 
 import io
-import pickle
 import zlib
 from typing import Any
 
@@ -145,7 +144,7 @@ def encode_object(value: Any) -> bytes:
     try:
         torch.save(value, buffer)
         decode_object(buffer.getvalue())
-    except (pickle.PicklingError, TypeError, AttributeError, Damaged) as error:
+    except Exception as error:  # (whatever its own code raises as it is taken apart)
         raise ValueError(
             f"it is of type {type(value).__name__}, which cannot be stored as plain data ({error})"
         ) from None
@@ -157,5 +156,5 @@ def decode_object(data: bytes) -> Any:
     try:
         return torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     except Exception as error:
-        text = str(error).splitlines()[0]
+        text = (str(error) or type(error).__name__).splitlines()[0]
         raise Damaged(f"an object holds more than tensors and builtin values ({text})") from None

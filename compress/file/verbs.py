@@ -102,8 +102,7 @@ def unpack(argv: Sequence[str]) -> int:
     options = flags.read(Unpack, argv, "python -m compress unpack")
     state = packing.unpack(options.file, most=options.most, dense=options.dense)
     save_checkpoint(options.state, state)
-    path = str(options.state)
-    print(f"{path}: {len(state)} tensors; net.load_state_dict(torch.load({path!r}))")
+    print(f"{options.state}: {len(state)} tensors, for torch.load(path, weights_only=True)")
     return 0
 
 
