@@ -12,7 +12,8 @@ from compress.file import bits
 from compress.file.chances import Chances
 from compress.file.counted import Counts
 
-MOST = 1 << 19  # places: more are slow in plain Python
+MOST = 1 << 19  # places of a table ...
+ROOM = 3 << 18  # ... and of a file: each takes about a microsecond, as this is plain Python
 
 
 class Sizes:

@@ -20,6 +20,7 @@ from compress.file import described, gaps, learned, symbols
 from compress.file.numbers import Reader, block, number
 
 ALL, DESCRIBED, WITHIN, GAPS, ROWS, CLASSES, FLAGS, LEARNED = range(8)
+WORTH = 64  # learning is slower: it is taken where it saves more than a 64th
 NAMES = ("all", "described", "within", "gaps", "rows", "classes", "flags", "learned")
 
 
@@ -32,12 +33,14 @@ class Table:
         columns: Inputs, times the taps of each.
         taps: Columns that belong to one input: the size of a convolution's window.
         before: How many weights the layer before keeps for each of its outputs.
+        room: How many places may be coded by learning, which takes time; for the coder alone.
     """
 
     rows: int
     columns: int
     taps: int = 1
     before: np.ndarray | None = None
+    room: int = learned.MOST
 
     @property
     def size(self) -> int:
@@ -62,7 +65,10 @@ def encode(flat: np.ndarray, table: Table, pattern: Pattern | None = None) -> by
     """
     if len(flat) == table.size:
         return bytes([ALL])
-    return min(ways(np.asarray(flat, dtype=np.int64), table, pattern), key=len)
+    found = list(ways(np.asarray(flat, dtype=np.int64), table, pattern))
+    short = min((code for code in found if code[0] != LEARNED), key=len)
+    slow = min((code for code in found if code[0] == LEARNED), key=len, default=short)
+    return slow if len(slow) < len(short) - len(short) // WORTH else short
 
 
 def ways(flat: np.ndarray, table: Table, pattern: Pattern | None) -> Iterator[bytes]:
@@ -76,7 +82,7 @@ def ways(flat: np.ndarray, table: Table, pattern: Pattern | None) -> Iterator[by
     kept = np.zeros(table.size, dtype=bool)
     kept[flat] = True
     yield bytes([FLAGS]) + symbols.encode(kept, 1)
-    if table.size <= learned.MOST and table.rows > 1:
+    if table.size <= min(table.room, learned.MOST) and table.rows > 1:
         yield from _by_learning(kept.reshape(table.rows, table.columns), table)
 
 

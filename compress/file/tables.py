@@ -6,7 +6,7 @@ outputs, inputs of a group; 0: words follow; 1: name, groups, seed, and then its
 import numpy as np
 
 from bibd.pattern import Pattern
-from compress.file import described, places
+from compress.file import described, learned, places
 from compress.file.container import check_claim
 from compress.file.numbers import Reader, block, number
 from compress.file.places import Table
@@ -14,16 +14,29 @@ from compress.file.places import Table
 WORDS, PLACES = 0, 1
 
 
-def encode(pattern: Pattern, before: np.ndarray | None, describe: bool = True) -> bytes:
-    """Return the table of a layer as bytes, by its words or by its places."""
+def encode(
+    pattern: Pattern,
+    before: np.ndarray | None,
+    describe: bool = True,
+    room: int = learned.MOST,
+) -> tuple[bytes, int]:
+    """Return the table of a layer as bytes, and how many of its places are coded by learning.
+
+    Args:
+        pattern: The table.
+        before: What the layer before keeps.
+        describe: Take words where there are any.
+        room: How many places may be coded by learning.
+    """
     head = number(pattern.out_features) + number(pattern.in_features)
     words = described.describe(pattern) if describe else None
     if words is not None:
-        return head + bytes([WORDS]) + words
+        return head + bytes([WORDS]) + words, 0
     label = block(pattern.family.encode()) + number(pattern.groups) + bytes([pattern.counted])
     label += number(0 if pattern.seed is None else pattern.seed + 1)
-    table = Table(pattern.out_features, pattern.in_features, 1, before)
-    return head + bytes([PLACES]) + label + places.encode(pattern.flat, table)
+    table = Table(pattern.out_features, pattern.in_features, 1, before, room)
+    code = places.encode(pattern.flat, table)
+    return head + bytes([PLACES]) + label + code, table.size * (code[0] == places.LEARNED)
 
 
 def decode(data: bytes, before: np.ndarray | None, size: int, most: int | None) -> Pattern:

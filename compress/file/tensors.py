@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from compress.file import symbols, values
+from compress.file import learned, symbols, values
 from compress.file.header import Entry
 from compress.file.numbers import Damaged
 from compress.file.places import Table
@@ -79,7 +79,7 @@ def decode_values(book: bytes, data: bytes, type_: str, count: int) -> torch.Ten
     return torch.from_numpy(stored.astype(np.float64)[index]).to(kind)
 
 
-def table_of(shape: tuple[int, ...], before: np.ndarray | None) -> Table:
+def table_of(shape: tuple[int, ...], before: np.ndarray | None, room: int = learned.MOST) -> Table:
     """Return what is known of the table of a dense weight (outputs, inputs, *window).
 
     Raises:
@@ -88,7 +88,7 @@ def table_of(shape: tuple[int, ...], before: np.ndarray | None) -> Table:
     if len(shape) < 2 or 0 in shape:
         raise Damaged(f"a weight cannot have shape {shape}")
     taps = int(np.prod(shape[2:], dtype=np.int64))
-    return Table(shape[0], shape[1] * taps, taps, before)
+    return Table(shape[0], shape[1] * taps, taps, before, room)
 
 
 def scatter(entry: Entry, flat: np.ndarray, found: torch.Tensor) -> torch.Tensor:

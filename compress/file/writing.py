@@ -1,14 +1,14 @@
 """From a state to the content of a file, tensor after tensor; compress.file.reading goes back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
 import torch
 
 from bibd.pattern import Pattern
-from compress.file import container, places, tables, tensors
+from compress.file import container, learned, places, tables, tensors
 from compress.file.header import ALIAS, NAMED, OBJECT, VECTOR, WEIGHT, WHOLE, Entry
 from compress.file.places import Table
 from compress.file.share import bits_of
@@ -49,35 +49,42 @@ def is_whole(part: Part) -> bool:
     return part.kind == OBJECT or (part.kind == WHOLE and floating and part.value.numel() > 0)
 
 
+@dataclass
+class Past:
+    """What the tensors so far leave to the next: see compress.file.places.Table."""
+
+    before: np.ndarray | None = None
+    room: int = field(default_factory=lambda: learned.ROOM)
+
+
 def encode(parts: Sequence[Part], options: Options) -> container.Content:
     """Return the content of the file for these parts of a state."""
     made: list[tuple[Entry, tuple[bytes, ...]]] = []
-    before: np.ndarray | None = None
+    past = Past()
     for part in parts:
         try:
-            entry, coded, before = _encode(part, options, before)
+            entry, coded = _encode(part, options, past)
         except ValueError as error:
             raise ValueError(f"{part.name}: {error}") from None
         made.append((entry, coded))
     return container.Content(tuple(e for e, _ in made), tuple(c for _, c in made))
 
 
-def _encode(part: Part, options: Options, before):
+def _encode(part: Part, options: Options, past: Past) -> tuple[Entry, tuple[bytes, ...]]:
     if part.kind in (ALIAS, NAMED):
-        return Entry(part.name, part.kind, other=part.other), (), before
+        return Entry(part.name, part.kind, other=part.other), ()
     if part.kind == OBJECT:
         blob = tensors.encode_object(part.value)
-        return Entry(part.name, OBJECT, "uint8", (len(blob),)), (tensors.press(blob),), before
+        return Entry(part.name, OBJECT, "uint8", (len(blob),)), (tensors.press(blob),)
     kind = str(part.value.dtype).removeprefix("torch.")
     entry = Entry(part.name, part.kind, kind, tuple(part.value.shape))
     if part.kind == WHOLE:
-        return entry, (tensors.press(tensors.bytes_of(part.value)),), before
+        return entry, (tensors.press(tensors.bytes_of(part.value)),)
     _finite(part.value)
     if part.kind == VECTOR:
         statistic = part.name.rpartition(".")[2] in STATISTICS
-        return entry, (tensors.encode_vector(part.value, statistic),), before
-    coded, before = (_weight if part.kind == WEIGHT else _sparse)(part, options, before)
-    return entry, coded, before
+        return entry, (tensors.encode_vector(part.value, statistic),)
+    return entry, (_weight if part.kind == WEIGHT else _sparse)(part, options, past)
 
 
 def _finite(value: torch.Tensor) -> None:
@@ -88,21 +95,25 @@ def _finite(value: torch.Tensor) -> None:
         )
 
 
-def _weight(part: Part, options: Options, before):
-    table = tensors.table_of(tuple(part.value.shape), before)
+def _weight(part: Part, options: Options, past: Past) -> tuple[bytes, ...]:
+    table = tensors.table_of(tuple(part.value.shape), past.before, past.room)
     flat = part.value.reshape(-1)
     kept = flat.nonzero().squeeze(1)
     where = kept.cpu().numpy()
     over = (options.supersets or {}).get(part.layer)
     coded = places.encode(where, table, over)
-    counts = np.bincount(where // table.columns, minlength=table.rows)
-    return (coded, *tensors.encode_values(flat[kept], bits_of(options.bits, part.layer))), counts
+    past.room -= table.size * (coded[0] == places.LEARNED)
+    past.before = np.bincount(where // table.columns, minlength=table.rows)
+    return coded, *tensors.encode_values(flat[kept], bits_of(options.bits, part.layer))
 
 
-def _sparse(part: Part, options: Options, before):
+def _sparse(part: Part, options: Options, past: Past) -> tuple[bytes, ...]:
     pattern, flat = part.pattern, part.value.reshape(-1)
     assert pattern is not None
     kept = flat.nonzero().squeeze(1)
     some = places.encode(kept.cpu().numpy(), Table(1, len(flat)))
     coded = tensors.encode_values(flat[kept], bits_of(options.bits, part.layer))
-    return (tables.encode(pattern, before, options.describe), some, *coded), pattern.fan_in
+    table, learned_places = tables.encode(pattern, past.before, options.describe, past.room)
+    past.room -= learned_places
+    past.before = pattern.fan_in
+    return table, some, *coded

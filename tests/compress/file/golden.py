@@ -102,7 +102,7 @@ def _rest(random, count):
         n = pattern.nonzeros
         x = torch.from_numpy(random.normal(size=n)).float()
         some = places.encode(np.arange(0, n, 2), Table(1, n))
-        parts = tables.encode(pattern, None, describe), some, *tensors.encode_values(x[::2], 2)
+        parts = tables.encode(pattern, None, describe)[0], some, *tensors.encode_values(x[::2], 2)
         yield Entry(f"s{i}.weight", SPARSE, shape=(n,)), parts
         yield Entry(f"s{i}._extra_state", NAMED, other=count + 2 * i), ()
     yield (

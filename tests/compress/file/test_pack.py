@@ -10,7 +10,7 @@ from torch import nn
 
 from bibd import SparseLinear
 from compress import bake, pack, share, unpack
-from compress.file import reading
+from compress.file import container, learned, places, reading
 from compress.file.pack import patterns
 from harness.record import store
 from tests.compress.file.nets import Mixed, prune, pruned, same, superset
@@ -121,6 +121,25 @@ def test_a_large_layer_is_coded_by_a_table(tmp_path):
     near = (old.reshape(-1, 1) - book).abs().amin(1).view_as(old)
     # The nearest of the centroids, two of which may be off by the rounding of a half each.
     assert ((old - new).abs() <= near + 2 * 2.0**-11 * book.abs().max()).all()
+
+
+def test_learning_is_for_so_many_places_of_a_file_and_for_what_it_saves(tmp_path, monkeypatch):
+    net = pruned((60, 60, 60, 60), 0.3)
+    with torch.no_grad():
+        for layer in net[::2]:
+            layer.weight[:, 20:] = 0  # (two columns of three are never kept, which is learned)
+    ways = lambda: [parts[0][0] for parts in held(tmp_path / "net") if len(parts) == 3]  # noqa: E731
+    pack(net, tmp_path / "net")
+    assert ways() == [places.LEARNED] * 3
+    monkeypatch.setattr(learned, "ROOM", 3600 * 2)
+    packed = pack(net, tmp_path / "net")
+    assert ways()[:2] == [places.LEARNED] * 2
+    assert ways()[2] != places.LEARNED
+    assert same(unpack(tmp_path / "net"), packed.state)
+
+
+def held(path):
+    return container.read(path.read_bytes()).parts
 
 
 def test_packing_what_was_unpacked_changes_nothing(tmp_path):
