@@ -12,6 +12,8 @@ from compress.file import counted, rans
 from compress.file.numbers import Damaged, pack_bits, unpack_bits
 
 MOST_WIDTH = 8
+QUICK = 1 << 15  # decisions; more, counted one by one, must save ...
+WORTH = 64  # ... more than a 64th, as a table is read much faster
 
 
 def encode(symbols: np.ndarray, width: int) -> bytes:
@@ -22,10 +24,11 @@ def encode(symbols: np.ndarray, width: int) -> bytes:
     counts = np.bincount(symbols, minlength=1 << width)
     if counts.max() == len(symbols):
         return bytes([3, int(symbols[0])])
-    ways = [b"\2" + with_table(symbols, counts)]
-    if len(symbols) * width <= counted.MOST:
-        ways.append(b"\1" + counted.encode(symbols, width))
-    best = min(ways, key=len)
+    best = b"\2" + with_table(symbols, counts)
+    if (decisions := len(symbols) * width) <= counted.MOST:
+        other = b"\1" + counted.encode(symbols, width)
+        least = len(best) // WORTH if decisions > QUICK else 0
+        best = other if len(other) < len(best) - least else best
     plain = 1 + (len(symbols) * width + 7) // 8
     return best if len(best) < plain else b"\0" + pack_bits(symbols, width)
 
