@@ -7,12 +7,19 @@ from importlib import import_module, metadata
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "Course": "compress.tickets.course",
     "Gradual": "compress.pruning.schedule",
     "KeptOne": "compress.pruning.prune",
+    "Level": "compress.tickets.level",
     "Masked": "compress.pruning.apply",
     "Masks": "compress.pruning.masks",
+    "branch": "compress.tickets.branches",
+    "dense": "compress.tickets.level",
+    "early_stop": "compress.tickets.course",
+    "following": "compress.tickets.branches",
     "freeze": "compress.pruning.freeze",
     "from_torch": "compress.pruning.foreign",
+    "ladder": "compress.tickets.ladder",
     "prune": "compress.pruning.prune",
     "prune_channels": "compress.pruning.structured",
     "steps": "compress.pruning.schedule",

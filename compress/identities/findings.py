@@ -4,6 +4,7 @@ from harness.result.subjects import Subjects
 
 SUBJECTS: dict[str, str] = {
     "prune": "compress.identities.prune",
+    "tickets": "compress.identities.tickets",
 }
 
 verify = Subjects("compress", SUBJECTS)

@@ -6,6 +6,7 @@ import torch
 from compress import verify
 from compress.identities.findings import SUBJECTS
 from compress.pruning import apply, choose, densities, flow, scores
+from compress.tickets import branches, ladder
 
 
 @pytest.mark.parametrize("subject", SUBJECTS)
@@ -66,3 +67,18 @@ def test_masks_that_are_set_once_are_found(monkeypatch):
     monkeypatch.setattr(apply.Masked, "attach", lambda self, optimizer: optimizer)
     monkeypatch.setattr(apply.Masked, "_arriving", lambda self, p: lambda g: g)
     assert "masked training = sparse training, conv" in failed("prune")
+
+
+def test_levels_that_go_on_from_trained_weights_are_found(monkeypatch):
+    monkeypatch.setattr(branches, "_snapshot", lambda level, step: level.weights)
+    found = failed("tickets")
+    assert "IMP with no pruning = training again, stack" in found
+    assert "what is pruned is zero, and the start is that of before, loop" in found
+
+
+def test_a_round_that_takes_one_weight_more_is_found(monkeypatch):
+    right = ladder.after
+    monkeypatch.setattr(ladder, "after", lambda count, rate: right(count, rate) - 1)
+    assert {"counts of the ladder = by hand", "counts of trained levels = the ladder"} <= failed(
+        "tickets"
+    )
