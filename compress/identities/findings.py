@@ -6,6 +6,7 @@ SUBJECTS: dict[str, str] = {
     "moving": "compress.identities.moving",
     "file": "compress.identities.filing",
     "prune": "compress.identities.prune",
+    "tickets": "compress.identities.tickets",
 }
 
 verify = Subjects("compress", SUBJECTS)
