@@ -3,12 +3,13 @@
 smoke dynamic dynamic_*    should connections move?                         compress.plans.dynamic
 bytes bytes_*              is where to connect worth its bits?              compress.plans.coded
 deep deep_*                how small a file holds a net that is as good?    compress.plans.deep
+tickets tickets_*          do lottery tickets replicate?                    compress.plans.tickets
 """
 
-from compress.plans import coded, deep, dynamic
+from compress.plans import coded, deep, dynamic, tickets
 from harness.cli import Verb
 
-PLANS = {**dynamic.PLANS, **coded.PLANS, **deep.PLANS}
+PLANS = {**dynamic.PLANS, **coded.PLANS, **deep.PLANS, **tickets.PLANS}
 
 VERBS = {
     "pack": Verb("Makes a small file of a net's state.", "compress.file.verbs:pack"),

@@ -8,7 +8,7 @@ from functools import cache, partial
 from statistics import fmean
 
 from compress.experiments import PLANS
-from compress.plots import dynamic, files
+from compress.plots import dynamic, files, tickets
 from harness.experiment import Experiment
 from harness.result import pages
 from harness.result.pages import Rows, fixed
@@ -89,6 +89,20 @@ def kinds(plan: str) -> Rows:
             yield name, f"{x:,.0f}", f"{fixed(mean, 2)} ± {fixed(high - mean, 2)}"
 
 
+def claims() -> Rows:
+    """Return the paper's claims of lottery tickets, what a reproduction found, and we."""
+    yield "weights left", "claim: the ticket", "paper", "reproduction", "here"
+    whole = record("tickets")
+    if not whole:
+        yield NOT_RUN, *[""] * 4
+        return
+    for claim in tickets.CLAIMS:
+        if (found := tickets.found(whole, claim)) and found.half is not None:
+            here = f"{fixed(found.mean, 2)} ± {fixed(found.half, 2)}"
+            share = f"{100 * claim.remaining:.1f} %"
+            yield share, claim.words, f"{claim.paper:g}", f"{claim.reproduction:g}", here
+
+
 def plans() -> Rows:
     """Return the plans but for those that only try the path of another."""
     shown = {name: plan for name, plan in PLANS.items() if not name.endswith("_smoke")}
@@ -102,5 +116,6 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "dynamic_wide": partial(moving, "dynamic_wide"),
     "deep": partial(made, "deep"),
     "bytes": partial(kinds, "bytes"),
+    "tickets": claims,
 }
 VALUES: dict[str, Callable[[], str]] = {}

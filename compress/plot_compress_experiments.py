@@ -5,6 +5,7 @@ Writes beside this script
     fig_compress_experiments_dynamic.{png,eps,json}    error over density, connections that move
     fig_compress_experiments{,_bits}.{png,eps,json}    (deep) error over bytes; what bytes are for
     fig_compress_experiments_bytes.{png,eps,json}      (bytes) error over bytes, kinds of nets
+    fig_compress_experiments_tickets.{png,eps,json}    accuracy and stopping over weights left
     log/compress_experiments_plot_${BEGIN_TIME}.log    the table that it prints
 
 --publish writes the figures of a committed study into figure/compress/<plan>/ as well.
@@ -45,9 +46,10 @@ def table(whole: Experiment) -> Iterator[str]:
 
 def _plots(whole: Experiment) -> Any:
     """Return the module that knows the plan of this record."""
-    from compress.plots import dynamic, files
+    from compress.plots import dynamic, files, tickets
 
-    return files if whole.plan.partition("_")[0] in ("deep", "bytes") else dynamic
+    known = {"deep": files, "bytes": files, "tickets": tickets}
+    return known.get(whole.plan.partition("_")[0], dynamic)
 
 
 if __name__ == "__main__":

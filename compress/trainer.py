@@ -4,7 +4,7 @@ Dynamic   a sparse net whose connections stay, move or are pruned       compress
 Deep      a net, pruned in steps, and the files that are made of it     compress.runs.deep
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,20 +12,36 @@ from bibd.kernels import paths as paths  # for the runner: into the provenance o
 from compress.plans.coded import Coded
 from compress.plans.deep import Deep
 from compress.plans.dynamic import Dynamic
-from compress.runs import coded, deep, dynamic
+from compress.plans.tickets import Tickets
+from compress.runs import coded, deep, dynamic, tickets
 from harness import cost
 from harness.data import Data, load
 from harness.job import Job
 
-Config = Dynamic | Coded | Deep
-RUNS: dict[type, Any] = {Dynamic: dynamic, Coded: coded, Deep: deep}
+Config = Dynamic | Coded | Deep | Tickets
+RUNS: dict[type, Any] = {Dynamic: dynamic, Coded: coded, Deep: deep, Tickets: tickets}
+
+
+def stacks(config: Config) -> bool:
+    """Return whether the seeds of an arm train as one stack."""
+    return isinstance(config, Tickets)
+
+
+def train_stack(config: Tickets, seeds: Sequence[int], job: Job) -> Iterator[list[dict[str, Any]]]:
+    """Train all seeds side by side; yields a row for each and level."""
+    run = tickets.Run(config, read(config, job), seeds)
+    for number in range(job.attach(net=run), config.epochs):
+        yield run.rows(number, partial(_tell, job))
 
 
 def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
     """Train one seed; yields its rows."""
     job = job or Job()
+    if isinstance(config, Tickets):
+        yield from (row for (row,) in train_stack(config, [seed], job))
+        return
     run = RUNS[type(config)].Run(config, read(config, job), seed)
-    for number in range(job.attach(run=run), config.epochs):
+    for number in range(job.attach(net=run), config.epochs):
         row = run.row(number, partial(_tell, job))
         yield row
         if "failed" in row:

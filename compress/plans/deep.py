@@ -88,7 +88,6 @@ PLANS = {
         expect="Han et al. counted 40 x for LeNet-300-100 (1.64 -> 1.58 % error) and 39 x for "
         "LeNet-5 (.80 -> .74); a probe wrote 50 x at 1.75, 85 x at 1.84 and 139 x at 1.95 %.",
         threads=1,
-        keep=True,
     ),
     "deep_fashion": Plan(
         question="The same for LeNet-300-100 on Fashion-MNIST.",
@@ -96,7 +95,6 @@ PLANS = {
         seeds=tuple(range(5)),
         minutes=15,
         threads=1,
-        keep=True,
     ),
     "deep_smoke": Plan(
         question="The path of plan deep on the embedded digits.",

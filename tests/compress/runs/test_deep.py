@@ -84,7 +84,7 @@ def test_a_subset_stays_inside_its_design():
     config = replace(CODED, method="subset", epochs=1, density=0.15)
     job = Job()
     list(train(config, 0, job))
-    net = job.parts["run"].net
+    net = job.parts["net"].net
     from compress.runs.dynamic import supersets
 
     for name, pattern in supersets(net).items():

@@ -46,7 +46,7 @@ def test_a_run_goes_on_from_a_checkpoint_bit_for_bit(method):
     rest = Job(saved=saved)
     more = list(train(config(method), 0, rest))
     assert [_told(r) for r in [first, *more]] == [_told(r) for r in rows]
-    ours, theirs = (job.parts["run"].net.state_dict() for job in (whole, rest))
+    ours, theirs = (job.parts["net"].net.state_dict() for job in (whole, rest))
     assert all(torch.equal(v, theirs[k]) for k, v in ours.items())
 
 
