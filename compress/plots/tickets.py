@@ -86,7 +86,7 @@ def _draw(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
             data[key] = {NAMES[way]: line(whole, way, key) for way in NAMES}
             data[key] = {label: found for label, found in data[key].items() if found["x"]}
             for i, (label, found) in enumerate(data[key].items()):
-                figure.bars(ax, found, i, label)
+                figure.bars(ax, found | {"x": figure.beside(found["x"], i, 3, 0.02)}, i, label)
             ax.set_xscale("log")
             ax.invert_xaxis()
             figure.log_axis(ax.xaxis)

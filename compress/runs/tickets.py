@@ -52,7 +52,7 @@ class Run:
         if self.level is None:
             nets = [build(self.config, self.data, seed) for seed in self.seeds]
             return dense(nets, self.seeds)
-        shares = dict(rate=self.config.rate, output=self.config.output)
+        shares: Any = dict(rate=self.config.rate, output=self.config.output)
         return following(self.level, self.config.rewind, **shares)
 
     def _fresh(self, number: int) -> list[nn.Module]:
