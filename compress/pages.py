@@ -76,6 +76,28 @@ def _file(arm: str, share: str, file: dict, before: str) -> list[str]:
     return [arm, share, str(file["bits"]), size, f"{fixed(ratio, 1)} x", error, before]
 
 
+def before() -> str:
+    """Tell the error of the dense LeNet-300-100, in per cent."""
+    found = files.runs(_deep(), "LeNet-300-100")
+    return pages.mean([100 * (1 - run.rows[0]["test_accuracy"]) for run in found], 2)
+
+
+def after(density: float, bits: int, words: str) -> str:
+    """Tell how much smaller a file of LeNet-300-100 is, and its error in per cent."""
+    found = files.runs(_deep(), "LeNet-300-100")
+    row = next(k for k, row in enumerate(found[0].rows) if row["density"] == density)
+    (file,) = [f for f in files.files(found, row) if f["bits"] == bits]
+    ratio = fmean(f["ratio"] for f in file["files"])
+    error = pages.mean([100 * (1 - f["test_accuracy"]) for f in file["files"]], 2)
+    return f"{fixed(ratio, 1)} {words} {error}"
+
+
+def _deep() -> Experiment:
+    whole = record("deep")
+    assert whole, "the record of plan deep is committed"
+    return whole
+
+
 def kinds(plan: str) -> Rows:
     """Return the best files of each kind of net: those that no smaller one of it betters."""
     yield "net", "bytes on the disk", "test error, %"
@@ -118,4 +140,8 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "bytes": partial(kinds, "bytes"),
     "tickets": claims,
 }
-VALUES: dict[str, Callable[[], str]] = {}
+VALUES: dict[str, Callable[[], str]] = {
+    "dense": before,
+    "near": partial(after, 0.08, 4, "x smaller at"),
+    "small": partial(after, 0.02, 5, "x at"),
+}

@@ -116,8 +116,7 @@ def _nets(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
             ax.set_xscale("log")
             figure.log_axis(ax.xaxis)
             ax.set(xlabel="bytes on the disk (log)", ylabel="test error, %", title=arm)
-            ax.set_ylim(bottom=0)
-            ax.legend(fontsize=8)
+            ax.legend(fontsize=8, loc="upper right")
         titles.letters(axes)
         titles.headline(fig, note)
     yield name, fig, {"note": note, "series": data}
@@ -140,8 +139,9 @@ def _published(ax: Any, arm: str) -> None:
         for k, (name, (ratio, error)) in enumerate(table.get(arm, {}).items()):
             label = f"published, {words}" if not k else None
             ax.plot(FLOAT32[arm] / ratio, error, mark, color="black", label=label)
-            ax.annotate(name, (FLOAT32[arm] / ratio, error), (4, 3), fontsize=8,
+            ax.annotate(name, (FLOAT32[arm] / ratio, error), (4, (4, -11)[k % 2]), fontsize=8,
                         textcoords="offset points")  # fmt: skip
+    ax.margins(x=0.12)
 
 
 def _bits(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
