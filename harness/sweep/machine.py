@@ -31,7 +31,7 @@ def pick_device(name: str) -> str:
     return name
 
 
-def release(device: str, seconds: float) -> None:
+def release(device: str, seconds: float = LONG) -> None:
     """Give the memory back that a finished run held in cycles of references.
 
     Python frees those in its own time, and the next run of this process needs the room before: 27
