@@ -28,7 +28,9 @@ class Pack:
     """The file to be written."""
     bits: int = 4
     """The weights of a layer share 2^bits values; 16: each is a half; 0: they stay as they are."""
-    whole: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME")] = ()
+    whole: Annotated[
+        tuple[str, ...], tyro.conf.arg(metavar="NAME", help_behavior_hint=flags.empty(""))
+    ] = ()
     """Layers that are stored as they are, with * and ?."""
     json: bool = False
     """Print one object."""
