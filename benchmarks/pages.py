@@ -77,7 +77,25 @@ def ten() -> str:
     return f"{fixed(min(found), 1)} to {fixed(max(found), 1)}"
 
 
+def sparse_steps() -> Rows:
+    """A training step of a sparse layer, and how much longer dense and SparseLab's take."""
+    yield "layer, connections", "ours, ms", "dense", "SparseLab"
+    for row in record("compression")["steps"]:
+        over = [fixed(row[f"over_{side}"], 1) for side in ("dense", "sparselab")]
+        yield row["name"], fixed(row["ours_ms"], 2), *over
+
+
+def moving() -> Rows:
+    """What a change of connections takes, and its share of the training."""
+    yield "method, connections", "a step, ms", "with a change, ms", "changes' share of the time, %"
+    for row in record("compression")["changes"]:
+        times = fixed(row["step_ms"], 2), fixed(row["change_ms"], 1)
+        yield row["name"], *times, fixed(100 * row["share"], 1)
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
+    "sparse_steps": sparse_steps,
+    "moving": moving,
     "speed": speed,
     "studies": studies,
     **pages_gpu.TABLES,
