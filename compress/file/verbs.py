@@ -87,7 +87,13 @@ def pack(argv: Sequence[str]) -> int:
 
 def _state(path: Path) -> Mapping[str, Any]:
     """Return the state dict in a file of torch.save; nothing in it is run."""
-    found = load_checkpoint(path)
+    try:
+        found = load_checkpoint(path)
+    except ValueError:  # (torch's own words advise to run what is in it)
+        raise ValueError(
+            f"{path} is no state_dict, or holds more than tensors and plain values: write one by "
+            "torch.save(net.state_dict(), path)"
+        ) from None
     if found is None:
         raise FileNotFoundError(f"no file {path}: name a state_dict that torch.save has written")
     state = found.get("state", found) if isinstance(found, dict) else found

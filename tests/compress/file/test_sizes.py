@@ -166,3 +166,12 @@ def test_verbs_answer_what_is_no_state_in_words(tmp_path):
         verbs.pack([str(tmp_path / "none.pt"), str(tmp_path / "net")])
     with pytest.raises(ValueError, match="expected a file that ends in"):
         verbs.show([str(tmp_path / "net"), "--to", "x.y"])
+
+
+def test_a_file_that_is_no_state_is_answered_without_advice_to_run_it(tmp_path):
+    path = tmp_path / "notes.md"
+    path.write_text("# notes")
+    with pytest.raises(ValueError, match=r"notes\.md is no state_dict") as told:
+        verbs.pack([str(path), str(tmp_path / "net")])
+    assert "weights_only" not in str(told.value)
+    assert path.read_text() == "# notes"
