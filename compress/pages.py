@@ -12,7 +12,7 @@ from compress.plots import dynamic, files, tickets
 from harness.experiment import Experiment
 from harness.result import pages
 from harness.result.pages import Rows, fixed
-from harness.result.stats import interval
+from harness.result.stats import Interval, interval
 
 NOT_RUN = "not run yet"
 ENOUGH = 2  # seeds from which an arm has an interval
@@ -49,9 +49,16 @@ def _arm(whole: Experiment, arm: str, found: list) -> list[str]:
         name,
         f"{found[0].facts['connections']:,}",
         wrong,
-        pages.points(less) if less else "",
+        _gain(less),
         fixed(seconds, 0),
     ]
+
+
+def _gain(less: Interval | None) -> str:
+    """Format a difference in points; without its interval where all seeds say the same."""
+    if less is None:
+        return ""
+    return fixed(100 * less.mean, 2, "+") if less.half is None else pages.points(less)
 
 
 def made(plan: str) -> Rows:
