@@ -31,8 +31,9 @@ def moved(pattern: Pattern, drop: np.ndarray, grow: np.ndarray) -> tuple[Pattern
     grow = _distinct("grow", grow, size, "places (output * inputs + input) of its weight")
     stays = np.ones(pattern.nonzeros, bool)
     stays[drop] = False
+    kept = flat[stays]
     taken = np.zeros(size, bool)
-    taken[flat[stays]] = True
+    taken[kept] = True
     if taken[grow].any():
         at = int(grow[taken[grow]][0])
         row, column = divmod(at, pattern.in_features)
@@ -40,18 +41,18 @@ def moved(pattern: Pattern, drop: np.ndarray, grow: np.ndarray) -> tuple[Pattern
             f"grow: output {row} is connected to input {column} already (place {at}); name places "
             "where pattern.mask() is False, or drop that connection in the same call"
         )
-    places = np.concatenate([flat[stays], grow])
+    places = np.concatenate([kept, grow])
     source = np.concatenate([np.flatnonzero(stays), np.full(len(grow), -1)])
-    order = np.argsort(places, kind="stable")
+    order = np.argsort(places, kind="stable")  # (two runs in order, which it merges)
     return of_places(places[order], pattern), source[order]
 
 
 def of_places(places: np.ndarray, like: Pattern) -> Pattern:
     """Return the pattern of a layer of that size with these places, in ascending order."""
-    rows, columns = np.divmod(places, like.in_features)
-    counts = np.bincount(rows, minlength=like.out_features)
-    indptr = np.concatenate([[0], np.cumsum(counts)])
     sizes = like.in_features, like.out_features
+    begins = np.arange(like.out_features + 1) * like.in_features
+    indptr = np.searchsorted(places, begins)
+    columns = places - np.repeat(begins[:-1], np.diff(indptr))
     return Pattern(FAMILY, *sizes, indptr, columns, None, like.groups)
 
 

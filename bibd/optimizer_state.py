@@ -12,12 +12,8 @@ import torch
 
 def carried(values: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
     """Return values by their new places; 0 where source is -1."""
-    new = source < 0
-    if not len(values):
-        return values.new_zeros(len(source), *values.shape[1:])
-    found = values[source.clamp(min=0)]
-    found[new] = 0
-    return found
+    behind = torch.cat([values, values.new_zeros(1, *values.shape[1:])])  # (the 0 comes last)
+    return behind.index_select(0, torch.where(source < 0, len(values), source))
 
 
 def held(optimizer: torch.optim.Optimizer | None, weight: torch.Tensor) -> dict[str, Any]:

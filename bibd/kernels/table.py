@@ -43,7 +43,8 @@ class Table:
         with torch.inference_mode(False):
             self.flat = torch.from_numpy(np.array(flat, np.int64))
         rows, cols = np.divmod(flat, inputs // groups)
-        cols = cols + rows // (outputs // groups) * (inputs // groups)
+        if groups > 1:
+            cols = cols + rows // (outputs // groups) * (inputs // groups)
         short = cols.astype(np.uint16) if inputs <= 2**16 else cols  # (numpy sorts these by digits)
         order = np.argsort(short, axis=1, kind="stable")
         first, second = _starts(rows, outputs), _starts(cols, inputs)
@@ -109,16 +110,31 @@ def sliced(rows: np.ndarray, cols: np.ndarray, first: np.ndarray, inputs: int):
     steps, blocks = int(np.diff(first).max(initial=0)), -(-(len(first) - 1) // 16)
     if steps == 0 or steps * blocks * 16 > 2 * len(rows) + 4096:
         return None
+    middle = first[:-1] + steps // 2
+    column = np.full((blocks * 16, 1), -1)
+    column[: len(middle), 0] = np.where(
+        middle < first[1:], cols[np.minimum(middle, len(cols) - 1)], -1
+    )
+    if not any(fit.all(1).sum() * 2 > blocks for _, fit, _ in _windows(column, inputs)):
+        return None  # (as of most random tables; the whole takes longer)
     at = np.full((blocks * 16, steps), -1)
     at[rows, np.arange(len(rows)) - first[rows]] = cols
-    at = at.reshape(blocks, 16, steps).transpose(0, 2, 1)
-    low, high = np.where(at < 0, inputs, at).min(2), at.max(2)
-    for window in WINDOWS:
-        base = np.minimum(low, inputs - window)
-        fits = (base >= 0).all(1) & (high - base < window).all(1)
+    for base, fit, window in _windows(at, inputs):
+        fits = fit.all(1)
         if 2 * fits.sum() > blocks:
+            inside = at.reshape(blocks, 16, steps).transpose(0, 2, 1)
             base = np.where(fits[:, None], base, -1)
-            lane = np.where(at < 0, 0, at - base[..., None]) * fits[:, None, None]
+            lane = np.where(inside < 0, 0, inside - base[..., None]) * fits[:, None, None]
             kept = np.ascontiguousarray(base, np.int32), np.ascontiguousarray(lane, np.uint8)
             return *kept, steps, window
     return None
+
+
+def _windows(at: np.ndarray, inputs: int):
+    """Yield where windows of each size would begin, and whether they fit (blocks, steps)."""
+    blocks, steps = len(at) // 16, at.shape[1]
+    at = at.reshape(blocks, 16, steps)
+    low, high = np.where(at < 0, inputs, at).min(1), at.max(1)
+    for window in WINDOWS:
+        base = np.minimum(low, inputs - window)
+        yield base, (base >= 0) & (high - base < window), window

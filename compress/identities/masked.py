@@ -57,7 +57,9 @@ class Twin:
     def _grown(self, k: int, grads: list[float], free: list[int], gone: list[int]) -> list[int]:
         if self.method == "set":
             draw = generator(0, "design", k, self.t)  # (whose fairness has a test of its own)
-            return at_random(np.array(free), len(gone), draw).tolist()
+            taken = np.ones(self.masks[k].numel(), bool)
+            taken[free] = False
+            return at_random(taken, len(gone), draw).tolist()
         best = sorted(free, key=lambda i: (-abs(grads[i]), i))
         if self.method == "rigl":
             return best[: len(gone)]

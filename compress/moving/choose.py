@@ -6,7 +6,7 @@ Of equal scores the lower place is taken: on real pictures many gradients are ex
 import numpy as np
 import torch
 
-FEW = 4  # times as many free places as wanted, from which on drawing beats shuffling
+FEW = 4  # drawing beats shuffling where most places are free, and at most one of FEW is wanted
 
 
 def smallest(scores: np.ndarray, count: int) -> np.ndarray:
@@ -35,17 +35,24 @@ def largest_by_row(scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.concatenate([np.empty(0, np.int64), *chosen])
 
 
-def at_random(free: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:
-    """Return some of the free places, each as likely as the others, in ascending order."""
-    if len(free) < FEW * count:
+def at_random(taken: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:
+    """Return some of the free places, each as likely as the others, in ascending order.
+
+    Args:
+        taken: Of each place (at least `count` are free), whether it is not.
+        count: How many.
+        generator: What is drawn from.
+    """
+    held = np.count_nonzero(taken)
+    if count > len(taken) // FEW or held > len(taken) // 2:
+        free = np.flatnonzero(~taken)
         order = torch.randperm(len(free), generator=generator)
         return np.sort(free[order[:count].numpy()])
-    drawn = np.empty(0, np.int64)
-    while len(np.unique(drawn)) < count:  # (the first `count` different ones of a long row)
-        more = torch.randint(len(free), (count + count // 4 + 1,), generator=generator)
-        drawn = np.concatenate([drawn, more.numpy()])
-    seen, first = np.unique(drawn, return_index=True)
-    return free[np.sort(seen[np.argsort(first)[:count]])]
+    full, missing = taken.copy(), count
+    while missing:  # (what is taken, or drawn before, is drawn anew)
+        full[torch.randint(len(full), (missing,), generator=generator).numpy()] = True
+        missing = held + count - np.count_nonzero(full)
+    return np.flatnonzero(full != taken)
 
 
 def at_most_by_row(

@@ -127,7 +127,7 @@ class Moving:
                 f"{name or type(layer).__name__} has no dense gradient in this step: put its "
                 "forward and backward pass inside `with moving:`"
             )
-        draw = generator(self.seed, "design", number, self.t)
+        draw = None if scores is not None else generator(self.seed, "design", number, self.t)
         drop, grow = change(layer.pattern, sizes, scores, self.share, self.method, draw)
         layer.rewire(drop, grow, self.optimizer)
 
@@ -146,7 +146,7 @@ def change(
     scores: np.ndarray | None,
     share: float,
     method: str,
-    draw: torch.Generator,
+    draw: torch.Generator | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return which connections go, and at which places others come.
 
@@ -156,15 +156,14 @@ def change(
         scores: Of all places, by how much a new connection would help; None for set.
         share: How many of the connections move.
         method: set, rigl or rigl_fan_in.
-        draw: For what grows at random.
+        draw: For what grows at random; of set.
     """
     possible = pattern.out_features * pattern.in_features
     count = min(int(share * pattern.nonzeros), possible - pattern.nonzeros)
     drop = smallest(sizes, count)
     if scores is None:
-        open_ = np.ones(possible, bool)
-        open_[pattern.flat] = False
-        return drop, at_random(np.flatnonzero(open_), count, draw)
+        assert draw is not None
+        return drop, at_random(pattern.mask().reshape(-1), count, draw)
     scores = scores.copy()
     scores[pattern.flat] = -np.inf
     if method == "rigl":
