@@ -4,8 +4,8 @@ steps      one layer, batch 128: forward, both gradients, an SGD step; in turn, 
            ours         bibd.SparseLinear with random connections, one thread
            dense        nn.Linear, which masked training has to compute
            sparselab    SparseLab's layer of as many connections, where it is installed
-changes    a net of the study: seconds of the changes of RigL and SET, every 100 steps, as a share
-           of the training's
+changes    a net of the study: what the changes of RigL and SET, every 100 steps, add to a training
+           without them, as a share of the whole; tables are made anew in the step after a change
 decoding   seconds to decode 11 million weights from a file, pruned to a twentieth
 
 Ratios are medians over the rounds of CPU time in one thread; wall time stands beside it.
@@ -103,12 +103,12 @@ def line(inputs: int, outputs: int, percent: float, rounds: int) -> dict[str, An
 
 
 def changes(rounds: int) -> list[dict[str, Any]]:
-    """Return the share of the CPU time of training that changes of connections take."""
+    """Return the share of the CPU time of training that changes of connections add."""
     return [share(method, percent, rounds) for method in ("set", "rigl") for percent in PERCENTS]
 
 
 def share(method: str, percent: float, rounds: int) -> dict[str, Any]:
-    """Train LeNet-300-100 for some changes; returns what a step and a change take."""
+    """Train LeNet-300-100 for some changes; returns what they add."""
     torch.manual_seed(0)
     widths = ((784, 300), (300, 100))
     hidden = [
@@ -119,21 +119,24 @@ def share(method: str, percent: float, rounds: int) -> dict[str, Any]:
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, fused=True)
     moving = Moving(net, optimizer, method, steps=10**9, every=EVERY)
     x, y = torch.randn(BATCH, 784), torch.randint(10, (BATCH,))
-    took: dict[bool, list[float]] = {True: [], False: []}
-    for t in range(EVERY * (rounds + 1) + 1):
+    took: dict[str, list[float]] = {"step": [], "change": [], "after": []}
+    kind = "step"
+    for t in range(EVERY * (rounds + 1) + 2):
         begin = time.process_time()
         optimizer.zero_grad()
         with moving:
             F.cross_entropy(net(x), y).backward()
-        moved = moving.step()
-        if t > EVERY:  # (the first change builds and chooses)
-            took[moved].append(time.process_time() - begin)
-    one, change = median(took[False]), median(took[True])
+        kind = "change" if moving.step() else "after" if kind == "change" else "step"
+        if t > EVERY + 1:  # (the first change builds and chooses)
+            took[kind].append(time.process_time() - begin)
+    one, change, after = (median(took[kind]) for kind in took)
+    added = change + after - 2 * one
     return {
         "name": f"{method}, {percent:g} %",
         "step_ms": 1e3 * one,
         "change_ms": 1e3 * change,
-        "share": change / (change + (EVERY - 1) * one),
+        "after_ms": 1e3 * after,
+        "share": added / (EVERY * one + added),
     }
 
 

@@ -93,9 +93,18 @@ def moving() -> Rows:
         yield row["name"], *times, fixed(100 * row["share"], 1)
 
 
+def coders() -> Rows:
+    """The bytes of one net's whole numbers: our file's, and how much more others take."""
+    yield "weights left, bits", "file", "of it whole numbers", "DeepCABAC", "bz2", "xz"
+    for row in record("coders")["lines"]:
+        over = [fixed(row[side] / row["ours"], 3) for side in ("deepcabac", "bz2", "xz")]
+        yield row["name"], f"{row['file']:,}", f"{row['ours']:,}", *(f"{x} x" for x in over)
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "sparse_steps": sparse_steps,
     "moving": moving,
+    "coders": coders,
     "speed": speed,
     "studies": studies,
     **pages_gpu.TABLES,

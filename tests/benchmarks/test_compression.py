@@ -28,11 +28,17 @@ def test_ratios_are_to_ours(monkeypatch):
     assert found["dense_wall_ms"] == 4000
 
 
-def test_the_share_of_changes_counts_one_in_a_hundred_steps(monkeypatch):
-    monkeypatch.setattr(compression, "EVERY", 3)
+def test_changes_add_what_their_step_and_the_one_after_take_longer(monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(compression.time, "process_time", lambda: float(next(clock)))
+    monkeypatch.setattr(compression, "EVERY", 4)
     found = compression.share("rigl", 20.0, 2)
-    step, change = found["step_ms"], found["change_ms"]
-    assert found["share"] == pytest.approx(change / (change + 2 * step))
+    assert found["step_ms"] == found["change_ms"] == found["after_ms"] == 1000
+    assert found["share"] == 0
+
+    kinds = iter((1.0, 10.0, 3.0))
+    monkeypatch.setattr(compression, "median", lambda times: next(kinds))
+    assert compression.share("rigl", 20.0, 2)["share"] == pytest.approx(11 / 15)
 
 
 def test_a_large_file_is_decoded_to_what_it_was(monkeypatch):
