@@ -1,5 +1,8 @@
 """Whole numbers of one net, coded by several."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -7,13 +10,13 @@ from torch import nn
 from benchmarks import coders
 
 
-def shared() -> nn.Sequential:
+def shared() -> Any:
     """A net of two values a layer, most weights 0."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 4))
     with torch.no_grad():
         for layer in (net[0], net[2]):
-            weight = layer.weight
+            weight: Any = layer.weight
             weight.copy_(torch.where(weight.abs() > weight.abs().median(), weight.sign() / 2, 0.0))
     return net
 
@@ -44,14 +47,8 @@ def test_the_coder_of_the_standard_is_set_to_its_smallest(monkeypatch):
         def finish(self):
             return bytes(self.size)
 
-    class Modes:
-        AlwaysOff = 0
-
-    class Module:
-        HdspMode = Modes
-
-    Module.Encoder = Encoder
-    monkeypatch.setattr(coders, "deepcabac", lambda: Module)
+    module = SimpleNamespace(Encoder=Encoder, HdspMode=SimpleNamespace(AlwaysOff=0))
+    monkeypatch.setattr(coders, "deepcabac", lambda: module)
     found = coders.line(shared(), 0.5, 1)
     assert found["deepcabac"] == (98 + 20) + (98 + 4)
 
