@@ -43,7 +43,7 @@ def at_random(taken: np.ndarray, count: int, generator: torch.Generator) -> np.n
         count: How many.
         generator: What is drawn from.
     """
-    held = np.count_nonzero(taken)
+    held = int(np.count_nonzero(taken))
     if count > len(taken) // FEW or held > len(taken) // 2:
         free = np.flatnonzero(~taken)
         order = torch.randperm(len(free), generator=generator)
@@ -51,7 +51,7 @@ def at_random(taken: np.ndarray, count: int, generator: torch.Generator) -> np.n
     full, missing = taken.copy(), count
     while missing:  # (what is taken, or drawn before, is drawn anew)
         full[torch.randint(len(full), (missing,), generator=generator).numpy()] = True
-        missing = held + count - np.count_nonzero(full)
+        missing = held + count - int(np.count_nonzero(full))
     return np.flatnonzero(full != taken)
 
 
