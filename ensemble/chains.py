@@ -4,8 +4,8 @@
     while chain.done < config.epochs:
         row = chain.link(told)              the chain of all links so far
 
-A link that holds several nets is asked net by net. What all of them say to the validation and the
-test part is kept, and every threshold is tried on that.
+A link that holds several nets is asked net by net, and a net with exits exit by exit. What all of
+them say to the validation and the test part is kept, and every threshold is tried on that.
 """
 
 import time
@@ -16,12 +16,13 @@ import torch
 from torch import nn
 
 from ensemble.cascade import Cascade, Rule, answered, fitted, spent
+from ensemble.cascade.links import costs
+from ensemble.nets import build
 from ensemble.plans.budget import Budget
 from ensemble.plans.cascade import Chain
 from ensemble.scores.answers import accuracy
-from ensemble.sides import Side, build
+from ensemble.sides import Side
 from ensemble.turns import turns
-from harness import cost
 from harness.data import Data
 
 PARTS = ("test", "validation")
@@ -68,7 +69,7 @@ class Chained:
         """Return what the chain reaches and costs, with its threshold and with others."""
         test, validation = (torch.cat(self.logp[part]) for part in PARTS)
         y = self.data.test_y.cpu()
-        macs = [cost.total(net, self.data.shape).macs for nets in self.nets for net in nets]
+        macs = [c.macs for nets in self.nets for net in nets for c in costs(net, self.data.shape)]
         rule = Rule(answer=self.config.answer)
         whole = accuracy(answered(test, self._at(1.0)).logp, y)
         if len(test) == 1:

@@ -7,18 +7,21 @@ at batch 1 and 128.
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import torch
 from torch import nn
 
+from ensemble import compressed
 from ensemble.account import row
 from ensemble.calibrate import tempered
 from ensemble.combine import pooled
 from ensemble.members import Ensemble
+from ensemble.nets import build
 from ensemble.plans.budget import Budget
 from ensemble.scores.calibration import reliability
-from ensemble.sides import Side, build
+from ensemble.sides import Side
 from ensemble.turns import turns
 from harness import cost
 from harness.data import Data
@@ -54,10 +57,41 @@ def _bins(logp: torch.Tensor, y: torch.Tensor) -> list[list[float]]:
 
 def costs(config: Budget, data: Data) -> dict[str, Any]:
     """Return connections and multiply-adds of all members together, of inference and training."""
-    found = [cost.facts(net, data.shape) for net in build(config, data, 0)]
-    whole = {k: sum(one[k] for one in found) for k in found[0]}
-    train = BACKWARD * whole["macs"] * len(data.train_y) * config.epochs
-    return {**whole, "train_macs": train}
+    nets = build(config, data, 0)
+    used = nets
+    if config.designs == "pruned":  # (all members cost the same; one is enough to be sketched)
+        used = [compressed.sketch(config, nets[0])] * len(nets)
+    whole = _sum([cost.facts(net, data.shape) for net in used])
+    return {**whole, "train_macs": train_macs(config, data, nets, whole["macs"])}
+
+
+def _sum(found: list[dict[str, int]]) -> dict[str, int]:
+    return {k: sum(one[k] for one in found) for k in found[0]}
+
+
+def train_macs(config: Budget, data: Data, nets: list[nn.Module], macs: int) -> int:
+    """Return the multiply-adds of a whole training.
+
+    Pruned members are trained as what they were built as, dense nets. A change of connections
+    (RigL) needs the gradient of the dense weights in the place of that of the sparse ones.
+
+    Args:
+        config: How nets are trained.
+        data: What they learn.
+        nets: Which, as they are built.
+        macs: Of all of them for one sample, as they are used.
+    """
+    built = macs
+    if config.designs == "pruned":
+        built = sum(cost.total(net, data.shape).macs for net in nets)
+    samples = len(data.train_y)
+    found = BACKWARD * built * samples * config.epochs
+    if config.designs == "rigl":
+        steps = ceil(samples / config.batch_size) * config.epochs
+        dense = build(replace(config, designs="dense", connections=0, members=1), data, 0)
+        more = config.members * cost.total(dense[0], data.shape).macs - macs
+        found += config.changes(steps) * config.batch_size * more
+    return found
 
 
 def times(side: Side, data: Data) -> dict[str, float]:
@@ -67,6 +101,8 @@ def times(side: Side, data: Data) -> dict[str, float]:
                   train_y=data.train_y[: STEPS * config.batch_size])  # fmt: skip
     plain = Side(Budget(data=config.data, epochs=1), few, 0)
     found = _steps(Side(replace(config, epochs=1), few, 0), plain)
+    if config.alone:
+        found["step"] += _changes(config, few, found["step"])
     sides: dict[str, Callable] = {"": _call(side), "dense_": plain.nets[0].eval()}
     for batch, calls in CALLS.items():
         for name, told in turns(sides, data.test_x, batch, calls).items():
@@ -75,9 +111,8 @@ def times(side: Side, data: Data) -> dict[str, float]:
 
 
 def _call(side: Side) -> nn.Module:
-    if side.config.designs == "packed" or side.members == 1:
-        return side.nets[0].eval()
-    return Ensemble(side.nets).eval()
+    nets = side.finished()
+    return (nets[0] if len(nets) == 1 else Ensemble(nets)).eval()
 
 
 def _steps(side: Side, plain: Side) -> dict[str, float]:
@@ -85,8 +120,24 @@ def _steps(side: Side, plain: Side) -> dict[str, float]:
     best = {"step": float("inf"), "dense_step": float("inf")}
     for _ in range(ROUNDS):
         for name, each in zip(best, (side, plain), strict=True):
-            begin = time.process_time()
-            each.run()
-            spent = 1e3 * (time.process_time() - begin) / each.group.steps
-            best[name] = min(best[name], spent)
+            best[name] = min(best[name], _run(each) / each.steps)
     return best
+
+
+def _run(side: Side) -> float:
+    """Return the CPU milliseconds of a pass."""
+    begin = time.process_time()
+    side.run()
+    return 1e3 * (time.process_time() - begin)
+
+
+def _changes(config: Budget, few: Data, step: float) -> float:
+    """Return what changes of connections add to a step, in the mean: those of a run full of them.
+
+    A change that takes the place of an update adds what it costs beyond one.
+    """
+    often = replace(config, epochs=1, every=1, until=1.0)
+    sides = [Side(often, few, 0) for _ in range(ROUNDS)]
+    steps = sides[0].steps
+    more = min(_run(side) for side in sides) - steps * step
+    return max(0.0, more) / often.changes(steps) * config.until / config.every

@@ -48,7 +48,7 @@ class Boosting:
         sample_weight: Where to start from; None: all alike.
         seed: The members' seeds come from it, by their number.
         nan: "stop" with an error, or "leave out" a member whose loss is no longer finite.
-        **task: batch_size, optimizer, schedule, batches, of `Task`.
+        **task: batch_size, optimizer, schedule, batches, way, of `Task`.
 
     Attributes:
         nets: The members that were kept.

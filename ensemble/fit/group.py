@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ensemble.fit.stacking import NORMS, Stacked
-from ensemble.fit.task import Task
+from ensemble.fit.task import Task, Way
 from harness.seeding import order, seeded
 from harness.train.fit import take
 
@@ -51,8 +51,16 @@ class Group:
         self.optimizer = task.optimizer(self.net.parameters())
         self.steps = len(self.cut(torch.empty(self._samples())))
         total = self.steps * task.epochs
+        self.way = self._made_way(total)
         self.schedule = task.schedule(self.optimizer, total) if task.schedule else None
         self.epoch = 0
+
+    def _made_way(self, total: int) -> Way | None:
+        if not self.task.way:
+            return None
+        assert not self.stack, "a stack has no net of one member"
+        (seed,) = self.seeds
+        return self.task.way(self.net, self.optimizer, total, seed)
 
     def run(self) -> torch.Tensor:
         """Train one epoch; returns the losses (steps, members), on the CPU."""
@@ -85,17 +93,21 @@ class Group:
         return losses
 
     def _step(self, index: torch.Tensor) -> torch.Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.way or nullcontext():
+            losses = self._losses(index)
+            losses.sum().backward()
+        (self.way or self.optimizer).step()
+        return losses.detach()
+
+    def _losses(self, index: torch.Tensor) -> torch.Tensor:
         x, y = self._draw(index)
         logits = self.net(x) if self.stack else self.net(x[0])[None]
         # (torch is some ten times slower where the classes are the last axis and few)
         each = F.cross_entropy(logits.mT, y, reduction="none")
         if self.weights is not None:
             each = each * self.weights.gather(1, index).to(each)
-        losses = each.mean(1)
-        self.optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()
-        self.optimizer.step()
-        return losses.detach()
+        return each.mean(1)
 
     def _draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.sources:
@@ -125,12 +137,15 @@ class Group:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the group needs to go on from here."""
-        parts = {"net": self.net, "optimizer": self.optimizer, "schedule": self.schedule}
+        parts: dict[str, Any] = {"net": self.net, "way": self.way, "optimizer": self.optimizer}
+        parts["schedule"] = self.schedule
         state = {name: part.state_dict() for name, part in parts.items() if part is not None}
         return {**state, "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
+        if self.way:  # (first: masks that are tighter than those of then would empty the net)
+            self.way.load_state_dict(state["way"])
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule:

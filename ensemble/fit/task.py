@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import nn
@@ -20,6 +20,30 @@ class Batches(Protocol):
     def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return these samples and their targets."""
         ...
+
+
+class Way(Protocol):
+    """Makes the steps of one member; compress.Moving is one."""
+
+    def __enter__(self) -> Self:
+        """Begin the forward and backward pass of a step."""
+        ...
+
+    def __exit__(self, *error: Any) -> None:
+        """End it."""
+
+    def step(self) -> Any:
+        """Update the weights, or do what takes the place of an update."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to go on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
+MakeWay = Callable[[nn.Module, torch.optim.Optimizer, int, int], Way]
 
 
 def sgd(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -40,6 +64,8 @@ class Task:
         schedule: Makes one from (optimizer, steps in all); it is stepped after each batch.
         batches: Makes from a member's seed what draws its batches; None: x and y as they are.
         shuffle: Whether each epoch has another order.
+        way: Makes from (net, optimizer, steps in all, the member's seed) what makes its steps, such
+            as connections that move; None: each step is an update.
     """
 
     x: torch.Tensor
@@ -50,6 +76,7 @@ class Task:
     schedule: MakeSchedule | None = None
     batches: Callable[[int], Batches] | None = None
     shuffle: bool = True
+    way: MakeWay | None = None
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):

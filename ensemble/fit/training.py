@@ -43,7 +43,7 @@ class Training:
             proportion to the weights if there are any.
         together: Train as one stack where that is the same.
         nan: "stop" with an error, or "leave out" a member whose loss is no longer finite.
-        **task: batch_size, optimizer, schedule, batches, shuffle, of `Task`.
+        **task: batch_size, optimizer, schedule, batches, shuffle, way, of `Task`.
 
     Attributes:
         looped: Why members are trained one after the other; "" if they are one stack.
@@ -92,7 +92,7 @@ class Training:
         """Return one group of all, or one of each and the reason for it."""
         found: Stacked | str = "there is one member"
         if len(self.nets) > 1:
-            found = stacked(self.nets) if together else "asked for by together=False"
+            found = self._together() if together else "asked for by together=False"
         if isinstance(found, Stacked):
             return [Group(found, self.seeds, self.task, weights, index)], ""
         groups = [
@@ -106,6 +106,10 @@ class Training:
             for m, net in enumerate(self.nets)
         ]
         return groups, found
+
+    def _together(self) -> Stacked | str:
+        """Return a stack of the members, or the reason why they are looped."""
+        return "each makes its steps in a way of its own" if self.task.way else stacked(self.nets)
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
         """Train; yields a row per member after each epoch, from where the state stands."""

@@ -8,16 +8,21 @@
     different-22    22 of 1024-256-272-10, sparse, each with a design of its own         335,808
     one-22          the same with one design for all        random-22    random connections
     slim-22         22 dense ones of as many connections, 1024-14-38-10                  335,456
+    pruned-4        four of 1024-256-272-10, dense at first, pruned to a quarter         334,496
+    rigl-4          the same, sparse from the start, with connections that move (RigL)
+    random-4        the same at random places that stay
 
 On CIFAR-10, whose pictures have 3,072 numbers, the same at 858,784 connections (COLOUR).
 
 Each is trained for a short time and until its accuracy is flat (a cosine to 0 each). Equal
-connections are equal multiply-adds here, in training and in inference, but not equal time: it is
-measured beside the dense net's, in turn. Pruned and dynamically trained members are left out; the
-library has no compression yet.
+connections are equal multiply-adds here, in training and in inference, but for two: pruned members
+are trained as the dense nets that they begin as, which costs four times as much, and moving ones
+look at a dense gradient in one of a hundred steps. Equal multiply-adds are not equal time: it is
+measured beside the dense net's, in turn.
 """
 
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 from bibd import families
@@ -27,7 +32,9 @@ from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
 
-DESIGNS = ("dense", "packed", "different", "one", "random")
+COUNTED = ("random", "rigl", "pruned")
+DESIGNS = ("dense", "packed", "different", "one", "random", "rigl", "pruned")
+ALONE = ("rigl", "pruned")  # whose members make steps of their own
 WORDS = {
     "designs": DESIGNS,
     "pattern": families.FAMILIES,
@@ -42,7 +49,8 @@ class Budget:
     """Nets of one kind, and how they are trained."""
 
     designs: str = "dense"
-    """dense nets, packed ones, or sparse ones of different designs, one design or random."""
+    """dense nets, packed ones, sparse ones of different designs, one design or random, random ones
+    whose connections move (rigl), or dense ones that are pruned."""
     members: int = 1
     """How many."""
     hidden: tuple[int, ...] = DENSE
@@ -51,6 +59,8 @@ class Budget:
     """Packed: how much wider all members together are than that net."""
     pattern: str = "bibd"
     """Connections of the hidden layers of sparse nets: {}."""
+    connections: int = 0
+    """random, rigl, pruned: how many a member has (in the end), of all layers; 0: a design's."""
     epochs: int = 8
     """Passes over the training set."""
     data: str = "mnist"
@@ -67,6 +77,12 @@ class Budget:
     """Learning rate of SGD, falling to 0 by a cosine."""
     momentum: float = 0.9
     """Momentum of SGD."""
+    every: int = 100
+    """rigl, pruned: connections move, or go, every so many steps."""
+    until: float = 0.75
+    """rigl, pruned: the share of the training after which they stay."""
+    fraction: float = 0.3
+    """rigl: the share of connections that moves first; it falls along a cosine to 0."""
 
     def __post_init__(self):
         check_family(self.pattern)
@@ -81,6 +97,38 @@ class Budget:
                 f"alpha must be above 0 and at most members={self.members}, got {self.alpha}"
             )
         check_sgd(self)
+        self._check_changes()
+
+    def _check_changes(self) -> None:
+        """Refuse connections that cannot be counted, and changes that cannot be timed."""
+        check_counts(self, "every")
+        for name in ("until", "fraction"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")
+        if self.connections < 0 or (self.connections and self.designs not in COUNTED):
+            raise ValueError(
+                f"connections={self.connections} with designs={self.designs!r}: say how many with "
+                f"designs {', '.join(COUNTED)}; others have those that their widths give"
+            )
+        if self.designs == "pruned" and not self.connections:
+            raise ValueError("pruned members need connections=, of which so many are left each")
+
+    @property
+    def answers(self) -> int:
+        """How many answers the nets give to a sample."""
+        return self.members
+
+    @property
+    def alone(self) -> bool:
+        """Whether each member is trained by steps of its own, with no stack of all."""
+        return self.designs in ALONE
+
+    def changes(self, steps: int) -> int:
+        """Return how many of so many steps of a member change its connections."""
+        if self.designs == "rigl":  # (t > 0, and below the end)
+            return (ceil(self.until * steps) - 1) // self.every
+        length = max(1, int(self.until * steps))  # (the last one is due in any case)
+        return ceil(length / self.every) if self.designs == "pruned" else 0
 
 
 SIDES = {
@@ -92,6 +140,9 @@ SIDES = {
     "one-22": Budget("one", 22),
     "random-22": Budget("random", 22),
     "slim-22": Budget(members=22, hidden=(14, 38)),
+    "pruned-4": Budget("pruned", 4, connections=83_624),
+    "rigl-4": Budget("rigl", 4, connections=83_624),
+    "random-4": Budget("random", 4, connections=83_624),
 }
 COLOUR = {
     "dense": Budget(),
@@ -102,12 +153,17 @@ COLOUR = {
     "one-22": Budget("one", 22, (464, 484)),
     "random-22": Budget("random", 22, (448, 468)),  # (a plane that is cut has fewer connections)
     "slim-22": Budget(members=22, hidden=(12, 98)),
+    "pruned-4": Budget("pruned", 4, connections=214_696),
+    "rigl-4": Budget("rigl", 4, connections=214_696),
+    "random-4": Budget("random", 4, connections=214_696),
 }
 LENGTHS = {"short": 8, "flat": 24}
 RIVALS = {  # what each is compared with, besides the one dense net
     "wide-4": ("narrow-4",),
     "packed-4": ("narrow-4",),
     "different-22": ("one-22", "random-22", "slim-22"),
+    "rigl-4": ("random-4", "narrow-4", "wide-4"),
+    "pruned-4": ("rigl-4", "narrow-4"),
 }
 
 
@@ -144,6 +200,8 @@ def tiny() -> dict[str, Budget]:
         "one-22": Budget("one", 6, (32, 34), **TINY),  # pyright: ignore
         "random-22": Budget("random", 6, (32, 34), **TINY),  # pyright: ignore
     }
+    quarter: Any = dict(hidden=(32, 34), connections=869, every=20, **TINY)
+    small |= {f"{kind}-4": Budget(kind, 4, **quarter) for kind in ("pruned", "rigl", "random")}
     return {f"{name}-short": config for name, config in small.items()}
 
 
@@ -178,11 +236,15 @@ PLANS = {
         keep=True,
     ),
     "budget_smoke": Plan(
-        question="The path of plan budget on the embedded digits, six kinds of nets.",
+        question="The path of plan budget on the embedded digits, nine kinds of nets.",
         arms=tiny(),
         seeds=(0, 1),
         minutes=0.3,
-        compare=(("narrow-4-short", "dense-short"), ("wide-4-short", "dense-short")),
+        compare=(
+            ("narrow-4-short", "dense-short"),
+            ("wide-4-short", "dense-short"),
+            ("rigl-4-short", "random-4-short"),
+        ),
         threads=1,
         keep=True,
     ),

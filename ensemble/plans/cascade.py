@@ -5,6 +5,14 @@
     averaged        narrow-4, wide-4, sparse-22         while the mean is unsure
                     sparse>narrow-4                     one sparse net first
     replaced        sparse>dense slim>dense half>dense  the dense net has the last word
+    exits           dense-exits                         a head after the first hidden layer of dense
+                    stairs-exits                        1024-72-256-900-10, a head after each of two
+                    wide-exits                          a head after the first hidden layer of wide
+                    sparse>stairs-exits                 one sparse net first
+
+`stairs` has as many connections as `dense`, and layers that grow, so that its first answers are
+cheap. Heads are linear and learn with the net, from the sum of all losses; the last exit that was
+asked has the word. A head's answer costs what it needs beyond the answers before it.
 
 `slim` has as many connections as `sparse`: what a cheap first opinion is worth, sparse or not. The
 threshold is fitted on the validation part with a one-sided bound on the loss. The nets are those of
@@ -20,6 +28,34 @@ from harness.metric import Metric
 from harness.names import check
 from harness.plan import Plan
 
+
+@dataclass(frozen=True)
+class Exits(Budget):
+    """One net that answers after some of its hidden layers too."""
+
+    exits: tuple[int, ...] = (1,)
+    """Hidden layers, from 1, after which a head answers; the end of the net is one more exit."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        fine = range(1, len(self.hidden) + 1)
+        if not self.exits or sorted({*self.exits} & {*fine}) != list(self.exits):
+            raise ValueError(
+                f"exits must be hidden layers, 1 to {len(self.hidden)}, in ascending order, got "
+                f"{self.exits}"
+            )
+        if self.members != 1 or self.designs not in ("dense", "different"):
+            raise ValueError(
+                "exits are those of one net, dense or of a design, got "
+                f"members={self.members} and designs={self.designs!r}"
+            )
+
+    @property
+    def answers(self) -> int:
+        """How many answers the net gives to a sample: one at each exit."""
+        return len(self.exits) + 1
+
+
 LINKS = {
     "dense": SIDES["dense"],
     "half": Budget(hidden=(136, 150)),
@@ -31,10 +67,14 @@ LINKS = {
     "narrow-4": SIDES["narrow-4"],
     "wide-4": SIDES["wide-4"],
     "sparse-22": SIDES["different-22"],
+    "dense-exits": Exits(),
+    "stairs-exits": Exits(hidden=(72, 256, 900), exits=(1, 2)),
+    "wide-exits": Exits("different", hidden=WIDE),
 }
 SINGLE = ("dense", "half", "quarter", "eighth", "slim", "sparse", "wide")
 AVERAGED = ("narrow-4", "wide-4", "sparse-22", "sparse>narrow-4")
 REPLACED = ("sparse>dense", "slim>dense", "half>dense")
+EXITS = ("dense-exits", "stairs-exits", "wide-exits", "sparse>stairs-exits")
 
 
 @dataclass(frozen=True)
@@ -95,10 +135,10 @@ class Chain:
 
 def chain(name: str) -> Chain:
     """Return the chain of this name, such as sparse>dense."""
-    return Chain(tuple(name.split(">")), "replace" if name in REPLACED else "average")
+    return Chain(tuple(name.split(">")), "replace" if name in REPLACED + EXITS else "average")
 
 
-ARMS = {name: chain(name) for name in (*SINGLE, *AVERAGED, *REPLACED)}
+ARMS = {name: chain(name) for name in (*SINGLE, *AVERAGED, *REPLACED, *EXITS)}
 TINY = dict(data="digits", pad=0, validation=400, batch_size=32, each=3, small=8, loss=0.02)
 assert ARMS["dense"].side("dense").hidden == DENSE
 
@@ -138,7 +178,14 @@ PLANS = {
         question="The path of plan cascade on the embedded digits, tiny nets.",
         arms={
             name: replace(ARMS[name], **TINY)
-            for name in ("dense", "slim", "sparse>narrow-4", "sparse>dense", "slim>dense")
+            for name in (
+                "dense",
+                "slim",
+                "sparse>narrow-4",
+                "sparse>dense",
+                "slim>dense",
+                "sparse>stairs-exits",
+            )
         },
         seeds=(0, 1),
         minutes=0.3,

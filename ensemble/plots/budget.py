@@ -25,6 +25,9 @@ NAMES = {
     "one-22": "22 sparse, one design",
     "random-22": "22 sparse, random",
     "slim-22": "22 slim dense nets",
+    "pruned-4": "4 pruned",
+    "rigl-4": "4 sparse, moving (RigL)",
+    "random-4": "4 sparse, random",
 }
 SCORES = {"test_accuracy": "test accuracy", "calibrated_nll": "calibrated NLL"}
 BINS, ENOUGH = 15, 100  # of reliability; samples in a bin that is shown

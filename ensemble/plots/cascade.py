@@ -25,6 +25,10 @@ NAMES = {
     "sparse>dense": "sparse, then dense",
     "slim>dense": "slim, then dense",
     "half>dense": "half, then dense",
+    "dense-exits": "exits of dense",
+    "stairs-exits": "exits of stairs",
+    "wide-exits": "exits of wide sparse",
+    "sparse>stairs-exits": "sparse, then exits of stairs",
 }
 KINDS = {"dense, of every size": ("dense", "half", "quarter", "eighth", "slim"),
          "sparse": ("sparse", "wide")}  # fmt: skip

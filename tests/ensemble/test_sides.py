@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from ensemble import trainer, weighing
+from ensemble.nets import build
 from ensemble.plans.budget import COLOUR, PLANS, SIDES, tiny
-from ensemble.sides import Side, build
+from ensemble.sides import Side
 from ensemble.weighing import costs, weighed
 from harness import cost
 from harness.data import Data
@@ -23,7 +24,7 @@ def rows(config, saved=None, stop=None):
     side, found = Side(config, DATA, 0), []
     if saved:
         side.load_state_dict(saved)
-    while side.group.epoch < (stop or config.epochs):
+    while side.passes < (stop or config.epochs):
         row = side.epoch(DATA)
         found.append({k: v for k, v in row.items() if not k.endswith("_time")})
     return found, side
@@ -86,6 +87,82 @@ def test_sparse_members_share_a_design_where_they_should():
         assert (one.tolist() == other.tolist()) == same
 
 
+def test_moving_members_start_as_random_ones_and_keep_their_count():
+    config = SMALL["rigl-4-short"]
+    side = Side(config, DATA, 0)
+    twins = build(SMALL["random-4-short"], DATA, 0)
+    x = DATA.test_x[:20]
+    for net, twin in zip(side.nets, twins, strict=True):
+        assert net[0].pattern.digest() == twin[0].pattern.digest()
+        assert torch.equal(net(x), twin(x))
+    side.run()
+    assert len({net[0].pattern.digest() for net in side.nets}) == 4
+    for net, twin in zip(side.nets, twins, strict=True):
+        assert net[0].pattern.digest() != twin[0].pattern.digest()
+        assert cost.facts(net, DATA.shape)["connections"] == config.connections
+
+
+def test_pruned_members_hold_in_the_end_what_is_left_of_them():
+    config = SMALL["pruned-4-short"]
+    _, side = rows(config)
+    nets, x = side.finished(), DATA.test_x
+    places = {net[0].pattern.digest() for net in nets}
+    assert len(places) == 4
+    for net in nets:
+        assert cost.facts(net, DATA.shape)["connections"] == config.connections
+    answers = torch.stack([torch.log_softmax(net(x).double(), -1) for net in nets])
+    # (sums of at most 64 products in another order, three layers deep)
+    torch.testing.assert_close(answers, side.logp["test"], rtol=1e-5, atol=1e-5)
+    assert [c["connections"] for c in (costs(config, DATA),)] == [4 * config.connections]
+
+
+def test_steps_that_change_connections_are_as_many_as_are_made():
+    for name in ("rigl-4-short", "pruned-4-short"):
+        for changes in (dict(), dict(every=7), dict(every=1, until=1.0), dict(every=50)):
+            config = replace(SMALL[name], **changes)
+            group = Side(config, DATA, 0).groups[0]
+            steps = group.steps * config.epochs
+            way, made = group.way, 0
+            for _ in range(steps):
+                if name == "rigl-4-short":
+                    made += way.due
+                    way.t += 1
+                else:
+                    way.t += 1
+                    made += way.schedule.due(way.t)
+            assert config.changes(steps) == made > 0, (name, changes)
+
+
+def test_training_is_counted_by_what_it_multiplies():
+    """Pruned members as the dense nets that they are; a change by its one dense gradient."""
+    small = {name: replace(config, until=0.5) for name, config in SMALL.items()}
+    seen = len(DATA.train_y) * 2  # in two passes
+    dense, still, moving, pruned = (
+        costs(small[f"{name}-short"], DATA) for name in ("dense", "random-4", "rigl-4", "pruned-4")
+    )
+    assert dense["train_macs"] == 3 * dense["macs"] * seen
+    assert pruned["train_macs"] == 4 * dense["train_macs"]
+    assert still["train_macs"] == 3 * still["macs"] * seen
+    steps = 2 * -(-len(DATA.train_y) // 32)
+    changes = len([t for t in range(1, steps) if t < steps / 2 and t % 20 == 0])
+    more = changes * 32 * (4 * dense["macs"] - moving["macs"])
+    assert moving["train_macs"] - still["train_macs"] == more > 0
+
+
+def test_changes_are_in_the_time_of_a_step(monkeypatch):
+    monkeypatch.setattr(weighing, "CALLS", {1: 2, 128: 2})
+    monkeypatch.setattr(weighing, "_changes", lambda *of: 1e6)
+    for name, found in (("rigl-4-short", True), ("random-4-short", False)):
+        side = Side(SMALL[name], DATA, 0)
+        assert (weighing.times(side, DATA)["step"] >= 1e6) == found
+
+
+def test_more_connections_than_a_member_has_are_not_left_of_it():
+    config = replace(SMALL["pruned-4-short"], connections=10_000)
+    with pytest.raises(ValueError, match=r"connections=10,000 cannot be left of a member with"):
+        costs(config, DATA)
+
+
 def test_what_the_budget_plans_compare_are_arms_of_theirs():
     for plan in PLANS.values():
         assert {arm for pair in plan.compare for arm in pair} <= set(plan.arms)
@@ -99,6 +176,12 @@ def test_what_the_budget_plans_compare_are_arms_of_theirs():
         (dict(alpha=1.5), "alpha must be above 0 and at most members=1"),
         (dict(hidden=()), "hidden must be widths"),
         (dict(lr=0.0), "lr must be above 0"),
+        (dict(every=0), "every must be at least 1, got 0"),
+        (dict(until=0.0), r"until must be in \(0, 1\], got 0.0"),
+        (dict(fraction=1.5), r"fraction must be in \(0, 1\], got 1.5"),
+        (dict(connections=99), "connections=99 with designs='dense'"),
+        (dict(designs="random", connections=-1), "connections=-1 with designs='random'"),
+        (dict(designs="pruned"), "pruned members need connections="),
     ],
 )
 def test_settings_of_a_side_that_make_no_sense_are_refused_in_words(change, words):

@@ -5,10 +5,15 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from bibd import DynamicLinear
+from compress.moving.moving import Moving
+from compress.pruning.schedule import Gradual
+from compress.runs.pruned import Pruned
 from ensemble.fit.group import Group
 from ensemble.fit.task import Task, sgd
-from tests.ensemble.fit.tasks import dense, dropping, normed, parameters, task
+from tests.ensemble.fit.tasks import CLASSES, INPUTS, dense, dropping, normed, parameters, task
 
 
 def group(net, weights=None, index=None, repeats=None, epochs=3, **rest):
@@ -87,22 +92,25 @@ def test_a_schedule_is_told_the_steps_and_stepped_after_each_batch():
     assert one.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 10 / 15)
 
 
+class Interrupted:
+    """Samples that are interrupted once, after so many batches."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def begin(self, epoch):
+        pass
+
+    def draw(self, index):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+        x, y = task()
+        return x[index], y[index]
+
+
 @pytest.mark.parametrize("make", [dense, dropping, normed])
 def test_an_interrupted_epoch_is_none(make):
-    class Interrupted:
-        def __init__(self, after):
-            self.left = after
-
-        def begin(self, epoch):
-            pass
-
-        def draw(self, index):
-            self.left -= 1
-            if not self.left:
-                raise KeyboardInterrupt
-            x, y = task()
-            return x[index], y[index]
-
     torch.manual_seed(0)
     nets = [make() for _ in range(2)]
     nets[1].load_state_dict(nets[0].state_dict())
@@ -117,6 +125,49 @@ def test_an_interrupted_epoch_is_none(make):
     whole.run()
     whole.run()
     assert torch.equal(parameters([nets[0]]), parameters([nets[1]]))
+
+
+def moved(net, optimizer, steps, seed):
+    return Moving(net, optimizer, "rigl", steps=steps, every=2, until=1.0, seed=seed)
+
+
+def pruned(net, optimizer, steps, seed):
+    return Pruned(net, optimizer, Gradual(0.2, 0, steps, every=2))
+
+
+def sparse():
+    return nn.Sequential(
+        DynamicLinear(INPUTS, 8, "random", nonzeros=20, seed=1), nn.ReLU(), nn.Linear(8, CLASSES)
+    ).double()
+
+
+WAYS = {"moved": (sparse, moved), "pruned": (dense, pruned)}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_member_whose_connections_change_goes_on_bitwise(name):
+    """From a saved state, and after an epoch that was interrupted once they had changed."""
+    make, way = WAYS[name]
+    torch.manual_seed(0)
+    nets = [make() for _ in range(3)]
+    for net in nets[1:]:
+        net.load_state_dict(nets[0].state_dict())
+    whole, broken, again = (group(net, way=way) for net in [*nets[:2], make()])
+    for _ in range(3):
+        whole.run()
+    broken.run()
+    broken.sources = [Interrupted(5)]  # (the fifth of its batches)
+    before = copy.deepcopy(broken.state_dict())
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
+    assert str(broken.state_dict()) == str(before)
+    broken.sources = None
+    broken.run()
+    again.load_state_dict(copy.deepcopy(broken.state_dict()))
+    for one in (broken, again):
+        one.run()
+        assert torch.equal(parameters([one.net]), parameters([whole.net]))
+    assert not (name == "moved" and nets[0][0].pattern.digest() == make()[0].pattern.digest())
 
 
 def test_a_last_sample_alone_joins_the_batch_before_where_there_is_batch_norm():

@@ -140,6 +140,36 @@ def test_another_count_or_another_way_to_train_is_refused():
         training(made(dense, 1), nan="drop")
 
 
+def test_members_that_make_steps_in_a_way_of_their_own_are_looped_and_said():
+    told = []
+
+    class Counted:
+        def __init__(self, net, optimizer, steps, seed):
+            self.optimizer = optimizer
+            told.append((steps, seed))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+        def step(self):
+            self.optimizer.step()
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            pass
+
+    plain, own = training(made(dense, 3), together=False), training(made(dense, 3), way=Counted)
+    assert own.looped == "each makes its steps in a way of its own"
+    # (5 batches an epoch, 2 epochs)
+    assert told == [(10, seed) for seed in own.seeds]
+    assert torch.equal(parameters(own.fit()), parameters(plain.fit()))
+
+
 def test_a_saved_state_is_a_copy_that_training_does_not_move():
     going = training(made(dense, 2), epochs=3)
     rows = iter(going)
