@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache, partial
 
 from ensemble.experiments import PLANS
-from ensemble.plots import bars, budget, cascade, factors
+from ensemble.plots import bars, budget, cascade, factors, worth
 from ensemble.plots.growth import NAMES, PANELS, kinds, nets
 from harness.experiment import Experiment
 from harness.result import pages
@@ -19,6 +19,7 @@ KEYS = {
     "hard_accuracy": "majority",
     "vote_accuracy": "boosting's vote",
 }
+WORTH = "worth, independent members"
 NOT_RUN = "not run yet"
 
 
@@ -30,15 +31,16 @@ def record(plan: str) -> Experiment | None:
 
 def boost(plan: str) -> Rows:
     """Return the table of a plan: each kind of ensemble, and its gain over one net trained on."""
-    yield "net", "members", *KEYS.values(), "minus one net, as long, points"
+    yield "net", "members", *KEYS.values(), "minus one net, as long, points", WORTH
     whole = record(plan)
     if not whole:
-        yield NOT_RUN, *[""] * 5
+        yield NOT_RUN, *[""] * 6
         return
     for net in nets(whole):
         for kind in kinds(whole, net):
             cells = [cell(whole, f"{net}-{kind}", key) for key in KEYS]
-            yield PANELS[net], NAMES[kind], *cells, gain(whole, f"{net}-{kind}", f"{net}-single")
+            cells.append(gain(whole, f"{net}-{kind}", f"{net}-single"))
+            yield PANELS[net], NAMES[kind], *cells, worth.told(whole, net, kind)
 
 
 def cell(whole: Experiment, arm: str, key: str) -> str:
@@ -87,13 +89,14 @@ def of_budget(plan: str) -> Rows:
     """Return accuracy, likelihood and measured time of each side of one budget."""
     yield (
         "nets", "epochs", "connections", "accuracy", "calibrated NLL", "minus dense, points",
-        "time of a step", "of a call of 1", "of a call of 128",
+        "MACs of training", "time of a step", "of a call of 1", "of a call of 128",
     )  # fmt: skip
     whole = record(plan)
     if not whole:
-        yield NOT_RUN, *[""] * 8
+        yield NOT_RUN, *[""] * 9
         return
     for length in budget.lengths(whole):
+        plain = budget.runs(whole, "dense", length)
         for side, name in budget.NAMES.items():
             if found := budget.runs(whole, side, length):
                 costs, run = budget.costs(found), found[0]
@@ -101,7 +104,8 @@ def of_budget(plan: str) -> Rows:
                 less = gain(whole, run.arm, f"dense-{length}")
                 numbers = str(run.config["epochs"]), f"{run.facts['connections']:,}"
                 keys = "training step", "call at batch 1", "call at batch 128"
-                yield name, *numbers, *scores, less, *(fixed(costs[k], 1) for k in keys)
+                times = [fixed(costs[k], 1) for k in keys]
+                yield name, *numbers, *scores, less, budget.training(found, plain), *times
 
 
 def chains(plan: str) -> Rows:

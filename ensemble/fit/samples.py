@@ -77,6 +77,23 @@ def answers(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
             module.training = mode
 
 
+def answerable(nets: Sequence[nn.Module], x: torch.Tensor, y: torch.Tensor) -> None:
+    """Raise ValueError if nets answer about different classes, or not about all that y has."""
+    shapes = [tuple(answers(net, x[:1]).shape) for net in nets]
+    wanted, most = shapes[0], int(y.max())
+    for number, shape in enumerate(shapes):
+        if len(shape) != 2 or shape != wanted:
+            raise ValueError(
+                f"member {number} answers one sample with shape {shape}, member 0 with {wanted}: "
+                "all members answer (samples, classes), about the same classes"
+            )
+    if most >= wanted[1]:
+        raise ValueError(
+            f"y has class {most}, and the members answer about classes 0 to {wanted[1] - 1}: give "
+            f"them {most + 1} outputs, or number the classes from 0 on"
+        )
+
+
 def same_classes(nets: Sequence[nn.Module], x: torch.Tensor, classes: int) -> None:
     """Raise ValueError if a net does not answer about that many classes."""
     for number, net in enumerate(nets):

@@ -20,7 +20,7 @@ from ensemble.boosting.start import refuse_count
 from ensemble.fit import failing
 from ensemble.fit.bagging import bootstraps
 from ensemble.fit.group import Group
-from ensemble.fit.samples import checked, member_seed, weighted
+from ensemble.fit.samples import answerable, checked, member_seed, weighted
 from ensemble.fit.stacking import Stacked, stacked
 from ensemble.fit.task import Task
 from ensemble.given import Factory as Factory
@@ -71,6 +71,8 @@ class Training:
         if not self.nets:
             raise ValueError("an ensemble has at least one member, got none")
         self.task = Task(*checked(x, y), epochs, **task)
+        if not self.task.batches:  # (which may make of x what nets read)
+            answerable(self.nets, self.task.x, self.task.y)
         self.nan = failing.checked(nan)
         self.numbers = list(range(first, first + len(self.nets)))
         self.seeds = [member_seed(seed, number) for number in self.numbers]

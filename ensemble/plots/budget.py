@@ -112,6 +112,14 @@ def costs(found: list[Run]) -> dict[str, float]:
     return many
 
 
+def training(found: list[Run], plain: list[Run]) -> str:
+    """Return the multiply-adds of a training as a multiple of the dense net's; a dash without."""
+    if not plain:
+        return "-"
+    share = found[0].facts["train_macs"] / plain[0].facts["train_macs"]
+    return f"{float(f'{share:.10g}'):.2f}"
+
+
 AXES = {
     "training MACs": "training MACs (T)",
     "training step": "CPU time of a step, over the dense net's",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from statistics import fmean
 
-from ensemble.plots import bars, budget, cascade, factors
+from ensemble.plots import bars, budget, cascade, factors, worth
 from ensemble.plots.growth import kinds, nets, stands_on
 from harness.experiment import Experiment
 from harness.result.stats import interval, paired
@@ -24,13 +24,15 @@ def _growth(whole: Experiment) -> Iterator[str]:
     """Yield accuracy of each arm, and what is gained over one net."""
     yield stands_on(whole)
     head = "mean of probabilities", "majority", "boosting's vote", "minus one net, as long"
-    yield f"{'':<28} {head[0]:<22} {head[1]:<22} {head[2]:<22} {head[3]}"
+    more = f"{'worth, independent members':<28} {head[3]}"
+    yield f"{'':<28} {head[0]:<22} {head[1]:<22} {head[2]:<22} {more}"
     for net in nets(whole):
         for kind in kinds(whole, net):
             arm = f"{net}-{kind}"
             cells = [cell(whole, arm, k) for k in ("test_accuracy", "hard_accuracy")]
             cells.append(cell(whole, arm, "vote_accuracy"))
-            yield f"{arm:<28} " + " ".join(f"{c:<22}" for c in [*cells, _gain(whole, net, kind)])
+            more = f"{worth.told(whole, net, kind):<28} {_gain(whole, net, kind)}"
+            yield f"{arm:<28} " + " ".join([*(f"{c:<22}" for c in cells), more])
 
 
 def cell(whole: Experiment, arm: str, key: str) -> str:
@@ -59,8 +61,10 @@ def _budget(whole: Experiment) -> Iterator[str]:
     """Yield accuracy, calibrated likelihood and times of each side."""
     yield budget.stands_on(whole)
     head = f"{'':<22} {'connections':>11}  {'accuracy':<24} {'calibrated NLL':<24}"
-    yield f"{head} {'step':>6} {'call 1':>7} {'call 128':>9}   times: over the dense net's"
+    head += f" {'training':>8} {'step':>6} {'call 1':>7} {'call 128':>9}"
+    yield f"{head}   MACs of training, times: over the dense net's"
     for length in budget.lengths(whole):
+        plain = budget.runs(whole, "dense", length)
         for side in budget.NAMES:
             if found := budget.runs(whole, side, length):
                 cells = [_mean(r.rows[-1][k] for r in found) for k in budget.SCORES]
@@ -68,7 +72,8 @@ def _budget(whole: Experiment) -> Iterator[str]:
                 times = [costs[k] for k in ("training step", "call at batch 1")]
                 yield (
                     f"{side + '-' + length:<22} {found[0].facts['connections']:>11,}  "
-                    f"{cells[0]:<24} {cells[1]:<24} {times[0]:>6.2f} {times[1]:>7.2f} "
+                    f"{cells[0]:<24} {cells[1]:<24} {budget.training(found, plain):>8} "
+                    f"{times[0]:>6.2f} {times[1]:>7.2f} "
                     f"{costs['call at batch 128']:>9.2f}"
                 )
 

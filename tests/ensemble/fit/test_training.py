@@ -170,6 +170,28 @@ def test_members_that_make_steps_in_a_way_of_their_own_are_looped_and_said():
     assert torch.equal(parameters(own.fit()), parameters(plain.fit()))
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_members_that_do_not_answer_about_the_classes_of_y_are_refused(together):
+    x, y = task()
+    both = made(dense, 2)
+    with pytest.raises(ValueError, match=f"y has class {CLASSES}, and the members answer about"):
+        Training(both, x, y + 1, 1, together=together)
+    other = nn.Linear(INPUTS, CLASSES + 1).double()
+    with pytest.raises(
+        ValueError, match=rf"member 2 answers one sample with shape \(1, {CLASSES + 1}\)"
+    ):
+        Training([*both, other], x, y, 1, together=together)
+    with pytest.raises(ValueError, match=r"member 0 answers one sample with shape \(1,\)"):
+        Training([nn.Sequential(dense(), Last())], x, y, 1)
+
+
+class Last(nn.Module):
+    """Gives up the axis of classes."""
+
+    def forward(self, x):
+        return x[:, 0]
+
+
 def test_a_saved_state_is_a_copy_that_training_does_not_move():
     going = training(made(dense, 2), epochs=3)
     rows = iter(going)
