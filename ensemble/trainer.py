@@ -186,4 +186,11 @@ def read(config: Any_, job: Job) -> Data:
     if isinstance(config, Paper | Grid):
         return data.images().first(config.first).validate(config.validation)
     data = data.amounts().validate(config.validation)
-    return (data if isinstance(config, Config) else data.pad(config.pad)).flatten()
+    data = (data if isinstance(config, Config) else data.pad(config.pad)).flatten()
+    return standard(data) if isinstance(config, Budget) and config.standard else data
+
+
+def standard(data: Data) -> Data:
+    """Return the data with inputs minus their mean, over their deviation, of the training part."""
+    mean, deviation = data.train_x.mean(), data.train_x.std()
+    return data.map(lambda x: (x - mean) / deviation)

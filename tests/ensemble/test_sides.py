@@ -70,6 +70,16 @@ def test_sides_of_the_plan_have_about_the_connections_of_the_one_dense_net(sides
         assert abs(share - 1) < (1 / 10 if name == "wide-4" else 1 / 30), (name, share)
 
 
+def test_inputs_are_made_standard_by_the_training_part_alone():
+    data = trainer.read(replace(SMALL["dense-short"], standard=True), Job())
+    assert float(data.train_x.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(data.train_x.std()) == pytest.approx(1, abs=1e-5)
+    mean, deviation = DATA.train_x.mean(), DATA.train_x.std()
+    for part in ("test_x", "validation_x"):
+        expected = (getattr(DATA, part) - mean) / deviation
+        torch.testing.assert_close(getattr(data, part), expected)
+
+
 def test_packed_members_read_one_batch_and_answer_apart():
     config = SMALL["packed-4-short"]
     data, side = DATA, Side(config, DATA, 0)
