@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -25,7 +25,7 @@ class Batches(Protocol):
 class Way(Protocol):
     """Makes the steps of one member; compress.Moving is one."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Any:
         """Begin the forward and backward pass of a step."""
         ...
 
