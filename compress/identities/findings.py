@@ -7,6 +7,7 @@ SUBJECTS: dict[str, str] = {
     "file": "compress.identities.filing",
     "prune": "compress.identities.prune",
     "tickets": "compress.identities.tickets",
+    "int8": "compress.identities.int8",
 }
 
 verify = Subjects("compress", SUBJECTS)

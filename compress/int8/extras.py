@@ -1,0 +1,75 @@
+"""What int8 needs beside the package: an optional extra, and a torch that is new enough.
+
+Both libraries warn and log of what is theirs to mend; `quiet` keeps that off the user's screen.
+"""
+
+import logging
+import platform
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import torch
+
+LINE = 'pip install "iddl[int8]"    (or: pip install onnx onnxscript onnxruntime torchao)'
+OLDEST = (2, 11)  # torchao's; torch.onnx of 2.6 cannot export a batch norm with today's onnxscript
+X86 = ("x86_64", "AMD64", "i686")
+
+
+def load(*names: str) -> list[Any]:
+    """Return modules of the extra, or say how to get it.
+
+    Raises:
+        ImportError: one is not installed, or torch is too old; has the line to type.
+    """
+    if too_old():
+        least = ".".join(map(str, OLDEST))
+        raise ImportError(
+            f"int8 needs torch {least} or newer, this is {torch.__version__}: torchao and "
+            f'onnxscript no longer work with it; pip install "torch>={least}" torchvision'
+        )
+    try:
+        with quiet():
+            return [import_module(name) for name in names]
+    except ImportError as error:
+        raise ImportError(
+            f"int8 is made by onnxruntime or torchao, an extra: {LINE} ({error})"
+        ) from error
+
+
+def missing() -> str:
+    """Return why nets cannot be made int8 here, in words; nothing where they can."""
+    try:
+        load("onnx", "onnxscript", "onnxruntime.quantization", "torchao.quantization.pt2e")
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
+def too_old() -> bool:
+    """Return whether this torch is older than what the extra works with."""
+    return tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back warnings and logs below errors until the block ends."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def overflows() -> bool:
+    """Return whether 8 by 8 bits may overflow here: two products are added in 16 bits.
+
+    That is so on x86 without VNNI, where weights get 7 bits.
+    """
+    vnni = getattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    return platform.machine() in X86 and not vnni()
