@@ -4,12 +4,13 @@ smoke dynamic dynamic_*    should connections move?                         comp
 bytes bytes_*              is where to connect worth its bits?              compress.plans.coded
 deep deep_*                how small a file holds a net that is as good?    compress.plans.deep
 tickets tickets_*          do lottery tickets replicate?                    compress.plans.tickets
+int8 int8_*                what does int8 cost in accuracy and bytes?       compress.plans.int8
 """
 
-from compress.plans import coded, deep, dynamic, tickets
+from compress.plans import coded, deep, dynamic, int8, tickets
 from harness.cli import Verb
 
-PLANS = {**dynamic.PLANS, **coded.PLANS, **deep.PLANS, **tickets.PLANS}
+PLANS = {**dynamic.PLANS, **coded.PLANS, **deep.PLANS, **tickets.PLANS, **int8.PLANS}
 
 VERBS = {
     "pack": Verb("Makes a small file of a net's state.", "compress.file.verbs:pack"),

@@ -8,7 +8,7 @@ from functools import cache, partial
 from statistics import fmean
 
 from compress.experiments import PLANS
-from compress.plots import dynamic, files, tickets
+from compress.plots import dynamic, files, int8, tickets
 from harness.experiment import Experiment
 from harness.result import pages
 from harness.result.pages import Rows, fixed
@@ -132,6 +132,20 @@ def claims() -> Rows:
             yield share, claim.words, f"{claim.paper:g}", f"{claim.reproduction:g}", here
 
 
+def rounded() -> Rows:
+    """Return what int8 makes of each net: accuracy beside float32, bytes of the file."""
+    yield "net", "made by", "test accuracy", "minus float32, points", "bytes", "of float32's"
+    whole = record("int8")
+    if not whole:
+        yield NOT_RUN, *[""] * 5
+        return
+    for arm in whole.arms():
+        if len(files.runs(whole, arm)) >= ENOUGH:
+            for way in int8.ways(whole, arm):
+                cells = way.accuracy.amount(1, 4), _gain(way.gain), f"{way.bytes:,.0f}"
+                yield arm, int8.NAMES[way.name], *cells, fixed(way.ratio, 3)
+
+
 def plans() -> Rows:
     """Return the plans but for those that only try the path of another."""
     shown = {name: plan for name, plan in PLANS.items() if not name.endswith("_smoke")}
@@ -146,6 +160,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "deep": partial(made, "deep"),
     "bytes": partial(kinds, "bytes"),
     "tickets": claims,
+    "int8": rounded,
 }
 VALUES: dict[str, Callable[[], str]] = {
     "dense": before,

@@ -6,6 +6,7 @@ Writes beside this script
     fig_compress_experiments{,_bits}.{png,eps,json}    (deep) error over bytes; what bytes are for
     fig_compress_experiments_bytes.{png,eps,json}      (bytes) error over bytes, kinds of nets
     fig_compress_experiments_tickets.{png,eps,json}    accuracy and stopping over weights left
+    fig_compress_experiments_int8.{png,eps,json}       points beside float32 over bytes
     log/compress_experiments_plot_${BEGIN_TIME}.log    the table that it prints
 
 --publish writes the figures of a committed study into figure/compress/<plan>/ as well.
@@ -46,9 +47,9 @@ def table(whole: Experiment) -> Iterator[str]:
 
 def _plots(whole: Experiment) -> Any:
     """Return the module that knows the plan of this record."""
-    from compress.plots import dynamic, files, tickets
+    from compress.plots import dynamic, files, int8, tickets
 
-    known = {"deep": files, "bytes": files, "tickets": tickets}
+    known = {"deep": files, "bytes": files, "tickets": tickets, "int8": int8}
     return known.get(whole.plan.partition("_")[0], dynamic)
 
 

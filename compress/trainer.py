@@ -2,6 +2,7 @@
 
 Dynamic   a sparse net whose connections stay, move or are pruned       compress.runs.dynamic
 Deep      a net, pruned in steps, and the files that are made of it     compress.runs.deep
+Int8      a net, and what int8 makes of it                              compress.runs.int8
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,14 +13,21 @@ from bibd.kernels import paths as paths  # for the runner: into the provenance o
 from compress.plans.coded import Coded
 from compress.plans.deep import Deep
 from compress.plans.dynamic import Dynamic
+from compress.plans.int8 import Int8
 from compress.plans.tickets import Tickets
-from compress.runs import coded, deep, dynamic, tickets
+from compress.runs import coded, deep, dynamic, int8, tickets
 from harness import cost
 from harness.data import Data, load
 from harness.job import Job
 
-Config = Dynamic | Coded | Deep | Tickets
-RUNS: dict[type, Any] = {Dynamic: dynamic, Coded: coded, Deep: deep, Tickets: tickets}
+Config = Dynamic | Coded | Deep | Tickets | Int8
+RUNS: dict[type, Any] = {
+    Dynamic: dynamic,
+    Coded: coded,
+    Deep: deep,
+    Tickets: tickets,
+    Int8: int8,
+}
 
 
 def stacks(config: Config) -> bool:

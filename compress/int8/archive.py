@@ -20,7 +20,8 @@ from compress.file.tensors import bytes_of
 
 WORDS = ("facts", "graph", "names")
 TYPES = ("float32", "float64", "int8", "uint8", "int32", "int64", "bool")
-DAMAGE = zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError, OSError, EOFError
+DAMAGE = (zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError, OSError, EOFError)
+DAMAGE += (RuntimeError,)  # (a zip that is encrypted, or of a version to come)
 MOST = 200  # times the file that its content may take
 
 

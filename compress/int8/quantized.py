@@ -97,16 +97,7 @@ class Quantized(nn.Module):
         return self.bytes
 
     def train(self, mode: bool = True) -> "Quantized":
-        """Stay in evaluation.
-
-        Raises:
-            ValueError: it was asked to train.
-        """
-        if mode:
-            raise ValueError(
-                "a net in int8 does not train: train the net it was made of, or quantize(net, "
-                '(x, y), how="qat")'
-            )
+        """Stay in evaluation, whatever is asked for: integers do not learn."""
         return self
 
     def extra_repr(self) -> str:

@@ -79,8 +79,12 @@ class Passes:
         self.number += 1
         return float(torch.stack(losses).double().mean())
 
+    def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return these samples and their classes."""
+        return self.data.train_x[index], self.data.train_y[index]
+
     def _step(self, index: torch.Tensor) -> torch.Tensor:
-        x, y = self.data.train_x[index], self.data.train_y[index]
+        x, y = self.draw(index)
         share = (1 + math.cos(math.pi * self.t / self.steps)) / 2
         for rate, group in zip(self.rates, self.way.optimizer.param_groups, strict=True):
             group["lr"] = rate * share
