@@ -101,10 +101,32 @@ def coders() -> Rows:
         yield row["name"], f"{row['file']:,}", f"{row['ours']:,}", *(f"{x} x" for x in over)
 
 
+SIDES = {
+    "bf16": "bfloat16",
+    "onnx": "onnxruntime float32",
+    "onnx_static": "int8, onnxruntime",
+    "onnx_dynamic": "int8, dynamic",
+    "torchao": "int8, torchao",
+    "sparse": "sparse float32, ours",
+}
+
+
+def int8() -> Rows:
+    """Answers of float32 in eager torch, and how many times faster the other sides are."""
+    yield "net", "float32 eager, ms", *SIDES.values()
+    if not (HERE / "int8.json").exists():
+        yield "not measured yet", *[""] * (1 + len(SIDES))
+        return
+    for row in record("int8")["speed"]:
+        over = [fixed(row[f"over_{side}"], 1) if f"over_{side}" in row else "" for side in SIDES]
+        yield row["name"], fixed(row["float32_ms"], 2), *over
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "sparse_steps": sparse_steps,
     "moving": moving,
     "coders": coders,
+    "int8": int8,
     "speed": speed,
     "studies": studies,
     **pages_gpu.TABLES,

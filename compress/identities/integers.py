@@ -84,7 +84,7 @@ def _round(inputs: list[Any], how: dict[str, Any]) -> np.ndarray:
 
 
 def _stand(inputs: list[Any], how: dict[str, Any]) -> Whole:
-    q, scale, zero = inputs
+    q, scale, zero = (*inputs, np.zeros(1, np.int64))[:3]  # (biases begin at 0)
     scale = np.asarray(scale, dtype=np.float64)
     if scale.ndim:  # (weights and biases: a scale for each output, and one value)
         whole = q.astype(np.int64) - zero.reshape(-1, *[1] * (q.ndim - 1))

@@ -122,7 +122,10 @@ def _operator(name: str) -> Any:
     if packet not in OPERATORS:
         raise ValueError(f"its graph asks for {name!r}, no operator of such files")
     space, _, short = packet.partition(".")
-    return getattr(getattr(getattr(torch.ops, space), short), overload)
+    found = getattr(getattr(getattr(torch.ops, space), short), overload)
+    if not isinstance(found, torch._ops.OpOverload):
+        raise ValueError(f"its graph asks for {name!r}, no operator of such files")
+    return found
 
 
 def _back(value: Any, nodes: list[fx.Node]) -> Any:

@@ -24,6 +24,7 @@ from compress.int8.extras import load, overflows, quiet
 from compress.int8.quantized import Facts, Quantized
 
 FACTS, CHECK, INPUT = "iddl.int8", "iddl.crc32", "x"
+ZEROS = "bias_quantized_zero_point"
 BATCH = 64  # samples at a time while ranges are found
 
 
@@ -107,14 +108,17 @@ def _unround_logits(model: Any) -> None:
             layer.output[:] = [output.name if o == there.input[0] else o for o in layer.output]
             model.graph.node.remove(back)
             model.graph.node.remove(there)
-    used = {name for node in model.graph.node for name in node.input}
-    for value in [v for v in model.graph.initializer if v.name not in used]:
-        model.graph.initializer.remove(value)
 
 
 def _strip(model: Any) -> None:
-    """Drop what only the exporter wants to know: traces, and shapes between layers."""
+    """Drop what nobody runs: traces, shapes between layers, the zeros that biases begin at."""
     del model.graph.value_info[:], model.metadata_props[:], model.graph.metadata_props[:]
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[2:] and node.input[2].endswith(ZEROS):
+            del node.input[2]
+    used = {name for node in model.graph.node for name in node.input}
+    for value in [v for v in model.graph.initializer if v.name not in used]:
+        model.graph.initializer.remove(value)
     for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, model.graph):
         part.ClearField("doc_string")
         if hasattr(part, "metadata_props"):

@@ -107,13 +107,14 @@ class GraphNet(Quantized):
         self.reference = reference.requires_grad_(False)
         self._lowered: OrderedDict[torch.Size, Any] = OrderedDict()
 
+    @torch.no_grad()
     def _answer(self, x: torch.Tensor) -> list[torch.Tensor]:
         graph = self._lowered.get(x.shape)
         if graph is None:
             graph = self._lowered[x.shape] = lowered(self.reference, x)
             if len(self._lowered) > KEPT:
                 self._lowered.popitem(last=False)
-        return list(graph(x))
+        return list(graph.forward(x))
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_lowered": OrderedDict()}
@@ -121,9 +122,14 @@ class GraphNet(Quantized):
 
 def lowered(reference: fx.GraphModule, x: torch.Tensor) -> fx.GraphModule:
     """Return a graph of int8 kernels for batches of this shape."""
-    (way,) = load("torchao.quantization.pt2e.lowering")
+    way, _ = load("torchao.quantization.pt2e.lowering", QUANTIZER)  # (which knows the patterns)
     with quiet():
         graph = way.lower_pt2e_quantized_to_x86(reference, (torch.zeros_like(x),))
+    if "onednn" not in str(graph.graph):
+        raise ValueError(
+            "no layer became one of oneDNN's int8 kernels, so that it would be slower than "
+            'float32: take how="onnx_static"'
+        )
     for node in graph.graph.nodes:
         if node.target is torch.ops.aten.view.default:
             node.target = torch.ops.aten.reshape.default  # (oneDNN answers in channels last)

@@ -65,12 +65,10 @@ class Quantized(nn.Module):
         """What a user should know of this net."""
         return self.facts.notes
 
-    @torch.no_grad()
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits (of the last exit)."""
         return self.forward_exits(x)[-1]
 
-    @torch.no_grad()
     def forward_exits(self, x: torch.Tensor) -> list[torch.Tensor]:
         """Return the logits of every exit; all of them are computed."""
         self._check(x)

@@ -85,7 +85,8 @@ def _points(ax: Any, found: list[Way]) -> dict[str, Any]:
     for i, way in enumerate(found):
         points = {key: [100 * v for v in each] for key, each in figure.columns([way.gain]).items()}
         series[way.name] = {"x": [way.ratio], **points}
-        figure.bars(ax, series[way.name], i, NAMES.get(way.name, way.name))
+        aside = {"x": [way.ratio + 0.01 * i]}  # (so that none hides another)
+        figure.bars(ax, series[way.name] | aside, i, NAMES[way.name])
     return series
 
 
