@@ -100,6 +100,7 @@ def identities() -> Iterator[Identity]:
         title = "norms as products and sums = norms"
         yield Identity(title, "rounding", lambda: spread(net.eval()), bound)
         yield Identity("a graph's file = the graph", "bitwise", filed)
+    yield Identity("an archive's tensors = those that it was made of", "bitwise", stored)
     yield Identity("flips of a byte that a file takes", "exact", flipped)
     if not extras.missing():
         yield from _with_the_extra()
@@ -110,7 +111,7 @@ def _with_the_extra() -> Iterator[Identity]:
         title = f"onnxruntime's logits that integer sums do not allow, {name}"
         yield Identity(title, "exact", lambda made=made: outside(made()))
     for word in ("weight", "bias"):
-        title = f"... where a {word} of each output is off by one"
+        title = f"the same, told a {word} of each output that is off by one"
         yield Identity(title, "negative", lambda word=word: outside(mlp(), word))
     yield Identity("a file's logits = in another process", "bitwise", in_a_process)
 
@@ -161,6 +162,18 @@ def filed() -> float:
     _, lines, tensors = archive.read(archive.write({}, lines, tensors))
     pairs = zip(graphs.read(lines, tensors)(x), program.module()(x), strict=True)
     return furthest(*[apart(a, b) for a, b in pairs])
+
+
+def stored() -> float:
+    """Compare tensors of every type, also empty ones and numbers alone, with their file's."""
+    made = {}
+    for k, kind in enumerate(archive.TYPES):
+        values = torch.arange(-6, 6).to(getattr(torch, kind))
+        made |= {f"{k}": values.view(3, 4), f"{k} one": values[0], f"{k} none": values[:0]}
+    _, _, found = archive.read(archive.write({}, [], made))
+    if list(found) != list(made) or any(found[k].dtype != t.dtype for k, t in made.items()):
+        return float("inf")
+    return float(sum(not torch.equal(found[k], t) for k, t in made.items()))
 
 
 def flipped() -> float:

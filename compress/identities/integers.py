@@ -8,6 +8,7 @@ at most ROUNDINGS roundings of 2^-24 of what is added. Where that leaves open to
 integers a value goes, both are carried on: each logit has a least and a largest value.
 """
 
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,8 +118,8 @@ def _conv(inputs: list[Any], how: dict[str, Any]) -> Real:
         raise ValueError("the oracle knows convolutions without groups and dilation")
     parts = [_patches(values, how) for values in (x.low, x.high)]
     n, rows, columns = parts[0].shape[:3]
-    flat = Whole(*(p.reshape(n * rows * columns, -1) for p in parts), x.scale)
-    found = _products(flat, weight, bias[0] if bias else None)
+    low, high = (part.reshape(n * rows * columns, -1) for part in parts)
+    found = _products(Whole(low, high, x.scale), weight, bias[0] if bias else None)
     return Real(*(v.reshape(n, rows, columns, -1).transpose(0, 3, 1, 2) for v in found))
 
 
@@ -134,8 +135,8 @@ def _patches(values: np.ndarray, how: dict[str, Any], fill: int = 0) -> np.ndarr
 def _largest(inputs: list[Any], how: dict[str, Any]) -> Whole:
     (x,) = inputs
     least = -(2**31)
-    found = [_patches(v, how, least).max((4, 5)).transpose(0, 3, 1, 2) for v in (x.low, x.high)]
-    return Whole(*found, x.scale)
+    low, high = (_patches(v, how, least).max((4, 5)) for v in (x.low, x.high))
+    return Whole(low.transpose(0, 3, 1, 2), high.transpose(0, 3, 1, 2), x.scale)
 
 
 def _add(inputs: list[Any], how: dict[str, Any]) -> Real:
@@ -152,7 +153,7 @@ def _mean(inputs: list[Any], how: dict[str, Any]) -> Real:
     x = inputs[0].real() if isinstance(inputs[0], Whole) else inputs[0]
     axes = tuple(int(axis) for axis in inputs[1])
     named: Any = dict(axis=axes, keepdims=bool(how.get("keepdims", 1)))
-    terms = np.prod([x.low.shape[axis] for axis in axes])
+    terms = prod(x.low.shape[axis] for axis in axes)
     found = Real(x.low.mean(**named), x.high.mean(**named))
     return found.wider(x.size.mean(**named), ROUNDINGS + terms)
 

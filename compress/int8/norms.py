@@ -47,4 +47,4 @@ def _spread(graph: fx.GraphModule, node: fx.Node, name: str) -> None:
 
 
 def _value(graph: fx.GraphModule, node: Any) -> Any:
-    return attrgetter(node.target)(graph) if isinstance(node, fx.Node) else None
+    return attrgetter(str(node.target))(graph) if isinstance(node, fx.Node) else None

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.graph import CodeGen
 
 from compress.int8 import archive, graphs, norms
 from compress.int8.asked import Asked
@@ -133,5 +134,5 @@ def lowered(reference: fx.GraphModule, x: torch.Tensor) -> fx.GraphModule:
     for node in graph.graph.nodes:
         if node.target is torch.ops.aten.view.default:
             node.target = torch.ops.aten.reshape.default  # (oneDNN answers in channels last)
-    graph.graph.set_codegen(fx.graph.CodeGen())  # (a call need not look for trees and guards)
+    graph.graph.set_codegen(CodeGen())  # (a call need not look for trees and guards)
     return fx.GraphModule(graph, graph.graph)

@@ -139,7 +139,8 @@ def build(config: Int8, data: Data, seed: int) -> nn.Module:
     if set(config.ways) & set(LIBRARIES) and (why := extras.missing()):
         raise ValueError(f"{why}; or leave ways of int8 out: --ways bf16")
     if config.net == "mlp":
-        return make_mlp(Config(config.hidden, config.pattern), *data.shape, data.classes, seed)
+        (inputs,) = data.shape
+        return make_mlp(Config(config.hidden, config.pattern), inputs, data.classes, seed)
     shape: Any = data.shape
     how: Any = dict(width=config.width, classes=data.classes, shape=shape, seed=seed)
     return resnet(config.depth, config.pattern, **how)
