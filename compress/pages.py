@@ -8,7 +8,7 @@ from functools import cache, partial
 from statistics import fmean
 
 from compress.experiments import PLANS
-from compress.plots import dynamic, files, int8, tickets
+from compress.plots import dynamic, files, int8, levels, tickets
 from harness.experiment import Experiment
 from harness.result import pages
 from harness.result.pages import Rows, fixed
@@ -132,6 +132,15 @@ def claims() -> Rows:
             yield share, claim.words, f"{claim.paper:g}", f"{claim.reproduction:g}", here
 
 
+def starts(plan: str) -> Rows:
+    """Return what nets reach at each level, by what their weights start from."""
+    yield levels.HEAD
+    if whole := record(plan):
+        yield from levels.rows(whole)
+    else:
+        yield NOT_RUN, *[""] * 4
+
+
 def rounded() -> Rows:
     """Return what int8 makes of each net: accuracy beside float32, bytes of the file."""
     yield "net", "made by", "test accuracy", "minus float32, points", "bytes", "of float32's"
@@ -160,6 +169,8 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "deep": partial(made, "deep"),
     "bytes": partial(kinds, "bytes"),
     "tickets": claims,
+    "tickets_conv": partial(starts, "tickets_conv"),
+    "tickets_resnet": partial(starts, "tickets_resnet"),
     "int8": rounded,
 }
 VALUES: dict[str, Callable[[], str]] = {

@@ -14,7 +14,7 @@ from compress.plans.coded import Coded
 from compress.plans.deep import Deep
 from compress.plans.dynamic import Dynamic
 from compress.plans.int8 import Int8
-from compress.plans.tickets import Tickets
+from compress.plans.levels import Tickets
 from compress.runs import coded, deep, dynamic, int8, tickets
 from harness import cost
 from harness.data import Data, load
@@ -32,7 +32,7 @@ RUNS: dict[type, Any] = {
 
 def stacks(config: Config) -> bool:
     """Return whether the seeds of an arm train as one stack."""
-    return isinstance(config, Tickets)
+    return isinstance(config, Tickets) and config.net == "mlp"
 
 
 def train_stack(config: Tickets, seeds: Sequence[int], job: Job) -> Iterator[list[dict[str, Any]]]:

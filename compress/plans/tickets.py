@@ -1,84 +1,48 @@
-"""Plans that replicate lottery tickets: pruned, sent back to their start, trained again.
+"""Plans that replicate lottery tickets (arXiv 1803.03635), see compress.plans.levels.
 
-A run's rows are its levels; all seeds train side by side. Each level prunes a fifth of the weights
-of each layer (a tenth of the last one's) and starts again from the first weights. At some levels
-two controls are trained too: the same masks with new starts, and random masks of equal counts. When
-training should have stopped is found afterwards, by the least validation loss; the accuracy is that
-of the test set then.
+plan              net                            what is asked
+tickets           LeNet-300-100 on MNIST         do the claims replicate, by the paper's protocol?
+tickets_conv      Conv-2 on CIFAR-10             the same, shortened
+tickets_resnet    ResNet-20 on CIFAR-10          must weights go back to a later step? shortened
+
+Shortened is what a CPU does in two hours: fewer channels and steps, several rounds at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import fields
 
-from harness.data import DATASETS, SPLITS, check_dataset
-from harness.names import check
+from compress.plans.levels import Tickets
 from harness.plan import Plan
 
-WORDS = {"data": DATASETS, "test_split": SPLITS}
+
+def rounds(share: float, count: int) -> float:
+    """The share that goes where so many rounds of the paper are made at once, to four digits."""
+    return round(1 - (1 - share) ** count, 4)
 
 
-@dataclass(frozen=True)
-class Tickets:
-    """A net and the levels that are pruned of it."""
-
-    hidden: tuple[int, ...] = (300, 100)
-    """Widths of the hidden layers."""
-    levels: int = 16
-    """How many, with the dense nets."""
-    controls: tuple[int, ...] = (3, 7, 9, 15)
-    """Levels at which new starts and random masks are trained too."""
-    iterations: int = 50_000
-    """Steps of each level."""
-    every: int = 100
-    """Steps between two looks at the validation set."""
-    rewind: int = 0
-    """The step of the dense nets to which weights go back; 0: their start."""
-    rate: float = 0.2
-    """The share of each layer that goes in a round."""
-    output: float = 0.1
-    """The share of the last layer that goes."""
-    sparse: float = 0.2
-    """Levels with at most this share of the weights are held as sparse layers."""
-    data: str = "mnist"
-    """Data set: {}, or csv:FILE[:COLUMN] of your own."""
-    test_split: str = "official"
-    """official, or holdout: test on the last fifth of the training set."""
-    validation: int = 5000
-    """Training samples set aside, by which stopping is found."""
-    batch_size: int = 60
-    """Samples per step."""
-    lr: float = 1.2e-3
-    """Rate of Adam; constant."""
-
-    def __post_init__(self):
-        check_dataset(self.data)
-        check("test split", self.test_split, SPLITS)
-        for name in ("levels", "iterations", "every", "validation", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not all(0 < level < self.levels for level in self.controls):
-            raise ValueError(
-                f"controls are levels from 1 to {self.levels - 1}, got {self.controls}"
-            )
-        if not 0 <= self.rewind < self.iterations:
-            raise ValueError(f"rewind must be in [0, {self.iterations}), got {self.rewind}")
-        for name in ("rate", "output"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-        if not self.hidden or min(self.hidden) < 1 or not self.lr > 0 or not 0 <= self.sparse <= 1:
-            raise ValueError(
-                "hidden must be widths of at least 1, lr above 0 and sparse in [0, 1], got "
-                f"{self.hidden}, {self.lr} and {self.sparse}"
-            )
-
-    @property
-    def epochs(self) -> int:
-        """How many rows a run has: one for each level."""
-        return self.levels
-
-
+# Three rounds of the paper at once; half of its channels, a quarter of its steps.
+CONV = Tickets(
+    net="conv_2", width=32, levels=5, controls=(3,), iterations=4800, every=300, validation=2000,
+    rate=rounds(0.2, 3), convolutions=rounds(0.1, 3), output=rounds(0.1, 3), lr=2e-4,
+    data="cifar10", test_split="holdout",
+)  # fmt: skip
+# Four rounds at once: all, 41 %, 16.8 %; half of the channels, a fifth of the steps.
+RESNET = Tickets(
+    net="resnet_20", width=8, levels=3, controls=(), iterations=6000, every=500, validation=2000,
+    also=(500, 2000), rate=rounds(0.2, 4), scope="global", optimizer="sgd", batch_size=32, lr=0.05,
+    data="cifar10", test_split="holdout",
+)  # fmt: skip
+SMALL: dict = dict(data="digits", test_split="official", validation=200, every=20, iterations=80)
 SMOKE = Tickets(
     (32, 24), levels=4, controls=(2,), iterations=200, every=20, data="digits", validation=200
 )
+
+
+def smoke(of: Tickets, **more) -> Tickets:
+    """The same path on the embedded digits, with few channels and steps."""
+    told = {each.name: getattr(of, each.name) for each in fields(of)}
+    return Tickets(**told | SMALL | dict(width=4) | more)
+
+
 PLANS = {
     "tickets": Plan(
         question="Do lottery tickets replicate? LeNet-300-100 on MNIST, the paper's protocol.",
@@ -89,9 +53,43 @@ PLANS = {
         "good as dense; a pre-registered reproduction: 21 % sooner, .21, .11 points.",
         threads=2,
     ),
+    "tickets_conv": Plan(
+        question="The same for Conv-2 on CIFAR-10, shortened: half of the channels, a quarter of "
+        "the steps, three rounds at once.",
+        arms={"Conv-2": CONV},
+        seeds=tuple(range(4)),
+        minutes=95,
+        expect="The paper, Conv-2: tickets of 8.8 % stop up to 3.5 times sooner and are up to 3.4 "
+        "points better than dense; new starts are worse.",
+        threads=1,
+    ),
+    "tickets_resnet": Plan(
+        question="Must weights go back to a later step? ResNet-20 on CIFAR-10, shortened: half of "
+        "the channels, 6,000 steps, four rounds at once.",
+        arms={"ResNet-20": RESNET},
+        seeds=tuple(range(4)),
+        minutes=92,
+        expect="Frankle et al. (Stabilizing, Linear Mode Connectivity): at 16.8 % the start does "
+        "not match dense, rewinding to 500 to 2,000 of 30,000 steps does.",
+        threads=1,
+    ),
     "tickets_smoke": Plan(
         question="The path of plan tickets on the embedded digits.",
         arms={"small": SMOKE},
+        seeds=(0, 1),
+        minutes=0.3,
+        threads=1,
+    ),
+    "tickets_conv_smoke": Plan(
+        question="The path of plan tickets_conv on the embedded digits.",
+        arms={"Conv-2": smoke(CONV, levels=3, controls=(2,), lr=2e-3)},
+        seeds=(0, 1),
+        minutes=0.2,
+        threads=1,
+    ),
+    "tickets_resnet_smoke": Plan(
+        question="The path of plan tickets_resnet on the embedded digits.",
+        arms={"ResNet-20": smoke(RESNET, also=(20, 40))},
         seeds=(0, 1),
         minutes=0.3,
         threads=1,

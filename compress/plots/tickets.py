@@ -1,7 +1,7 @@
 """Lottery tickets over the weights that are left, and the paper's claims beside what was found.
 
 fig_compress_experiments_tickets    accuracy when training should have stopped, and when that
-                                    was; the same start, new starts, random masks
+                                    was; the same start, later steps, new starts, random masks
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ NAMES = {
     "new": "the same masks, new starts",
     "random": "random masks, new starts",
 }
+STEP = "step-"  # ... and a number: weights go back to that step of the dense nets
 AXES = {"test_accuracy": "test accuracy when stopped", "stop": "stopped at iteration"}
 
 
@@ -60,6 +61,22 @@ def values(whole: Experiment, level: int, way: str, key: str) -> dict[int, float
     return found
 
 
+def ways(whole: Experiment) -> list[str]:
+    """Return how weights and masks came about: the first chain of levels, others, controls."""
+    rows = [row for run in whole.done() for row in run.rows]
+    steps = sorted({way for row in rows for way in row if way.startswith(STEP)}, key=_number)
+    return ["", *steps, *(way for way in NAMES if way and any(way in row for row in rows))]
+
+
+def _number(way: str) -> int:
+    return int(way.removeprefix(STEP))
+
+
+def named(way: str) -> str:
+    """Return the words for a way."""
+    return NAMES[way] if way in NAMES else f"back to step {_number(way):,}"
+
+
 def levels(whole: Experiment) -> list[float]:
     """Return the share of the weights at each level."""
     run = max(whole.done(), key=lambda run: len(run.rows))
@@ -83,10 +100,10 @@ def _draw(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
         fig = Figure(figsize=(10, 4.4))
         axes = fig.subplots(1, 2)
         for ax, (key, words) in zip(axes, AXES.items(), strict=True):
-            data[key] = {NAMES[way]: line(whole, way, key) for way in NAMES}
-            data[key] = {label: found for label, found in data[key].items() if found["x"]}
+            data[key] = {named(way): line(whole, way, key) for way in ways(whole)}
             for i, (label, found) in enumerate(data[key].items()):
-                figure.bars(ax, found | {"x": figure.beside(found["x"], i, 3, 0.02)}, i, label)
+                moved = figure.beside(found["x"], i, len(data[key]), 0.02)
+                figure.bars(ax, found | {"x": moved}, i, label)
             ax.set_xscale("log")
             ax.invert_xaxis()
             figure.log_axis(ax.xaxis)
@@ -98,7 +115,12 @@ def _draw(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
 
 
 def found(whole: Experiment, claim: Claim) -> Interval | None:
-    """Return what was found of a claim; None where its level or its control was not trained."""
+    """Return what was found of a claim; None where its level or its control was not trained.
+
+    The claims are about LeNet-300-100: of another net nothing is found.
+    """
+    if next(iter(whole.done())).config.get("net", "mlp") != "mlp":
+        return None
     shares = levels(whole)
     level = min(range(len(shares)), key=lambda k: abs(shares[k] - claim.remaining))
     if abs(shares[level] - claim.remaining) > 0.005:
@@ -123,11 +145,16 @@ def text(whole: Experiment) -> Iterator[str]:
     yield stands_on(whole)
     yield f"{'left, %':>8}  {'accuracy when stopped':<24} {'stopped at':<20}"
     for k, share in enumerate(levels(whole)):
-        for way, words in NAMES.items():
+        for way in ways(whole):
             accuracy, stop = (values(whole, k, way, key).values() for key in AXES)
             if accuracy:
                 cells = interval(accuracy).text(), interval(stop).amount(1, 0)
-                yield f"{100 * share:>8.2f}  {cells[0]:<24} {cells[1]:<20} {words}"
+                yield f"{100 * share:>8.2f}  {cells[0]:<24} {cells[1]:<20} {named(way)}"
+    if any(found(whole, claim) for claim in CLAIMS):
+        yield from _claims(whole)
+
+
+def _claims(whole: Experiment) -> Iterator[str]:
     yield f"{'claim':<58} {'paper':>6} {'repr.':>6}  here"
     for claim in CLAIMS:
         here: Any = found(whole, claim)

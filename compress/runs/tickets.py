@@ -1,4 +1,10 @@
-"""Trains the levels of iterative pruning, all seeds side by side; a row for each level."""
+"""Trains the levels of iterative pruning, all seeds side by side; a row for each level.
+
+A row holds what the first chain of levels reaches; further ones (other steps to go back to) and the
+controls are in it by name:
+
+    {"epoch": 3, "remaining": .64, "stop": 4100, ..., "step-500": {...}, "new": {...}}
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,12 +14,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from compress.plans.tickets import Tickets
+from compress.plans.levels import Tickets
 from compress.runs.passes import Told
 from compress.tickets.branches import WAYS, branch, following
 from compress.tickets.course import Course, early_stop
 from compress.tickets.level import Level, dense
 from harness.data import Data
+from harness.data.pictures import images
+from harness.nets.convs import convs
+from harness.nets.resnet20 import resnet20
 from harness.seeding import derive, seeded
 
 AGAIN = 1_000_003  # what sets the seeds of new starts apart from those of first ones
@@ -31,29 +40,35 @@ class Run:
     def __init__(self, config: Tickets, data: Data, seeds: Sequence[int]):
         self.config, self.data, self.seeds = config, data, list(seeds)
         self.net = build(config, data, self.seeds[0])
-        self.level: Level | None = None
+        self.levels: dict[int, Level] = {}  # the last ones trained, by the step to go back to
 
     def rows(self, number: int, tell: Told) -> list[dict[str, Any]]:
-        """Train the next level, and its controls; returns a row for each seed."""
-        level = self._next()
+        """Train the next level of each chain, and controls; returns a row for each seed."""
+        first, *others = self.config.steps
+        level = self._next(first)
+        chains = {f"step-{step}": self._next(step) for step in (others if self.levels else ())}
         ways = WAYS if number in self.config.controls else ()
-        share = 1 / (1 + len(ways))
+        more = chains | {way: branch(level, way, self._fresh(number), seed=number) for way in ways}
+        share = 1 / (1 + len(more))
         found = self._train(level, lambda done: tell(share * done))
         rows = [_row(number, level) | one for one in found]
-        for k, how in enumerate(ways, 1):
-            other = branch(level, how, self._fresh(number), seed=number)
-            part = partial(_part, tell, share, k)
-            found = self._train(other, part)
-            rows = [row | {how: one} for row, one in zip(rows, found, strict=True)]
-        self.level = level
+        for k, (name, other) in enumerate(more.items(), 1):
+            found = self._train(other, partial(_part, tell, share, k))
+            rows = [row | {name: one} for row, one in zip(rows, found, strict=True)]
+        last = [level, *(chains.values() if chains else [level] * len(others))]
+        self.levels = dict(zip(self.config.steps, last, strict=True))
         return rows
 
-    def _next(self) -> Level:
-        if self.level is None:
+    def _next(self, step: int) -> Level:
+        """Return the next level of a chain; all begin with the same dense nets."""
+        if not self.levels:
             nets = [build(self.config, self.data, seed) for seed in self.seeds]
             return dense(nets, self.seeds)
-        shares: Any = dict(rate=self.config.rate, output=self.config.output)
-        return following(self.level, self.config.rewind, **shares)
+        c, before = self.config, self.levels[step]
+        if c.scope == "global":
+            return following(before, step, rate=c.rate, scope="global")
+        rate = {n: c.convolutions if m.ndim > 3 else c.rate for n, m in before.masks.items()}
+        return following(before, step, rate=rate, output=c.output)
 
     def _fresh(self, number: int) -> list[nn.Module]:
         again = [derive(seed, "init", AGAIN, number) for seed in self.seeds]
@@ -67,11 +82,12 @@ class Run:
             level,
             self.data,
             iterations=c.iterations,
-            optimizer=lambda p: torch.optim.Adam(p, c.lr),
+            optimizer=partial(_optimizer, c),
             batch_size=c.batch_size,
             every=c.every,
-            keep=(c.rewind,) if not level.number else (),
-            sparse=level.remaining <= c.sparse,
+            keep=c.steps if not level.number else (),
+            schedule=partial(_falling, c.iterations) if c.optimizer == "sgd" else None,
+            sparse=c.net == "mlp" and level.remaining <= c.sparse,
         )
         told: list[list[dict[str, Any]]] = []
         for rows in course:
@@ -81,11 +97,11 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to go on."""
-        return {"level": None if self.level is None else vars(self.level)}
+        return {"levels": {step: vars(level) for step, level in self.levels.items()}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        self.level = None if state["level"] is None else Level(**state["level"])
+        self.levels = {step: Level(**level) for step, level in state["levels"].items()}
 
 
 def _row(number: int, level: Level) -> dict[str, Any]:
@@ -109,9 +125,34 @@ def _stopped(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def build(config: Tickets, data: Data, seed: int) -> nn.Sequential:
-    """Return the net with Glorot's normal start, and biases of 0."""
-    widths = (data.shape[0], *config.hidden, data.classes)
+def _optimizer(config: Tickets, params: Any) -> torch.optim.Optimizer:
+    if config.optimizer == "adam":
+        return torch.optim.Adam(params, config.lr)
+    more: Any = dict(momentum=config.momentum, weight_decay=config.weight_decay)
+    return torch.optim.SGD(params, config.lr, **more)
+
+
+def _falling(iterations: int, optimizer: torch.optim.Optimizer) -> Any:
+    """Return a schedule that makes the rate a tenth after half and three quarters of the steps."""
+    at = [iterations // 2, 3 * iterations // 4]
+    return torch.optim.lr_scheduler.MultiStepLR(optimizer, at, 0.1)
+
+
+def build(config: Tickets, data: Data, seed: int) -> nn.Module:
+    """Return the net with this seed's start."""
+    if config.net == "mlp":
+        return _mlp((data.shape[0], *config.hidden, data.classes), seed).to(data.train_x.device)
+    shape: Any = data.shape
+    if config.net == "conv_2":
+        net = convs(2, shape, data.classes, config.width, seed)
+    else:
+        net = resnet20(config.width, data.classes, shape[0], seed)
+    # (on a CPU such convolutions train a third faster in this layout)
+    return net.to(data.train_x.device, memory_format=torch.channels_last)  # pyright: ignore
+
+
+def _mlp(widths: tuple[int, ...], seed: int) -> nn.Sequential:
+    """Return linear layers with Glorot's normal start, and biases of 0."""
     layers: list[nn.Module] = []
     with seeded(seed, "init"):
         for a, b in pairwise(widths):
@@ -119,9 +160,13 @@ def build(config: Tickets, data: Data, seed: int) -> nn.Sequential:
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
             layers += [layer, nn.ReLU()]
-    return nn.Sequential(*layers[:-1]).to(data.train_x.device)
+    return nn.Sequential(*layers[:-1])
 
 
 def shaped(config: Tickets, data: Data) -> Data:
     """Return the data as the net reads it, with a validation part."""
-    return data.amounts().validate(config.validation).flatten()
+    data = data.amounts().validate(config.validation)
+    if config.net == "mlp":
+        return data.flatten()
+    data = data.images()
+    return data.map(partial(images, data=data, layout=torch.contiguous_format))

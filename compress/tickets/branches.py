@@ -1,6 +1,7 @@
 """The next level, and the branches of one: other starts and other masks of the same size.
 
     following(level)                   the smallest weights of each layer go; start as before
+    following(level, scope="global")   ... the smallest of all layers, which compete
     following(level, 500)              ... start from what the dense nets held after 500 iterations
     following(level, 500, "rate")      ... go on from the trained weights, and only the schedule
                                        starts again, at iteration 500 (learning-rate rewinding)
@@ -16,14 +17,15 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from compress.pruning.choose import best
-from compress.tickets.ladder import after, rates
+from compress.pruning.choose import best, globally
+from compress.tickets.ladder import Rate, after, rates
 from compress.tickets.level import Level, Tensors, joined
 from harness.names import check
 from harness.seeding import generator
 
 WAYS = ("new", "random")
 REWINDS = ("weights", "rate")
+SCOPES = ("layer", "global")
 
 
 def following(
@@ -31,8 +33,9 @@ def following(
     step: int = 0,
     rewind: str = "weights",
     *,
-    rate: float = 0.2,
+    rate: Rate = 0.2,
     output: float | None = 0.1,
+    scope: str = "layer",
 ) -> Level:
     """Return the next level: of each layer and seed, the smallest trained weights go.
 
@@ -41,19 +44,41 @@ def following(
         step: Rewind to this iteration of the dense nets; 0: the start.
         rewind: "weights" to what the dense nets held then, which they must have kept; or "rate":
             only the schedule goes back, the trained weights stay.
-        rate: The share of each layer that goes; 0: none.
+        rate: The share of each layer that goes, or of each by its name; 0: none.
         output: The share of the last layer that goes; None: the same.
+        scope: "layer"; or "global": of all weights, the share `rate` goes, wherever the smallest
+            are; `output` does not count then.
 
     Raises:
         ValueError: a level that was not trained; an iteration that was not kept.
     """
     check("rewinding", rewind, REWINDS)
+    check("scope", scope, SCOPES)
     trained = _trained(level)
-    share = rates(list(level.masks), rate, output)
-    masks = {n: _smaller(trained[n], mask, share[n]) for n, mask in level.masks.items()}
+    if scope == "global":
+        masks = _competing(trained, level.masks, rate)
+    else:
+        masks = _by_layer(trained, level.masks, rate, output)
     start, how = (trained, "rate") if rewind == "rate" else (_snapshot(level, step), "same")
     how = "rewound" if step and how == "same" else how
     return Level(masks, start, level.seeds, level.number + 1, step, how, {}, level.snapshots)
+
+
+def _by_layer(trained: Tensors, masks: Tensors, rate: Rate, output: float | None) -> Tensors:
+    share = rates(list(masks), rate, output)
+    return {n: _smaller(trained[n], mask, share[n]) for n, mask in masks.items()}
+
+
+def _competing(trained: Tensors, masks: Tensors, rate: Rate) -> Tensors:
+    """Return masks of what stays where all layers of a seed compete."""
+    if not isinstance(rate, int | float):
+        raise ValueError('scope="global" has one rate for all layers, which compete')
+    found = []
+    for i in range(len(next(iter(masks.values())))):
+        scores = {n: trained[n][i].abs().masked_fill(~m[i], -torch.inf) for n, m in masks.items()}
+        count = after(sum(int(m[i].sum()) for m in masks.values()), rate)
+        found.append(globally(scores, count)[0])
+    return joined(found)
 
 
 def _smaller(weights: torch.Tensor, masks: torch.Tensor, rate: float) -> torch.Tensor:

@@ -16,32 +16,45 @@ def after(count: int, rate: float) -> int:
     return max(1, count - floor(rate * count + 0.5))
 
 
-def rates(names: Sequence[str], rate: float = 0.2, output: float | None = 0.1) -> dict[str, float]:
+Rate = float | Mapping[str, float]
+
+
+def rates(names: Sequence[str], rate: Rate = 0.2, output: float | None = 0.1) -> dict[str, float]:
     """Return the share of each layer that goes in a round.
 
     Args:
         names: The layers, the output layer last.
-        rate: Of all but the last one; 0 prunes nothing.
-        output: Of the last one; None: the same.
+        rate: Of all but the last one, or of each by its name; 0 prunes nothing.
+        output: Of the last one; None: the same, or what its name says.
 
     Raises:
-        ValueError: a share that is not in [0, 1).
+        ValueError: a share that is not in [0, 1), or a layer that has none.
     """
-    output = rate if output is None else output
-    for what, share in {"rate": rate, "output": output}.items():
-        check(1 - share, f"1 - {what}")
-    return {name: output if name == names[-1] else rate for name in names}
+    for share in rate.values() if isinstance(rate, Mapping) else [rate]:
+        check(1 - share, "1 - rate")
+    if output is None:
+        return {name: _of(rate, name) for name in names}
+    check(1 - output, "1 - output")
+    return {name: _of(rate, name) for name in names[:-1]} | {names[-1]: output}
+
+
+def _of(rate: Rate, name: str) -> float:
+    if not isinstance(rate, Mapping):
+        return rate
+    if name not in rate:
+        raise ValueError(f"rate= says nothing of {name!r}: it has {', '.join(rate) or 'no layer'}")
+    return rate[name]
 
 
 def ladder(
-    sizes: Mapping[str, int], levels: int, rate: float = 0.2, output: float | None = 0.1
+    sizes: Mapping[str, int], levels: int, rate: Rate = 0.2, output: float | None = 0.1
 ) -> list[dict[str, int]]:
     """Return what is left of each layer at level 0, 1, ..., levels - 1.
 
     Args:
         sizes: Weights of each layer, the output layer last; biases do not count.
         levels: How many, with the dense one.
-        rate: The share that goes in a round.
+        rate: The share that goes in a round, of all layers or of each by its name.
         output: The share of the output layer; None: the same.
     """
     share, found = rates(list(sizes), rate, output), [dict(sizes)]

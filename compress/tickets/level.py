@@ -45,7 +45,10 @@ class Level:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many weights of each layer are left, in each member."""
+        """How many weights of each layer are left in the first member.
+
+        Other members keep as many; only where layers compete, not in each layer.
+        """
         return {name: int(mask[0].sum()) for name, mask in self.masks.items()}
 
     @property

@@ -32,6 +32,33 @@ def test_a_round_takes_the_smallest_of_each_layer_and_seed():
     assert not any("bias" in name for name in after.masks)
 
 
+def test_layers_can_have_rates_of_their_own():
+    sizes = {"a": 100, "b": 100, "c": 100}
+    assert compress.ladder(sizes, 2, {"a": 0.5, "b": 0.1})[1] == {"a": 50, "b": 90, "c": 90}
+    assert compress.ladder(sizes, 2, {"a": 0.5, "b": 0, "c": 0.2}, None)[1]["c"] == 80
+    with pytest.raises(ValueError, match=r"rate= says nothing of 'b': it has a"):
+        compress.ladder(sizes, 2, {"a": 0.5})
+    with pytest.raises(ValueError, match=r"1 - rate .* got 0"):
+        compress.ladder(sizes, 2, {"a": 1, "b": 0})
+
+
+def test_where_layers_compete_the_smallest_of_all_go():
+    level = trained(start())
+    after = compress.following(level, rate=0.3, scope="global")
+    of = sum(level.sizes.values())
+    for i in range(len(SEEDS)):
+        kept = torch.cat([level.weights[n][i][m[i]].abs() for n, m in after.masks.items()])
+        gone = torch.cat([level.weights[n][i][~m[i]].abs() for n, m in after.masks.items()])
+        assert len(gone) == round(0.3 * of)
+        assert kept.min() >= gone.max()
+    again = compress.following(trained(after), rate=0.3, scope="global")
+    assert not any((again.masks[n] & ~after.masks[n]).any() for n in after.masks)
+    with pytest.raises(ValueError, match=r"unknown scope 'row'"):
+        compress.following(level, scope="row")
+    with pytest.raises(ValueError, match=r"one rate for all layers, which compete"):
+        compress.following(level, rate={"0.weight": 0.1}, scope="global")
+
+
 def test_weights_are_rewound_to_an_iteration_of_the_dense_nets():
     level = trained(start(), keep=(0, 4))
     after = compress.following(trained(compress.following(level, 4)), 4)
