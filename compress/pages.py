@@ -9,6 +9,8 @@ from statistics import fmean
 
 from compress.experiments import PLANS
 from compress.plots import dynamic, files, int8, levels, tickets
+from compress.plots.kinds import NAMES as KINDS
+from compress.plots.kinds import frontier
 from harness.experiment import Experiment
 from harness.result import pages
 from harness.result.pages import Rows, fixed
@@ -61,9 +63,9 @@ def _gain(less: Interval | None) -> str:
     return fixed(100 * less.mean, 2, "+") if less.half is None else pages.points(less)
 
 
-def made(plan: str) -> Rows:
+def made(plan: str, first: str = "dense, %") -> Rows:
     """Return the files of each density: bytes, ratio, error before and after."""
-    yield "net", "weights left", "bits", "bytes on the disk", "ratio", "test error, %", "dense, %"
+    yield "net", "weights left", "bits", "bytes on the disk", "ratio", "test error, %", first
     whole = record(plan)
     if not whole:
         yield NOT_RUN, *[""] * 6
@@ -73,14 +75,15 @@ def made(plan: str) -> Rows:
             for k, row in enumerate(found[0].rows):
                 for f in files.files(found, k):
                     before = pages.mean([100 * (1 - r.rows[0]["test_accuracy"]) for r in found], 2)
-                    yield _file(arm, f"{100 * row['density']:g} %", f, before)
+                    yield _file(arm, f"{100 * row['density']:.3g} %", f, before)
 
 
 def _file(arm: str, share: str, file: dict, before: str) -> list[str]:
     ratio = fmean(f["ratio"] for f in file["files"])
     error = pages.mean([100 * (1 - f["test_accuracy"]) for f in file["files"]], 2)
     size = f"{fmean(f['bytes'] for f in file['files']):,.0f}"
-    return [arm, share, str(file["bits"]), size, f"{fixed(ratio, 1)} x", error, before]
+    bits = str(file["bits"]) + (", folded" if file["norms"] == "folded" else "")
+    return [arm, share, bits, size, f"{fixed(ratio, 1)} x", error, before]
 
 
 def before() -> str:
@@ -112,8 +115,8 @@ def kinds(plan: str) -> Rows:
     if not whole:
         yield NOT_RUN, "", ""
         return
-    for kind, name in files.NAMES.items():
-        found = files.frontier(whole, kind)
+    for kind, name in KINDS.items():
+        found = frontier(whole, kind)
         for x, mean, high in zip(found["x"], found["mean"], found["high"], strict=True):
             yield name, f"{x:,.0f}", f"{fixed(mean, 2)} ± {fixed(high - mean, 2)}"
 
@@ -167,6 +170,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "dynamic_fashion": partial(moving, "dynamic_fashion"),
     "dynamic_wide": partial(moving, "dynamic_wide"),
     "deep": partial(made, "deep"),
+    "deep_resnet": partial(made, "deep_resnet", "float32, %"),
     "bytes": partial(kinds, "bytes"),
     "tickets": claims,
     "tickets_conv": partial(starts, "tickets_conv"),

@@ -47,9 +47,9 @@ def table(whole: Experiment) -> Iterator[str]:
 
 def _plots(whole: Experiment) -> Any:
     """Return the module that knows the plan of this record."""
-    from compress.plots import dynamic, files, int8, tickets
+    from compress.plots import dynamic, files, int8, kinds, tickets
 
-    known = {"deep": files, "bytes": files, "tickets": tickets, "int8": int8}
+    known = {"deep": files, "bytes": kinds, "tickets": tickets, "int8": int8}
     return known.get(whole.plan.partition("_")[0], dynamic)
 
 

@@ -3,6 +3,8 @@
     arm              net
     LeNet-300-100    784-300-100-10, 266,200 weights
     LeNet-5          two convolutions, 430,500 weights
+    B-ResNet-18      18 layers of 16 to 128 channels, connected by designs: 79,622 of 699,056
+                     weights, whose places take no bytes; what is pruned of it is a part of them
 
 A run's rows are its steps: the dense net, then each density. A density is reached from the one
 before, gradually (a cubic, all weights competing). From each pruned net a file is made for every
@@ -16,8 +18,9 @@ from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
 
-NETS = ("lenet_300_100", "lenet_5", "small")
-WORDS = {"net": NETS, "data": DATASETS, "test_split": SPLITS}
+NETS = ("lenet_300_100", "lenet_5", "b_resnet_18", "small")
+NORMS = ("stored", "folded")
+WORDS = {"net": NETS, "norms": NORMS, "data": DATASETS, "test_split": SPLITS}
 
 
 @dataclass(frozen=True)
@@ -50,17 +53,25 @@ class Deep:
     """Momentum of SGD."""
     weight_decay: float = 0.0
     """Weight decay of SGD."""
+    width: int = 16
+    """Channels of the stem of a ResNet."""
+    norms: tuple[str, ...] = ("stored",)
+    """Batch norms in a file, one for each: stored as they are, or folded into layers."""
 
     def __post_init__(self):
         check_dataset(self.data)
         check("net", self.net, NETS)
         check("test split", self.test_split, SPLITS)
-        for name in ("dense", "each", "sharing", "batch_size"):
+        for word in self.norms:
+            check("way to keep norms", word, NORMS)
+        for name in ("dense", "each", "sharing", "batch_size", "width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         falling = sorted(set(self.densities), reverse=True)
         if list(self.densities) != falling or not all(0 < d < 1 for d in self.densities):
             raise ValueError(f"densities fall, between 1 and 0; got {self.densities}")
+        if not self.norms:
+            raise ValueError(f"norms are some of {', '.join(NORMS)}, got none")
         if not self.bits or not all(1 <= b <= 8 for b in self.bits):
             raise ValueError(f"bits are 1 to 8, got {self.bits}")
         if min(self.lr, self.shared_lr) <= 0 or not 0 <= self.momentum < 1:
@@ -78,6 +89,11 @@ class Deep:
 LENET5 = Deep("lenet_5", (0.08, 0.04, 0.02), (3, 4), dense=8, each=8, sharing=1)
 ARMS = {"LeNet-300-100": Deep(), "LeNet-5": LENET5}
 SMOKE = Deep("small", (0.3, 0.15), (3, 4), dense=6, each=6, sharing=2, data="digits", batch_size=32)
+RESNET = Deep(
+    "b_resnet_18", (0.05,), (3, 4), dense=8, each=8, sharing=1, data="cifar10",
+    test_split="holdout", weight_decay=5e-4, norms=NORMS,
+)  # fmt: skip
+TINY: dict = dict(data="digits", test_split="official", dense=2, each=2, batch_size=32, width=4)
 
 PLANS = {
     "deep": Plan(
@@ -94,6 +110,21 @@ PLANS = {
         arms={"LeNet-300-100": replace(ARMS["LeNet-300-100"], data="fashion_mnist")},
         seeds=tuple(range(5)),
         minutes=15,
+        threads=1,
+    ),
+    "deep_resnet": Plan(
+        question="The same for B-ResNet-18, 16 to 128 channels, on CIFAR-10; batch norms stored, "
+        "or folded into the layers before them.",
+        arms={"B-ResNet-18": RESNET},
+        seeds=tuple(range(4)),
+        minutes=105,
+        threads=1,
+    ),
+    "deep_resnet_smoke": Plan(
+        question="The path of plan deep_resnet on the embedded digits.",
+        arms={"B-ResNet-18": replace(RESNET, densities=(0.1,), bits=(3,), **TINY)},
+        seeds=(0, 1),
+        minutes=0.5,
         threads=1,
     ),
     "deep_smoke": Plan(

@@ -3,7 +3,6 @@
     fig_compress_experiments          (deep) a panel for each net: a line for each density, whose
                                       points are numbers of bits, beside published counts
     fig_compress_experiments_bits     (deep) bits a weight by purpose, a bar for each density
-    fig_compress_experiments_bytes    (bytes) a line for each kind of net: its best files
 
 Every point is a file that was read back. What is published is mostly counted: a budget of bits, of
 which no file was written; such points are crosses and say so.
@@ -28,6 +27,7 @@ COUNTED = {
     },
     "LeNet-5": {"Han": (39, 0.74), "DNS": (111, 0.91), "SWS": (162, 0.97)},
 }
+STORED = "stored"  # how most files hold batch norms: as they are
 WRITTEN = {"LeNet-5": {"MIRACLE": (555, 0.69)}}
 PURPOSES = {
     "where": "which weights there are",
@@ -36,21 +36,11 @@ PURPOSES = {
     "biases": "biases",
     "header": "header, checksum",
 }
-NAMES = {
-    "narrow": "dense, narrow",
-    "bibd": "a design",
-    "fan_in": "random, from a seed",
-    "subset": "part of a design",
-    "rigl": "RigL",
-    "gradual": "pruned",
-}
 
 
 def drawers(whole: Experiment) -> pictures.Drawers:
     """Return what draws each picture, by the picture's name."""
     name = "fig_compress_experiments"
-    if whole.plan.partition("_")[0] == "bytes":
-        return {f"{name}_bytes": partial(_kinds, whole, f"{name}_bytes")}
     return {
         name: partial(_nets, whole, name),
         f"{name}_bits": partial(_bits, whole, f"{name}_bits"),
@@ -70,7 +60,7 @@ def runs(whole: Experiment, arm: str) -> list[Run]:
 
 
 def files(found: list[Run], row: int) -> list[dict[str, Any]]:
-    """Return the files of a row, each the mean of all seeds with intervals.
+    """Return the files of a row, small to large, each the mean of all seeds with intervals.
 
     Args:
         found: Runs of one arm.
@@ -81,8 +71,18 @@ def files(found: list[Run], row: int) -> list[dict[str, Any]]:
     for same in zip(*told, strict=False):
         error = interval([100 * (1 - f["test_accuracy"]) for f in same])
         size = interval([f["bytes"] for f in same])
-        out.append({"bits": same[0]["bits"], "bytes": size, "error": error, "files": same})
+        norms = same[0].get("norms", STORED)
+        head = {"bits": same[0]["bits"], "norms": norms}
+        out.append(head | {"bytes": size, "error": error, "files": same})
     return sorted(out, key=lambda f: f["bytes"].mean)
+
+
+def by_norms(found: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return files by how they hold batch norms: the end of a label, empty where all do alike."""
+    ways = sorted({f["norms"] for f in found}, reverse=True)
+    if len(ways) < 2:
+        return {"": found} if found else {}
+    return {f", norms {way}": [f for f in found if f["norms"] == way] for way in ways}
 
 
 def points(found: list[dict[str, Any]]) -> dict[str, list[float]]:
@@ -125,13 +125,18 @@ def _nets(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
 def _lines(ax: Any, whole: Experiment, arm: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for k, density in enumerate(densities(whole, arm)):
-        if k:
-            label = f"{100 * density:g} % of the weights"
-            found[label] = points(files(runs(whole, arm), k))
-            figure.bars(ax, found[label], k - 1, label)
+        for end, some in by_norms(files(runs(whole, arm), k)).items():
+            label = f"{100 * density:.3g} % of the weights{end}"
+            found[label] = points(some)
+            figure.bars(ax, found[label], len(found) - 1, label)
     whole_net = dense(whole, arm)
-    ax.axhline(whole_net.mean, color="black", linewidth=1, label="dense, before")
+    ax.axhline(whole_net.mean, color="black", linewidth=1, label=f"{before(whole, arm)}, before")
     return found | {"dense": figure.columns([whole_net])}
+
+
+def before(whole: Experiment, arm: str) -> str:
+    """Say what the net of an arm is before it is pruned."""
+    return "dense" if densities(whole, arm)[0] == 1 else "its design, float32"
 
 
 def _published(ax: Any, arm: str) -> None:
@@ -147,11 +152,12 @@ def _published(ax: Any, arm: str) -> None:
 def _bits(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
     """Draw the bits that a weight takes, by purpose, at each density and the middle bits."""
     bars = {
-        f"{arm}\n{100 * density:g} %, {chosen['bits']} bits": shares(chosen)
+        f"{arm}\n{100 * density:.3g} %, {chosen['bits']} bits{end}": shares(chosen)
         for arm in whole.arms()
         if runs(whole, arm)
         for k, density in enumerate(densities(whole, arm))
-        if k and (chosen := _middle(files(runs(whole, arm), k)))
+        for end, some in by_norms(files(runs(whole, arm), k)).items()
+        if (chosen := _middle(some))
     }
     if not bars:
         return
@@ -183,38 +189,6 @@ def shares(file: dict[str, Any]) -> dict[str, float]:
     return {p: sum(8 * f["purposes"][p] / f["kept"] for f in same) / len(same) for p in PURPOSES}
 
 
-def _kinds(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
-    data = {kind: found for kind in NAMES if (found := frontier(whole, kind))["x"]}
-    if not data:
-        return
-    from matplotlib.figure import Figure
-
-    note = stands_on(whole)
-    with figure.style():
-        fig = Figure(figsize=(7.4, 4.8))
-        ax = fig.add_subplot()
-        for i, (kind, found) in enumerate(data.items()):
-            figure.bars(ax, found, i, NAMES[kind])
-        ax.set_xscale("log")
-        figure.log_axis(ax.xaxis)
-        ax.set(xlabel="bytes on the disk (log)", ylabel="test error, %")
-        ax.set_ylim(bottom=0)
-        ax.legend(fontsize=9)
-        titles.headline(fig, note)
-    yield name, fig, {"note": note, "series": data}
-
-
-def frontier(whole: Experiment, kind: str) -> dict[str, list[float]]:
-    """Return the files of a kind that no smaller one of it betters, small to large."""
-    arms = [arm for arm in whole.arms() if arm.rpartition("-")[0] == kind]
-    found = [f for arm in arms if runs(whole, arm) for f in files(runs(whole, arm), -1)]
-    best: list[dict[str, Any]] = []
-    for file in sorted(found, key=lambda f: f["bytes"].mean):
-        if not best or file["error"].mean < best[-1]["error"].mean:
-            best.append(file)
-    return points(best)
-
-
 def text(whole: Experiment) -> Iterator[str]:
     """Yield the table: each file with its bytes, ratio and error."""
     yield stands_on(whole)
@@ -226,9 +200,10 @@ def text(whole: Experiment) -> Iterator[str]:
 
 def _rows(whole: Experiment, arm: str, k: int) -> Iterator[str]:
     row = runs(whole, arm)[0].rows[k]
-    title = f"{arm}, {100 * row['density']:g} %" if "density" in row else arm
-    before = f"{dense(whole, arm).mean:.2f}" if "density" in row else ""
+    title = f"{arm}, {100 * row['density']:.3g} %" if "density" in row else arm
+    first = f"{dense(whole, arm).mean:.2f}" if "density" in row else ""
     for f in files(runs(whole, arm), k):
         ratio = sum(one["ratio"] for one in f["files"]) / len(f["files"])
         cells = f"{f['bits']:>4} {f['bytes'].mean:>8,.0f} {ratio:>6.1f}"
-        yield f"{title:<24} {cells}  {f['error'].amount(1, 2):<18} {before}"
+        end = "" if f["norms"] == STORED else f"  norms {f['norms']}"
+        yield f"{title:<24} {cells}  {f['error'].amount(1, 2):<18} {first}{end}"

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from compress.file.fold import fold
 from compress.file.pack import pack, unpack
 from compress.file.share import bake, share
 from compress.file.sizes import PURPOSES, sizes
@@ -48,6 +49,20 @@ def coded(
         passes.run(lambda share, k=k: tell((k + share) / epochs))
     bake(net)
     return {"bits": bits} | written(net, data, bits, supersets=supersets)
+
+
+def folded(net: nn.Module) -> nn.Module:
+    """Return a copy of a net, for evaluation, whose batch norms are folded into layers.
+
+    Of a net that is a row of stages these are followed: what it checks before them, a tracer
+    cannot.
+    """
+    stages = getattr(net, "stages", None)
+    if not isinstance(stages, nn.Module):
+        return fold(net)
+    made = copy.deepcopy(net)
+    made.stages = fold(stages)
+    return made.eval()
 
 
 def written(net: nn.Module, data: Data, bits: int | None, **options: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 
 from compress.plot_compress_experiments import drawers, table
-from compress.plots import files
+from compress.plots import kinds
 from harness.experiment import Experiment, Run
 
 PURPOSES = {"where": 30, "values": 40, "codebook": 10, "biases": 15, "whole": 0, "header": 5}
@@ -54,6 +54,25 @@ def test_a_line_for_each_density_goes_from_small_files_to_large_ones():
     assert fig.axes[0].get_xscale() == "log"
 
 
+def test_files_that_hold_norms_otherwise_have_lines_and_rows_of_their_own():
+    whole = deep("B-ResNet-18")
+    for run in whole.runs:
+        smaller = file(4, 150, 0.87 + run.seed / 100) | {"norms": "folded"}
+        run.rows[0] |= {"density": 0.1139, "files": [file(4, 300, 0.88 + run.seed / 100)]}
+        run.rows[1]["files"].append(smaller)
+    _, data = drawn(whole, "fig_compress_experiments")
+    assert list(data["series"]["B-ResNet-18"]) == [
+        "11.4 % of the weights",
+        "10 % of the weights, norms stored",
+        "10 % of the weights, norms folded",
+        "dense",
+    ]
+    assert data["series"]["B-ResNet-18"]["10 % of the weights, norms folded"]["x"] == [150]
+    _, data = drawn(whole, "fig_compress_experiments_bits")
+    assert list(data["series"])[2] == "B-ResNet-18\n10 %, 4 bits, norms folded"
+    assert sum("norms folded" in line for line in table(whole)) == 1
+
+
 def test_published_points_say_whether_a_file_was_written():
     fig, _ = drawn(deep(), "fig_compress_experiments")
     shown = fig.axes[0].get_legend_handles_labels()[1]
@@ -73,7 +92,7 @@ def test_bits_by_purpose_add_up_to_the_file():
 def test_of_a_kind_only_files_are_drawn_that_no_smaller_one_betters():
     arms = {"gradual_2": [file(2, 50, 0.7), file(3, 80, 0.9)], "gradual_4": [file(2, 90, 0.8)]}
     whole = coded(**arms, rigl_2=[file(2, 60, 0.8)])
-    assert files.frontier(whole, "gradual")["x"] == [50, 80]
+    assert kinds.frontier(whole, "gradual")["x"] == [50, 80]
     _, data = drawn(whole, "fig_compress_experiments_bytes")
     assert set(data["series"]) == {"gradual", "rigl"}
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from compress.plans.coded import SMOKE as CODED
-from compress.plans.deep import SMOKE
+from compress.plans.deep import PLANS, SMOKE
 from compress.runs import deep, files
-from compress.trainer import check, describe, read, train
+from compress.runs.twins import dense_twin
+from compress.trainer import build, check, describe, read, train
 from harness.job import Job
 
 SHORT = replace(SMOKE, dense=2, each=2, sharing=1, bits=(3,))
@@ -93,6 +94,65 @@ def test_a_subset_stays_inside_its_design():
         assert not (kept & ~pattern.mask()).any()
 
 
+@pytest.fixture(scope="module")
+def designed():
+    """A short run of B-ResNet-18: config, its rows, and the net at its end."""
+    (config,) = PLANS["deep_resnet_smoke"].arms.values()
+    config = replace(config, dense=1, each=1, bits=(2,), batch_size=128)
+    check(config, Job())
+    job = Job()
+    rows = list(train(config, 0, job))
+    return config, rows, job.parts["net"]
+
+
+def test_the_places_of_designs_take_no_bytes_and_those_of_a_part_few(designed):
+    config, rows, _ = designed
+    first, second = ([f["purposes"]["where"] for f in row["files"]] for row in rows)
+    held = describe(config, Job())["connections"]
+    assert rows[0]["files"][0]["kept"] == held
+    assert [row["density"] for row in rows] == [pytest.approx(held / 43_940), 0.1]
+    kept = rows[1]["files"][0]["kept"]
+    # (a bit for each connection of the design, and an eighth of that for tables, is what a part
+    # takes at most; places among all weights would take more than three bits for each kept one)
+    assert max(first) < 1000 < min(second) <= max(second) < held / 8 * 9 / 8 + 1000
+    assert kept == round(0.1 * 43_940)
+
+
+def test_norms_are_stored_or_folded_and_folding_saves_bytes(designed):
+    for row in designed[1]:
+        stored, folded = row["files"]
+        assert "norms" not in stored
+        assert folded["norms"] == "folded"
+        saved = stored["purposes"]["biases"] - folded["purposes"]["biases"]
+        assert saved > 0
+        assert folded["bytes"] < stored["bytes"]
+
+
+def test_what_is_pruned_stays_inside_the_designs(designed):
+    run = designed[2]
+    for name, pattern in run.supersets.items():
+        kept = run.net.get_submodule(name).weight.detach().flatten(2).any(2).numpy()
+        assert kept.any()
+        assert not (kept & ~pattern.mask()).any()
+    assert len(run.supersets) == 16  # (two in each of eight blocks; shortcuts are dense)
+
+
+def test_the_dense_twin_of_a_net_of_designs_is_the_same_function():
+    config = next(iter(PLANS["deep_resnet_smoke"].arms.values()))
+    data = read(config, Job())
+    net = build(config, data, 3).double().eval()
+    twin, _ = dense_twin(net)
+    x = data.test_x[:8].double()
+    torch.testing.assert_close(twin(x), net(x), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(files.folded(twin)(x), net(x), rtol=1e-10, atol=1e-10)
+
+
+def test_a_density_above_that_of_the_designs_is_refused():
+    config = next(iter(PLANS["deep_resnet_smoke"].arms.values()))
+    with pytest.raises(ValueError, match=r"begin with 0.5, and the net's designs have 0\.2"):
+        check(replace(config, densities=(0.5,)), Job())
+
+
 def test_lenet_5_has_the_published_number_of_weights():
     from harness.nets.lenet import lenet5
 
@@ -115,6 +175,8 @@ def test_a_net_tells_its_costs():
         ({"net": "lenet"}, "unknown net 'lenet'"),
         ({"densities": (0.1, 0.2)}, r"densities fall, between 1 and 0; got \(0.1, 0.2\)"),
         ({"bits": (9,)}, "bits are 1 to 8"),
+        ({"norms": ("fold",)}, "unknown way to keep norms 'fold'"),
+        ({"norms": ()}, "norms are some of stored, folded, got none"),
         ({"sharing": 0}, "sharing must be at least 1, got 0"),
         ({"shared_lr": 0.0}, "lr and shared_lr must be above 0"),
     ],
