@@ -12,6 +12,7 @@ SCRIPTS = {
     "compress": (
         ["--seeds", "2", "--epochs", "1", "--arms", "dense", "static-30", "rigl-30"],
         ["fig_compress_experiments_dynamic.png", "fig_compress_experiments_dynamic.eps"],
+        ["compress_result_smoke_20260102_030405.pkl"],
     ),
     "ensemble": (
         ["--seeds", "2", "--arms", "B-3-1-independent", "B-3-1-samme-0.1"],
