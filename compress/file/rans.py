@@ -93,31 +93,32 @@ def decode(data: bytes, freq: np.ndarray, count: int) -> np.ndarray:
     if int(freq.sum()) != TOTAL or len(data) < 4 * n or len(data) % 2:
         raise ValueError(f"a code of {count} symbols cannot have {len(data)} bytes and this table")
     kind = np.uint8 if len(freq) <= 256 else np.uint16
-    symbol_at = np.repeat(np.arange(len(freq), dtype=kind), freq)
-    f_at, rest_at = _tables(freq)
-    x = np.frombuffer(data, "<u4", n).astype(np.uint32)
+    x = np.frombuffer(data, "<u4", n).astype(np.int64)
     words = np.frombuffer(data, "<u2", offset=4 * n)
-    out, at = np.empty(count, dtype=kind), 0
+    slots, at = np.empty(count, dtype=np.uint16), 0
+    f_at, rest_at = _tables(freq)
     for first in range(0, count, n):
         now = x[: min(n, count - first)]
-        slot = now & np.uint32(TOTAL - 1)
-        out[first : first + n] = symbol_at[slot]
-        now[:] = f_at[slot] * (now >> np.uint32(BITS)) + rest_at[slot]
-        (under,) = (now < LOW).nonzero()
+        slot = now & (TOTAL - 1)  # (as wide as a place in memory, so that nothing is converted)
+        slots[first : first + n] = slot
+        now >>= BITS
+        now *= f_at.take(slot)
+        now += rest_at.take(slot)
+        under = (now < LOW).nonzero()[0]
         if len(under) > len(words) - at:
             raise ValueError(f"a code of {count} symbols ends too early")
-        now[under] = now[under] << np.uint32(16) | words[at : at + len(under)]
+        now[under] = now.take(under) << 16 | words[at : at + len(under)]
         at += len(under)
     if at != len(words) or (x != LOW).any():
         raise ValueError(f"a code of {count} symbols does not end where it should")
-    return out
+    return np.repeat(np.arange(len(freq), dtype=kind), freq)[slots]
 
 
 def _tables(freq: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each of TOTAL slots, the frequency of its symbol and its place among them."""
     start = np.cumsum(freq) - freq
     at = np.repeat(np.arange(len(freq)), freq)
-    return freq[at].astype(np.uint32), (np.arange(TOTAL) - start[at]).astype(np.uint32)
+    return freq[at].astype(np.int64), np.arange(TOTAL) - start[at]
 
 
 def _nothing(data: bytes) -> np.ndarray:

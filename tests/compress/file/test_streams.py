@@ -120,3 +120,24 @@ def test_bits_behind_the_last_number_are_refused():
         unpack_bits(bytes([code[0] | 1]), 3, 2)
     with pytest.raises(Damaged, match="2 numbers of 3 bits cannot have 2 bytes"):
         unpack_bits(code + b"\0", 3, 2)
+
+
+@given(st.integers(1, 6).flatmap(lambda w: st.tuples(
+    st.just(w), st.lists(st.integers(0, 2**w - 1), max_size=200))))  # fmt: skip
+@examples(100)
+def test_many_symbols_at_once_are_those_that_are_read_one_by_one(case):
+    width, symbols_ = case
+    code = counted.encode(symbols_, width) or bits.encode([], [])
+    both = [(counted.Counts(width), bits.Decoder(code)) for _ in range(2)]
+    (plain, slow), (quick, fast) = both
+    assert [plain.read(slow) for _ in symbols_] == symbols_
+    assert quick.read_all(fast, len(symbols_)).tolist() == symbols_
+    assert (plain.zeros, plain.ones) == (quick.zeros, quick.ones)
+    assert (slow.x, slow.at) == (fast.x, fast.at)
+    fast.end()
+
+
+def test_what_was_only_ever_one_thing_stays_possible():
+    """Chances are bounded: a long run of one symbol does not make the others cost without end."""
+    run = [1] * 40_000 + [0]
+    assert counted.decode(counted.encode(run, 1), 1, len(run)).tolist() == run
