@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import pages_gpu
 from benchmarks.sparse.goals import DENSE, PEERS
+from compress.plots import dynamic
 from harness.result.pages import Rows, fixed
 
 HERE = Path(__file__).resolve().parent
@@ -122,11 +123,28 @@ def int8() -> Rows:
         yield row["name"], fixed(row["float32_ms"], 2), *over
 
 
+def training_memory() -> Rows:
+    """What trainings hold and by how much their processes grow, net by net."""
+    lines = record("training_memory")["lines"]
+    nets = list(dict.fromkeys(row["net"] for row in lines))
+    yield "", *(f"{net}: {what}, MiB" for net in nets for what in ("held", "peak"))
+    for arm in dict.fromkeys(row["arm"] for row in lines):
+        rows = [row for net in nets for row in lines if (row["net"], row["arm"]) == (net, arm)]
+        yield _named(arm), *(fixed(row[k] / 2**20, 1) for row in rows for k in ("held", "peak"))
+
+
+def _named(arm: str) -> str:
+    method, _, percent = arm.partition("-")
+    name = dynamic.ALONE.get(arm) or dynamic.NAMES[method]
+    return f"{name}, {percent} %" if percent else name
+
+
 TABLES: dict[str, Callable[[], Rows]] = {
     "sparse_steps": sparse_steps,
     "moving": moving,
     "coders": coders,
     "int8": int8,
+    "training_memory": training_memory,
     "speed": speed,
     "studies": studies,
     **pages_gpu.TABLES,

@@ -5,6 +5,7 @@ A plan without a record has a table that says so; each joins as soon as its reco
 
 from collections.abc import Callable
 from functools import cache, partial
+from math import isnan
 from statistics import fmean
 
 from compress.experiments import PLANS
@@ -28,10 +29,11 @@ def record(plan: str) -> Experiment | None:
 
 def moving(plan: str) -> Rows:
     """Return error, connections and CPU time of each way to place connections."""
-    yield "connections", "how many", "test error, %", "minus those that stay, points", "CPU s"
+    head = "connections", "how many", "test error, %", "minus those that stay, points", "CPU s"
+    yield *head, "held, KiB"
     whole = record(plan)
     if not whole:
-        yield NOT_RUN, *[""] * 4
+        yield NOT_RUN, *[""] * 5
         return
     for arm in whole.arms():
         if len(found := files.runs(whole, arm)) >= ENOUGH:
@@ -53,6 +55,7 @@ def _arm(whole: Experiment, arm: str, found: list) -> list[str]:
         wrong,
         _gain(less),
         fixed(seconds, 0),
+        "" if isnan(kib := dynamic.held(found)) else fixed(kib, 0),
     ]
 
 

@@ -24,6 +24,7 @@ import torch
 from bibd.advice import warn
 from bibd.kernels import build, modes, native, tune
 from bibd.kernels.bag import bag_linear, bag_stacked
+from bibd.kernels.bag import held as held_by_bags
 from bibd.kernels.conv_ops import differentiable as traced_conv
 from bibd.kernels.conv_ops import native_conv
 from bibd.kernels.dense import dense_linear, dense_weight, unchanged
@@ -32,6 +33,7 @@ from bibd.kernels.linear_ops import native_linear
 from bibd.kernels.measure import Candidates
 from bibd.kernels.native import quick
 from bibd.kernels.table import Table, stacked, table
+from bibd.kernels.table import held as held_by_tables
 from bibd.kernels.trials import (
     conv_trials,
     dense_stacked,
@@ -39,6 +41,7 @@ from bibd.kernels.trials import (
     one_trial,
     stack_trials,
 )
+from bibd.pattern import Pattern
 
 __all__ = [
     "BACKENDS",
@@ -50,6 +53,7 @@ __all__ = [
     "dense_linear",
     "dense_stacked",
     "dense_weight",
+    "held",
     "linear_trials",
     "native_conv",
     "native_linear",
@@ -69,6 +73,11 @@ BACKENDS = ("auto", "dense", "bag", "native")
 _asked: list[str] = []  # of the environment
 TINY = 1 << 15  # possible connections (times members of a stack) below which dense is taken at once
 SHARE = 8  # where nothing can be measured: native if so many connections are possible for each
+
+
+def held(pattern: Pattern) -> int:
+    """Return the bytes of the tables that kernels have built of a pattern so far."""
+    return held_by_bags(pattern) + held_by_tables(pattern)
 
 
 def wanted(backend: str, possible: Sequence[str] = BACKENDS) -> str:

@@ -44,6 +44,12 @@ def table(pattern: Pattern) -> Table:
     return _tables[pattern]
 
 
+def held(pattern: Pattern) -> int:
+    """Return the bytes of the index tensors of a pattern; 0 where none were asked for."""
+    found = _tables.get(pattern)
+    return 0 if found is None else sum(t.nbytes for t in found if isinstance(t, torch.Tensor))
+
+
 def _build(p: Pattern) -> Table:
     cols, rows = torch.from_numpy(p.indices.copy()), torch.from_numpy(p.rows)
     order = torch.argsort(cols, stable=True)

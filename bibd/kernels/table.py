@@ -82,6 +82,12 @@ def table(pattern: Pattern) -> Table:
     return found
 
 
+def held(pattern: Pattern) -> int:
+    """Return the bytes of the table of a pattern; 0 where no kernel has asked for one."""
+    found = _tables.get(pattern)
+    return 0 if found is None else found.flat.nbytes + sum(each.nbytes for each in found.kept)
+
+
 def stacked(whole: Pattern, members: Sequence[Pattern]) -> Table:
     """Return the table of a stack whose members side by side are `whole`.
 

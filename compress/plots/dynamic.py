@@ -6,10 +6,11 @@ fig_compress_experiments_dynamic    a line for each method, a band for the dense
 
 from collections.abc import Iterator
 from functools import partial
+from math import nan
 from statistics import fmean
 from typing import Any
 
-from harness.experiment import Experiment
+from harness.experiment import Experiment, Run
 from harness.result import figure, pictures, titles
 from harness.result.stats import Interval, interval
 
@@ -113,10 +114,17 @@ def _published(ax: Any, whole: Experiment) -> None:
 def text(whole: Experiment) -> Iterator[str]:
     """Yield the table: connections, error, CPU seconds of training."""
     yield stands_on(whole)
-    yield f"{'':<16} {'connections':>11}  {'error, %':<20} {'CPU s':>8}"
+    yield f"{'':<16} {'connections':>11}  {'error, %':<20} {'CPU s':>8} {'held, KiB':>9}"
     for arm in whole.arms():
         if (e := error(whole, arm)) is not None:
             runs = [r for r in whole.done() if r.arm == arm]
             seconds = fmean(sum(row["train_time"] for row in r.rows) for r in runs)
             count = runs[0].facts["connections"]
-            yield f"{arm:<16} {count:>11,}  {e.amount(1, 2):<20} {seconds:>8.1f}"
+            kib = f"{held(runs):,.0f}"
+            yield f"{arm:<16} {count:>11,}  {e.amount(1, 2):<20} {seconds:>8.1f} {kib:>9}"
+
+
+def held(runs: list[Run]) -> float:
+    """Return what trainings hold in memory, in KiB, in the mean; NaN where records say nothing."""
+    told = [run.rows[-1]["memory"]["all"] / 1024 for run in runs if "memory" in run.rows[-1]]
+    return fmean(told) if told else nan

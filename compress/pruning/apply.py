@@ -157,6 +157,11 @@ class Masked:
                     f"{tuple(self._weights[name].shape)}"
                 )
 
+    @property
+    def bytes(self) -> int:
+        """What the masks take: booleans, and the factors that hold weights at zero."""
+        return sum(t.nbytes for t in (*self.masks.values(), *self._alive.values()))
+
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Return the masks, to be kept beside the states of net and optimizer."""
         return {name: mask.clone() for name, mask in self.masks.items()}

@@ -19,6 +19,7 @@ from compress.plans.dynamic import MOVED, Dynamic
 from compress.pruning import densities
 from compress.pruning.masks import Masks
 from compress.pruning.schedule import Gradual
+from compress.runs.memory import held
 from compress.runs.passes import Passes, Plain, Told, tested
 from compress.runs.pruned import Pruned
 from harness.data import Data
@@ -28,6 +29,8 @@ from harness.seeding import derive, seeded
 class Run:
     """One seed of a config; `row` trains once over the data, `state_dict` holds all between.
 
+    The last row says what the training holds in memory (compress.runs.memory).
+
     Args:
         config: Which net, and what happens to its connections.
         data: What it learns.
@@ -35,7 +38,7 @@ class Run:
     """
 
     def __init__(self, config: Dynamic, data: Data, seed: int):
-        self.data = data
+        self.data, self.config = data, config
         self.net = build(config, data, seed).to(data.train_x.device)
         steps = config.epochs * math.ceil(len(data.train_y) / config.batch_size)
         way = _way(config, self.net, sgd(config, self.net), steps, seed)
@@ -51,13 +54,15 @@ class Run:
         if not math.isfinite(loss):
             return {"epoch": number + 1, "failed": f"the loss became {loss} in epoch {number + 1}"}
         test_loss, accuracy = tested(self.net, self.data)
-        return {
+        last = number + 1 == self.config.epochs
+        row = {
             "epoch": number + 1,
             "train_loss": float(f"{loss:.6g}"),
             "test_loss": float(f"{test_loss:.6g}"),
             "test_accuracy": accuracy,
             "train_time": float(f"{seconds:.4g}"),
         }
+        return row | ({"memory": held(self.net, self.passes.way)} if last else {})
 
 
 def sgd(config: Any, net: nn.Module) -> torch.optim.SGD:

@@ -25,7 +25,12 @@ def shown(monkeypatch, whole: Experiment, rows) -> list[str]:
 def test_moving_connections_stand_beside_those_that_stay(monkeypatch):
     def arm(accuracy):
         return lambda seed: [
-            {"epoch": 1, "test_accuracy": accuracy + seed / 1000, "train_time": 2.0}
+            {
+                "epoch": 1,
+                "test_accuracy": accuracy + seed / 1000,
+                "train_time": 2.0,
+                "memory": {"all": 2048 * (1 + seed)},
+            }
         ]
 
     arms = {"dense": arm(0.98), "static-5": arm(0.96), "rigl-5": arm(0.97)}
@@ -37,6 +42,7 @@ def test_moving_connections_stand_beside_those_that_stay(monkeypatch):
     ]
     assert "2.95 ±" in lines[2]
     assert "| +1.00 |" in lines[2]  # (the same in both seeds: no interval)
+    assert lines[2].endswith("| 2 | 3 |")  # (seconds; KiB, of 2 and 4 the mean)
 
 
 def test_kinds_show_their_best_files(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from bibd import DynamicLinear, SparseLinear
+from bibd import DynamicLinear, SparseLinear, kernels
 from bibd.layer import SparseLayer
 from compress.plans.dynamic import METHODS, SMOKE, arms
 from compress.runs.dynamic import Run, build, counts
@@ -96,6 +96,32 @@ def test_starts_and_places_depend_on_the_seed_alone():
     first, again, other = (build(config("rigl"), read(SHORT, Job()), seed=s) for s in (0, 0, 1))
     assert torch.equal(first[0].to_dense(), again[0].to_dense())
     assert first[0].pattern.digest() != other[0].pattern.digest()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_last_row_says_what_the_training_holds(method):
+    """By hand: 4 bytes a number, of which there are weights, gradients and momentum."""
+    asked = config(method)
+    first, *_, last = train(asked, 0)
+    assert "memory" not in first
+    found, numbers = last["memory"], sum(counts(asked, (64, *asked.hidden, 10))) + 32 + 24 + 10
+    assert found["weights"] == found["gradients"] == found["moments"] == 4 * numbers
+    masked = method in ("gradual", "subset")
+    assert found["masks"] == (5 * 3056 if masked else 0)  # (a byte and a factor for each weight)
+    dense = method in ("dense", "gradual", "subset")
+    assert (found["tables"] == 0) == dense
+    assert found["change"] == (4 * 3056 if method in ("rigl", "rigl_fan_in") else 0)
+    assert found["all"] == sum(v for k, v in found.items() if k != "all")
+
+
+def test_tables_of_kernels_count_from_when_they_are_built():
+    layer = SparseLinear(784, 32, "random", seed=0, nonzeros=1000, backend="native")
+    before = kernels.held(layer.pattern)
+    table = kernels.table(layer.pattern)
+    by_hand = 8 * 1000 + 4 * (33 + 785 + 3 * 1000)  # places; both ways to read, and an order
+    assert before == 0
+    assert kernels.held(layer.pattern) == by_hand
+    assert table.nonzeros == 1000
 
 
 def test_a_loss_that_is_lost_fails_the_run_in_words():
