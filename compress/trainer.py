@@ -62,7 +62,7 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
             return
 
 
-def _run(config: Dynamic | Coded | Deep, data: Data, seed: int) -> Any:
+def _run(config: Config, data: Data, seed: int) -> Any:
     if isinstance(config, Deep):
         return deep.Run(config, data, seed, build(config, data, seed))
     return RUNS[type(config)].Run(config, data, seed)

@@ -8,7 +8,7 @@ tickets_resnet    ResNet-20 on CIFAR-10          must weights go back to a later
 Shortened is what a CPU does in two hours: fewer channels and steps, several rounds at once.
 """
 
-from dataclasses import fields
+from dataclasses import replace
 
 from compress.plans.levels import Tickets
 from harness.plan import Plan
@@ -39,8 +39,7 @@ SMOKE = Tickets(
 
 def smoke(of: Tickets, **more) -> Tickets:
     """The same path on the embedded digits, with few channels and steps."""
-    told = {each.name: getattr(of, each.name) for each in fields(of)}
-    return Tickets(**told | SMALL | dict(width=4) | more)
+    return replace(of, **SMALL | dict(width=4) | more)
 
 
 PLANS = {

@@ -12,9 +12,19 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from harness.experiment import Experiment, Run
+from compress.plots import purposes
+from compress.plots.told import (
+    STORED,
+    by_norms,
+    dense,
+    densities,
+    files,
+    points,
+    runs,
+    stands_on,
+)
+from harness.experiment import Experiment
 from harness.result import figure, pictures, titles
-from harness.result.stats import interval
 
 FLOAT32 = {"LeNet-300-100": 1_066_440, "LeNet-5": 1_724_320}  # bytes of the dense nets
 # Name, ratio, error in per cent, and what was counted.
@@ -27,15 +37,7 @@ COUNTED = {
     },
     "LeNet-5": {"Han": (39, 0.74), "DNS": (111, 0.91), "SWS": (162, 0.97)},
 }
-STORED = "stored"  # how most files hold batch norms: as they are
 WRITTEN = {"LeNet-5": {"MIRACLE": (555, 0.69)}}
-PURPOSES = {
-    "where": "which weights there are",
-    "values": "their values",
-    "codebook": "shared values",
-    "biases": "biases",
-    "header": "header, checksum",
-}
 
 
 def drawers(whole: Experiment) -> pictures.Drawers:
@@ -43,61 +45,8 @@ def drawers(whole: Experiment) -> pictures.Drawers:
     name = "fig_compress_experiments"
     return {
         name: partial(_nets, whole, name),
-        f"{name}_bits": partial(_bits, whole, f"{name}_bits"),
+        f"{name}_bits": partial(purposes.draw, whole, f"{name}_bits"),
     }
-
-
-def stands_on(whole: Experiment) -> str:
-    """Say data, split and seeds in one line."""
-    run = next(iter(whole.done()))
-    seeds = len({r.seed for r in whole.done()})
-    return f"{run.config['data']} ({run.facts.get('split', '?')}), {titles.seeds([seeds])}"
-
-
-def runs(whole: Experiment, arm: str) -> list[Run]:
-    """Return the finished runs of an arm."""
-    return [run for run in whole.done() if run.arm == arm]
-
-
-def files(found: list[Run], row: int) -> list[dict[str, Any]]:
-    """Return the files of a row, small to large, each the mean of all seeds with intervals.
-
-    Args:
-        found: Runs of one arm.
-        row: Which of their rows.
-    """
-    told = [run.rows[row].get("files", []) for run in found]
-    out = []
-    for same in zip(*told, strict=False):
-        error = interval([100 * (1 - f["test_accuracy"]) for f in same])
-        size = interval([f["bytes"] for f in same])
-        norms = same[0].get("norms", STORED)
-        head = {"bits": same[0]["bits"], "norms": norms}
-        out.append(head | {"bytes": size, "error": error, "files": same})
-    return sorted(out, key=lambda f: f["bytes"].mean)
-
-
-def by_norms(found: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return files by how they hold batch norms: the end of a label, empty where all do alike."""
-    ways = sorted({f["norms"] for f in found}, reverse=True)
-    if len(ways) < 2:
-        return {"": found} if found else {}
-    return {f", norms {way}": [f for f in found if f["norms"] == way] for way in ways}
-
-
-def points(found: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Return bytes and errors as the columns that are drawn."""
-    return {"x": [f["bytes"].mean for f in found], **figure.columns(f["error"] for f in found)}
-
-
-def dense(whole: Experiment, arm: str) -> Any:
-    """Return the error of an arm's dense net in per cent, with its interval."""
-    return interval([100 * (1 - run.rows[0]["test_accuracy"]) for run in runs(whole, arm)])
-
-
-def densities(whole: Experiment, arm: str) -> list[float]:
-    """Return the densities of an arm's rows, the dense net's first."""
-    return [row["density"] for row in runs(whole, arm)[0].rows]
 
 
 def _nets(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
@@ -147,46 +96,6 @@ def _published(ax: Any, arm: str) -> None:
             ax.annotate(name, (FLOAT32[arm] / ratio, error), (4, (4, -11)[k % 2]), fontsize=8,
                         textcoords="offset points")  # fmt: skip
     ax.margins(x=0.12)
-
-
-def _bits(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
-    """Draw the bits that a weight takes, by purpose, at each density and the middle bits."""
-    bars = {
-        f"{arm}\n{100 * density:.3g} %, {chosen['bits']} bits{end}": shares(chosen)
-        for arm in whole.arms()
-        if runs(whole, arm)
-        for k, density in enumerate(densities(whole, arm))
-        for end, some in by_norms(files(runs(whole, arm), k)).items()
-        if (chosen := _middle(some))
-    }
-    if not bars:
-        return
-    from matplotlib.figure import Figure
-
-    note = stands_on(whole)
-    with figure.style():
-        fig = Figure(figsize=(max(6.5, 2 + 1.15 * len(bars)), 4.2))
-        ax = fig.add_subplot()
-        below = [0.0] * len(bars)
-        for k, (purpose, words) in enumerate(PURPOSES.items()):
-            high = [one[purpose] for one in bars.values()]
-            ax.bar(list(bars), high, bottom=below, label=words, color=figure.COLORS[k], width=0.65)
-            below = [a + b for a, b in zip(below, high, strict=True)]
-        ax.set_ylabel("bits on the disk a weight left")
-        ax.tick_params(axis="x", labelsize=8)
-        fig.legend(loc="outside lower center", ncols=3, fontsize=9)
-        titles.headline(fig, note)
-    yield name, fig, {"note": note, "series": bars}
-
-
-def _middle(found: list[dict[str, Any]]) -> dict[str, Any] | None:
-    return next((f for f in found if f["bits"] == 4), found[-1] if found else None)
-
-
-def shares(file: dict[str, Any]) -> dict[str, float]:
-    """Return bits a weight by purpose, the mean over seeds."""
-    same = file["files"]
-    return {p: sum(8 * f["purposes"][p] / f["kept"] for f in same) / len(same) for p in PURPOSES}
 
 
 def text(whole: Experiment) -> Iterator[str]:

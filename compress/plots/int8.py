@@ -8,7 +8,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from compress.plots.files import runs
+from compress.plots.told import runs
 from harness.experiment import Experiment
 from harness.result import figure, pictures, titles
 from harness.result.stats import Interval, interval

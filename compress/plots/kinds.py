@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from compress.plots.files import files, points, runs, stands_on, text
+from compress.plots.files import text
+from compress.plots.told import files, points, runs, stands_on
 from harness.experiment import Experiment
 from harness.result import figure, pictures, titles
 

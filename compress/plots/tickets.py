@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from compress.plots.files import stands_on
+from compress.plots.told import stands_on
 from harness.experiment import Experiment
 from harness.result import figure, pictures, titles
 from harness.result.stats import Interval, interval
