@@ -97,17 +97,20 @@ def decode(data: bytes, freq: np.ndarray, count: int) -> np.ndarray:
     words = np.frombuffer(data, "<u2", offset=4 * n)
     slots, at = np.empty(count, dtype=np.uint16), 0
     f_at, rest_at = _tables(freq)
+    # (Steps are many and short: numbers of the width of a place in memory, all of them arrays
+    # already, spare every operation a conversion that takes as long as itself.)
+    mask, bits, low, word = (np.array(k) for k in (TOTAL - 1, BITS, LOW, 16))
     for first in range(0, count, n):
         now = x[: min(n, count - first)]
-        slot = now & (TOTAL - 1)  # (as wide as a place in memory, so that nothing is converted)
+        slot = now & mask
         slots[first : first + n] = slot
-        now >>= BITS
-        now *= f_at.take(slot)
-        now += rest_at.take(slot)
-        under = (now < LOW).nonzero()[0]
+        np.right_shift(now, bits, now)
+        np.multiply(now, f_at[slot], now)
+        np.add(now, rest_at[slot], now)
+        under = (now < low).nonzero()[0]
         if len(under) > len(words) - at:
             raise ValueError(f"a code of {count} symbols ends too early")
-        now[under] = now.take(under) << 16 | words[at : at + len(under)]
+        now[under] = now[under] << word | words[at : at + len(under)]
         at += len(under)
     if at != len(words) or (x != LOW).any():
         raise ValueError(f"a code of {count} symbols does not end where it should")
