@@ -205,8 +205,8 @@ def outside(net: nn.Module, wrong: str = "") -> float:
 
 
 def _off_by_one(content: bytes, word: str) -> bytes:
-    import onnx
-    from onnx import numpy_helper
+    import onnx  # pyright: ignore[reportMissingImports]
+    from onnx import numpy_helper  # pyright: ignore[reportMissingImports]
 
     model = onnx.load_from_string(content)
     chosen = [v for v in model.graph.initializer if v.name.endswith(f"{word}_quantized")][-1]

@@ -57,8 +57,8 @@ def logits(content: bytes, x: np.ndarray) -> list[Real]:
     Raises:
         ValueError: a node that this oracle does not know.
     """
-    import onnx
-    from onnx import numpy_helper
+    import onnx  # pyright: ignore[reportMissingImports]
+    from onnx import numpy_helper  # pyright: ignore[reportMissingImports]
 
     graph = onnx.load_from_string(content).graph
     found: dict[str, Any] = {v.name: numpy_helper.to_array(v) for v in graph.initializer}
