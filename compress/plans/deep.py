@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
+from harness.valid import check_counts
 
 NETS = ("lenet_300_100", "lenet_5", "b_resnet_18", "small")
 NORMS = ("stored", "folded")
@@ -64,9 +65,7 @@ class Deep:
         check("test split", self.test_split, SPLITS)
         for word in self.norms:
             check("way to keep norms", word, NORMS)
-        for name in ("dense", "each", "sharing", "batch_size", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "dense", "each", "sharing", "batch_size", "width")
         falling = sorted(set(self.densities), reverse=True)
         if list(self.densities) != falling or not all(0 < d < 1 for d in self.densities):
             raise ValueError(f"densities fall, between 1 and 0; got {self.densities}")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
+from harness.valid import check_counts
 
 MOVED = ("set", "rigl", "rigl_fan_in")
 METHODS = ("dense", "static", "fan_in", "bibd", *MOVED, "gradual", "subset")
@@ -71,9 +72,7 @@ class Dynamic:
         check_dataset(self.data)
         for name in ("method", "densities", "test_split"):
             check(name.replace("_", " "), getattr(self, name), WORDS[name])
-        for name in ("epochs", "batch_size", "every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "epochs", "batch_size", "every")
         for name in ("density", "until", "fraction"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in (0, 1], got {getattr(self, name)}")

@@ -17,6 +17,7 @@ from bibd.pattern import check_family
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
+from harness.valid import check_counts
 
 NETS = ("mlp", "resnet")
 WAYS = ("bf16", "onnx_static", "torchao", "qat")
@@ -74,9 +75,7 @@ class Int8:
         check("test split", self.test_split, SPLITS)
         for way in self.ways:
             check("way", way, WAYS)
-        for name in ("epochs", "calibration", "learned", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "epochs", "calibration", "learned", "width")
         if self.batch_size < 2:
             raise ValueError(f"batch_size must be at least 2, got {self.batch_size}")
         if not self.hidden or min(self.hidden) < 1 or self.pad < 0:

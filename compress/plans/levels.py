@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
+from harness.valid import check_counts
 
 NETS = ("mlp", "conv_2", "resnet_20")
 SCOPES = ("layer", "global")
@@ -49,7 +50,7 @@ class Tickets:
     """The share of each layer that goes in a round."""
     output: float = 0.1
     """The share of the last layer that goes."""
-    sparse: float = 0.2
+    sparse: float = 0.9
     """Levels of an mlp with at most this share of the weights are held as sparse layers."""
     data: str = "mnist"
     """Data set: {}, or csv:FILE[:COLUMN] of your own."""
@@ -82,9 +83,7 @@ class Tickets:
         check_dataset(self.data)
         for name in ("net", "scope", "optimizer", "test_split"):
             check(name.replace("_", " "), getattr(self, name), WORDS[name])
-        for name in ("levels", "iterations", "every", "validation", "batch_size", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "levels", "iterations", "every", "validation", "batch_size", "width")
         if not all(0 < level < self.levels for level in self.controls):
             raise ValueError(
                 f"controls are levels from 1 to {self.levels - 1}, got {self.controls}"

@@ -30,10 +30,10 @@ from typing import Any
 
 from bibd import families
 from bibd.pattern import check_family
-from ensemble.plans.valid import check_counts, check_sgd
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
+from harness.valid import check_counts, check_sgd
 
 COUNTED = ("random", "rigl", "pruned")
 DESIGNS = ("dense", "packed", "different", "one", "random", "rigl", "pruned")

@@ -22,11 +22,11 @@ plan `budget`, from the same starts, designs and orders.
 from dataclasses import dataclass, replace
 
 from ensemble.plans.budget import DENSE, SIDES, WIDE, WORDS, Budget
-from ensemble.plans.valid import check_counts, check_sgd
 from harness.data import check_dataset
 from harness.metric import Metric
 from harness.names import check
 from harness.plan import Plan
+from harness.valid import check_counts, check_sgd
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from bibd import families
 from bibd.pattern import check_family
-from ensemble.plans.valid import check_counts, check_sgd
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
+from harness.valid import check_counts, check_sgd
 
 METHODS = ("single", "snapshots", "independent", "bagging", "samme", "iddl")
 BOOSTED = ("samme", "iddl")

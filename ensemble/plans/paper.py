@@ -17,10 +17,10 @@ from typing import Any
 
 from bibd import families
 from bibd.pattern import check_family
-from ensemble.plans.valid import check_counts, check_sgd
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
 from harness.plan import Plan
+from harness.valid import check_counts, check_sgd
 
 METHODS = ("single", "independent", "samme", "iddl")
 WEIGHTS = ("loss", "resample", "repeat")

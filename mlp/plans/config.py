@@ -7,6 +7,7 @@ from bibd import families
 from bibd.pattern import check_family
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
+from harness.valid import check_counts
 
 WORDS = {
     "pattern": families.FAMILIES,
@@ -61,9 +62,7 @@ class Config:
         check_dataset(self.data)
         for name in ("test_split", "init"):
             check(name.replace("_", " "), getattr(self, name), WORDS[name])
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "epochs", "batch_size")
         for name in ("pad", "validation", "patience", "cooldown"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")

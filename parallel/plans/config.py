@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
+from harness.valid import check_counts
 
 MODELS = ("mlp", "iris", "mnist", "resnet")
 STRATEGY_NAMES = (
@@ -61,6 +62,4 @@ class Config:
         check_dataset(self.data)
         for name in ("strategy", "test_split", "model"):
             check(name.replace("_", " "), getattr(self, name), WORDS[name])
-        for name in ("workers", "batch_size", "epochs", "period"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "workers", "batch_size", "epochs", "period")

@@ -9,6 +9,7 @@ from math import inf
 
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
+from harness.valid import check_counts
 
 POLICY_NAMES = (
     *("vanilla", "pipedream", "vertical_sync", "two_bw", "spectrain_v1", "spectrain_v2"),
@@ -76,9 +77,7 @@ class Staged:
         for name, known in WORDS.items():
             if name != "data":
                 check(name.replace("_", " "), getattr(self, name), known)
-        for name in ("stages", "width", "micro", "words", "length", "epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_counts(self, "stages", "width", "micro", "words", "length", "epochs", "batch_size")
         if not 0 < self.lr < inf or not 0 <= self.momentum < 1:
             got = f"got {self.lr} and {self.momentum}"
             raise ValueError(f"lr must be above 0 and finite, momentum in [0, 1), {got}")

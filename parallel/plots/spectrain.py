@@ -38,7 +38,7 @@ def by_net(whole: Experiment) -> Iterator[Picture]:
     nets = list(dict.fromkeys(run.config["net"] for run in whole.done()))
     data = {net: _methods(whole, net) for net in nets}
     with figure.style():
-        fig = Figure(figsize=(4.4 * len(nets) + 0.6, 3.8))
+        fig = Figure(figsize=(max(4.4 * len(nets) + 0.6, 5.8), 3.8))  # (the legend is as wide)
         axes = fig.subplots(1, len(nets), squeeze=False)[0]
         for ax, (net, found) in zip(axes, data.items(), strict=True):
             if "sgd" in found:

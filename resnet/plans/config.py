@@ -12,6 +12,7 @@ from bibd.pattern import check_family
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.exits.words import CRITERIA, HEADS, check_exits
 from harness.names import check
+from harness.valid import check_counts
 from resnet.words import CLASSIFIERS, DEPTHS, INITS, LOSSES, STAGES, check_match
 
 AUGMENTS = ("none", "crop", "flip")
@@ -87,9 +88,7 @@ class Config:
         check_match(self.pattern, self.match)
         if self.exits:
             check_exits(self.exits, STAGES)
-        for field in ("epochs", "groups", "width"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        check_counts(self, "epochs", "groups", "width")
         for field in ("first", "validation", "exit_weight", "weight_decay"):
             if not 0 <= getattr(self, field) < inf:
                 raise ValueError(f"{field} must not be negative, got {getattr(self, field)}")

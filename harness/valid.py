@@ -1,4 +1,4 @@
-"""What the configs of all plans refuse alike: counts below one, an optimizer that cannot work."""
+"""What the configs of all studies refuse alike: counts below one, an optimizer that cannot work."""
 
 from math import inf
 from typing import Any
