@@ -13,7 +13,6 @@ Shared values, biases and headers are the same for all, and stand apart.
 
 import copy
 import importlib.util
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,15 +25,14 @@ import torch
 import tyro
 from torch import nn
 
+from benchmarks.telling import told
 from compress import bake, pack, share
 from compress.file.others import PRESSES
 from compress.file.sizes import sizes
 from compress.plans.deep import Deep
 from compress.runs.deep import Run, shaped
 from harness.data import load
-from harness.record import store
 from harness.record.provenance import collect
-from harness.result import screen
 
 DEEP = Deep(densities=(0.08, 0.04, 0.02), bits=(4,), dense=4, each=6, sharing=1)
 BITS = (2, 3, 4, 5)
@@ -132,14 +130,7 @@ def main() -> int:
     torch.set_num_threads(1)
     found = [*lines(DEEP, load(options.data))]
     document: dict[str, Any] = {"data": options.data, "lines": found, "provenance": collect()}
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
-        return 0
-    heads = list(found[0])
-    screen.show("bytes", heads, [[f"{row[k]}" for k in heads] for row in found])
-    return 0
+    return told(options, document, ["lines"])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ Ratios are medians over the rounds of CPU time in one thread; wall time stands b
 """
 
 import importlib.util
-import json
 import tempfile
 import time
 import warnings
@@ -28,12 +27,11 @@ import tyro
 from torch import nn
 
 from benchmarks.ensembles import Times, in_turn, ratio
+from benchmarks.telling import told
 from bibd import DynamicLinear, SparseLinear
 from compress import Moving
 from harness.names import check
-from harness.record import store
 from harness.record.provenance import collect
-from harness.result import screen
 from harness.sweep.launch import keep_pages
 
 LAYERS = ((784, 300), (1024, 1024), (1024, 1056))
@@ -172,19 +170,7 @@ def main() -> int:
     warnings.simplefilter("ignore")  # (a few per cent of random connections leave inputs unread)
     found = {part: PARTS[part](options.rounds) for part in options.parts}
     document: dict[str, Any] = {**found, "rounds": options.rounds, "provenance": collect()}
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
-        return 0
-    for part, lines in found.items():
-        heads = list(lines[0])
-        screen.show(part, heads, [[_text(row[k]) for k in heads] for row in lines])
-    return 0
-
-
-def _text(value: Any) -> str:
-    return f"{value:,.3g}" if isinstance(value, float) else str(value)
+    return told(options, document, found)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ fastest. Ratios are medians over the rounds of CPU time in one thread; wall time
 """
 
 import copy
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,11 +28,10 @@ import tyro
 from torch import nn
 from torchvision.models import resnet18
 
+from benchmarks.telling import told
 from bibd import BibdLinear
 from ensemble import Ensemble
-from harness.record import store
 from harness.record.provenance import collect
-from harness.result import screen
 from harness.stack import stack
 from harness.sweep.launch import keep_pages
 
@@ -242,20 +240,7 @@ def main() -> int:
         "rounds": options.rounds,
         "provenance": collect(),
     }
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
-        return 0
-    for name in ("cases", "overhead"):
-        if document[name]:
-            heads = list(document[name][0])
-            screen.show(name, heads, [[_text(row[k]) for k in heads] for row in document[name]])
-    return 0
-
-
-def _text(value: Any) -> str:
-    return f"{value:,.3g}" if isinstance(value, float) else str(value)
+    return told(options, document, ("cases", "overhead"))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ a start's: how accurate trained nets stay, `python -m compress int8` tells.
 """
 
 import copy
-import json
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -30,14 +29,13 @@ import tyro
 from torch import nn
 
 from benchmarks.ensembles import in_turn, ratio
+from benchmarks.telling import told
 from compress.int8 import extras, onnx_static
 from compress.int8.asked import ask
 from compress.int8.quantize import quantize
 from compress.runs.int8 import Half, float32
 from harness.names import check
-from harness.record import store
 from harness.record.provenance import collect
-from harness.result import screen
 from harness.sweep.launch import keep_pages
 from mlp.model import build
 from mlp.plans.config import Config
@@ -202,19 +200,7 @@ def main() -> int:
         "rounds": options.rounds,
         "provenance": collect(),
     }
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
-        return 0
-    for part in ("speed", "files"):
-        heads = [head for head in document[part][0] if "wall" not in head]
-        screen.show(part, heads, [[_text(row[k]) for k in heads] for row in document[part]])
-    return 0
-
-
-def _text(value: Any) -> str:
-    return f"{value:,.3g}" if isinstance(value, float) else str(value)
+    return told(options, document, ("speed", "files"))
 
 
 if __name__ == "__main__":

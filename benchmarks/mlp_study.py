@@ -9,7 +9,6 @@ round by round; the median over rounds is scaled to a model-run. Random images t
 MNIST where its files are not there (the `loader` way is then left out).
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ import torch.nn.functional as F
 import tyro
 from torch.utils.data import DataLoader, TensorDataset
 
+from benchmarks.telling import written
 from harness.data import DataError, data_root, load
-from harness.record import store
 from harness.record.provenance import collect
 from harness.result import screen
 from harness.seeding import order
@@ -155,10 +154,7 @@ def main() -> int:
     lines = measure(options)
     document = {"table": lines, "rounds": options.rounds, "steps": options.steps}
     document["provenance"] = collect()
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
+    if written(options, document):
         return 0
     heads = list(lines[0])
     rows = [[v if isinstance(v, str) else f"{v:.2f}" for v in line.values()] for line in lines]

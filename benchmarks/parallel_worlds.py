@@ -9,7 +9,6 @@ loopback, against the formula; four processes
 wrapper      DataParallel with one worker against a loop written by hand
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,12 +22,11 @@ import torch.nn.functional as F
 import tyro
 
 from benchmarks.sparse.rounds import race
+from benchmarks.telling import told
 from harness import cost
 from harness.data import Data
 from harness.nets.perceptron import mlp
-from harness.record import store
 from harness.record.provenance import collect
-from harness.result import screen
 from parallel.strategy import make
 from parallel.training.loop import rows
 from parallel.training.training import Training
@@ -230,20 +228,7 @@ def main() -> int:
         "payload": payload(),
     }
     document |= {"rounds": options.rounds, "provenance": collect()}
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
-        return 0
-    for name in ("simulation", "subnets", "payload", "wrapper"):
-        heads = list(document[name][0])
-        cells = [[_text(line[k]) for k in heads] for line in document[name]]
-        screen.show(name, heads, cells)
-    return 0
-
-
-def _text(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return told(options, document, ("simulation", "subnets", "payload", "wrapper"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ and of what they cost alone, in one process: two at a time share caches, and bou
 schedules    the clock's time of synchronous schedules, 4 stages and 8 micro-batches, at these costs
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,10 +23,9 @@ import torch.nn.functional as F
 import tyro
 from torch import nn
 
+from benchmarks.telling import told
 from harness.data import Data
-from harness.record import store
 from harness.record.provenance import collect
-from harness.result import screen
 from parallel.pipeline.actions import Action
 from parallel.pipeline.clock import simulate
 from parallel.pipeline.pipeline import Pipeline
@@ -318,19 +316,7 @@ def main() -> int:
         "schedules": schedules(),
     }
     document |= {"rounds": options.rounds, "provenance": collect()}
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
-        return 0
-    for name in ("engine", "processes", "schedules"):
-        heads = list(document[name][0])
-        screen.show(name, heads, [[_text(line[k]) for k in heads] for line in document[name]])
-    return 0
-
-
-def _text(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return told(options, document, ("engine", "processes", "schedules"))
 
 
 if __name__ == "__main__":

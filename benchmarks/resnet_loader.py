@@ -5,7 +5,6 @@ one gather) and by torchvision's transforms in a DataLoader without workers, bes
 training step of nets of the study; in turn, round by round, and the medians.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,10 @@ import tyro
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.sparse.rounds import race
+from benchmarks.telling import written
 from harness.cost import synchronize
 from harness.data import Data
 from harness.data.pictures import NORMS, Batches
-from harness.record import store
 from harness.record.provenance import collect
 from harness.result import screen
 from harness.sweep.launch import keep_pages
@@ -126,10 +125,7 @@ def main() -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     document = {"table": measure(options), "rounds": options.rounds, "provenance": collect()}
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
+    if written(options, document):
         return 0
     heads = ["net", "ours, ms", "DataLoader, ms", "step, ms", "share, ours", "share, DataLoader"]
     rows = [

@@ -8,7 +8,6 @@ sparse     a stack of layers that hold only what the masks leave
 Both take the same steps, in turn. Ratios are medians over the rounds of CPU time in one thread.
 """
 
-import json
 import time
 import warnings
 from collections.abc import Sequence
@@ -22,13 +21,12 @@ import torch
 import tyro
 from torch import nn
 
+from benchmarks.telling import told
 from compress.tickets.branches import following
 from compress.tickets.course import Course
 from compress.tickets.level import Level, dense
 from harness.data import Data
-from harness.record import store
 from harness.record.provenance import collect
-from harness.result import screen
 
 WIDTHS, SEEDS, BATCH = (784, 300, 100, 10), (0, 1, 2, 3, 4), 60
 LEVELS = (1, 2, 3, 5, 7, 9, 12, 15)
@@ -101,14 +99,7 @@ def main() -> int:
     data, found = numbers(WIDTHS[0], WIDTHS[-1]), levels(WIDTHS, LEVELS[-1])
     lines = [line(found[k], WIDTHS, data, options.rounds) for k in LEVELS]
     document: dict[str, Any] = {"lines": lines, "rounds": options.rounds, "provenance": collect()}
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
-        return 0
-    heads = list(lines[0])
-    screen.show("tickets", heads, [[f"{row[k]:.3g}" for k in heads] for row in lines])
-    return 0
+    return told(options, document, ["lines"])
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ from typing import Annotated, Any
 import torch
 import tyro
 
+from benchmarks.telling import written
 from compress.plans.dynamic import PLANS, Dynamic
 from compress.runs.dynamic import Run
 from harness.data import Data
-from harness.record import store
 from harness.record.provenance import collect
 from harness.result import screen
 
@@ -113,10 +113,7 @@ def main() -> int:
     chosen = [(p, a) for p in NETS for a in ARMS if options.only in f"{NETS[p]} {a}"]
     lines = [line(plan, arm, options.rounds) for plan, arm in chosen]
     document: dict[str, Any] = {"lines": lines, "rounds": options.rounds, "provenance": collect()}
-    if options.out:
-        store.write(options.out, json.dumps(document, indent=1) + "\n")
-    if options.json:
-        print(json.dumps(document))
+    if written(options, document):
         return 0
     cells = [
         [x["net"], x["arm"], *(f"{x[k] / 2**20:.1f}" for k in ("held", "peak"))] for x in lines
