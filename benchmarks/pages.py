@@ -87,11 +87,19 @@ def sparse_steps() -> Rows:
 
 
 def moving() -> Rows:
-    """What a change of connections takes, and its share of the training."""
-    yield "method, connections", "a step, ms", "with a change, ms", "changes' share of the time, %"
+    """What a change of connections takes, and what all of them add to a training."""
+    yield "method, connections", "a step, ms", "with a change", "the one after", "changes add, %"
     for row in record("compression")["changes"]:
-        times = fixed(row["step_ms"], 2), fixed(row["change_ms"], 1)
+        times = [fixed(row[f"{kind}_ms"], 2) for kind in ("step", "change", "after")]
         yield row["name"], *times, fixed(100 * row["share"], 1)
+
+
+def sparse_tickets() -> Rows:
+    """A step of five tickets side by side, held as masked dense nets and as sparse ones."""
+    yield "weights left, %", "masked, ms", "sparse, ms", "times as fast"
+    for row in record("tickets")["lines"]:
+        times = [fixed(row[f"{side}_ms"], 1) for side in ("masked", "sparse")]
+        yield fixed(100 * row["remaining"], 1), *times, fixed(row["masked_over_sparse"], 1)
 
 
 def coders() -> Rows:
@@ -142,6 +150,7 @@ def _named(arm: str) -> str:
 TABLES: dict[str, Callable[[], Rows]] = {
     "sparse_steps": sparse_steps,
     "moving": moving,
+    "sparse_tickets": sparse_tickets,
     "coders": coders,
     "int8": int8,
     "training_memory": training_memory,
