@@ -1,5 +1,8 @@
 """What would be slower in int8, named with its layers and the evidence."""
 
+import json
+import re
+
 import pytest
 from torch import nn
 
@@ -7,6 +10,7 @@ from compress import explain
 from compress.identities.int8 import conv, mlp
 from compress.int8 import explain as module
 from compress.int8 import extras
+from tests.tree import ROOT
 
 
 def whats(net, how):
@@ -70,3 +74,17 @@ def test_every_way_of_quantize_is_explained():
     from compress.int8.quantize import HOME
 
     assert set(HOME) < set(module.KINDS)
+
+
+def test_every_time_that_is_told_is_in_the_record():
+    record = json.loads((ROOT / "benchmarks/int8.json").read_text())
+    known = {f"{v:.3g}" for row in record["speed"] for k, v in row.items() if k.endswith("_ms")}
+    told = []
+    for net in (mlp(), conv(), nn.Linear(9, 9)):
+        for how in module.KINDS:
+            for evidence in (reason.evidence for reason in explain(net, how)):
+                told += re.findall(
+                    r"(?<![\d-])(\d+\.\d+|(?<=, )\d{3}(?= for)|(?<=for )\d{3})", evidence
+                )
+    assert {"18.9", "413", "278", "0.517", "0.145", "11.1", "0.377"} <= {*told}
+    assert {*told} <= known
