@@ -12,12 +12,14 @@ DEV := $(if $(ACTIVE),,.venv/.dev)
 TORCH_LOW := torch==2.6.0 torchvision==0.21.0
 TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
 QUICK_MACHINES := iddl user nehalem avx2
+EXTRAS := tests/compress/int8 tests/compress/identities/test_int8.py tests/compress/runs/test_int8.py \
+  tests/benchmarks/test_int8.py tests/compress/pruning
 TOGETHER := -n auto --dist worksteal
 export PYTHON
 # (images set it: each of hundreds of processes of tests would compile the project anew)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-sanitized test-isas test-machines lint pages bench test-torch-range clean
+.PHONY: help demo test test-slow test-sanitized test-isas test-extras test-machines lint pages bench test-torch-range clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -26,7 +28,7 @@ help: ## this list
 demo: $(RUNTIME) ## install if needed, then the MLP study on embedded data: table, figures, report (20 s)
 	bash mlp/run_mlp_experiments.sh smoke
 
-test: $(DEV) ## the test suite, one process a core (under 5 minutes on 2 cores)
+test: $(DEV) ## the test suite, one process a core (about 9 minutes on 2 cores)
 	$(PYTHON) -m pytest -m "not slow" $(TOGETHER)
 
 test-slow test-sanitized test-isas: export IDDL_EXAMPLES = all
@@ -35,6 +37,10 @@ test-slow: $(DEV) ## what takes minutes, and all examples of hypothesis
 	$(PYTHON) -m pytest -m "slow or hypothesis" $(TOGETHER)
 	$(MAKE) test-sanitized test-isas
 	$(PYTHON) tests/machines.py --quick $(QUICK_MACHINES)
+
+test-extras: $(DEV) ## the tests of the extras int8 and structured, which are installed for it
+	$(PYTHON) -m pip install -q -e '.[int8,structured]'
+	$(PYTHON) -m pytest -m "not slow" $(EXTRAS) $(TOGETHER)
 
 test-machines: $(DEV) ## the suite on machines that are not this one, an hour or two (python tests/machines.py --list)
 	$(PYTHON) tests/machines.py

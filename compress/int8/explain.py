@@ -81,9 +81,7 @@ def _dynamic_convolutions(net: nn.Module) -> Iterator[Reason]:
 
 def _dynamic_torch(net: nn.Module) -> Iterator[Reason]:
     what = "ranges are found anew in each call, by calls of their own: take onnx_static or torchao"
-    yield Reason(
-        (), what, "users found it slower than torch's own dynamic int8, torchao issue 4365"
-    )
+    yield Reason((), what, "found slower than torch's own dynamic int8, torchao issue 4365")
 
 
 def _weights_only(net: nn.Module) -> Iterator[Reason]:
@@ -95,7 +93,7 @@ def _sparse_linear(net: nn.Module) -> Iterator[Reason]:
     if names := _named(net, (SparseLinear,)):
         what = "int8 multiplies the zeros, too: float32 that skips them is faster in wide layers"
         yield Reason(
-            names, what, "1024-1024-1056-10 at batch 32: 0.517 ms dense int8, 0.267 sparse float32; "
+            names, what, "1024-1024-1056-10, batch 32: 0.517 ms dense int8, 0.267 sparse float32; "
             "but LeNet-300-100: 0.0801 and 0.145"
         )  # fmt: skip
 
