@@ -27,10 +27,9 @@ import tyro
 from torch import nn
 
 from benchmarks.ensembles import Times, in_turn, ratio
-from benchmarks.telling import told
+from benchmarks.telling import expect, told
 from bibd import DynamicLinear, SparseLinear
 from compress import Moving
-from harness.names import check
 from harness.record.provenance import collect
 from harness.sweep.launch import keep_pages
 
@@ -163,8 +162,7 @@ PARTS = {"steps": layers, "changes": changes, "decoding": decoding}
 def main() -> int:
     """Measure, print, and write the record if asked to."""
     options = tyro.cli(Options, prog="python -m benchmarks.compression")
-    for part in options.parts:
-        check("part", part, PARTS)
+    expect("part", options.parts, PARTS)
     torch.set_num_threads(1)
     keep_pages()
     warnings.simplefilter("ignore")  # (a few per cent of random connections leave inputs unread)

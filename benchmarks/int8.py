@@ -29,12 +29,11 @@ import tyro
 from torch import nn
 
 from benchmarks.ensembles import in_turn, ratio
-from benchmarks.telling import told
+from benchmarks.telling import expect, told
 from compress.int8 import extras, onnx_static
 from compress.int8.asked import ask
 from compress.int8.quantize import quantize
 from compress.runs.int8 import Half, float32
-from harness.names import check
 from harness.record.provenance import collect
 from harness.sweep.launch import keep_pages
 from mlp.model import build
@@ -188,8 +187,7 @@ def files(name: str, net: Net) -> dict[str, Any]:
 def main() -> int:
     """Measure, print, and write the record if asked to."""
     options = tyro.cli(Options, prog="python -m benchmarks.int8")
-    for side in options.sides:
-        check("side", side, SIDES)
+    expect("side", options.sides, SIDES)
     torch.set_num_threads(1)
     keep_pages()
     warnings.simplefilter("ignore")

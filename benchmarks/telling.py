@@ -1,13 +1,25 @@
 """What benchmarks do with what they have measured: a record, one JSON document, or tables."""
 
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.names import check
 from harness.record import store
 from harness.result import screen
 
 Lines = Sequence[Mapping[str, Any]]
+
+
+def expect(what: str, names: Iterable[str], there: Iterable[str]) -> None:
+    """End the command with the nearest name where one of these is not there."""
+    try:
+        for name in names:
+            check(what, name, there)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def written(options: Any, document: Mapping[str, Any]) -> bool:

@@ -3,7 +3,9 @@
 import json
 from types import SimpleNamespace
 
-from benchmarks.telling import told
+import pytest
+
+from benchmarks.telling import expect, told
 
 DOCUMENT = {"cases": [{"name": "a", "a_ms": 1234.56, "a_wall_ms": 9.5}], "none": [], "rounds": 3}
 
@@ -23,3 +25,11 @@ def test_tables_leave_out_wall_times_and_empty_parts(capsys):
     assert "1,235" in text
     assert "wall" not in text
     assert "none" not in text
+
+
+def test_a_name_that_is_not_there_ends_the_command_with_the_nearest(capsys):
+    expect("part", ["steps"], ["steps", "changes"])
+    with pytest.raises(SystemExit) as ended:
+        expect("part", ["step"], ["steps", "changes"])
+    assert ended.value.code == 2
+    assert "error: unknown part 'step': did you mean 'steps'?" in capsys.readouterr().err
