@@ -17,6 +17,7 @@ from torch import nn
 
 from bibd import Pattern, SparseConv2d, make_pattern
 from bibd.pattern import without_dead
+from harness.nets.convolution import convolution
 from harness.seeding import derive
 
 
@@ -47,7 +48,7 @@ class Convolutions:
         self, inputs: int, outputs: int, size: int, stride: int, groups: int = 1
     ) -> nn.Conv2d:
         """Make an ordinary convolution without bias."""
-        conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False)
+        conv = convolution(inputs, outputs, size, stride, groups)
         if self.init == "true":  # as the sparse ones; torch's own start is sqrt(6) smaller
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
         return conv

@@ -13,6 +13,7 @@ goes past it. Of width 16 it has 272,474 parameters. He's normal start.
 import torch
 from torch import nn
 
+from harness.nets.convolution import convolution
 from harness.nets.staged import Staged, he
 from harness.seeding import seeded
 
@@ -58,5 +59,4 @@ def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 
 
 def _normed(inputs: int, outputs: int, size: int, stride: int) -> list[nn.Module]:
-    conv = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
-    return [conv, nn.BatchNorm2d(outputs)]
+    return [convolution(inputs, outputs, size, stride), nn.BatchNorm2d(outputs)]
