@@ -60,7 +60,7 @@ class Faults:
         if len(places) == self.workers and len(set(places.values())) > 1:
             raise different(places, self.advice) from None
         if peers is None:
-            peers = [r for r in range(self.workers) if r not in notes]
+            peers = [r for r in range(self.workers) if r not in notes and r != self.rank]
         # Who only lost touch as well is not who is missing.
         told = {r: t for r, t in notes.items() if r != self.rank and not t.startswith(LOST)}
         who = ", ".join(f"rank {r}" for r in peers if r not in told)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from parallel.world import interface
 from parallel.world.faults import PeerLost, grace
 from parallel.world.rendezvous import short
 from parallel.world.within import within
@@ -45,7 +46,7 @@ class Group:
         except (RuntimeError, TimeoutError) as error:
             raise PeerLost(
                 f"rank {rank}: not all of {workers} ranks came within {self.timeout:g} s "
-                f"({short(error)})"
+                f"({short(error)}){interface.advice()}"
             ) from None
 
     def _meet(self, words: dict[str, Any]) -> None:

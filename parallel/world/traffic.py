@@ -11,8 +11,6 @@ def traffic_out(since: int | None = 0) -> int | None:
 
     They are those of $GLOO_SOCKET_IFNAME, else of the loopback where the master is here, else of
     all others.
-
-    Of $GLOO_SOCKET_IFNAME, else of the loopback where the master is here, else of all others.
     """
     if since is None or not COUNTERS.exists():
         return None

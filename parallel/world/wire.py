@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from parallel.world import packing, star
+from parallel.world import interface, packing, star
 from parallel.world.aside import Aside
 from parallel.world.comm import Comm, State, Table, Ticket, kept, nbytes, normal, refuse, size
 from parallel.world.environment import from_environment
@@ -201,6 +201,7 @@ def join(world: World) -> Wire:
     """
     found = from_environment()
     rank, workers = found["RANK"], found["WORLD_SIZE"]
+    interface.choose(found["MASTER_ADDR"], found["MASTER_PORT"])
     store = store_of(found, world.timeout)
     comm = Wire(rank, workers, store, world.timeout, world.elastic)
     local = int(os.environ.get("LOCAL_RANK") or rank)
