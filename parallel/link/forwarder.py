@@ -5,7 +5,6 @@ cable's rate, is under way for the delay, and is written to the host of its addr
 lost. Started by parallel.link.net, which says on the standard input which cable is cut or mended.
 """
 
-import ctypes
 import fcntl
 import heapq
 import json
@@ -15,9 +14,9 @@ import struct
 import sys
 import threading
 import time
-from pathlib import Path
 
-NETWORK = 0x40000000  # CLONE_NEWNET
+from parallel.link.space import enter
+
 MAKE = 0x400454CA  # TUNSETIFF
 TUN = 0x1001  # IFF_TUN | IFF_NO_PI
 LARGEST = 65536  # bytes of a packet
@@ -72,10 +71,7 @@ class Cables:
 
 def device(space: str) -> int:
     """Make `eth0` in a network namespace, and return the end that is read here."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with open(Path("/run/netns") / space) as there:
-        if libc.setns(there.fileno(), NETWORK):
-            raise OSError(ctypes.get_errno(), f"cannot enter network namespace {space}")
+    enter(space)
     end = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(end, MAKE, struct.pack("16sH22x", b"eth0", TUN))
     return end

@@ -4,7 +4,7 @@
     host 1: eth0 ---+--- bridge, in a namespace of its own; each cable has a rate, delay and loss
     host 2: eth0 ---+
 
-    with Net(2, rate=100e6, delay=0.01) as net:
+    with Net(2, Cable(rate=100e6, delay=0.01)) as net:
         first = net.start(0, ["python", "script.py"])      # a subprocess.Popen
         net.cut(1)                                         # ... and net.mend(1)
 
@@ -23,8 +23,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from parallel.link.cable import Cable
 
 NAMES = Path("/etc/netns")  # what `ip netns exec` puts in the place of /etc
 NUMBERS = itertools.count()
@@ -46,9 +49,7 @@ class Net:
 
     Args:
         hosts: How many.
-        rate: Bits a second that leave each of them; 0: as fast as this machine can.
-        delay: Seconds that each packet is under way.
-        loss: Share of packets that never come.
+        cable: What is between each of them and the bridge.
         six: Whether they have IPv6 addresses only.
         user_space: Whether packets are forwarded by a process even where the kernel has netem.
 
@@ -59,18 +60,16 @@ class Net:
     def __init__(
         self,
         hosts: int,
-        rate: float = 0.0,
-        delay: float = 0.0,
-        loss: float = 0.0,
+        cable: Cable = Cable(),
         six: bool = False,
         user_space: bool = False,
     ):
         if reason := why_not():
             raise OSError(f"Net: {reason}")
-        self.hosts, self.rate, self.delay, self.loss, self.six = hosts, rate, delay, loss, six
+        self.hosts, self.cable, self.six = hosts, cable, six
         self.prefix = f"iddl-{os.getpid()}-{next(NUMBERS)}"
         self.bridge = f"{self.prefix}-bridge"
-        slow = bool(delay or loss)
+        slow = bool(cable.delay or cable.loss)
         self.netem = slow and not user_space and has_netem()
         self.forwarder: Any = None
         self.user_space = user_space or (slow and not self.netem)
@@ -170,16 +169,17 @@ class Net:
 
     def _shape(self, space: str) -> None:
         add = "ip", "netns", "exec", space, "tc", "qdisc", "add", "dev", "eth0"
-        rate = ["rate", f"{self.rate:.0f}bit"] if self.rate else []
+        cable, limit = self.cable, ("limit", "100000")
+        rate = ["rate", f"{cable.rate:.0f}bit"] if cable.rate else []
         if self.netem:
-            lost = ["loss", f"{100 * self.loss:g}%"] if self.loss else []
-            _call(*add, "root", "netem", "limit", "100000", "delay", f"{self.delay}s", *lost, *rate)
+            lost = ["loss", f"{100 * cable.loss:g}%"] if cable.loss else []
+            _call(*add, "root", "netem", *limit, "delay", f"{cable.delay}s", *lost, *rate)
         elif rate:
             _call(*add, "root", "tbf", *rate, "burst", "64kb", "latency", "200ms")
 
     def _forward(self) -> None:
         spaces = [self.space(host) for host in range(self.hosts)]
-        words = dict(spaces=spaces, rate=self.rate, delay=self.delay, loss=self.loss)
+        words = dict(spaces=spaces) | asdict(self.cable)
         command = [sys.executable, "-m", "parallel.link.forwarder", json.dumps(words)]
         pipe = subprocess.PIPE
         at = Path(__file__).resolve().parents[2]

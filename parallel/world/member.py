@@ -9,34 +9,41 @@ from typing import Any
 
 import torch
 
+from parallel.link.space import enter
+from parallel.world import interface
 from parallel.world.faults import PeerLost
 from parallel.world.parcel import Parcel
+from parallel.world.place import Place
 from parallel.world.rendezvous import store_at
 from parallel.world.wire import Wire, closing
 from parallel.world.world import World
 
 
-def member(rank: int, world: World, port: int, pipe, line, work: Parcel) -> None:
+def member(rank: int, world: World, place: Place, pipe, line, work: Parcel) -> None:
     """Run the task and tell the parent; end when the parent does, however it does.
 
     Args:
         rank: The rank of this process.
         world: Its world.
-        port: Where the parent's store is.
+        place: Where the parent's store is, and this process' host.
         pipe: The pipe to the parent.
         line: A pipe from the parent, who holds the other end as long as it lives.
         work: The task (see parallel.world.run) and its arguments.
     """
+    if place.spaces:
+        enter(place.spaces[rank])
+        interface.choose(place.address, place.port)
     threading.Thread(target=_watch, args=(line,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(world.threads or max(1, (cores or 1) // world.workers))
     try:
         task, args = work.get()
-        store = store_at("127.0.0.1", port, world.timeout, False)
+        store = store_at(place.address, place.port, world.timeout, False)
         comm = Wire(rank, world.workers, store, world.timeout, world.elastic)
         with closing(comm):
-            comm.group.open(store, rank, world.workers, world.backend, local=rank)
+            backend = "gloo" if place.spaces else world.backend
+            comm.group.open(store, rank, world.workers, backend, local=rank)
             for row in task(comm, *args):
                 if rank == 0:
                     _tell(pipe, "row", row)

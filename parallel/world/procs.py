@@ -32,12 +32,11 @@ import torch.multiprocessing
 from parallel.world.faults import PeerLost, grace
 from parallel.world.member import member
 from parallel.world.parcel import Parcel
-from parallel.world.rendezvous import store_at
+from parallel.world.place import Place
 from parallel.world.world import World
 
 # (torch._dynamo: the first optimizer of a process would load it, for seconds)
 PRELOADED = ("torch", "torch.distributed", "torch._dynamo")
-OPENING = 30.0  # seconds for the parent's own store
 NO_GUARD = 79  # exit code of a process that would start processes while it reads the script
 END = object()  # of the rows
 
@@ -55,7 +54,7 @@ class Procs:
 
     def __init__(self, world: World, task: Callable, args: tuple):
         self.world, self.grace = world, grace(world.timeout)
-        self.store = store_at("127.0.0.1", 0, OPENING, True)  # [1]
+        self.place = Place.of(world)  # [1]
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(preloaded(task))
         self.pipes: dict[Connection, int] = {}
@@ -66,7 +65,7 @@ class Procs:
             line, held = context.Pipe(duplex=False)
             self.lines.append((line, held))
             self.pipes[ours] = rank
-            words = rank, world, self.store.port, theirs, line, Parcel((task, args))
+            words = rank, world, self.place.told(), theirs, line, Parcel((task, args))
             self.members.append(context.Process(target=member, args=words, daemon=True))
         self.failed: dict[int, tuple[str, str]] = {}
         self.done: set[int] = set()
@@ -185,6 +184,7 @@ class Procs:
                     one.join(self.grace)
         if self.listener.is_alive():
             self.listener.join(self.grace)
+        self.place.close()
 
 
 def stopped(process: Any) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.names import check
+from parallel.link.cable import Cable
 from parallel.world.environment import from_environment
 
 KINDS = ("sim", "procs", "env")
@@ -29,6 +30,7 @@ class World:
     elastic: bool = False
     threads: int | None = None
     backend: str | None = None
+    link: Cable | None = None
 
     def __post_init__(self):
         check("world", self.kind, KINDS)
@@ -36,6 +38,8 @@ class World:
             raise ValueError(f"a world has 1 worker or more, got {self.workers}")
         if self.timeout <= 0:
             raise ValueError(f"timeout is a number of seconds above 0, got {self.timeout}")
+        if self.link is not None and (self.kind != "procs" or self.backend not in (None, "gloo")):
+            raise ValueError("link= is a cable between the processes of World.procs, over gloo")
 
     @classmethod
     def sim(cls, workers: int) -> "World":
@@ -44,7 +48,10 @@ class World:
 
     @classmethod
     def procs(cls, workers: int, **options: Any) -> "World":
-        """Return a world of processes here; options: timeout, elastic, threads (each), backend."""
+        """Return a world of processes here; options: timeout, elastic, threads (each), backend, link.
+
+        With `link=Cable(rate=100e6, delay=0.01)` each is on a host of its own (parallel.link.net).
+        """
         return cls("procs", workers, **options)
 
     @classmethod
