@@ -31,6 +31,7 @@ from parallel.link.cable import Cable
 
 NAMES = Path("/etc/netns")  # what `ip netns exec` puts in the place of /etc
 NUMBERS = itertools.count()
+BARE = Cable()
 WAIT = 20.0  # seconds for any of these commands
 
 
@@ -60,7 +61,7 @@ class Net:
     def __init__(
         self,
         hosts: int,
-        cable: Cable = Cable(),
+        cable: Cable = BARE,
         six: bool = False,
         user_space: bool = False,
     ):

@@ -48,9 +48,10 @@ class World:
 
     @classmethod
     def procs(cls, workers: int, **options: Any) -> "World":
-        """Return a world of processes here; options: timeout, elastic, threads (each), backend, link.
+        """Return a world of processes here.
 
-        With `link=Cable(rate=100e6, delay=0.01)` each is on a host of its own (parallel.link.net).
+        Options: timeout, elastic, threads (of each), backend, link. With
+        `link=Cable(rate=100e6, delay=0.01)` each is on a host of its own (parallel.link.net).
         """
         return cls("procs", workers, **options)
 
