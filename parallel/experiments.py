@@ -7,10 +7,11 @@ workers                        1 to 64 of them           parallel.plans.workers
 staleness staleness_*          up to which rate          parallel.plans.staleness
 spectrain_*                    what late weights cost    parallel.plans.spectrain
 optimizers                     which of them bear it     parallel.plans.optimizers
+link link_rates                what a slow link asks for parallel.plans.link
 """
 
 from harness.cli import Verb
-from parallel.plans import gossip, optimizers, smoke, spectrain, staleness, subnets, workers
+from parallel.plans import gossip, link, optimizers, smoke, spectrain, staleness, subnets, workers
 
 PLANS = {
     **smoke.PLANS,
@@ -20,6 +21,7 @@ PLANS = {
     **staleness.PLANS,
     **spectrain.PLANS,
     **optimizers.PLANS,
+    **link.PLANS,
 }
 
 VERBS = {

@@ -1,6 +1,7 @@
 """Trains one config of a plan with one seed: all workers in this process, a row per epoch.
 
-Configs of pipelines (`Staged`) go to parallel.staged.run, which trains several seeds at once.
+Configs of pipelines (`Staged`) go to parallel.staged.run, which trains several seeds at once;
+those of cables (`Linked`) to parallel.linked.run, whose workers have hosts of their own.
 """
 
 import math
@@ -17,7 +18,9 @@ from harness import cost
 from harness.data import Data, load
 from harness.job import Job
 from harness.nets import perceptron
+from parallel.linked import run as over
 from parallel.plans.config import Config
+from parallel.plans.link import Linked
 from parallel.plans.staged import Staged
 from parallel.staged import run
 from parallel.strategy import Strategy, make
@@ -42,6 +45,9 @@ def train(config: Config | Staged, seed: int, job: Job | None = None) -> Iterato
     job = job or Job()
     if isinstance(config, Staged):
         yield from run.train(config, seed, job)
+        return
+    if isinstance(config, Linked):
+        yield from over.train(config, seed, job)
         return
     training = open_session(config, seed, job)
     for epoch in range(job.attach(net=training), config.epochs):
@@ -129,6 +135,8 @@ def check(config: Config | Staged, job: Job) -> None:
     """
     if isinstance(config, Staged):
         return run.check(config, job)
+    if isinstance(config, Linked):
+        return over.check(config, job)
     open_session(config, 0, job)
 
 
@@ -136,6 +144,8 @@ def describe(config: Config | Staged, job: Job) -> dict[str, Any]:
     """Return the costs of one worker's model, and what the test numbers stand on."""
     if isinstance(config, Staged):
         return run.describe(config, job)
+    if isinstance(config, Linked):
+        return over.describe(config, job)
     training = open_session(config, 0, job)
     data = training.data
     own = cost.total(training.members.template, data.shape)

@@ -1,5 +1,6 @@
 """Where the processes of a run meet: the parent's store, on this machine or on a host of a net."""
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,8 @@ class Place:
         if world.link is None:
             store = store_at("127.0.0.1", 0, OPENING, True)
             return cls("127.0.0.1", store.port, held=(store, None))
+        # (torch would warn, in each process, that these addresses have no names)
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         net = Net(world.workers, world.link).__enter__()
         first = net.address(0)
         try:

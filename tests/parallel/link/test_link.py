@@ -3,21 +3,26 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from parallel import World
+from harness.job import Job
+from harness.record import store
+from parallel import World, trainer
 from parallel.identities import averaging as identities
 from parallel.link.cable import Cable
 from parallel.link.net import Net, remove, spaces, why_not
 from parallel.link.space import inside
+from parallel.plans.link import PLANS
 from parallel.strategy import make
 from parallel.training.training import Training
 from parallel.world import interface
 from parallel.world.run import run
+from tests.tree import ROOT
 
 root = hasattr(os, "geteuid") and os.geteuid() == 0
 # (as root on Linux these fail rather than skip: a machine without `ip` is said)
@@ -131,3 +136,49 @@ def test_who_is_not_root_is_told(monkeypatch):
     if sys.platform == "linux":
         with pytest.raises(OSError, match="made by root, and this is another user"):
             Net(2)
+
+
+@hosts
+@pytest.mark.slow
+def test_the_smoke_plan_reaches_its_record_over_cables(tmp_path):
+    command = [sys.executable, "-m", "parallel", "link_smoke", "--seeds", "1", "--no-figures"]
+    command += ["--results", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    (found,) = tmp_path.glob("**/experiment.json")
+    runs = {run.arm: run for run in store.load(found).done()}
+    for kind in ("all-reduce", "local-sgd"):
+        plain, late = (runs[f"{kind}@{link}"].rows for link in ("100-0", "100-5"))
+        # the cable changes when, and not what
+        assert [row["test_loss"] for row in plain] == [row["test_loss"] for row in late]
+        assert all(row["seconds"] > 0.9 * row["cable_time"] for row in late)
+
+
+def test_who_cannot_have_hosts_is_told_before_anything_trains(monkeypatch):
+    config = PLANS["link_smoke"].arms["all-reduce@100-0"]
+    monkeypatch.setattr("parallel.linked.run.why_not", lambda: "this is another system")
+    with pytest.raises(ValueError, match="a host of its own: this is another system"):
+        trainer.check(config, Job())
+    trainer.check(replace(config, hosts=False), Job())
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (dict(every=0), "every must be at least 1"),
+        (dict(goal=1.5), r"goal is in \(0, 1\]"),
+        (dict(limit=-1), "limit >= 0"),
+        (dict(mbit=-5.0), "rate is 0 or more"),
+        (dict(latency=-1.0), "delay is 0 or more"),
+    ],
+)
+def test_a_wrong_config_is_refused(change, text):
+    with pytest.raises(ValueError, match=text):
+        replace(PLANS["link_smoke"].arms["all-reduce@100-0"], **change)
+
+
+def test_a_run_ends_at_the_goal(tmp_path):
+    config = replace(PLANS["link_smoke"].arms["local-sgd@100-0"], hosts=False, goal=0.3, epochs=9)
+    rows = list(trainer.train(config, 0))
+    assert [row["reached"] for row in rows] == [False] * (len(rows) - 1) + [True]
+    assert len(rows) < 9
