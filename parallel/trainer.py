@@ -94,6 +94,8 @@ def strategy(config: Config) -> Strategy:
         "gossip_pull": ("period", "probability"),
         "gossip_push": ("period", "probability"),
         "elastic_gossip": ("period", "probability", "alpha", "weights"),
+        "ring": ("period",),
+        "exponential": ("period",),
         "ist": ("period", "rescale"),
     }.get(config.strategy, ())
     return make(config.strategy, **{k: getattr(config, k) for k in names if hasattr(config, k)})

@@ -26,6 +26,8 @@ SETTINGS = {
     "gossip_pull": ("probability",),
     "gossip_push": ("probability",),
     "elastic_gossip": ("probability", "alpha", "weights"),
+    "ring": ("period",),
+    "exponential": ("period",),
     "ist": ("period", "rescale"),
 }
 

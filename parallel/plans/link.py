@@ -55,6 +55,8 @@ KINDS: dict[str, dict] = {
     "post-local-sgd": dict(strategy="post_local_sgd", period=16, switch=40),
     "elastic": dict(strategy="elastic_gossip", probability=0.125),
     "pull": dict(strategy="gossip_pull", probability=0.125),
+    "ring": dict(strategy="ring"),
+    "exponential": dict(strategy="exponential"),
     "ist": dict(strategy="ist", period=16),
     "easgd": dict(strategy="easgd", period=16, alpha=0.2),
 }

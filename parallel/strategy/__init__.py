@@ -13,6 +13,7 @@ from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoCo
 from parallel.strategy.base import Strategy
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
+from parallel.strategy.graph import Exponential, Ring
 from parallel.strategy.ist import IST
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
@@ -25,6 +26,8 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "gossip_pull": GossipPull,
     "gossip_push": GossipPush,
     "elastic_gossip": ElasticGossip,
+    "ring": Ring,
+    "exponential": Exponential,
     "ist": IST,
 }
 

@@ -180,7 +180,7 @@ def needs_all(strategy: Strategy, elastic: bool) -> None:
     if elastic and not strategy.elastic:
         raise ValueError(
             f"{type(strategy).__name__} cannot go on without a worker: take elastic=False, or "
-            "a strategy that can (local, no_comm, elastic_gossip, gossip_pull, gossip_push)"
+            "a strategy that can (local, no_comm, ring, exponential, or a gossip)"
         )
 
 

@@ -325,6 +325,7 @@ def test_traffic_counts_what_leaves_a_place():
         ("gossip_pull", dict(probability=0), r"probability must be in \(0, 1\]"),
         ("gossip_push", dict(period=0), "period is a number of steps"),
         ("local_sgd", dict(period=0), "period is a number of steps"),
+        ("ring", dict(period=0), "period is a number of steps"),
         ("post_local_sgd", dict(switch=-1), "switch is the number of a step"),
         ("easgd", dict(alpha=0.5), "take alpha <= 0.25"),
         ("ist", dict(period=0), "period is a number of steps"),
