@@ -62,7 +62,15 @@ KINDS: dict[str, dict] = {
 }
 # Megabits a second and milliseconds. (Latency is 100 Mbit/s at most where the kernel has no netem.)
 LINKS = ((1000, 0), (100, 0), (10, 0), (100, 1), (100, 10), (100, 50))
-BASE = Linked("all_reduce", data="mnist", test_split="holdout", batch_size=256, epochs=60, lr=0.2)
+BASE = Linked(
+    "all_reduce",
+    data="mnist",
+    test_split="holdout",
+    hidden=(256, 256),
+    batch_size=256,
+    epochs=60,
+    lr=0.2,
+)
 TRIED = (0.05, 0.1, 0.2, 0.4, 0.8)
 TUNED = dict.fromkeys(KINDS, 0.2)  # by link_rates, seed 9
 STEPS = Metric("step", better="lower", unit="", scale=1.0, digits=0)
@@ -85,7 +93,7 @@ PLANS = {
             for lr in TRIED
         },
         seeds=(9,),
-        minutes=10,
+        minutes=15,
         metric=STEPS,
         threads=1,
     ),
@@ -93,7 +101,7 @@ PLANS = {
         question="What does a slow link ask for? Four machines, seconds to 95 %.",
         arms=dict(arm(kind, link) for link in LINKS for kind in KINDS),
         seeds=tuple(range(5)),
-        minutes=90,
+        minutes=110,
         expect="Where bytes cost, who sends less is sooner there; where messages cost, who talks "
         "less often. Needs root, on Linux.",
         compare=tuple(
