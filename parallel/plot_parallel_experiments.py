@@ -25,6 +25,7 @@ from harness.experiment import Experiment, Run  # noqa: E402
 from harness.result import pictures, plotting, titles  # noqa: E402
 from harness.result.stats import interval  # noqa: E402
 from parallel.plans.gossip import THESIS, THESIS_CIFAR  # noqa: E402
+from parallel.plans.link import PLANS as LINK  # noqa: E402
 from parallel.plans.optimizers import PLANS as OPTIMIZERS  # noqa: E402
 from parallel.plans.spectrain import PLANS as SPECTRAIN  # noqa: E402
 from parallel.plans.staleness import PLANS as STALENESS  # noqa: E402
@@ -83,6 +84,10 @@ def drawers(whole: Experiment) -> pictures.Drawers:
         from parallel.plots import spectrain
 
         return spectrain.drawers(whole)
+    if whole.plan in LINK:
+        from parallel.plots import link
+
+        return link.drawers(whole)
     note = stands_on(whole)
     found = {"parallel_experiments": lambda: [_picture("experiments", against_bytes(whole, note))]}
     if whole.plan == "ist":
@@ -264,6 +269,11 @@ def table(whole: Experiment) -> Iterator[str]:
         from parallel.plots import spectrain
 
         yield from spectrain.table(whole)
+        return
+    if whole.plan in LINK:
+        from parallel.plots import link
+
+        yield from link.table(whole)
         return
     yield stands_on(whole)
     old = {"gossip_mnist": THESIS, "gossip_cifar10": THESIS_CIFAR}.get(whole.plan, {})
