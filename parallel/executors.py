@@ -22,14 +22,22 @@ know only this of it:
     state_dict(), load_state_dict() to go on bitwise
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from harness.names import check
 from parallel.replicas import executor as _replicas
 from parallel.strategy.base import Strategy
 from parallel.subnets import executor as _subnets
 from parallel.world.comm import Comm
+from parallel.zero import executor as _slices
 
-Executor = _replicas.Executor | _subnets.Executor
-EXECUTORS = {"replicas": _replicas.Executor, "subnets": _subnets.Executor}
+Executor = _replicas.Executor | _subnets.Executor | _slices.Executor
+EXECUTORS: dict[str, Callable[..., Executor]] = {
+    "replicas": _replicas.Executor,
+    "subnets": _subnets.Executor,
+    "slices": _slices.Executor,
+}
 
 
 def executor_of(strategy: Strategy, comm: Comm, seed: int) -> Executor:
@@ -38,3 +46,16 @@ def executor_of(strategy: Strategy, comm: Comm, seed: int) -> Executor:
     strategy.init(comm.workers)
     kind = EXECUTORS[check("kind of executor (Strategy.holds)", strategy.holds, EXECUTORS)]
     return kind(strategy, comm)
+
+
+def ahead(executor: Executor, counts: Sequence[float]) -> None:
+    """Tell an executor whose gradients leave during the backward each worker's samples in it."""
+    if isinstance(executor, _slices.Executor):
+        executor.gradients.weights = lambda: counts
+
+
+def held(executor: Executor) -> dict[str, Any]:
+    """Return the bytes that the first worker here holds, where they are divided; for a row."""
+    if isinstance(executor, _slices.Executor):
+        return executor.meter.row(executor.strategy.stage)
+    return {}

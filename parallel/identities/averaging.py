@@ -23,6 +23,7 @@ from parallel.strategy.base import random
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.ist import IST
+from parallel.strategy.zero import ZeRO1
 from parallel.subnets.cutting import partition
 from parallel.training.loop import rows
 from parallel.training.training import Training
@@ -141,7 +142,7 @@ def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
     if isinstance(s, LocalSGD):
         late = lambda k: (k - s.phase) % s.period == 0  # noqa: E731
         return oracle.Averages(lambda k: False, late, s.weighted)
-    if isinstance(s, GradientAllReduce):
+    if isinstance(s, GradientAllReduce | ZeRO1):
         return oracle.Averages(lambda k: True, lambda k: False, s.weighted)
     if isinstance(s, EASGD):
         return oracle.Centre(start, s.strength, s.period)

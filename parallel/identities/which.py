@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from parallel.identities import averaging as identities
 from parallel.identities import subnets as subnet_identities
 from parallel.identities.averaging import Maker
+from parallel.identities.slices import of_slices
 from parallel.strategy import STRATEGIES
 from parallel.strategy.averaging import LocalSGD, PostLocalSGD
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, Gossip
 from parallel.strategy.ist import IST
+from parallel.strategy.zero import ZeRO1
 
 Identity = tuple[str, str, Callable[[], float]]
 
@@ -65,3 +67,5 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
             "exact",
             lambda: subnet_identities.blocks(maker),
         )
+    if isinstance(sample, ZeRO1):
+        yield from of_slices(maker, sample)

@@ -61,6 +61,13 @@ def by_element(optimizer: Optimizer) -> bool:
     return _alike(optimizer, [[whole]], [[whole[0]], [whole[1]]]) is True
 
 
+def by_slice(optimizer: Optimizer) -> bool:
+    """Return whether it steps a part of a parameter, cut anywhere, as it would in the whole."""
+    whole = _numbers()
+    row = whole.flatten()
+    return by_element(optimizer) and _alike(optimizer, [[whole]], [[row[:5], row[5:]]]) is True
+
+
 def by_parameter(optimizer: Optimizer) -> bool:
     """Return whether it looks at each parameter by itself; True if that is not known.
 

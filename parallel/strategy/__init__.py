@@ -15,6 +15,7 @@ from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.graph import Exponential, Ring
 from parallel.strategy.ist import IST
+from parallel.strategy.zero import ZeRO1, ZeRO2
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "local": Local,
@@ -29,6 +30,8 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "ring": Ring,
     "exponential": Exponential,
     "ist": IST,
+    "zero1": ZeRO1,
+    "zero2": ZeRO2,
 }
 
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from harness.data import Data
 from harness.nets.dropout import distinct
-from parallel.executors import executor_of
+from parallel.executors import ahead, executor_of, held
 from parallel.pipeline.norms import no_old_norms
 from parallel.replicas.consensus import broadcast
 from parallel.replicas.optimizer import by_element, by_parameter, spread
@@ -96,6 +96,7 @@ class Training:
         self._begin_epoch()
         self.pace(self.done)
         mine = index if self.comm.alone else [index[r] for r in self.comm.ranks]
+        ahead(self.executor, counts)
         self.backward(self.done, mine, self.executor.optimizer)
         self.executor.before(self.shards.seed, self.done, counts)
         self.executor.optimizer.step()
@@ -128,6 +129,7 @@ class Training:
             "bytes_os": traffic_out(self.os_start),
             "consensus_distance": self.executor.distance(),
             "train_time": self.seconds,
+            **held(self.executor),
         }
         return found | {"inference_time": time.perf_counter() - begin}
 

@@ -160,7 +160,7 @@ def size(rows: State) -> float:
 
 
 def nbytes(value: Any) -> int:
-    """Return the bytes of a message: a tensor or a dict of them."""
+    """Return the bytes of a message: a tensor or a dict of them, without its header."""
     if isinstance(value, dict):
-        return sum(nbytes(v) for v in value.values())
+        return sum(nbytes(v) for k, v in value.items() if k != HEADER)
     return value.numel() * value.element_size()

@@ -5,6 +5,8 @@
     Push(i, j)               i sends its state to j
     Send(i, j), Receive(j, i)    the two sides of a push, for those who plan them apart
     Scatter(), Gather()      rank 0 gives every worker its piece, or takes it back
+    ReduceScatter(what)      each worker gets its slice of the (weighted) mean of "gradients"
+    AllGather(what)          each worker gives its slice of "params" to all others
 
 A Round has operations before the optimizer's step (they read the weights as they were, or the
 gradients) and after it. CENTRE is an extra worker that a strategy may have; it lives with rank 0.
@@ -67,7 +69,21 @@ class Gather:
     """Each worker sends its piece to rank 0."""
 
 
-Op = AllReduce | Exchange | Push | Send | Receive | Scatter | Gather
+@dataclass(frozen=True)
+class ReduceScatter:
+    """Each worker gets its own slice of the mean over all workers."""
+
+    what: str = "gradients"
+
+
+@dataclass(frozen=True)
+class AllGather:
+    """Each worker gives its own slice to all others, so that all have the whole."""
+
+    what: str = "params"
+
+
+Op = AllReduce | Exchange | Push | Send | Receive | Scatter | Gather | ReduceScatter | AllGather
 Message = tuple[int, int]  # from, to
 
 
@@ -116,6 +132,8 @@ def check(plan: Round, workers: int, centre: bool = True) -> Round:
     """
     if AllReduce("gradients") in plan.after:
         raise ValueError("plan: gradients are averaged before the step, not after it")
+    if any(isinstance(op, ReduceScatter) for op in plan.after):
+        raise ValueError("plan: gradients are scattered before the step, not after it")
     for ops in (plan.before, plan.after):
         _check_ranks(ops, workers, CENTRE if centre else 0)
         means = [op for op in ops if isinstance(op, AllReduce)]
@@ -152,10 +170,12 @@ def _check_ranks(ops: Iterable[Op], workers: int, least: int) -> None:
 def traffic(ops: Iterable[Op], workers: int, size: float) -> float:
     """Return the bytes that all workers send for these, if a state has `size` bytes.
 
-    An all-reduce is a ring: each sends 2 (n - 1) / n of its size. Between workers that live at one
+    An all-reduce is a ring: each sends 2 (n - 1) / n of its size; a reduce-scatter or an all-gather
+    of slices is half of that. Between workers that live at one
     place (the centre and rank 0) nothing is sent. Pieces (Scatter, Gather) count themselves.
     """
     ops = list(ops)
     rings = sum(isinstance(op, AllReduce) for op in ops)
+    halves = sum(isinstance(op, ReduceScatter | AllGather) for op in ops)
     sent = sum(host(i) != host(j) for i, j in messages(ops))
-    return size * (rings * 2 * (workers - 1) + sent)
+    return size * ((2 * rings + halves) * (workers - 1) + sent)

@@ -100,7 +100,7 @@ class Wire(Comm):
                 continue
             if source == self.rank:
                 packed = packing.pack(messages[m])  # [2]
-                self.sent += counted * nbytes(dict(enumerate(packed)))  # pyright: ignore
+                self.sent += counted * nbytes(messages[m])
                 self._begin(ticket, target, m, partial(dist.isend, group=group), packed)
             elif target == self.rank:
                 ticket.buffers[m] = packing.empty(expect[m])

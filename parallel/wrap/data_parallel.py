@@ -32,6 +32,8 @@ from parallel.world.comm import Comm
 from parallel.wrap.hooks import Hooks
 from parallel.wrap.scatter import Scattered
 from parallel.wrap.state import Consensus, version
+from parallel.zero.clip import clipped
+from parallel.zero.executor import Executor as Slices
 
 STYLES = {"torch": "all_reduce", "localSGD": "local_sgd"}  # and all of STRATEGIES
 ITERATIONS = 40
@@ -168,6 +170,8 @@ class DataParallel(Scattered):
     def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> torch.Tensor:
         """Clip each replica by itself, as torch's function does for the bare model.
 
+        Under zero1 to zero3, whose replicas have a slice each, by the norm over all of them.
+
         torch.nn.utils.clip_grad_norm_(net.parameters(), ...) takes one norm over all replicas.
         """
         if self.reduction == "sum" and self.comm.workers > 1:
@@ -175,6 +179,8 @@ class DataParallel(Scattered):
                 'clip_grad_norm_ with loss_reduction="sum": gradients are summed at the step, '
                 "after the clipping; take a mean as the loss"
             )
+        if isinstance(self.executor, Slices):
+            return clipped(self.executor, max_norm, norm_type)
         clip = torch.nn.utils.clip_grad_norm_
         norms = [clip(replica.parameters(), max_norm, norm_type) for replica in self.replicas]
         return torch.stack([norm.to(norms[0].device) for norm in norms]).max()

@@ -27,9 +27,10 @@ from torch.optim.optimizer import (
 )
 
 from parallel.world.comm import NotFinite
-from parallel.world.ops import AllReduce, Gather
+from parallel.world.ops import AllReduce, Gather, ReduceScatter
 
 GRADIENTS = AllReduce("gradients")
+MEANS = {GRADIENTS, ReduceScatter("gradients")}
 
 
 class Hooks:
@@ -40,8 +41,18 @@ class Hooks:
         self.bare: Any = weakref.ref(bare) if bare is not None else None
         self.backward = -1  # the backward that was heard last
         self.depth, self.skipped, self.due = 0, False, False  # of steps within steps
+        self.outer = 0  # the optimizer of the outermost, by identity
         self.shares = [1.0] * net.comm.workers  # samples at the last mean of gradients
+        if net.executor.strategy.holds == "slices":
+            net.executor.gradients.weights = weakly_asked(weakref.ref(self))
+            net.executor.gradients.factor = net.comm.workers if net.reduction == "sum" else 1.0
         listen(self)
+
+    def shared(self) -> list[float]:
+        """Return the samples of each worker in the backward that goes on."""
+        net: Any = self.net()
+        net.comm.at = f"step {net.steps + 1}"
+        return self._weights(net)
 
     def watch(self, heard: set[int]) -> None:
         """Hear of gradients of what was not heard of so far: [1]."""
@@ -76,6 +87,7 @@ class Hooks:
         if holds(net.parameters(), optimizer, "replicas"):
             self.depth += 1
             if self.depth == 1:
+                self.outer = id(optimizer)
                 no_closure(optimizer, args, kwargs)
                 self.skipped = skips(optimizer)
                 if not self.skipped:
@@ -84,12 +96,17 @@ class Hooks:
     def _stepped(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """Do our part after the step: [6]."""
         net = self.net()
-        if net is not None and holds(net.parameters(), optimizer, "replicas"):
+        if net is None:
+            return
+        # (one that steps slices has other parameters now)
+        if id(optimizer) == self.outer or holds(net.parameters(), optimizer, "replicas"):
             self.depth -= 1
             if self.depth == 0 and not self.skipped:
                 if self.due:
                     net.executor.after()
                 net.consensus.version = -1
+            if self.depth == 0:
+                self.outer = 0
 
     def _before(self, net: Any, optimizer: torch.optim.Optimizer) -> None:
         """Find out what the step is about [4], and have the executor begin it [5]."""
@@ -107,9 +124,10 @@ class Hooks:
         known = executor.begun == net.steps
         found = executor.round if known else executor.begin(net.seed, net.steps)
         ops = (*found.before, *found.after)
-        if GRADIENTS not in ops:  # a replica without samples takes a step with gradient zero
+        averaged = not MEANS.isdisjoint(ops)
+        if not averaged:  # a replica without samples takes a step with gradient zero
             executor.members.fill_gradients(everywhere=False)
-        if GRADIENTS in ops and net.reduction == "mean":
+        if averaged and net.reduction == "mean":
             shares = self._weights(net) if executor.gradients.early is None else self.shares
         else:
             shares = samples(net, any(isinstance(op, AllReduce | Gather) for op in ops))
@@ -200,6 +218,17 @@ def holds(params: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer, whos
 
 def _finite(p: torch.Tensor) -> bool:
     return p.grad is None or bool(torch.isfinite(p.grad).all())
+
+
+def weakly_asked(me: weakref.ref) -> Any:
+    """Return what asks a listener for samples as long as it lives."""
+
+    def asked() -> list[float]:
+        hooks = me()
+        assert hooks is not None
+        return hooks.shared()
+
+    return asked
 
 
 def weakly(me: weakref.ref, call: Any) -> Any:

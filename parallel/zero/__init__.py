@@ -1,0 +1,1 @@
+"""Executes strategies whose workers divide optimizer, gradients and weights into slices (ZeRO)."""

@@ -1,0 +1,233 @@
+"""Workers that divide what they hold: real processes, any net, and what a loop may do to gradients."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from parallel import DataParallel, World, executors
+from parallel.identities import averaging as identities
+from parallel.identities import slices
+from parallel.strategy import make
+from parallel.strategy.zero import Held, held
+from parallel.training.loop import rows
+from parallel.training.training import Training
+from parallel.world.comm import Comm, NotFinite
+from parallel.world.run import run as go
+from tests.parallel.processes import limit
+
+STAGES = ["zero1", "zero2"]
+ADAM = partial(torch.optim.AdamW, lr=0.05)
+MOMENTUM = partial(torch.optim.SGD, **identities.MOMENTUM)  # (Adam divides rounding by rounding)
+OPTIONS = dict(batch_size=7, seed=5)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_processes_are_the_simulation_and_send_as_much(name):
+    with limit(120):
+        assert identities.by_processes(lambda: make(name)) <= 1e-12
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_two_processes_are_all_reduce_to_the_bit_whatever_their_shares(name):
+    """Batches of 7: one has 4 samples and the other 3."""
+    found = []
+    for which in ("all_reduce", name):
+        parts = identities.net, identities.task(), F.cross_entropy, ADAM, make(which)
+        with limit(90):
+            *_, state = go(World.procs(2, timeout=30), identities.states, parts, OPTIONS, 6)
+        found.append(state)
+    assert identities.apart(*found) == 0
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_row_of_a_process_says_what_it_holds(name):
+    parts = identities.net, identities.task(), F.cross_entropy, ADAM, make(name)
+    with limit(90):
+        *_, row = go(World.procs(3, timeout=30), rows, parts, OPTIONS, 4, 4)
+    own = -(-93 // 3)
+    assert row["held_rest"] == dict(parameters=93 * 8, gradients=own * 8, optimizer=own * 16)
+    assert row["bytes_payload"] == row["bytes_planned"] == row["bytes_theory"]
+    whole = 93 if name == "zero1" else own + 42  # the slice and the largest layer, 6 x 6 + 6
+    least = whole if name == "zero1" else own
+    assert least * 8 <= row["held_peak"]["gradients"] <= whole * 8
+
+
+def test_the_formula_is_the_table_of_the_paper():
+    """7.5 billion weights, 64 ranks, mixed Adam: 120, 31.4, 16.6 and 1.9 GB."""
+    found = [held(stage, 7.5e9, 64, Held(2, 2, 12)).total / 1e9 for stage in range(4)]
+    assert [round(v, 1) for v in found] == [120.0, 31.4, 16.6, 1.9]
+
+
+class Odd(nn.Module):
+    """Shared, frozen, unreached and scalar weights, a batch norm, and its own parameter."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(4)
+        self.scale = nn.Parameter(torch.tensor(1.5))
+        self.first = nn.Linear(4, 4)
+        self.second = nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+        self.norm = nn.BatchNorm1d(4)
+        self.frozen = nn.Linear(4, 4).requires_grad_(False)
+        self.unused = nn.Linear(3, 2)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.norm(self.second(torch.tanh(self.first(x))))
+        return self.head(self.frozen(x) * self.scale)
+
+
+def convolutions():
+    torch.manual_seed(5)
+    layers = nn.Conv2d(2, 3, 2), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 3, 2), nn.Flatten()
+    net = nn.Sequential(nn.Unflatten(1, (2, 2, 2)), *layers[:3], nn.Flatten(), nn.Linear(3, 3))
+    return net.double().to(memory_format=torch.channels_last)
+
+
+def by_axes(parameters):
+    """Weight decay for matrices only: the usual idiom."""
+    parameters = list(parameters)
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.3},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0, "lr": 0.01},
+    ]
+    return torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+
+
+def loops(model, optimizer, steps=5, clip=None, parts=1):
+    """An ordinary loop, with as many backwards in a step."""
+    data = identities.task()
+    optimizer = optimizer(model.parameters())
+    x = torch.cat([data.train_x, data.train_x], 1) if _wide(model) else data.train_x
+    for k in range(steps):
+        index = (torch.arange(12) + 5 * k) % 22
+        optimizer.zero_grad()
+        for some in index.chunk(parts):
+            (F.cross_entropy(model(x[some]), data.train_y[some]) / parts).backward()
+        if clip:
+            model.clip_grad_norm_(clip)
+        optimizer.step()
+    return model
+
+
+def _wide(model):
+    return any(isinstance(m, nn.Unflatten) for m in model.modules())
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("optimizer", [MOMENTUM, by_axes])
+@pytest.mark.parametrize("make_net", [lambda: Odd().double(), convolutions])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_any_net_trains_as_under_all_reduce(name, optimizer, make_net, parts):
+    """Several backwards in a step add up, and are not averaged twice."""
+    a, b = (DataParallel(style=s, model=make_net(), workers=2) for s in ("all_reduce", name))
+    loops(a, optimizer, parts=parts)
+    loops(b, optimizer, parts=parts)
+    assert identities.apart(a.state_dict(), b.state_dict()) <= 1e-12
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_frozen_and_unreached_weights_stay_as_they_were(name):
+    start = Odd().double()
+    wrapped = loops(DataParallel(style=name, model=start, workers=3), ADAM)
+    state = wrapped.state_dict()
+    for key in ("frozen.weight", "unused.weight"):
+        assert identities.apart({key: state[key]}, {key: start.state_dict()[key]}) <= 1e-15
+    assert not torch.equal(state["head.weight"], start.head.weight)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_gradients_that_were_cleared_do_not_come_back(name):
+    """A backward whose step is left out, as after a bad batch."""
+    data, found = identities.task(), []
+    for bad in (False, True):
+        net = DataParallel(style=name, model=identities.net(), workers=2)
+        optimizer = ADAM(net.parameters())
+        for k in range(4):
+            index = torch.arange(6) + 4 * k
+            if bad:
+                (100 * net(data.train_x[index]).square()).mean().backward()
+            optimizer.zero_grad()
+            F.cross_entropy(net(data.train_x[index]), data.train_y[index]).backward()
+            optimizer.step()
+        found.append(net.state_dict())
+    assert identities.apart(*found) == 0
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_torchs_clipping_is_no_silent_mistake(name):
+    """Gradients are with their owners: whoever scales what is left is told so."""
+    net = DataParallel(style=name, model=identities.net(), workers=2)
+    net(identities.task().train_x[:6]).square().mean().backward()
+    with pytest.raises(RuntimeError):
+        nn.utils.clip_grad_norm_(net.parameters(), 1e-3)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_optimizers_of_whole_matrices_are_refused_by_name(name):
+    net = DataParallel(style=name, model=identities.net(), workers=2)
+    net(identities.task().train_x[:6]).square().mean().backward()
+    with pytest.raises(ValueError, match=f"Normalised: {name} steps slices.*SGD or Adam"):
+        slices.Normalised(net.parameters()).step()
+    factored = getattr(torch.optim, "Adafactor", None)
+    if factored is not None:
+        with pytest.raises(ValueError, match=f"Adafactor: {name} steps slices"):
+            identities.training(make(name), optimizer=partial(factored, lr=0.1))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_is_not_finite_is_refused_with_its_name(name):
+    net = DataParallel(style=name, model=identities.net(), workers=2)
+    out = net(identities.task().train_x[:6])
+    loss = (out * torch.tensor([1.0, 1, 1, 1, 1, float("inf")]).view(6, 1)).mean()
+    with pytest.raises(NotFinite, match=r"worker 1 has NaN or infinity in \d\.weight"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_wrapper_goes_on_to_the_bit(name):
+    whole = loops(DataParallel(style=name, model=identities.net(), workers=3), ADAM, steps=2)
+    first = DataParallel(style=name, model=identities.net(), workers=3)
+    optimizer = ADAM(first.parameters())
+    loops(first, lambda _: optimizer, steps=1)
+    state = copy.deepcopy(first.training_state(optimizer))
+    second = DataParallel(style=name, model=identities.net(1), workers=3)
+    other = ADAM(second.parameters())
+    second.load_training_state(state, other)
+    data = identities.task()
+    index = torch.arange(12) + 5
+    other.zero_grad()
+    F.cross_entropy(second(data.train_x[index]), data.train_y[index]).backward()
+    other.step()
+    assert identities.apart(whole.state_dict(), second.state_dict()) == 0
+
+
+def test_bfloat16_beside_float32_has_a_row_of_its_own():
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(1)
+            self.low, self.high = nn.Linear(4, 5).bfloat16(), nn.Linear(5, 3)
+
+        def forward(self, x):
+            return self.high(self.low(x.bfloat16()).float())
+
+    found = []
+    data = identities.task()
+    for name in ("all_reduce", "zero2"):
+        sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+        words = Mixed(), data, F.cross_entropy, sgd, make(name)
+        training = Training(*words, Comm(2), batch_size=8, seed=5)
+        for _ in range(4):
+            training.step()
+        found.append(training)
+    a, b = (one.executor.consensus() for one in found)
+    # A step rounds a weight below 1 to 8 bits, once in each of two ways.
+    assert identities.apart(a, b) <= 4 * 2**-8
+    low, high = 13, 9  # halves of 4 x 5 + 5 and of 5 x 3 + 3 numbers
+    assert executors.held(found[1].executor)["held_rest"]["optimizer"] == low * 2 + high * 4
