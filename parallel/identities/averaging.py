@@ -53,10 +53,12 @@ def net(rank: int = 0) -> nn.Sequential:
         return nn.Sequential(*layers).double()
 
 
-def training(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, batch=BATCH):
+def training(
+    strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, batch=BATCH, model: Any = net
+):
     """Return a training of the small task that has not made a step yet."""
     optimizer = optimizer or partial(torch.optim.SGD, **MOMENTUM)
-    parts = net, task(), F.cross_entropy, optimizer, strategy
+    parts = model, task(), F.cross_entropy, optimizer, strategy
     return Training(*parts, Comm(workers), batch_size=batch, seed=SEED)
 
 
@@ -124,12 +126,20 @@ def by_oracle(maker: Maker) -> float:
         return _apart([oracle.subnets(start[0], xs, ys, batches, *words)], [_flat(found)])
     talk = _talk(strategy, oracle.flat(start[0]))
     expected = oracle.run(start, xs, ys, batches, sgd, talk)
-    rows = found.members.get("params")
+    rows = _rows(found)
     mine = [torch.cat([v[r].flatten() for v in rows.values()]).tolist() for r in range(WORKERS)]
     worst = _apart(expected, mine)
     if isinstance(talk, oracle.Centre):
         worst = max(worst, _apart([talk.centre], [_flat(found)]))
     return worst
+
+
+def _rows(found: Training) -> dict[str, torch.Tensor]:
+    """Return the weights of each worker, also where none has them whole."""
+    if getattr(found.executor.strategy, "stage", 0) < 3:
+        return found.members.get("params")
+    whole = found.executor.consensus()
+    return {k: torch.stack([v] * found.comm.workers) for k, v in whole.items()}
 
 
 def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
@@ -229,7 +239,7 @@ def resumed(maker: Maker, at: int = STEPS // 2 + 1) -> float:
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     for _ in range(STEPS - at):
         second.step()
-    a, b = (s.members.get("params") for s in (whole, second))
+    a, b = (_rows(s) for s in (whole, second))
     worst = max(apart(a, b), apart(whole.executor.consensus(), second.executor.consensus()))
     return max(worst, abs(whole.comm.sent - second.comm.sent))
 

@@ -20,13 +20,20 @@ ADAM = partial(torch.optim.AdamW, lr=0.05)
 CLIP = 0.4  # less than all norms of the task's gradients
 
 
+def heard(rank: int = 0) -> nn.Sequential:
+    """Return the net with a listener, so that simulated workers are modules, and never a stack."""
+    model = net(rank)
+    model.register_forward_hook(lambda *_: None)
+    return model
+
+
 def as_all_reduce(maker: Maker, workers: int, batch: int) -> float:
     """Compare the weights to those of averaged gradients, with two optimizers."""
     worst = 0.0
     for optimizer in (None, ADAM):
         found = []
         for strategy in (maker(), make("all_reduce", weighted=maker().weighted)):
-            one = training(strategy, workers, optimizer, batch)
+            one = training(strategy, workers, optimizer, batch, heard)
             for _ in range(STEPS):
                 one.step()
             found.append(one.executor.consensus())

@@ -15,7 +15,7 @@ from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.graph import Exponential, Ring
 from parallel.strategy.ist import IST
-from parallel.strategy.zero import ZeRO1, ZeRO2
+from parallel.strategy.zero import ZeRO1, ZeRO2, ZeRO3
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "local": Local,
@@ -32,6 +32,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "ist": IST,
     "zero1": ZeRO1,
     "zero2": ZeRO2,
+    "zero3": ZeRO3,
 }
 
 

@@ -37,6 +37,7 @@ class Backward:
         self.reached: list[str] = []  # names of what the loss reaches
         self.latest: list[Any] = []  # losses of the last step, by worker, where each is called
         self.losses: list[tuple[torch.Tensor, int]] = []  # means, and of how many samples
+        self.always = False  # whether also a rank without samples makes a backward of its own
         self.keyed = keyed(members, comm, seed)
 
     def __call__(self, step: int, index: torch.Tensor | list[torch.Tensor], optimizer: Any) -> None:
@@ -64,11 +65,13 @@ class Backward:
     def _nothing(self) -> None:
         """Give a rank without samples a gradient of zero, where a loss reaches."""
         model = self.members.template
-        if not self.reached:
+        if self.always or not self.reached:
             model.eval()
             self.loss(model(self.data.train_x[:1]), self.data.train_y[:1]).backward()
             model.train()
             self.reached = list(self.members.get("gradients"))
+        if self.always:  # (its gradients have left, and counted nothing)
+            return
         for name, p in model.named_parameters():
             p.grad = torch.zeros_like(p) if name in self.reached else None
 

@@ -72,6 +72,7 @@ class Training:
         comm.agree(0, self.digest, now=True)
         self.os_start = None if comm.alone else traffic_out()
         self.backward = Backward(members, data, loss, comm, seed, batches, each)
+        self.backward.always = strategy.holds == "slices"
 
     @property
     def members(self) -> Stacked | Looped:

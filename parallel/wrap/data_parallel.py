@@ -114,7 +114,9 @@ class DataParallel(Scattered):
     @property
     def module(self) -> nn.Module:
         """The consensus model, to look at (under torchrun all ranks have to ask together)."""
-        if self.comm.workers == 1 and not self.executor.strategy.centre:
+        strategy = self.executor.strategy
+        apart = strategy.centre or getattr(strategy, "stage", 0) == 3  # (weights are in slices)
+        if self.comm.workers == 1 and not apart:
             return self.replicas[0].train(self.training)
         return self.consensus.of(self).train(self.training)
 

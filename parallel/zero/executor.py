@@ -23,9 +23,11 @@ from parallel.world.ops import NOTHING, AllGather, ReduceScatter, Round, traffic
 from parallel.zero.gather import gather
 from parallel.zero.layout import Layout
 from parallel.zero.meter import Meter
+from parallel.zero.passes import refill
 from parallel.zero.reducer import Reducer
+from parallel.zero.room import Room
 from parallel.zero.slices import Slices
-from parallel.zero.units import units
+from parallel.zero.units import ROOT, units
 
 CARRIES = (ReduceScatter, AllGather)
 
@@ -43,18 +45,21 @@ class Executor:
 
     def cut(self, models: list[nn.Module], seed: int) -> list[nn.Module]:
         """Return what the workers here train, which is all of the full models."""
-        self.units = list(units(models[0]).values())
+        found = units(models[0])
         if self.strategy.stage == 1:  # (gradients are kept until the backward is over)
-            self.units = [[name for unit in self.units for name in unit]]
+            found = {ROOT: [name for unit in found.values() for name in unit]}
+        self.room = Room(models, found, self.strategy.stage)
         return models
 
     def attach(self, members: Stacked | Looped) -> None:
         """Take over the models of the workers here."""
         named = {k: v[0] for k, v in members.get("params").items()}
-        layout = Layout(named, self.units, self.comm.workers)
-        self.members, self.states = members, Slices(members, layout, self.comm.ranks)
+        layout = Layout(named, self.room.units, self.comm.workers)
+        self.members = members
+        self.states = Slices(members, layout, self.comm.ranks, self.strategy.stage == 3)
         self.gradients = Reducer(self.states, self.comm, self.strategy.weighted)
         self.meter = Meter(self.states, self.gradients)
+        self.room.attach(self.states, self.gradients, self.comm)
 
     def accept(self, optimizer: Any) -> None:
         """Take over the optimizer that steps the workers here.
@@ -77,7 +82,7 @@ class Executor:
     @property
     def whole(self) -> nn.Module:
         """A full model, to look at."""
-        return self.members.template
+        return self.room.whole or self.members.template
 
     def begin(self, seed: int, step: int) -> Round:
         """Return the round of a step, which is asked for once."""
@@ -99,6 +104,7 @@ class Executor:
             self.gradients.flush()
         self.gradients.forget_cleared()
         self.gradients.early = None
+        self.room.even()
         self.states.enter(self.optimizer)
         return True
 
@@ -113,21 +119,24 @@ class Executor:
     @torch.no_grad()
     def consensus(self) -> dict[str, torch.Tensor]:
         """Return the state dict of the full model that all have, with the mean of statistics."""
-        return consensus.mean(States(self.members, ("params",), False), self.comm, False)
+        with self.room.everything():
+            return consensus.mean(States(self.members, ("params",), False), self.comm, False)
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Begin anew from a full model's state, on all workers."""
-        States(self.members, ("params",), False).load(state)
+        with self.room.everything():
+            States(self.members, ("params",), False).load(state)
+            refill(self.states)
 
     @torch.no_grad()
     def distance(self) -> float | None:
-        """Return how far the workers are from their mean, which is rounding."""
-        return consensus.distance(self.members, self.comm)
+        """Return how far the workers are from their mean; None where they have no copies."""
+        return None if self.strategy.stage == 3 else consensus.distance(self.members, self.comm)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that it takes to go on bitwise."""
         return {
-            "members": self.members.state_dict(),
+            "members": self.room.saved(self.states),
             "optimizer": self.optimizer.state_dict(),
             "strategy": {"slices": self.states.saved()},
             "centre": None,
@@ -137,7 +146,7 @@ class Executor:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what state_dict gave."""
-        self.members.load_state_dict(state["members"])
+        self.room.restore(self.states, state["members"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.states.restore(state["strategy"]["slices"])
         self.begun, self.gradients.early = 0, None

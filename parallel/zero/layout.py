@@ -65,9 +65,13 @@ class Layout:
 
     def joined(self, parts: Iterable[Part], values: Flats) -> Flats:
         """Return these parts of flat parameters, in one tensor for each dtype."""
+        return self.grouped((part, values[part.name][part.begin : part.end]) for part in parts)
+
+    def grouped(self, pairs: Iterable[tuple[Part, torch.Tensor]]) -> Flats:
+        """Return these values of parts, in one tensor for each dtype."""
         groups: dict[torch.dtype, list[torch.Tensor]] = {}
-        for name, begin, end in parts:
-            groups.setdefault(self.dtypes[name], []).append(values[name][begin:end])
+        for part, value in pairs:
+            groups.setdefault(self.dtypes[part.name], []).append(value)
         return {str(dtype): torch.cat(found) for dtype, found in groups.items()}
 
     def empty(self, parts: Iterable[Part], device: torch.device) -> Flats:

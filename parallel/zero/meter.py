@@ -42,6 +42,7 @@ class Meter:
     def _weights(self) -> float:
         names = self.slices.layout.names
         held = [self.slices.leaf(0, name).detach() for name in names]
+        held = [w for w in held if w.numel() == 1 or any(w.stride())]  # (others are not there)
         return self._bytes(held) + stored(self._pieces(), held)
 
     def _gradients(self) -> float:

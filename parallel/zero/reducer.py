@@ -155,7 +155,9 @@ class Reducer:
         scaled = {k: v * weight if weight else torch.zeros_like(v) for k, v in values.items()}
         for name in layout.units[unit]:
             if name not in scaled:
-                scaled[name] = torch.zeros_like(slices.values(i, name))
+                scaled[name] = torch.zeros(
+                    layout.sizes[name], dtype=layout.dtypes[name], device=slices.device()
+                )
         found = {}
         for owner in range(self.comm.workers):
             if parts := layout.parts(owner, unit):

@@ -24,9 +24,15 @@ class Slices:
         members: Their models.
         layout: Who owns what.
         ranks: The workers here.
+        apart: Whether pieces have memory of their own, as the net's is not always there.
     """
 
-    def __init__(self, members: Stacked | Looped, layout: Layout, ranks: list[int]):
+    def __init__(
+        self, members: Stacked | Looped, layout: Layout, ranks: list[int], apart: bool = False
+    ):
+        self.apart = apart
+        self.moved: Callable[[], Any] | None = None  # called after a move
+        self.strides = {name: members.leaves_of(name)[0].stride() for name in layout.names}
         self.members, self.layout, self.ranks = members, layout, ranks
         self.parts = [layout.own(rank) for rank in ranks]
         self.pieces: dict[Piece, nn.Parameter] = {}
@@ -43,7 +49,7 @@ class Slices:
                 if (i, part) in self.pieces:
                     self.pieces[i, part].data = value
                 else:
-                    self.pieces[i, part] = nn.Parameter(value)
+                    self.pieces[i, part] = nn.Parameter(value.clone() if self.apart else value)
 
     def values(self, i: int, name: str) -> torch.Tensor:
         """Return a parameter of a worker here, in a row: a view."""
@@ -114,7 +120,8 @@ class Slices:
         if isinstance(self.members, Stacked):
             row = self._row(value, i, part.name)
         else:
-            row = flat(torch.empty_like(leaf, dtype=value.dtype).copy_(value))
+            row = torch.empty(leaf.numel(), dtype=value.dtype, device=leaf.device)
+            row.as_strided(leaf.shape, self.strides[part.name]).copy_(value)
         return row[part.begin : part.end].clone()
 
     def saved(self) -> list[tuple]:
@@ -140,4 +147,10 @@ class Slices:
                     self.state[key][name] = fn(value)
         leaves = {name: self.leaf(0, name) for name in self.layout.names}
         self.layout = Layout(leaves, self.layout.units, self.layout.workers)
-        self.view()
+        if self.apart:
+            for piece in self.pieces.values():
+                piece.data = fn(piece.data)
+        else:
+            self.view()
+        if self.moved:
+            self.moved()
