@@ -32,5 +32,9 @@ VERBS = {
         "What a pipeline does when: table, bubble, activations, delays.",
         "parallel.pipeline.show:main",
     ),
+    "memory": Verb(
+        "What a rank holds and sends: all-reduce and ZeRO, by formula.",
+        "parallel.zero.memory:main",
+    ),
     "gossip": Verb("The experiments of the elastic-gossip thesis.", "parallel.thesis.main:main"),
 }
