@@ -32,6 +32,7 @@ from parallel.world.comm import Comm
 from parallel.wrap.hooks import Hooks
 from parallel.wrap.scatter import Scattered
 from parallel.wrap.state import Consensus, version
+from parallel.zero import resume
 from parallel.zero.clip import clipped
 from parallel.zero.executor import Executor as Slices
 
@@ -195,10 +196,18 @@ class DataParallel(Scattered):
         self.executor.accept(optimizer)
         return {"steps": self.steps, "team": self.executor.state_dict()}
 
-    def load_training_state(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-        """Go on from a training_state, with a wrapper and an optimizer made alike."""
-        self.executor.accept(optimizer)
-        self.executor.load_state_dict(state["team"])
+    def load_training_state(self, state: Any, optimizer: torch.optim.Optimizer) -> None:
+        """Go on from a training_state, with a wrapper and an optimizer made alike.
+
+        Under zero1 to zero3 a list of the states of all ranks loads into any number of workers.
+        """
+        if isinstance(state, list):
+            resume.check(self.executor, state)
+            resume.load(self.executor, [one["team"] for one in state], optimizer)
+            state = state[0]
+        else:
+            self.executor.accept(optimizer)
+            self.executor.load_state_dict(state["team"])
         self.steps = state["steps"]
         self.consensus.forget()
 

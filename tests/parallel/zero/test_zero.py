@@ -1,6 +1,7 @@
 """Workers that divide what they hold: real processes, any net, and what a loop may do to gradients."""
 
 import copy
+import io
 from functools import partial
 
 import pytest
@@ -207,6 +208,49 @@ def test_a_wrapper_goes_on_to_the_bit(name):
     F.cross_entropy(second(data.train_x[index]), data.train_y[index]).backward()
     other.step()
     assert identities.apart(whole.state_dict(), second.state_dict()) == 0
+
+
+def go_on(net, optimizer, steps):
+    """More steps of one loop, numbered from where the net is."""
+    data = identities.task()
+    for k in range(net.steps, net.steps + steps):
+        index = (torch.arange(12) + 5 * k) % 22
+        optimizer.zero_grad()
+        F.cross_entropy(net(data.train_x[index]), data.train_y[index]).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+def test_what_three_have_saved_any_number_loads(name, workers):
+    """With as many, to the bit; elsewhere as near as rounding."""
+    nets = [
+        DataParallel(style=name, model=identities.net(k), workers=n)
+        for k, n in enumerate((3, workers))
+    ]
+    first, second = (MOMENTUM(net.parameters()) for net in nets)
+    go_on(nets[0], first, 4)
+    state = io.BytesIO()
+    torch.save(nets[0].training_state(first), state)
+    state.seek(0)
+    nets[1].load_training_state([torch.load(state, weights_only=True)], second)
+    for net, optimizer in zip(nets, (first, second), strict=True):
+        go_on(net, optimizer, 5)
+    apart = identities.apart(nets[0].state_dict(), nets[1].state_dict())
+    assert apart == 0 if workers == 3 else apart <= 1e-12
+
+
+def test_a_missing_slice_is_named():
+    net = DataParallel(style="zero2", model=identities.net(), workers=3)
+    optimizer = MOMENTUM(net.parameters())
+    go_on(net, optimizer, 1)
+    state = net.training_state(optimizer)
+    own = state["team"]["strategy"]["slices"]
+    state["team"]["strategy"]["slices"] = [one for one in own if one[0] != 1]
+    with pytest.raises(ValueError, match="expected the training states of all ranks"):
+        net.load_training_state([state], optimizer)
+    with pytest.raises(ValueError, match="only workers that hold slices"):
+        DataParallel(style="all_reduce", model=identities.net()).load_training_state([], optimizer)
 
 
 def test_bfloat16_beside_float32_has_a_row_of_its_own():
