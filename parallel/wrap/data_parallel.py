@@ -202,8 +202,8 @@ class DataParallel(Scattered):
         Under zero1 to zero3 a list of the states of all ranks loads into any number of workers.
         """
         if isinstance(state, list):
-            resume.check(self.executor, state)
-            resume.load(self.executor, [one["team"] for one in state], optimizer)
+            executor = resume.sliced(self.executor, state)
+            resume.load(executor, [one["team"] for one in state], optimizer)
             state = state[0]
         else:
             self.executor.accept(optimizer)

@@ -16,8 +16,8 @@ from parallel.zero.layout import Part
 Saved = Sequence[tuple]  # (rank, name, begin, end, what is held of these numbers)
 
 
-def check(executor: Any, states: Sequence[dict[str, Any]]) -> None:
-    """Refuse several states where each worker has its own.
+def sliced(executor: Any, states: Sequence[dict[str, Any]]) -> Executor:
+    """Return the executor, refusing several states where each worker has its own.
 
     Raises:
         ValueError: workers hold no slices, or there is no state.
@@ -27,6 +27,7 @@ def check(executor: Any, states: Sequence[dict[str, Any]]) -> None:
             f"{len(states)} training states: only workers that hold slices (zero1, zero2, zero3) "
             "go on from those of all ranks; load each rank's own"
         )
+    return executor
 
 
 def load(executor: Executor, teams: Sequence[dict[str, Any]], optimizer: Any) -> None:
