@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from bibd.pattern import check_whole
 from ensemble.answering import Answering
 from ensemble.boosting.learner import padded
 from ensemble.combine import RULES
 from ensemble.estimator import Estimator
 from ensemble.fit.boosting import Boosting
 from ensemble.fit.task import MakeOptimizer, sgd
+from ensemble.given import check_factory
 from ensemble.labels import classes_of, rows, same_count
 from harness.names import check
 
@@ -86,6 +88,8 @@ class BoostedNets(Estimator, Answering):
                 that is no better than chance.
         """
         check("combine", self.combine, RULES)
+        check_factory(self.factory)
+        check_whole("n_estimators", self.n_estimators, 1)
         samples = rows(x)
         classes, numbers = classes_of(y)
         same_count(samples, numbers)

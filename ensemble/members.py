@@ -37,6 +37,8 @@ class Ensemble(nn.Module):
     """Nets that read the same inputs and answer in the same classes, pooled into one answer.
 
     Members start one by one from a number of their own: the first n of M are the ensemble of n.
+    They are trained by `ensemble.Training(net, x, y, epochs=10).fit()`, each by a loss of its own;
+    or by a loop of yours, whose loss is a sum over `members(x)`, not of the pooled answer.
 
     Args:
         nets: The members; or a function that makes one, called `count` times.

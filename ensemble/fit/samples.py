@@ -16,6 +16,7 @@ from harness.names import kind_of
 from harness.seeding import derive
 
 CHUNK = 500  # samples that are answered at a time
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 def checked(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,6 +59,24 @@ def weighted(sample_weight: Any, samples: int) -> torch.Tensor:
         ValueError: another count, or weights that are none (`started`).
     """
     return torch.from_numpy(started(as_given(sample_weight, samples)) * samples)
+
+
+def indexed(index: Any, members: int, samples: int) -> torch.Tensor:
+    """Return which samples each member sees, (members, count), if there are such.
+
+    Raises:
+        ValueError: not a row for each member, no whole numbers, or samples that are not there.
+    """
+    found = torch.as_tensor(index)
+    if found.ndim != 2 or len(found) != members or not found.numel() or found.dtype not in WHOLE:
+        raise ValueError(
+            f"index= is a row of numbers of samples for each of {members} members, got shape "
+            f"{tuple(found.shape)} of {found.dtype}"
+        )
+    low, high = int(found.min()), int(found.max())
+    if low < 0 or high >= samples:
+        raise ValueError(f"index= has samples {low} to {high}, and there are 0 to {samples - 1}")
+    return found.long()
 
 
 def member_seed(seed: int, member: int) -> int:

@@ -183,7 +183,10 @@ def test_after_ctrl_c_it_goes_on_where_it_was():
         ({}, np.full_like(X, np.nan), Y, "sample 0 is not finite"),
         ({"combine": "mean"}, X, Y, "unknown combine 'mean'"),
         ({"rule": "samme.r"}, X, Y, "unknown rule 'samme.r': did you mean 'samme'"),
-        ({"n_estimators": 0}, X, Y, "at least one member, got 0"),
+        ({"n_estimators": 0}, X, Y, "n_estimators must be a whole number of at least 1, got 0"),
+        ({"n_estimators": 2.5}, X, Y, "n_estimators must be a whole number .* got 2.5"),
+        ({"epochs": 1.5}, X, Y, "epochs must be a whole number of at least 1, got 1.5"),
+        ({"factory": net()}, X, Y, "made anew by a function, .* got a Sequential"),
         ({"factory": lambda: nn.Linear(4, 7)}, X, Y, r"shape \(1, 7\), and y has 3 classes"),
     ],
 )

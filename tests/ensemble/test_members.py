@@ -119,7 +119,7 @@ WRONG = {
     "another count": (lambda: Ensemble([net()], 2), "1 nets were given and count=2"),
     "a net": (lambda: Ensemble(net()), "one Sequential"),
     "twice": (lambda: Ensemble([ONE, net(), ONE]), "member 2 is member 0"),
-    "no net": (lambda: Ensemble([net(), 3]), "member 1 is no torch.nn.Module, got int"),
+    "no net": (lambda: Ensemble([net(), 3]), "member 1 is no torch.nn.Module, got an int"),
     "rule": (lambda: Ensemble(net, 2, combine="mean"), "mean"),
     "nan": (lambda: Ensemble(net, 2, nan="drop"), "drop"),
     "no weights": (lambda: Ensemble(net, 2, combine="weighted"), "needs weights"),
