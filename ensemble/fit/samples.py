@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ensemble.boosting.start import started
+from ensemble.checks import tensor
 from harness.names import kind_of
 from harness.seeding import derive
 
@@ -90,7 +91,7 @@ def answers(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
-        return torch.cat([net(part) for part in x.split(CHUNK)])
+        return torch.cat([tensor(net(part), "a member") for part in x.split(CHUNK)])
     finally:
         for module, mode in modes:
             module.training = mode
@@ -101,7 +102,12 @@ def answerable(nets: Sequence[nn.Module], x: torch.Tensor, y: torch.Tensor) -> N
     shapes = [tuple(answers(net, x[:1]).shape) for net in nets]
     wanted, most = shapes[0], int(y.max())
     for number, shape in enumerate(shapes):
-        if len(shape) != 2 or shape != wanted:
+        if len(shape) != 2:
+            raise ValueError(
+                f"member {number} answers one sample with shape {shape}, not with logits (1, "
+                "classes), one number for each class"
+            )
+        if shape != wanted:
             raise ValueError(
                 f"member {number} answers one sample with shape {shape}, member 0 with {wanted}: "
                 "all members answer (samples, classes), about the same classes"

@@ -259,8 +259,17 @@ def test_members_that_do_not_answer_about_the_classes_of_y_are_refused(together)
         ValueError, match=rf"member 2 answers one sample with shape \(1, {CLASSES + 1}\)"
     ):
         Training([*both, other], x, y, 1, together=together)
-    with pytest.raises(ValueError, match=r"member 0 answers one sample with shape \(1,\)"):
+    with pytest.raises(ValueError, match=r"member 0 answers one .* shape \(1,\), not with logits"):
         Training([nn.Sequential(dense(), Last())], x, y, 1)
+    with pytest.raises(ValueError, match="a member answers with a tuple, and logits are one"):
+        Training([nn.Sequential(dense(), Pair())], x, y, 1)
+
+
+class Pair(nn.Module):
+    """Answers with something else beside."""
+
+    def forward(self, x):
+        return x, x
 
 
 class Last(nn.Module):
