@@ -152,6 +152,10 @@ class Boosting:
         names = {"alpha": "alphas", "error": "errors", "effective_sample": "effective"}
         return {name: getattr(self.course, values)[-1] for name, values in names.items()}
 
+    def __repr__(self) -> str:
+        done = f"{len(self.nets)} of {self.course.members} members"
+        return f"Boosting, {done}, {self.ended or 'not at its end'}"
+
     def fit(self) -> list[nn.Module]:
         """Train to the end, from where the state stands; returns the members."""
         for _ in self:

@@ -149,6 +149,13 @@ class Training:
             self.failed[number] = row["failed"] = what
         return row
 
+    def __repr__(self) -> str:
+        done = sum(group.epoch for group in self.groups)
+        whole = self.task.epochs * len(self.groups)
+        how = f"one by one, {self.looped}" if self.looped else "as one stack"
+        left = f", {len(self.failed)} left out" * bool(self.failed)
+        return f"Training of {len(self.nets)} members, {done} of {whole} epochs, {how}{left}"
+
     def fit(self) -> list[nn.Module]:
         """Train to the end, from where the state stands; returns the members."""
         for _ in self:

@@ -58,6 +58,13 @@ def test_the_published_rule_takes_twice_the_steps_from_the_second_member_on():
     assert counts == [20, 40, 40]
 
 
+def test_it_says_how_far_it_is():
+    going = boosting()
+    assert repr(going) == "Boosting, 0 of 3 members, not at its end"
+    going.fit()
+    assert repr(going) == "Boosting, 3 of 3 members, all 3 members are there"
+
+
 class Same(nn.Module):
     """A net that always says the same class, whatever it learns."""
 

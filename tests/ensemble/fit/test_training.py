@@ -41,6 +41,15 @@ def test_a_stack_gives_a_row_per_member_and_epoch_and_a_loop_one_at_a_time():
     assert places(loop) == [[(m, e)] for m in range(3) for e in (1, 2)]
 
 
+def test_it_says_how_far_it_is():
+    stack, loop = training(made(dense, 3)), training(made(normed, 3))
+    for going in (stack, loop):
+        next(iter(going))
+    assert repr(stack) == "Training of 3 members, 1 of 2 epochs, as one stack"
+    said = "Training of 3 members, 1 of 6 epochs, one by one, members have batch norm"
+    assert repr(loop) == said
+
+
 def test_members_learn():
     x, y = task()
     for net in training(made(dense, 3), epochs=20).fit():
