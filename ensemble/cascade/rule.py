@@ -70,8 +70,8 @@ class Rule:
             value = value.tolist() if hasattr(value, "tolist") else value
             plain = value if value is None or isinstance(value, int | float | str) else tuple(value)
             object.__setattr__(self, name, plain)
-        several = isinstance(self.thresholds, tuple)
-        check_thresholds(self.thresholds, len(self.thresholds) if several else None, WHERE)
+        given: Any = self.thresholds
+        check_thresholds(given, len(given) if isinstance(given, tuple) else None, WHERE)
         if self.answer == "replace" and self.weights is not None:
             raise ValueError('weights are for answer="average"; "replace" has the last answer')
         if self.weights is None and self.combine == "weighted":

@@ -74,7 +74,7 @@ class Boosting:
         **task: Any,
     ):
         check_factory(factory)
-        refuse_unknown(task, self.__init__.__kwdefaults__)
+        refuse_unknown(task, Boosting.__init__.__kwdefaults__ or ())
         self.how = check("weights", weights, WEIGHTS)
         self.factory, self.seed, self.nan = factory, seed, failing.checked(nan)
         options: dict[str, Any] = {"shuffle": weights != "repeat", **task}

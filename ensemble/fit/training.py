@@ -70,7 +70,7 @@ class Training:
         nan: str = "stop",
         **task: Any,
     ):
-        refuse_unknown(task, self.__init__.__kwdefaults__)
+        refuse_unknown(task, Training.__init__.__kwdefaults__ or ())
         self.nets = members_of(nets)
         self.task = Task(*checked(x, y), epochs, **task)
         if not self.task.batches:  # (which may make of x what nets read)
