@@ -1,5 +1,6 @@
 """What fitted nets answer as a classifier: labels and probabilities, whole and by stage."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,12 @@ from ensemble.checks import log_probabilities
 from ensemble.combine import pooled
 from ensemble.fit.samples import answers
 from ensemble.labels import Array, rows
+
+
+def _not_fitted() -> type[ValueError]:
+    """Return scikit-learn's error where its user has loaded it, which is a ValueError too."""
+    loaded = sys.modules.get("sklearn.exceptions")
+    return loaded.NotFittedError if loaded else ValueError
 
 
 class Answering:
@@ -87,10 +94,11 @@ class Answering:
         """Return what the members answer, (members, samples, classes), float64.
 
         Raises:
-            ValueError: not fitted yet, or samples with another count of features.
+            ValueError: not fitted yet (scikit-learn's NotFittedError where that is loaded), or
+                samples with another count of features.
         """
         if not hasattr(self, "estimators_"):
-            raise ValueError("this model is not fitted yet: call fit(x, y) first")
+            raise _not_fitted()("this model is not fitted yet: call fit(x, y) first")
         samples = rows(x)
         if samples.shape[1] != self.n_features_in_:
             raise ValueError(

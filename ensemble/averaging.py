@@ -17,10 +17,13 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
+from bibd.pattern import check_whole
 from ensemble.fit import failing
 from ensemble.fit.group import Group
 from ensemble.fit.samples import checked, member_seed, weighted
-from ensemble.fit.task import Task
+from ensemble.fit.task import Task, refuse_unknown
+
+COMMON = ("seed", "sample_weight")
 
 
 def snapshots(
@@ -36,8 +39,9 @@ def snapshots(
         epochs: Per cycle.
         **rest: seed, sample_weight, and batch_size, optimizer, batches, shuffle of `Task`.
     """
-    if cycles < 1:
-        raise ValueError(f"cycles is at least 1, got {cycles}")
+    check_whole("cycles", cycles, 1)
+    check_whole("epochs", epochs, 1)
+    refuse_unknown(rest, COMMON, without=("schedule",))
 
     def cosine(optimizer: torch.optim.Optimizer, steps: int) -> CosineAnnealingWarmRestarts:
         return CosineAnnealingWarmRestarts(optimizer, T_0=steps // cycles)
@@ -73,8 +77,11 @@ def averaged(
             the average keeps this share of itself (EMA).
         **rest: seed, sample_weight, and batch_size, optimizer, schedule, batches of `Task`.
     """
-    if not 0 <= after < epochs:
+    check_whole("epochs", epochs, 1)
+    check_whole("after", after, 0)
+    if after >= epochs:
         raise ValueError(f"after is at least 0 and below the {epochs} epochs, got {after}")
+    refuse_unknown(rest, ("after", "decay", *COMMON))
     mean = AveragedModel(net, multi_avg_fn=_fading(decay))
     group = _alone(net, x, y, epochs, **rest)
     for epoch in range(epochs):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ensemble.checks import checked, held_out, log_probabilities, targets
+from ensemble.checks import checked, held_out, log_probabilities, module, targets, tensor
 from ensemble.scores.answers import nll
 from harness.cost import evaluating
 
@@ -85,12 +85,12 @@ class Calibrated(nn.Module):
             with the weights.
 
     Raises:
-        ValueError: a temperature that is not above 0.
+        ValueError: a temperature that is not above 0, or no net.
     """
 
     def __init__(self, net: nn.Module, temperature: float = 1.0):
         super().__init__()
-        self.net = net
+        self.net = module(net, "what is calibrated")
         self.register_buffer("t", torch.tensor(_above_zero(temperature), dtype=torch.float64))
 
     @property
@@ -100,7 +100,7 @@ class Calibrated(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the log-probabilities after the temperature."""
-        logp = torch.log_softmax(self.net(x), -1)
+        logp = torch.log_softmax(tensor(self.net(x), "the net"), -1)
         return torch.log_softmax(logp / self.get_buffer("t").to(logp.dtype), -1)
 
     @torch.no_grad()
@@ -118,7 +118,8 @@ class Calibrated(nn.Module):
         """
         held_out(split, "a temperature cannot be fitted")
         with evaluating(self):
-            logp = torch.cat([log_probabilities(self.net(part)) for part in x.split(batch)])
+            said = [tensor(self.net(part), "the net") for part in x.split(batch)]
+            logp = torch.cat([log_probabilities(part) for part in said])
         self.get_buffer("t").fill_(temperature(logp, y, split))
         return self.temperature
 

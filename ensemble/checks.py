@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from harness.names import kind_of
+from harness.names import kind_of, uncalled
 
 # How far the probabilities of a sample may be from 1 in sum: bfloat16 moves a log-probability of 7
 # (one of 1000 classes) by up to 2^-9 of it. Logits that were never normalised miss by far more.
@@ -34,6 +35,8 @@ def log_probabilities(logits: torch.Tensor | Sequence[torch.Tensor]) -> torch.Te
             which no probabilities can be made (NaN, plus infinity, minus infinity everywhere).
     """
     if not isinstance(logits, torch.Tensor):
+        if not isinstance(logits, Sequence):
+            raise ValueError(f"logits are a tensor or a list of such, got {kind_of(logits)}")
         logits = torch.stack(_alike(logits))
     if not logits.is_floating_point():
         raise ValueError(f"logits are floating-point numbers, got {logits.dtype}")
@@ -48,12 +51,61 @@ def _alike(parts: Iterable[torch.Tensor]) -> list[torch.Tensor]:
     if not parts:
         raise ValueError("no members: an ensemble has at least one")
     for number, part in enumerate(parts):
+        tensor(part, f"member {number}")
         if part.shape != parts[0].shape:
             raise ValueError(
                 f"member {number} gives answers of shape {tuple(part.shape)}, member 0 of "
                 f"{tuple(parts[0].shape)}: all members answer the same samples in the same classes"
             )
     return [part if not part.is_floating_point() else part.double() for part in parts]
+
+
+def tensor(found: Any, who: str) -> torch.Tensor:
+    """Return what a net answered if it is one tensor.
+
+    Raises:
+        ValueError: a tuple, a dict or something else.
+    """
+    if not isinstance(found, torch.Tensor):
+        raise ValueError(
+            f"{who} answers with {kind_of(found)}, and logits are one tensor (samples, classes): "
+            "wrap the net in a module whose forward returns them alone"
+        )
+    return found
+
+
+def module(net: Any, who: str) -> nn.Module:
+    """Return a net if it is one.
+
+    Raises:
+        ValueError: a class, a list or something else.
+    """
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"{who} is a torch.nn.Module, got {kind_of(net)}{uncalled(net)}")
+    return net
+
+
+def choosing(logits: torch.Tensor) -> torch.Tensor:
+    """Return logits (..., samples, classes) of one net or (members, samples, classes) of several.
+
+    Raises:
+        ValueError: more or fewer axes, or a single class, which is always chosen.
+    """
+    if logits.ndim not in (2, 3) or logits.shape[-1] < 2:
+        raise ValueError(
+            "a net answers each sample with logits of two classes or more, (samples, classes); got "
+            f"shape {tuple(logits.shape)}"
+        )
+    return logits
+
+
+def refuse_inputs(x: torch.Tensor, bad: torch.Tensor, who: str) -> None:
+    """Raise ValueError where each sample of `bad` (samples,) has an input that is not finite."""
+    if not x[bad].isfinite().flatten(1).all(1).any():
+        raise ValueError(
+            f"{who} answered NaN because of these inputs: sample {int(bad.nonzero()[0])} is not "
+            f"finite itself (NaN or infinite), {int(bad.sum())} of {len(x)} are not"
+        )
 
 
 def nan_members(logp: torch.Tensor) -> list[int]:
@@ -129,7 +181,9 @@ def held_out(split: str, what: str) -> str:
     Raises:
         ValueError: its name begins with train or test, or it has none.
     """
-    word = (re.findall(r"[a-z]+", str(split).lower()) or [""])[0]
+    if not isinstance(split, str):
+        raise ValueError(f'{what} without the name of a part, such as "validation"; got {split!r}')
+    word = (re.findall(r"[a-z]+", split.lower()) or [""])[0]
     advice = 'keep some samples apart for it and say which, such as split="validation"'
     if word.startswith("train") or word == "fit":
         raise ValueError(

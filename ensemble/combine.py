@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ensemble.checks import refuse_nan
+from ensemble.checks import NORMALISED, REMEDY, refuse_nan
 from harness.names import check
 
 Weights = Sequence[float] | torch.Tensor | None
@@ -31,9 +31,19 @@ def pooled(logp: torch.Tensor, rule: str = "soft", weights: Weights = None) -> t
         weights: One per member, not negative, not all 0; None: all alike.
 
     Raises:
-        ValueError: an unknown rule, other axes, no members, weights that are none, or (geometric)
-            members that exclude each other's every class.
+        ValueError: an unknown rule, other axes, no members, numbers above 0, weights that are none,
+            or (geometric) members that exclude each other's every class.
     """
+    if isinstance(logp, torch.Tensor) and bool((logp > NORMALISED).any()):
+        raise ValueError(
+            f"log-probabilities are at most 0, got {float(logp.max()):.4g}: of probabilities take "
+            f"the logarithm, {REMEDY}"
+        )
+    return combined(logp, rule, weights)
+
+
+def combined(logp: torch.Tensor, rule: str = "soft", weights: Weights = None) -> torch.Tensor:
+    """Return what `pooled` does of what is known to be log-probabilities."""
     check("rule", rule, RULES)
     logp, w = _with_say(logp, rule, weights)
     return RULES[rule](logp, w)

@@ -6,6 +6,7 @@
 It can be cloned, searched over and put into a pipeline of scikit-learn, and imports none of it.
 """
 
+import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,12 +15,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from bibd.pattern import check_whole
 from ensemble.answering import Answering
 from ensemble.boosting.learner import padded
 from ensemble.combine import RULES
 from ensemble.estimator import Estimator
 from ensemble.fit.boosting import Boosting
 from ensemble.fit.task import MakeOptimizer, sgd
+from ensemble.given import check_factory
 from ensemble.labels import classes_of, rows, same_count
 from harness.names import check
 
@@ -41,7 +44,7 @@ class BoostedNets(Estimator, Answering):
         optimizer: Makes one from parameters; by default SGD .1, momentum .9.
         schedule: Makes a schedule from (optimizer, steps of a member), stepped after each batch.
         nan: "stop" with an error, or "leave out" a member whose loss is no longer finite.
-        seed: Of first weights, orders and draws.
+        seed: Of first weights, orders and draws; None: one is drawn, and kept as `seed_`.
         device: Where members learn and answer.
 
     Attributes:
@@ -52,6 +55,7 @@ class BoostedNets(Estimator, Answering):
         effective_: The effective share of the samples that each learned on.
         course_: Weights, errors and votes of the boosting (`ensemble.boosting.course.Course`).
         ended_: Why there is no further member.
+        seed_: The seed that was used.
     """
 
     _training: Boosting | None = None  # one that is not at its end
@@ -69,7 +73,7 @@ class BoostedNets(Estimator, Answering):
         optimizer: MakeOptimizer = sgd,
         schedule: Any = None,
         nan: str = "stop",
-        seed: int = 0,
+        seed: int | None = 0,
         device: str = "cpu",
     ):
         self.factory, self.n_estimators, self.learning_rate = factory, n_estimators, learning_rate
@@ -86,6 +90,8 @@ class BoostedNets(Estimator, Answering):
                 that is no better than chance.
         """
         check("combine", self.combine, RULES)
+        check_factory(self.factory)
+        check_whole("n_estimators", self.n_estimators, 1)
         samples = rows(x)
         classes, numbers = classes_of(y)
         same_count(samples, numbers)
@@ -97,18 +103,25 @@ class BoostedNets(Estimator, Answering):
             self.n_estimators,
             self.epochs,
             sample_weight=sample_weight,
+            seed=secrets.randbelow(2**31) if self.seed is None else self.seed,
             **{name: getattr(self, name) for name in PASSED_ON},
         )
         self._labels = classes
         return self.resume()
 
     def resume(self) -> "BoostedNets":
-        """Go on with a fit that was interrupted, after its last whole epoch; returns self."""
+        """Go on with a fit that was interrupted, after its last whole epoch; returns self.
+
+        Raises:
+            ValueError: there was no fit, or it came to its end.
+        """
         training = self._training
         if training is None:
-            raise ValueError("there is nothing to resume: call fit(x, y) first")
+            ended = getattr(self, "ended_", "")
+            why = f"the fit came to its end, {ended}; fit(x, y) begins anew"
+            raise ValueError(f"nothing to resume: {why if ended else 'call fit(x, y) first'}")
         self.estimators_ = [net.eval() for net in training.fit()]
-        self.course_, self.ended_ = training.course, training.ended
+        self.seed_, self.course_, self.ended_ = training.seed, training.course, training.ended
         self.estimator_weights_ = padded(self.course_.alphas, self.n_estimators, 0.0)
         self.estimator_errors_ = padded(self.course_.errors, self.n_estimators, 1.0)
         self.effective_ = np.array(self.course_.effective)
@@ -128,6 +141,6 @@ def _on(factory: Callable[[], nn.Module], device: str) -> nn.Module:
 
 
 PASSED_ON = (  # to Boosting, under the same names
-    *("rule", "learning_rate", "weights", "seed", "nan"),
+    *("rule", "learning_rate", "weights", "nan"),
     *("batch_size", "optimizer", "schedule"),
 )

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from bibd.pattern import check_whole
+from harness.names import kind_of
 from harness.seeding import seeded
 
 Factory = Callable[[], nn.Module]
@@ -14,14 +16,46 @@ def made(factory: Factory, count: int, seed: int = 0, first: int = 0) -> list[nn
     """Return `count` nets, each with first weights of its own, from number `first` on.
 
     They are those of `Ensemble(factory, count, seed=seed)`.
+
+    Raises:
+        ValueError: a count that is none; no factory, or one that gives no net or one net twice.
     """
-    if count < 1:
-        raise ValueError(f"an ensemble has at least one member, got {count}")
+    check_factory(factory)
+    check_whole("count", count, 1)
     nets = []
     for member in range(first, first + count):
         with seeded(seed, "init", member):
             nets.append(factory())
-    return nets
+    return different(nets)
+
+
+def check_factory(factory: Any) -> None:
+    """Raise ValueError for what is no function that makes a net, such as a net (also callable)."""
+    if isinstance(factory, nn.Module) or not callable(factory):
+        raise ValueError(
+            f"members are made anew by a function, such as lambda: Net(64, 10); got "
+            f"{kind_of(factory)}"
+        )
+
+
+def members_of(nets: Any) -> list[nn.Module]:
+    """Return the members that are to be trained: of an ensemble, or in a list.
+
+    Raises:
+        ValueError: one net, or what makes nets; none, one of them twice, something else than nets.
+    """
+    inner = getattr(nets, "nets", None)
+    if isinstance(inner, nn.ModuleList):
+        return different(list(inner))
+    if not isinstance(nets, nn.ModuleList) and (isinstance(nets, nn.Module) or callable(nets)):
+        what = "a function" if not isinstance(nets, nn.Module) else f"one {type(nets).__name__}"
+        raise ValueError(
+            f"members in training are a list of nets or an Ensemble, got {what}: made(factory, 9) "
+            "makes such a list, [net] is a list of one"
+        )
+    if not (found := list(nets)):
+        raise ValueError("an ensemble has at least one member, got none")
+    return different(found)
 
 
 def listed(nets: Any, count: int | None, seed: int) -> list[nn.Module]:
@@ -41,7 +75,7 @@ def listed(nets: Any, count: int | None, seed: int) -> list[nn.Module]:
         raise ValueError("no members: an ensemble has at least one net")
     if count not in (None, len(found)):
         raise ValueError(f"{len(found)} nets were given and count={count}: leave count out")
-    return _different(found)
+    return different(found)
 
 
 def _make(factory: Any, count: int | None, seed: int) -> list[nn.Module]:
@@ -50,11 +84,11 @@ def _make(factory: Any, count: int | None, seed: int) -> list[nn.Module]:
     return made(factory, count, seed)
 
 
-def _different(nets: list[Any]) -> list[nn.Module]:
+def different(nets: list[Any]) -> list[nn.Module]:
     """Return the members if they are modules, none of them twice."""
     for member, net in enumerate(nets):
         if not isinstance(net, nn.Module):
-            raise ValueError(f"member {member} is no torch.nn.Module, got {type(net).__name__}")
+            raise ValueError(f"member {member} is no torch.nn.Module, got {kind_of(net)}")
         first = next(m for m, other in enumerate(nets) if other is net)
         if first != member:
             raise ValueError(

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.names import kind_of
+
 Array = np.ndarray
 
 
@@ -16,8 +18,11 @@ def rows(x: Any) -> torch.Tensor:
     """Return samples as a floating-point tensor with one axis of samples and at least one more.
 
     Raises:
-        ValueError: no samples, a single axis, something that is no number, NaN or infinite.
+        ValueError: no samples, a single axis, something that is no number or sparse, NaN or
+            infinite.
     """
+    if hasattr(x, "toarray"):
+        raise ValueError(f"samples are dense here, got {kind_of(x)}: x.toarray()")
     found = x.detach() if isinstance(x, torch.Tensor) else torch.as_tensor(_numbers(x))
     if not found.is_floating_point() or found.dtype == torch.float64:
         found = found.float()
@@ -52,8 +57,9 @@ def classes_of(y: Any) -> tuple[Array, Array]:
         y = y[:, 0]
     if y.ndim != 1:
         raise ValueError(f"y is one label per sample, got shape {y.shape}")
-    if y.dtype.kind in "fc" and not (np.isfinite(y) & (y == np.floor(y.real))).all():
-        raise ValueError(f"y holds classes, and these are measured numbers: {y[:3].tolist()} ...")
+    if y.dtype.kind in "fc" and not (whole := np.isfinite(y) & (y == np.floor(y.real))).all():
+        at = int(np.flatnonzero(~whole)[0])
+        raise ValueError(f"y holds classes, and sample {at} has {y[at]}, which is no whole number")
     classes, numbers = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(

@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from ensemble.checks import nan_members
-from ensemble.combine import RULES, Weights, pooled
+from ensemble.checks import choosing, nan_members, refuse_inputs, tensor
+from ensemble.combine import RULES, Weights, combined
 from ensemble.given import listed
 from ensemble.together.joined import Joined
 from harness import cost
 from harness.cost import Cost
-from harness.names import check
+from harness.names import check, kind_of
 
 ALONE = ("soft", "geometric")  # in which one member is itself
 NAN = ("stop", "leave out", "keep")
@@ -37,6 +37,8 @@ class Ensemble(nn.Module):
     """Nets that read the same inputs and answer in the same classes, pooled into one answer.
 
     Members start one by one from a number of their own: the first n of M are the ensemble of n.
+    They are trained by `ensemble.Training(net, x, y, epochs=10).fit()`, each by a loss of its own;
+    or by a loop of yours, whose loss is a sum over `members(x)`, not of the pooled answer.
 
     Args:
         nets: The members; or a function that makes one, called `count` times.
@@ -80,7 +82,7 @@ class Ensemble(nn.Module):
         none = found is None and self.combine != "weighted"
         listed = None if found is None else torch.as_tensor(found, dtype=torch.float64).tolist()
         if not none:  # (of two classes, so that what is wrong is said here and not in a call)
-            pooled(torch.zeros(len(self.nets), 1, 2), self.combine, listed)
+            combined(torch.zeros(len(self.nets), 1, 2), self.combine, listed)
         self._weights: list[float] | None = listed
 
     def __len__(self) -> int:
@@ -95,27 +97,26 @@ class Ensemble(nn.Module):
         nets: Any = self._modules["nets"]
         if len(nets._modules) == 1 and self.combine in ALONE:
             (net,) = nets._modules.values()  # (twice as fast as nets[0])
-            return log_softmax(net(x))
+            return log_softmax(choosing(tensor(self._asked(net, x), "member 0")))
         # (torch is some ten times slower where the classes are the last axis and few)
-        logp = log_softmax(self.members(x).mT, -2).mT
-        found = pooled(logp, self.combine, self.weights).contiguous()
+        logp = log_softmax(choosing(self.members(x)).mT, -2).mT
+        found = combined(logp, self.combine, self.weights).contiguous()
         if self.training or self.nan == "keep" or not bool(found.isnan().any()):
             return found
-        return self._without(logp)
+        return self._without(logp, x)
 
-    def _without(self, logp: torch.Tensor) -> torch.Tensor:
+    def _without(self, logp: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return what the members without NaN answer, or raise."""
         bad = nan_members(logp)
         who = f"member {', '.join(map(str, bad))}" if len(bad) == 1 else f"members {bad}"
         if self.nan == "stop" or len(bad) == len(logp):
-            raise ValueError(
-                f"{who} of {len(logp)} answered NaN: look at that net and at these inputs; "
-                'Ensemble(..., nan="leave out") pools the others'
-            )
+            refuse_inputs(x, logp.isnan().any(-1).any(0), f"{who} of {len(logp)}")
+            rest = '; Ensemble(..., nan="leave out") pools the others' * (len(bad) < len(logp))
+            raise ValueError(f"{who} of {len(logp)} answered NaN: look at that net{rest}")
         warnings.warn(f"{who} of {len(logp)} answered NaN and was left out", stacklevel=3)
         rest = [m for m in range(len(logp)) if m not in bad]
         weights = self.weights and [self.weights[m] for m in rest]
-        return pooled(logp[rest], self.combine, weights)
+        return combined(logp[rest], self.combine, weights)
 
     def members(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
         """Return the logits (members, batch, classes) of all members.
@@ -125,12 +126,31 @@ class Ensemble(nn.Module):
             each: Whether x has a leading axis, and every member reads its own slice of it.
 
         Raises:
-            ValueError: members answer in different classes.
+            ValueError: members answer in different classes, or cannot read such inputs.
         """
         joined = self._joined
         if joined is None or joined.nets is not self._modules["nets"]:
             joined = self.joined
-        return joined(x, each)
+        return self._asked(joined, x, each)
+
+    def _asked(self, call: Callable[..., Any], x: torch.Tensor, *each: bool) -> Any:
+        """Return what is answered; inputs that are plainly none for these members are said."""
+        try:
+            return call(x, *each)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            if said := self._blamed(x, str(error)):
+                raise ValueError(said) from error
+            raise
+
+    def _blamed(self, x: Any, error: str) -> str:
+        """Return what is wrong with inputs where torch has said this, or nothing."""
+        if not isinstance(x, torch.Tensor):
+            return f"inputs are a tensor, got {kind_of(x)}: torch.as_tensor(x)"
+        own = next((p.dtype for p in self.parameters()), x.dtype)
+        if "type" in error and x.dtype != own:
+            return f"inputs are {x.dtype} and members {own}: x.to({own})"
+        wrong = "shape" in error or "size" in error
+        return f"members cannot read inputs of shape {tuple(x.shape)}: {error}" if wrong else ""
 
     @property
     def joined(self) -> Joined:
@@ -157,7 +177,20 @@ class Ensemble(nn.Module):
         return self.__dict__ | {"_joined": None}
 
     def cost(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> dict[str, int]:
-        """Return what all members cost for one sample, by the cost protocol of harness.cost."""
+        """Return what all members cost for one sample, by the cost protocol of harness.cost.
+
+        Args:
+            input_shape: Of the input, the axis of samples in front, such as (1, 64).
+            output_shape: Of the answer; not needed here.
+
+        Raises:
+            ValueError: an input without an axis of samples.
+        """
+        if len(input_shape) < 2:
+            raise ValueError(
+                "input_shape has the axis of samples in front, such as (1, 64); got "
+                f"{tuple(input_shape)}"
+            )
         shape = tuple(input_shape[1:])
         return asdict(sum((cost.total(net, shape) for net in self.nets), Cost()))
 

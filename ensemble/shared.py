@@ -75,6 +75,11 @@ class BatchEnsembleLinear(nn.Module):
             layer.bias.copy_(self.bias[m])
         return layer
 
+    def extra_repr(self) -> str:
+        """Return widths and members, for print(model)."""
+        outputs, inputs = self.weight.shape
+        return f"{inputs}, {outputs}, members={len(self.r)}, bias={self.bias is not None}"
+
     def cost(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> dict[str, int]:
         """Return what all members cost, by the cost protocol; both scalings are multiply-adds."""
         members, inputs = self.r.shape

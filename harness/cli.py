@@ -92,7 +92,7 @@ def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) 
     examples = {
         f"{start} --list": "the plans as a table (also --json, --to plans.csv)",
         f"{start} {first} --dry-run": "where results go, and what is done",
-        f"{start} {first} --seeds 3 --epochs 2": "fewer seeds and epochs",
+        f"{start} {first} --seeds 3{_shorter(plans[first])}": "fewer seeds and epochs",
         f"{start} {first} --results mine": "train anew what is on record, in a folder of your own",
         f"{start} {first} --help": "all options of a plan",
     }
@@ -109,6 +109,12 @@ def overview(plans: Mapping[str, Plan], folder: str, verbs: Mapping[str, Verb]) 
             *_hanging(examples),
         ]
     )
+
+
+def _shorter(plan: Plan) -> str:
+    """Return the option that makes the trainings of a plan shorter, or nothing where none does."""
+    shared = plan.shared() if plan.arms else {}
+    return next((f" --{name} 2" for name in ("epochs", "each") if name in shared), "")
 
 
 def _hanging(entries: Mapping[str, str]) -> list[str]:

@@ -81,7 +81,10 @@ class Deep:
 
     @property
     def epochs(self) -> int:
-        """How many rows a run has: the dense net's, and one for each density."""
+        """How many rows a run has: the dense net's, and one for each density.
+
+        Passes over the samples are --each.
+        """
         return 1 + len(self.densities)
 
 

@@ -1,8 +1,11 @@
 """Checks what boosting starts from: weights of samples, counts, and states that were saved."""
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
+
+from bibd.pattern import check_whole
 
 Array = np.ndarray
 
@@ -36,7 +39,6 @@ def fits(classes: int, members: int, learning_rate: float) -> None:
     """Raise ValueError if nothing can be boosted with these numbers."""
     if classes < 2:
         raise ValueError(f"there is nothing to tell apart in {classes} class: y needs at least two")
-    if members < 1:
-        raise ValueError(f"an ensemble has at least one member, got {members}")
-    if not 0 < learning_rate < np.inf:
-        raise ValueError(f"learning_rate is a number above 0, got {learning_rate}")
+    check_whole("members", members, 1)
+    if not isinstance(learning_rate, Real) or not 0 < learning_rate < np.inf:
+        raise ValueError(f"learning_rate is a number above 0, got {learning_rate!r}")

@@ -14,6 +14,7 @@ from torch import nn
 
 from ensemble.cascade.links import ask, questions_of
 from ensemble.cascade.rule import Asked, Rule
+from ensemble.checks import tensor
 
 Parts = list[tuple[torch.Tensor, ...]]
 
@@ -62,12 +63,13 @@ def _talk(
 
 def _with(logits: torch.Tensor, said: torch.Tensor | None) -> torch.Tensor:
     """Return what was said (questions, samples, classes) with one more answer, if it fits."""
-    logp = torch.log_softmax(logits.double(), -1)[None]
+    number = 0 if said is None else len(said)
+    logp = torch.log_softmax(tensor(logits, f"question {number}").double(), -1)[None]
     if said is None:
         return logp
     if logp.shape[-1] != said.shape[-1]:
         raise ValueError(
-            f"question {len(said)} is answered in {logp.shape[-1]} classes, question 0 in "
+            f"question {number} is answered in {logp.shape[-1]} classes, question 0 in "
             f"{said.shape[-1]}: all links of a cascade know the same classes"
         )
     return torch.cat([said, logp])

@@ -19,9 +19,10 @@ from ensemble.cascade.asking import asked, said_by_all
 from ensemble.cascade.fitting import Fit, fitted
 from ensemble.cascade.links import costs, questions_of
 from ensemble.cascade.rule import Asked, Rule
-from ensemble.checks import held_out
+from ensemble.checks import held_out, module, nan_members, refuse_inputs
 from harness.cost import Cost, evaluating
 from harness.exits.exits import EarlyExit
+from harness.names import check
 
 
 class Cascade(nn.Module):
@@ -57,7 +58,9 @@ class Cascade(nn.Module):
         super().__init__()
         if not len(links):
             raise ValueError("no links: a cascade has at least one net")
-        self.links = nn.ModuleList(links)
+        self.links = nn.ModuleList(module(net, f"link {m}") for m, net in enumerate(links))
+        if shape is not None and not isinstance(shape, Sequence):
+            raise ValueError(f"shape= is the shape of one input, such as (784,); got {shape!r}")
         self.shape = shape if shape is None else tuple(shape)
         rule = Rule(thresholds, answer, criterion, agree, combine, weights)
         self.rule = rule.fit_for(self.questions)
@@ -79,11 +82,22 @@ class Cascade(nn.Module):
         """Return answers, how many questions each sample was asked, and how sure each answer is.
 
         Raises:
-            ValueError: the net is in training, or its links answer in different classes.
+            ValueError: the net is in training, or its links answer in different classes, or the
+                answer to a sample is NaN.
         """
         if self.training:
             raise ValueError("a net in training leaves nobody out: call eval() first")
-        return asked(self.links, x, self.rule)
+        found = asked(self.links, x, self.rule)
+        if bool((bad := found.logp.isnan().any(-1)).any()):
+            self._refuse_nan(x, bad)
+        return found
+
+    def _refuse_nan(self, x: torch.Tensor, bad: torch.Tensor) -> None:
+        """Raise ValueError that names the first question to which the answer is NaN."""
+        said = nan_members(said_by_all(self.links, x[bad]))
+        who = f"question {said[0]} of {self.questions}" if said else "the cascade"
+        refuse_inputs(x, bad, who)
+        raise ValueError(f"{who} answered NaN to sample {int(bad.nonzero()[0])}: look at that net")
 
     @torch.no_grad()
     def record(self, x: torch.Tensor, batch: int = 250) -> torch.Tensor:
@@ -108,6 +122,8 @@ class Cascade(nn.Module):
             ValueError: what `fitted` refuses.
         """
         held_out(split, "thresholds cannot be fitted")
+        for name in options:
+            check("option", name, ("loss", "confidence"))
         macs = self.macs() if self._shape() else None
         found = fitted(self.record(x, batch), self.rule, split, y, macs=macs, **options)
         self.rule = found.rule

@@ -18,12 +18,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ensemble.combine import RULES, choices, pooled
+from ensemble.combine import RULES, choices, combined
 from harness.exits.criteria import CRITERIA
 from harness.exits.leaving import check_thresholds, leaves
 from harness.names import check
 
 ANSWERS = ("average", "replace")
+WHERE = "links before the last"
 
 
 class Asked(NamedTuple):
@@ -67,9 +68,12 @@ class Rule:
         for name in ("thresholds", "weights"):  # (of numpy and torch too; kept as plain values)
             value: Any = getattr(self, name)
             value = value.tolist() if hasattr(value, "tolist") else value
-            plain = value if value is None or isinstance(value, int | float) else tuple(value)
+            plain = value if value is None or isinstance(value, int | float | str) else tuple(value)
             object.__setattr__(self, name, plain)
-        self.bounds(2 if isinstance(self.thresholds, int | float) else 1 + len(self.thresholds))
+        given: Any = self.thresholds
+        check_thresholds(given, len(given) if isinstance(given, tuple) else None, WHERE)
+        if self.answer == "replace" and self.weights is not None:
+            raise ValueError('weights are for answer="average"; "replace" has the last answer')
         if self.weights is None and self.combine == "weighted":
             raise ValueError("a weighted vote needs weights=, one per link")
         if self.weights is not None and not all(isfinite(w) and w > 0 for w in self.weights):
@@ -94,13 +98,13 @@ class Rule:
         Raises:
             ValueError: another number of thresholds, or one that is not from 0 to 1.
         """
-        return check_thresholds(self.thresholds, links - 1, "links before the last")
+        return check_thresholds(self.thresholds, links - 1, WHERE)
 
     def running(self, logp: torch.Tensor) -> torch.Tensor:
         """Return the answer (samples, classes) after the links (links, samples, classes)."""
         if self.answer == "replace":
             return logp[-1]
-        return pooled(logp, self.combine, self.weights and self.weights[: len(logp)])
+        return combined(logp, self.combine, self.weights and self.weights[: len(logp)])
 
     def score(self, answer: torch.Tensor) -> torch.Tensor:
         """Return how sure these log-probabilities are, from 0 to 1."""

@@ -25,8 +25,9 @@ from ensemble.fit import failing
 from ensemble.fit.bagging import drawn
 from ensemble.fit.group import Group
 from ensemble.fit.samples import answers, as_given, checked, member_seed, same_classes
-from ensemble.fit.task import Task
-from ensemble.given import Factory, made
+from ensemble.fit.settings import refuse_other, settings
+from ensemble.fit.task import Task, refuse_unknown
+from ensemble.given import Factory, check_factory, made
 from harness.names import check
 
 WEIGHTS = ("loss", "resample", "repeat")
@@ -72,6 +73,8 @@ class Boosting:
         nan: str = "stop",
         **task: Any,
     ):
+        check_factory(factory)
+        refuse_unknown(task, Boosting.__init__.__kwdefaults__ or ())
         self.how = check("weights", weights, WEIGHTS)
         self.factory, self.seed, self.nan = factory, seed, failing.checked(nan)
         options: dict[str, Any] = {"shuffle": weights != "repeat", **task}
@@ -80,6 +83,9 @@ class Boosting:
         self.classes = _classes(self.target)
         start = np.ones(len(x)) if sample_weight is None else as_given(sample_weight, len(x))
         self.course = Course(start, self.classes, members, rule, learning_rate)
+        own = {"seed": seed, "rule": rule, "learning_rate": learning_rate, "weights": weights}
+        first = torch.from_numpy(self.course.weights)
+        self.settings = settings(self.task, **own, sample_weight=first)
         self.nets: list[nn.Module] = []
         self.kept: list[int] = []  # their numbers
         self.failed: dict[int, str] = {}
@@ -146,6 +152,10 @@ class Boosting:
         names = {"alpha": "alphas", "error": "errors", "effective_sample": "effective"}
         return {name: getattr(self.course, values)[-1] for name, values in names.items()}
 
+    def __repr__(self) -> str:
+        done = f"{len(self.nets)} of {self.course.members} members"
+        return f"Boosting, {done}, {self.ended or 'not at its end'}"
+
     def fit(self) -> list[nn.Module]:
         """Train to the end, from where the state stands; returns the members."""
         for _ in self:
@@ -157,6 +167,7 @@ class Boosting:
         return copy.deepcopy(
             {
                 "members": self.course.members,
+                "settings": self.settings,
                 "course": self.course.state_dict(),
                 "nets": [net.state_dict() for net in self.nets],
                 "kept": list(self.kept),
@@ -170,8 +181,11 @@ class Boosting:
         """Go on from there.
 
         Raises:
-            ValueError: the state of another count of members or samples.
+            ValueError: the state of another count of members, or of a training with other settings
+                or samples.
         """
+        needs = ("members", "course", "nets", "kept", "failed", "tried", "group")
+        refuse_other(state, self.settings, needs)
         refuse_count(state["members"], self.course.members)
         state = copy.deepcopy(state)
         self.course.load_state_dict(state["course"])

@@ -48,7 +48,7 @@ class Group:
         self.weights = None if weights is None else weights.to(device)
         self.index = None if index is None else index.to(device)
         self.sources = [task.batches(seed) for seed in self.seeds] if task.batches else None
-        self.optimizer = task.optimizer(self.net.parameters())
+        self.optimizer = task.made_optimizer(self.net.parameters())
         self.steps = len(self.cut(torch.empty(self._samples())))
         total = self.steps * task.epochs
         self.way = self._made_way(total)

@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from ensemble.boosting.start import started
+from ensemble.checks import tensor
 from harness.names import kind_of
 from harness.seeding import derive
 
 CHUNK = 500  # samples that are answered at a time
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 def checked(x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,6 +62,24 @@ def weighted(sample_weight: Any, samples: int) -> torch.Tensor:
     return torch.from_numpy(started(as_given(sample_weight, samples)) * samples)
 
 
+def indexed(index: Any, members: int, samples: int) -> torch.Tensor:
+    """Return which samples each member sees, (members, count), if there are such.
+
+    Raises:
+        ValueError: not a row for each member, no whole numbers, or samples that are not there.
+    """
+    found = torch.as_tensor(index)
+    if found.ndim != 2 or len(found) != members or not found.numel() or found.dtype not in WHOLE:
+        raise ValueError(
+            f"index= is a row of numbers of samples for each of {members} members, got shape "
+            f"{tuple(found.shape)} of {found.dtype}"
+        )
+    low, high = int(found.min()), int(found.max())
+    if low < 0 or high >= samples:
+        raise ValueError(f"index= has samples {low} to {high}, and there are 0 to {samples - 1}")
+    return found.long()
+
+
 def member_seed(seed: int, member: int) -> int:
     """Return the seed of a member: of its first weights, its order, its samples, its noise."""
     return derive(seed, "member", member)
@@ -71,7 +91,7 @@ def answers(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
-        return torch.cat([net(part) for part in x.split(CHUNK)])
+        return torch.cat([tensor(net(part), "a member") for part in x.split(CHUNK)])
     finally:
         for module, mode in modes:
             module.training = mode
@@ -82,7 +102,12 @@ def answerable(nets: Sequence[nn.Module], x: torch.Tensor, y: torch.Tensor) -> N
     shapes = [tuple(answers(net, x[:1]).shape) for net in nets]
     wanted, most = shapes[0], int(y.max())
     for number, shape in enumerate(shapes):
-        if len(shape) != 2 or shape != wanted:
+        if len(shape) != 2:
+            raise ValueError(
+                f"member {number} answers one sample with shape {shape}, not with logits (1, "
+                "classes), one number for each class"
+            )
+        if shape != wanted:
             raise ValueError(
                 f"member {number} answers one sample with shape {shape}, member 0 with {wanted}: "
                 "all members answer (samples, classes), about the same classes"

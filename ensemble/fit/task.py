@@ -1,11 +1,14 @@
 """What members learn, how long and by what: all that those trained side by side have in common."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+
+from bibd.pattern import check_whole
+from harness.names import kind_of, unknown
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 MakeSchedule = Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler]
@@ -80,5 +83,43 @@ class Task:
 
     def __post_init__(self):
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is at least 1, got {getattr(self, name)}")
+            check_whole(name, getattr(self, name), 1)
+        if not callable(self.optimizer):
+            raise ValueError(f"{MAKES_ONE}; got {kind_of(self.optimizer)}")
+
+    def made_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimizer of these parameters.
+
+        Raises:
+            ValueError: what was to make one gave something else.
+        """
+        found = self.optimizer(parameters)
+        if not isinstance(found, torch.optim.Optimizer):
+            raise ValueError(f"{MAKES_ONE}; this one gave {kind_of(found)}")
+        return found
+
+
+MAKES_ONE = (
+    "optimizer= is a function that makes one from parameters, such as "
+    "lambda parameters: torch.optim.Adam(parameters, lr=.001)"
+)
+RATES = ("lr", "momentum", "weight_decay", "betas", "nesterov")  # which are the optimizer's
+
+
+def refuse_unknown(given: Iterable[str], own: Iterable[str], without: Collection[str] = ()) -> None:
+    """Refuse options that neither a training has itself nor a task has.
+
+    Args:
+        given: The names that came.
+        own: Those that the training has itself.
+        without: Those of a task that it sets by itself.
+
+    Raises:
+        ValueError: names the first one, the nearest, and how an optimizer is given its rate.
+    """
+    set_apart = ("x", "y", "epochs", *without)
+    known = [*own, *(f.name for f in fields(Task) if f.name not in set_apart)]
+    for name in given:
+        if name not in known:
+            hint = f"; {name} is for the optimizer: {MAKES_ONE}" if name in RATES else ""
+            raise ValueError(f"{unknown('option', name, known)}{hint}")

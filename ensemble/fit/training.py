@@ -20,18 +20,21 @@ from ensemble.boosting.start import refuse_count
 from ensemble.fit import failing
 from ensemble.fit.bagging import bootstraps
 from ensemble.fit.group import Group
-from ensemble.fit.samples import answerable, checked, member_seed, weighted
+from ensemble.fit.samples import answerable, checked, indexed, member_seed, weighted
+from ensemble.fit.settings import refuse_other, settings
 from ensemble.fit.stacking import Stacked, stacked
-from ensemble.fit.task import Task
+from ensemble.fit.task import Task, refuse_unknown
 from ensemble.given import Factory as Factory
 from ensemble.given import made as made
+from ensemble.given import members_of
+from ensemble.members import Ensemble
 
 
 class Training:
     """Independent members in training.
 
     Args:
-        nets: The members; they learn in place.
+        nets: The members, in a list or an Ensemble; they learn in place.
         x: Samples, on the device of the nets.
         y: Their classes, int64.
         epochs: Passes over the samples, per member.
@@ -53,7 +56,7 @@ class Training:
 
     def __init__(
         self,
-        nets: Iterable[nn.Module],
+        nets: Iterable[nn.Module] | Ensemble,
         x: torch.Tensor,
         y: torch.Tensor,
         epochs: int,
@@ -67,9 +70,8 @@ class Training:
         nan: str = "stop",
         **task: Any,
     ):
-        self.nets = list(nets)
-        if not self.nets:
-            raise ValueError("an ensemble has at least one member, got none")
+        refuse_unknown(task, Training.__init__.__kwdefaults__ or ())
+        self.nets = members_of(nets)
         self.task = Task(*checked(x, y), epochs, **task)
         if not self.task.batches:  # (which may make of x what nets read)
             answerable(self.nets, self.task.x, self.task.y)
@@ -81,6 +83,10 @@ class Training:
         weights = None if sample_weight is None else _each(sample_weight, len(self.nets), len(x))
         if bootstrap:
             index, weights = self._bagged(weights, index), None
+        elif index is not None:
+            index = indexed(index, len(self.nets), len(x))
+        own = {"seed": seed, "first": first, "sample_weight": weights, "index": index}
+        self.settings = settings(self.task, **own)
         self.groups, self.looped = self._grouped(weights, index, together)
 
     def _bagged(self, weights: torch.Tensor | None, index: Any) -> torch.Tensor:
@@ -143,6 +149,13 @@ class Training:
             self.failed[number] = row["failed"] = what
         return row
 
+    def __repr__(self) -> str:
+        done = sum(group.epoch for group in self.groups)
+        whole = self.task.epochs * len(self.groups)
+        how = f"one by one, {self.looped}" if self.looped else "as one stack"
+        left = f", {len(self.failed)} left out" * bool(self.failed)
+        return f"Training of {len(self.nets)} members, {done} of {whole} epochs, {how}{left}"
+
     def fit(self) -> list[nn.Module]:
         """Train to the end, from where the state stands; returns the members."""
         for _ in self:
@@ -158,15 +171,22 @@ class Training:
         """Return a copy of the state after the last whole epoch: tensors and plain values."""
         groups = [group.state_dict() for group in self.groups]
         return copy.deepcopy(
-            {"members": len(self.nets), "groups": groups, "failed": dict(self.failed)}
+            {
+                "members": len(self.nets),
+                "settings": self.settings,
+                "groups": groups,
+                "failed": dict(self.failed),
+            }
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there.
 
         Raises:
-            ValueError: the state of another count of members, or of members grouped otherwise.
+            ValueError: the state of another count of members, of members grouped otherwise, or of
+                a training with other settings or samples.
         """
+        refuse_other(state, self.settings, ("members", "groups", "failed"))
         refuse_count(state["members"], len(self.nets))
         if len(state["groups"]) != len(self.groups):
             raise ValueError(

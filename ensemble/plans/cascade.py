@@ -121,7 +121,10 @@ class Chain:
 
     @property
     def epochs(self) -> int:
-        """How many rows a run has: one for each link, with the chain so far."""
+        """How many rows a run has: one for each link, with the chain so far.
+
+        Passes over the samples are --each.
+        """
         return len(self.links)
 
     def side(self, link: str) -> Budget:

@@ -65,7 +65,7 @@ class Config:
 
     @property
     def epochs(self) -> int:
-        """How many rows a run has: one for each member."""
+        """How many rows a run has: one for each member; --each has the passes over the samples."""
         return self.members
 
     @property

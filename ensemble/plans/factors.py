@@ -62,7 +62,10 @@ class Grid:
 
     @property
     def epochs(self) -> int:
-        """How many rows a run has: one for each net, the single one first."""
+        """How many rows a run has: one for each net, the single one first.
+
+        Passes over the samples are --each.
+        """
         return self.members + 1
 
     def net(self) -> Config:

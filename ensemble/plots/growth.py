@@ -6,6 +6,7 @@ diversity   how often members disagree, over how good they are alone; a point fo
 """
 
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Any
 
 from ensemble.plans.boost import KINDS
@@ -31,6 +32,7 @@ PANELS = {
     "B-ResNet-10-V2": "B-ResNet-10-V2",
 }
 GROWTH = {"test_accuracy": "test accuracy", "calibrated_nll": "calibrated NLL"}
+MOST = {"calibrated_nll": inf}  # of what is no share
 BOOSTING = {"weighted_error": "weighted error", "effective": "effective share of samples"}
 
 
@@ -47,11 +49,18 @@ def kinds(whole: Experiment, net: str) -> list[str]:
 
 def stands_on(whole: Experiment) -> str:
     """Say data, split, members and seeds in one line."""
+    return f"{_setting(whole)}, n = {titles.seeds([_seeds(whole)])}"
+
+
+def _seeds(whole: Experiment) -> int:
+    return len({run.seed for run in whole.done()})
+
+
+def _setting(whole: Experiment) -> str:
     run = next(iter(whole.done()))
-    each, seeds = run.config["each"], titles.seeds([len({r.seed for r in whole.done()})])
     split = run.facts.get("split", "?")
     width = f"width {run.config['width']}, " if "width" in run.config else ""
-    return f"{run.config['data']} ({split}), {width}{each} epochs a member, n = {seeds}"
+    return f"{run.config['data']} ({split}), {width}{run.config['each']} epochs a member"
 
 
 def draw(whole: Experiment) -> Iterator[Picture]:
@@ -73,11 +82,12 @@ def diversity(whole: Experiment) -> Iterator[Picture]:
     }
     data = {net: lines for net, lines in data.items() if lines}
     if data:
-        fig = panels(whole, data, 1, _walk)
+        note = f"{_setting(whole)}; each point a mean of {_seeds(whole)} seeds"
+        fig = panels(data, 1, _walk, note)
         for ax in fig.axes:
             ax.set_xlabel("accuracy of a member alone")
         fig.axes[0].set_ylabel("two members disagree")
-        yield "ensemble_diversity", fig, {"note": stands_on(whole), "series": data}
+        yield "ensemble_diversity", fig, {"note": note, "series": data}
 
 
 def _path(whole: Experiment, arm: str) -> dict[str, list]:
@@ -92,7 +102,8 @@ def _path(whole: Experiment, arm: str) -> dict[str, list]:
 
 def _walk(ax: Any, lines: dict[str, Any]) -> None:
     for kind, line in lines.items():
-        look = figure.look(KINDS.index(kind))
+        # (hollow, so that a mark shows what lies under it)
+        look: Any = {**figure.look(KINDS.index(kind)), "markerfacecolor": "none"}
         ax.plot(line["x"], line["y"], markersize=3, label=NAMES[kind], **look)
         ax.plot(line["x"][-1:], line["y"][-1:], markersize=9, **look)
 
@@ -104,7 +115,8 @@ def _grid(
     data = {f"{net}, {key}": _lines(whole, net, key, wanted) for key in rows for net in found}
     if not any(data.values()):
         return
-    fig = panels(whole, data, len(rows), _panel, found)
+    drawn = {name: _possible(lines, name.rpartition(", ")[2]) for name, lines in data.items()}
+    fig = panels(drawn, len(rows), _panel, stands_on(whole), found)
     for ax, label in zip(fig.axes[:: len(found)], rows.values(), strict=True):
         ax.set_ylabel(label)
     for ax in fig.axes[-len(found) :]:
@@ -112,11 +124,24 @@ def _grid(
     yield name, fig, {"note": stands_on(whole), "series": data}
 
 
+def _possible(lines: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return lines whose intervals end where values must: those of two seeds reach far beyond."""
+    most = MOST.get(key, 1.0)
+    return {
+        kind: {
+            **line,
+            "low": [max(v, 0.0) for v in line["low"]],
+            "high": [min(v, most) for v in line["high"]],
+        }
+        for kind, line in lines.items()
+    }
+
+
 def panels(
-    whole: Experiment,
     data: dict[str, Any],
     rows: int,
     fill: Callable[[Any, Any], None],
+    note: str,
     names: list[str] | None = None,
 ) -> Any:
     """Draw a panel for each entry, in rows with a panel for each net, and one legend of all."""
@@ -136,7 +161,7 @@ def panels(
         shown = {n: shown[n] for n in NAMES.values() if n in shown}
         fig.legend(shown.values(), shown.keys(), loc="outside right center")
         titles.letters(axes.flat)
-        titles.headline(fig, stands_on(whole))
+        titles.headline(fig, note)
     return fig
 
 

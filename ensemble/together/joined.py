@@ -48,9 +48,14 @@ class Joined:
         """Return the logits of all members on a leading axis.
 
         Raises:
-            ValueError: members answer in different classes; or an optimizer has their leaves, and
-                they cannot be one stack in this call.
+            ValueError: members answer in different classes, or not each has inputs; or an
+                optimizer has their leaves, and they cannot be one stack in this call.
         """
+        if each and len(x) != len(self.nets):
+            raise ValueError(
+                f"{len(self.nets)} members need as many slices of inputs, got {len(x)} of shape "
+                f"{tuple(x.shape[1:])}"
+            )
         return self.stacked(x, each) if self.way(x, each) == "stack" else self.loop(x, each)
 
     def way(self, x: torch.Tensor, each: bool = False) -> str:

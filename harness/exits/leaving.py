@@ -19,13 +19,13 @@ def leaves(score: Any, threshold: Any) -> Any:
 
 
 def check_thresholds(
-    thresholds: Thresholds, heads: int, what: str = "early exits"
+    thresholds: Thresholds, heads: int | None, what: str = "early exits"
 ) -> tuple[float, ...]:
     """Return one threshold per head; a single number stands for all heads.
 
     Args:
         thresholds: One number for all, or one per head.
-        heads: How many there are.
+        heads: How many there are; None: not known yet, of a single number.
         what: What the error calls them.
 
     Raises:
@@ -34,11 +34,13 @@ def check_thresholds(
     if hasattr(thresholds, "tolist"):  # of numpy or torch
         thresholds = thresholds.tolist()  # pyright: ignore
     one = isinstance(thresholds, int | float)
-    bounds = (thresholds,) * heads if one else tuple(thresholds or ())
+    count = 1 if heads is None else heads
+    bounds = (thresholds,) * count if one else tuple(thresholds or ())
     numbers = all(isinstance(b, int | float) and 0 <= b <= 1 for b in bounds)
-    if len(bounds) != heads or not numbers:
+    if len(bounds) != count or not numbers:
+        each = f" for each of {heads} {what} (or one for all)" * (heads is not None)
         raise ValueError(
-            f"expected a threshold in [0, 1] for each of {heads} {what} (or one for all), got "
-            f"{thresholds}; 0 lets every sample leave there, 1 none"
+            f"expected a threshold in [0, 1]{each}, got {thresholds!r}; 0 lets every sample leave "
+            "there, 1 none"
         )
     return tuple(float(b) for b in bounds)

@@ -80,6 +80,7 @@ def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options,
     text = f"{plan.question}\n\nEstimate: {duration(plan.minutes)} on 2 cores. {plan.expect}"
     varied = [f.name.replace("_", "-") for f in fields(config) if f.name not in shared]
     _refuse_varied(name, plan, varied, argv)
+    _refuse_derived(name, config, argv)
     text += f"\n\nWhat differs between the arms is no option: {', '.join(varied)}." * bool(varied)
     parsed = tyro.cli(
         flags,
@@ -112,6 +113,16 @@ def _refuse_varied(name: str, plan: Plan, varied: list[str], argv: list[str]) ->
                 f"--{flag} is no option of {name}: it is what differs between its arms. Pick arms "
                 f"with --arms, such as --arms {arms}; there are {', '.join(plan.arms)}"
             )
+
+
+def _refuse_derived(name: str, config: Any, argv: list[str]) -> None:
+    """Say of a flag that is a property of the config what it follows from."""
+    for word in argv:
+        flag = word.split("=")[0].removeprefix("--").replace("-", "_")
+        found = getattr(type(config), flag, None)
+        if word.startswith("--") and isinstance(found, property):
+            words = " ".join((found.__doc__ or "").split())
+            raise ValueError(f"{word.split('=')[0]} is no option of {name}, it follows: {words}")
 
 
 def field_docs(kind: type) -> dict[str, str]:

@@ -101,7 +101,11 @@ def test_other_buffers_are_those_of_the_net():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: snapshots(net(), *task(), 0, 1), "cycles is at least 1, got 0"),
+        (lambda: snapshots(net(), *task(), 0, 1), "cycles must be a whole number .* got 0"),
+        (lambda: snapshots(net(), *task(), 2, 1.5), "epochs must be a whole number .* got 1.5"),
+        (lambda: snapshots(net(), *task(), 2, 1, schedule=0), "unknown option 'schedule'"),
+        (lambda: averaged(net(), *task(), 3, after=1.5), "after must be a whole number .* got 1.5"),
+        (lambda: averaged(net(), *task(), 3, decy=0.9), "'decy': did you mean 'decay'"),
         (lambda: averaged(net(), *task(), 2, after=2), "below the 2 epochs, got 2"),
         (lambda: averaged(net(), *task(), 2, decay=1.0), r"between 0 and 1, got 1\.0"),
     ],

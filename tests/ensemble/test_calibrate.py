@@ -88,6 +88,23 @@ def test_a_temperature_is_above_zero(t):
         Calibrated(nn.Linear(2, 2), t)
 
 
+@pytest.mark.parametrize("net", ["a", [nn.Linear(2, 2)], nn.Linear])
+def test_what_is_no_net_is_not_calibrated(net):
+    with pytest.raises(ValueError, match=r"is a torch.nn.Module, got a (str|list|type)"):
+        Calibrated(net)
+
+
+def test_a_net_that_answers_with_something_else_is_said():
+    class Pair(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    net = Calibrated(Pair(4, 7))
+    for call in (net, lambda x: net.fit(x, [0, 1, 2], "validation")):
+        with pytest.raises(ValueError, match="the net answers with a tuple, and logits are one"):
+            call(torch.zeros(3, 4))
+
+
 def module():
     torch.manual_seed(0)
     return Calibrated(nn.Sequential(nn.Linear(4, 7), nn.BatchNorm1d(7), nn.Dropout(0.5)))

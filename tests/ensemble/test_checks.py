@@ -33,6 +33,8 @@ def test_a_class_may_be_excluded():
     ("logits", "words"),
     [
         ([], "no members"),
+        (np.zeros((2, 3)), "a tensor or a list of such, got an ndarray"),
+        ([np.zeros((2, 3))], "member 0 answers with an ndarray, and logits are one tensor"),
         ([torch.zeros(2, 3), torch.zeros(2, 4)], r"member 1 .* shape \(2, 4\), member 0 of \(2, 3"),
         ([torch.zeros(2, 3), torch.zeros(1, 3)], "the same samples in the same classes"),
         (torch.zeros(2, 3, dtype=torch.int64), "floating-point numbers, got torch.int64"),
@@ -121,6 +123,9 @@ def test_nothing_is_chosen_on_the_test_set(split):
 def test_a_part_without_a_name_is_refused():
     for split in ("", "3"):
         with pytest.raises(ValueError, match="samples without a name"):
+            held_out(split, "T")
+    for split in (None, 3, ["validation"]):
+        with pytest.raises(ValueError, match=r'T without the name .* "validation"; got '):
             held_out(split, "T")
 
 

@@ -163,6 +163,9 @@ def test_other_wrong_inputs_are_refused():
         pooled(two[0])
     with pytest.raises(ValueError, match=r"got torch.int64"):
         pooled(two.long())
+    for call in (pooled, decided):
+        with pytest.raises(ValueError, match=r"log-probabilities are at most 0, got 0\.5: of prob"):
+            call(two.exp())
     with pytest.raises(ValueError, match="between classes, got a single one"):
         pooled(torch.zeros(2, 3, 1), "weighted", [1, 1])
     for rule in ("soft", "geometric", "hard"):  # (a single class is always right)

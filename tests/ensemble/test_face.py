@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -121,11 +122,12 @@ def test_it_is_fitted_when_it_is(fitted):
     check_is_fitted(fitted)
     with pytest.raises(NotFittedError):
         check_is_fitted(model())
-    with pytest.raises(ValueError, match=r"not fitted yet: call fit\(x, y\) first"):
+    with pytest.raises(NotFittedError, match=r"not fitted yet: call fit\(x, y\) first"):
         model().predict(X)
-    for nothing in (model(), fitted):
-        with pytest.raises(ValueError, match="nothing to resume"):
-            nothing.resume()
+    with pytest.raises(ValueError, match=r"nothing to resume: call fit\(x, y\) first"):
+        model().resume()
+    with pytest.raises(ValueError, match="nothing to resume: the fit came to its end, all 4 memb"):
+        fitted.resume()
 
 
 def test_a_pickled_model_answers_the_same(fitted):
@@ -136,6 +138,14 @@ def test_a_pickled_model_answers_the_same(fitted):
 def test_a_new_fit_forgets_the_old_one_and_repeats_itself(fitted):
     again = model().fit(X[:60], Y[:60]).fit(X[:100], Y[:100])
     assert np.array_equal(again.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_no_seed_is_one_that_is_drawn_and_kept():
+    one, other = (model(seed=None).fit(X, Y) for _ in range(2))
+    assert one.seed is other.seed is None
+    assert one.seed_ != other.seed_
+    again = model(seed=one.seed_).fit(X, Y)
+    assert np.array_equal(again.predict_proba(X), one.predict_proba(X))
 
 
 def test_sample_weights_of_0_are_samples_that_are_not_answered_for():
@@ -178,12 +188,17 @@ def test_after_ctrl_c_it_goes_on_where_it_was():
     ("change", "x", "y", "said"),
     [
         ({}, X, np.zeros(len(X)), "the single class"),
-        ({}, X, NUMBERS + 0.5, "measured numbers"),
+        ({}, X, NUMBERS + 0.5, "sample 0 has .*5, which is no whole number"),
+        ({}, X, np.where(np.arange(len(X)) == 7, np.nan, NUMBERS), "sample 7 has nan, which is"),
+        ({}, csr_array(X), Y, r"samples are dense here, got a csr_array: x.toarray\(\)"),
         ({}, X[1:], Y, "149 samples need a label each, got 150"),
         ({}, np.full_like(X, np.nan), Y, "sample 0 is not finite"),
         ({"combine": "mean"}, X, Y, "unknown combine 'mean'"),
         ({"rule": "samme.r"}, X, Y, "unknown rule 'samme.r': did you mean 'samme'"),
-        ({"n_estimators": 0}, X, Y, "at least one member, got 0"),
+        ({"n_estimators": 0}, X, Y, "n_estimators must be a whole number of at least 1, got 0"),
+        ({"n_estimators": 2.5}, X, Y, "n_estimators must be a whole number .* got 2.5"),
+        ({"epochs": 1.5}, X, Y, "epochs must be a whole number of at least 1, got 1.5"),
+        ({"factory": net()}, X, Y, "made anew by a function, .* got a Sequential"),
         ({"factory": lambda: nn.Linear(4, 7)}, X, Y, r"shape \(1, 7\), and y has 3 classes"),
     ],
 )

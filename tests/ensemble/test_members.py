@@ -110,6 +110,17 @@ def test_making_members_leaves_the_callers_numbers_alone():
     assert torch.equal(torch.rand(1), expected)
 
 
+class Answers(nn.Module):
+    """A net that answers with something else than a tensor."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.layer = kind, nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.kind([self.layer(x)])
+
+
 ONE = net()
 WRONG = {
     "nobody": (lambda: Ensemble([]), "no members"),
@@ -119,7 +130,20 @@ WRONG = {
     "another count": (lambda: Ensemble([net()], 2), "1 nets were given and count=2"),
     "a net": (lambda: Ensemble(net()), "one Sequential"),
     "twice": (lambda: Ensemble([ONE, net(), ONE]), "member 2 is member 0"),
-    "no net": (lambda: Ensemble([net(), 3]), "member 1 is no torch.nn.Module, got int"),
+    "one class": (lambda: Ensemble([nn.Linear(6, 1)] * 1)(X), r"two classes or more.* \(5, 1\)"),
+    "one class each": (lambda: Ensemble(lambda: nn.Linear(6, 1), 2)(X), r"got shape \(2, 5, 1\)"),
+    "a tuple": (lambda: Ensemble([Answers(tuple)])(X), "member 0 answers with a tuple, and logits"),
+    "dicts": (lambda: Ensemble([net(), Answers(list)])(X), "member 1 answers with a list"),
+    "an array": (lambda: Ensemble(net, 2)(X.numpy()), "a tensor, got an ndarray: torch.as_tensor"),
+    "an array, alone": (lambda: Ensemble(net, 1)(X.numpy()), "a tensor, got an ndarray"),
+    "double": (lambda: Ensemble(net, 2)(X.double()), r"inputs are torch.float64 and members torch"),
+    "width": (lambda: Ensemble(net, 2)(X[:, :5]), r"cannot read inputs of shape \(5, 5\)"),
+    "each": (
+        lambda: Ensemble(net, 2).members(X[None], True),
+        r"2 members need as many .* got 1 of",
+    ),
+    "shape": (lambda: Ensemble(net, 2).cost((6,), (3,)), r"such as \(1, 64\); got \(6,\)"),
+    "no net": (lambda: Ensemble([net(), 3]), "member 1 is no torch.nn.Module, got an int"),
     "rule": (lambda: Ensemble(net, 2, combine="mean"), "mean"),
     "nan": (lambda: Ensemble(net, 2, nan="drop"), "drop"),
     "no weights": (lambda: Ensemble(net, 2, combine="weighted"), "needs weights"),
@@ -155,6 +179,18 @@ def test_a_member_that_answers_nan_is_left_out_if_asked():
     torch.testing.assert_close(found, rest(X))
     with pytest.raises(ValueError, match=r"members \[0, 1\] of 2"):
         poisoned(2, 0, 1)(X)
+
+
+@pytest.mark.parametrize("nan", ["stop", "leave out"])
+def test_inputs_that_are_nan_are_to_blame(nan):
+    x = X.clone()
+    x[3, 0] = torch.nan
+    ensemble = Ensemble(net, 2, nan=nan).eval()
+    with pytest.raises(ValueError, match=r"because of these inputs: sample 3 .* 1 of 5 are not$"):
+        ensemble(x)
+    ensemble.nets[0][0].bias.data[0] = torch.nan  # (then it is not for them alone)
+    with pytest.raises(ValueError, match=r"members \[0, 1\] of 2 answered NaN: look at that net$"):
+        ensemble(x)
 
 
 def test_nan_is_kept_in_training_or_if_asked():

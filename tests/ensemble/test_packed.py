@@ -76,6 +76,7 @@ def test_batch_ensemble_reads_one_input_or_one_each():
     torch.testing.assert_close(layer(x), layer(x.expand(4, 5, 6)))
     with pytest.raises(ValueError, match=r"\(4, batch, 6\)"):
         layer(torch.randn(3, 5, 6))
+    assert repr(layer) == "BatchEnsembleLinear(6, 3, members=4, bias=True)"
 
 
 @pytest.mark.parametrize("shape", [(6,), (4, 1, 6)])

@@ -50,3 +50,28 @@ def test_the_table_has_a_line_for_each_arm_and_the_gain_over_one_net(whole):
 def test_every_kind_and_net_of_the_plans_has_a_name():
     assert set(NAMES) == set(KINDS)
     assert set(NETS) | {NET} < set(PANELS)
+
+
+def test_intervals_of_two_seeds_end_where_values_must(whole):
+    whole.runs = [run for run in whole.runs if run.seed < 2]
+    for run in whole.runs:
+        run.rows = [r | {"test_accuracy": 0.5 + 0.4 * run.seed, "calibrated_nll": 0.1 + run.seed}
+                    for r in run.rows]  # fmt: skip
+    fig, data = {n: (f, d) for n, f, d in plot.figures(whole)}["ensemble_growth"]
+    accuracy, nll = fig.axes
+    assert data["series"]["B-3-1, test_accuracy"]["single"]["high"][0] > 2  # (as computed)
+    # (matplotlib leaves a twentieth of what is drawn at either end)
+    assert accuracy.get_ylim() == pytest.approx((-0.05, 1.05))
+    assert nll.get_ylim()[0] < 0 < nll.dataLim.y0 + 1e-9
+    assert nll.dataLim.y1 > 1
+
+
+def test_a_figure_without_intervals_claims_none(whole):
+    for run in whole.runs:
+        run.rows = [r | {"mean_accuracy": 0.7 + 0.01 * run.seed, "disagreement": 0.3}
+                    for r in run.rows]  # fmt: skip
+    found = {name: fig for name, fig, _ in plot.figures(whole)}
+    assert "95 % intervals" in found["ensemble_growth"].get_suptitle().replace("\n", " ")
+    said = found["ensemble_diversity"].get_suptitle().replace("\n", " ")
+    assert "interval" not in said
+    assert "each point a mean of 3 seeds" in said

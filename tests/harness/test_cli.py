@@ -55,6 +55,25 @@ def test_overview_names_every_plan_and_verb(capsys):
         assert plan.question.split()[0] in text
 
 
+@pytest.mark.parametrize("study", STUDIES)
+def test_what_the_overview_recommends_can_be_typed(study, capsys):
+    module = importlib.import_module(f"{study}.experiments")
+    main(module.PLANS, study, {}, [])
+    shown = " ".join(capsys.readouterr().out.split())
+    typed = re.search(rf"python -m {study} (\S+) (--seeds 3(?: --\S+ 2)?) fewer seeds", shown)
+    options, changed = parse(typed[1], module.PLANS[typed[1]], study, typed[2].split())
+    assert options.seeds == "3"
+    assert list(changed.values()) == [2]
+
+
+def test_an_option_that_follows_from_others_says_from_which(capsys):
+    module = importlib.import_module("ensemble.experiments")
+    assert main(module.PLANS, "ensemble", {}, ["smoke", "--epochs", "2"]) == 2
+    said = capsys.readouterr().err
+    assert "--epochs is no option of smoke, it follows: How many rows a run has" in said
+    assert "--each" in said
+
+
 def test_list_as_json(capsys):
     assert main(PLANS, "mlp", {}, ["--list", "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)

@@ -108,7 +108,8 @@ def test_weights_that_are_none_are_refused(weights, said):
     ("arguments", "said"),
     [
         ({"classes": 1}, "nothing to tell apart in 1 class"),
-        ({"members": 0}, "at least one member, got 0"),
+        ({"members": 0}, "whole number of at least 1, got 0"),
+        ({"members": 1.5}, "members must be a whole number of at least 1, got 1.5"),
         ({"learning_rate": 0}, "learning_rate is a number above 0, got 0"),
         ({"learning_rate": np.nan}, "learning_rate is a number above 0, got nan"),
         ({"rule": "SAMME.R"}, "unknown rule 'SAMME.R': did you mean 'samme'"),

@@ -179,7 +179,13 @@ def test_links_of_other_classes_are_refused():
     ("words", "error"),
     [
         (dict(links=[]), "no links"),
-        (dict(thresholds=1.5), "threshold in"),
+        (dict(thresholds=1.5), r"a threshold in \[0, 1\], got 1.5; 0 lets"),
+        (dict(thresholds="a"), r"a threshold in \[0, 1\], got 'a'"),
+        (dict(thresholds=None), r"a threshold in \[0, 1\], got None"),
+        (dict(thresholds=(0.5, 1.5)), "for each of 2 links before the last"),
+        (dict(shape=64), r"shape of one input, such as \(784,\); got 64"),
+        (dict(links=[linear(), linear]), "link 1 is a torch.nn.Module, got a function"),
+        (dict(answer="replace", weights=(1, 2, 3)), 'weights are for answer="average"'),
         (dict(thresholds=(0.5,)), "each of 2 links before the last"),
         (dict(agree=4), "4 of 3 links cannot agree"),
         (dict(weights=(1, 2)), "3 links need as many weights"),
@@ -188,6 +194,34 @@ def test_links_of_other_classes_are_refused():
 def test_a_rule_that_does_not_fit_is_refused_at_once(words, error):
     with pytest.raises(ValueError, match=error):
         Cascade(**{"links": [linear(), linear(), linear()], **words})
+
+
+@pytest.mark.parametrize("answer", ["average", "replace"])
+def test_an_answer_that_is_nan_stops_and_says_whose_it_is(answer):
+    x = X.clone()
+    x[7, 2] = torch.nan
+    net = Cascade([linear(), linear()], answer=answer).double().eval()
+    with pytest.raises(ValueError, match=r"question 0 of 2 answered NaN because .*: sample 7 is"):
+        net(x)
+    net.links[1].bias.data[0] = torch.nan
+    net.rule = Rule(1.0, answer)
+    with pytest.raises(ValueError, match="question 1 of 2 answered NaN to sample 0: look at that"):
+        net(X)
+
+
+def test_a_link_that_answers_with_something_else_is_named():
+    class Pair(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    net = Cascade([linear(), Pair(6, 4)], thresholds=1.0).double().eval()
+    with pytest.raises(ValueError, match="question 1 answers with a tuple, and logits are one"):
+        net(X)
+
+
+def test_options_of_a_fit_are_known_or_said():
+    with pytest.raises(ValueError, match="unknown option 'los': did you mean 'loss'"):
+        cascade("nets").fit(X, None, "validation", los=0.1)
 
 
 def test_fitted_thresholds_are_set_saved_and_loaded():

@@ -58,6 +58,13 @@ def test_the_published_rule_takes_twice_the_steps_from_the_second_member_on():
     assert counts == [20, 40, 40]
 
 
+def test_it_says_how_far_it_is():
+    going = boosting()
+    assert repr(going) == "Boosting, 0 of 3 members, not at its end"
+    going.fit()
+    assert repr(going) == "Boosting, 3 of 3 members, all 3 members are there"
+
+
 class Same(nn.Module):
     """A net that always says the same class, whatever it learns."""
 
@@ -188,12 +195,28 @@ def test_sample_weights_move_what_is_learned_and_are_checked():
         ),
         ({"weights": "los"}, "unknown weights 'los': did you mean 'loss'"),
         ({"nan": "go"}, "unknown nan 'go'"),
-        ({"epochs": 0}, "epochs is at least 1"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1"),
     ],
 )
 def test_arguments_that_are_none_are_refused(change, said):
     with pytest.raises(ValueError, match=said):
         boosting(**change).fit()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": 1.5}, "epochs must be a whole number of at least 1, got 1.5"),
+        ({"members": 1.5}, "members must be a whole number of at least 1, got 1.5"),
+        ({"learning_rate": "a"}, "learning_rate is a number above 0, got 'a'"),
+        ({"factory": dense()}, "made anew by a function, .* got a Sequential"),
+        ({"momentum": 0.5}, "unknown option 'momentum': .*for the optimizer"),
+        ({"shufle": True}, "unknown option 'shufle': did you mean 'shuffle'"),
+    ],
+)
+def test_arguments_that_are_none_are_refused_before_anything_is_trained(change, said):
+    with pytest.raises(ValueError, match=said):
+        boosting(**change)
 
 
 def test_classes_with_a_gap_are_refused():
@@ -205,3 +228,18 @@ def test_classes_with_a_gap_are_refused():
 def test_another_count_is_refused_with_both_numbers():
     with pytest.raises(ValueError, match="state of 3 members, and here are 4"):
         boosting(members=4).load_state_dict(boosting().state_dict())
+    with pytest.raises(ValueError, match="it lacks members, course, nets"):
+        boosting().load_state_dict({})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rule": "iddl"}, "rule iddl there, samme here"),
+        ({"learning_rate": 0.5, "epochs": 3}, "epochs 3 there, 2 here; learning_rate 0.5 there"),
+        ({"sample_weight": torch.arange(90)}, "sample_weight has other values"),
+    ],
+)
+def test_the_state_of_another_boosting_is_refused_with_what_differs(change, said):
+    with pytest.raises(ValueError, match=rf"another training \({said}"):
+        boosting().load_state_dict(boosting(**change).state_dict())

@@ -181,5 +181,5 @@ def test_a_last_sample_alone_joins_the_batch_before_where_there_is_batch_norm():
 
 @pytest.mark.parametrize("name", ["epochs", "batch_size"])
 def test_less_than_one_is_refused(name):
-    with pytest.raises(ValueError, match=f"{name} is at least 1, got 0"):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got 0"):
         Task(*task(), **{"epochs": 1, name: 0})

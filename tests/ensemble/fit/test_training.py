@@ -10,6 +10,7 @@ from torch import nn
 from ensemble import Boosting, Ensemble, Training, made
 from ensemble.fit.bagging import bootstrap
 from ensemble.fit.samples import member_seed
+from ensemble.fit.settings import MOST
 from harness.record.checkpoint import load_checkpoint
 from tests.ensemble.fit.tasks import CLASSES, INPUTS, dense, normed, parameters, task
 from tests.python import ROOT
@@ -27,8 +28,9 @@ def test_members_start_from_numbers_of_their_own_and_leave_the_global_generator_
     assert torch.equal(torch.rand(2), expected)
     assert torch.equal(parameters(nets[1:]), parameters(made(dense, 2, seed=4, first=1)))
     assert not torch.equal(parameters(nets[:1]), parameters(nets[1:2]))
-    with pytest.raises(ValueError, match="at least one member, got 0"):
-        made(dense, 0)
+    for count in (0, 1.5):
+        with pytest.raises(ValueError, match=f"count must be a whole number .* got {count}"):
+            made(dense, count)
 
 
 def test_a_stack_gives_a_row_per_member_and_epoch_and_a_loop_one_at_a_time():
@@ -38,6 +40,15 @@ def test_a_stack_gives_a_row_per_member_and_epoch_and_a_loop_one_at_a_time():
     places = lambda found: [[(r["member"], r["epoch"]) for r in rows] for rows in found]  # noqa: E731
     assert places(stack) == [[(m, e) for m in range(3)] for e in (1, 2)]
     assert places(loop) == [[(m, e)] for m in range(3) for e in (1, 2)]
+
+
+def test_it_says_how_far_it_is():
+    stack, loop = training(made(dense, 3)), training(made(normed, 3))
+    for going in (stack, loop):
+        next(iter(going))
+    assert repr(stack) == "Training of 3 members, 1 of 2 epochs, as one stack"
+    said = "Training of 3 members, 1 of 6 epochs, one by one, members have batch norm"
+    assert repr(loop) == said
 
 
 def test_members_learn():
@@ -136,8 +147,95 @@ def test_another_count_or_another_way_to_train_is_refused():
         training(made(dense, 3), together=False).load_state_dict(state)
     with pytest.raises(ValueError, match="at least one member, got none"):
         training([])
+    for nothing in ({}, {"members": 3, "groups": []}):
+        with pytest.raises(ValueError, match=r"it lacks .*failed: give what its state_dict\(\)"):
+            training(made(dense, 3)).load_state_dict(nothing)
     with pytest.raises(ValueError, match="unknown nan 'drop'"):
         training(made(dense, 1), nan="drop")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"epochs": 3}, "epochs 3 there, 2 here"),
+        ({"batch_size": 10, "seed": 4}, "batch_size 10 there, 20 here; seed 4 there, 0 here"),
+        ({"sample_weight": torch.ones(90)}, "sample_weight other values there, None here"),
+        ({"x": task()[0] + 0.01}, "x has other values"),
+        ({"y": task()[1].flip(0)}, "y has other values"),
+        ({"x": task()[0][:60], "y": task()[1][:60]}, "x has other values; y has other values"),
+    ],
+)
+def test_the_state_of_another_training_is_refused_with_what_differs(change, said):
+    x, y = task()
+    other = {"x": x, "y": y, "epochs": 2, "batch_size": 20, **change}
+    state = Training(made(dense, 2), **other).state_dict()
+    with pytest.raises(ValueError, match=rf"another training \({said}"):
+        training(made(dense, 2)).load_state_dict(state)
+
+
+def test_samples_that_another_machine_has_rounded_otherwise_are_the_same():
+    x, y = task()
+    state = training(made(dense, 2)).state_dict()
+    again = Training(made(dense, 2), x * (1 + 1e-6), y, 2, batch_size=20)
+    again.load_state_dict(state)
+    assert len(again.settings["x"]) == MOST < x.numel()
+
+
+NET = dense()
+MEMBERS = {
+    "a net": (dense(), "a list of nets or an Ensemble, got one Sequential: made"),
+    "a class": (nn.Linear, "got a function: made"),
+    "a net twice": ([NET, NET], "member 1 is member 0 itself"),
+    "no net": ([NET, 3], "member 1 is no torch.nn.Module, got an int"),
+}
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_what_are_no_members_is_said(name):
+    nets, said = MEMBERS[name]
+    with pytest.raises(ValueError, match=said):
+        training(nets)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epochs": 1.5}, "epochs must be a whole number of at least 1, got 1.5"),
+        ({"epochs": "3"}, "at least 1, got '3'"),
+        ({"batch_size": 1.5}, "batch_size must be a whole number of at least 1, got 1.5"),
+        ({"lr": 0.1}, "unknown option 'lr': .*lr is for the optimizer: optimizer= is a function"),
+        ({"bootstap": True}, "unknown option 'bootstap': did you mean 'bootstrap'"),
+        ({"optimizer": "adam"}, "optimizer= is a function that .* got a str$"),
+        ({"optimizer": torch.optim.SGD(NET.parameters())}, "makes one .* got a SGD$"),
+        ({"optimizer": lambda parameters: None}, "this one gave a NoneType"),
+        ({"index": torch.full((2, 4), 90)}, "samples 90 to 90, and there are 0 to 89"),
+        ({"index": torch.zeros(3, 4).long()}, r"each of 2 members, got shape \(3, 4\)"),
+        ({"index": torch.zeros(2, 4)}, r"got shape \(2, 4\) of torch.float32"),
+    ],
+)
+def test_options_that_are_none_are_said(options, said):
+    with pytest.raises(ValueError, match=said):
+        training(made(dense, 2), **options)
+
+
+def test_index_may_be_lists():
+    rows = [[1, 2, 3, 4]] * 2
+    nets = [training(made(dense, 2), index=i).fit() for i in (rows, torch.tensor(rows))]
+    assert torch.equal(*map(parameters, nets))
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        (NET, "made anew by a function, .* got a Sequential"),
+        (3, "got an int"),
+        (lambda: None, "member 0 is no torch.nn.Module, got a NoneType"),
+        (lambda: NET, "member 1 is member 0 itself"),
+    ],
+)
+def test_what_makes_no_members_is_said(factory, said):
+    with pytest.raises(ValueError, match=said):
+        made(factory, 2)
 
 
 def test_members_that_make_steps_in_a_way_of_their_own_are_looped_and_said():
@@ -181,8 +279,17 @@ def test_members_that_do_not_answer_about_the_classes_of_y_are_refused(together)
         ValueError, match=rf"member 2 answers one sample with shape \(1, {CLASSES + 1}\)"
     ):
         Training([*both, other], x, y, 1, together=together)
-    with pytest.raises(ValueError, match=r"member 0 answers one sample with shape \(1,\)"):
+    with pytest.raises(ValueError, match=r"member 0 answers one .* shape \(1,\), not with logits"):
         Training([nn.Sequential(dense(), Last())], x, y, 1)
+    with pytest.raises(ValueError, match="a member answers with a tuple, and logits are one"):
+        Training([nn.Sequential(dense(), Pair())], x, y, 1)
+
+
+class Pair(nn.Module):
+    """Answers with something else beside."""
+
+    def forward(self, x):
+        return x, x
 
 
 class Last(nn.Module):
@@ -267,7 +374,7 @@ def test_the_members_of_an_ensemble_learn_where_they_are():
     net = Ensemble(dense, 3, seed=4)
     assert torch.equal(parameters(net.nets), parameters(made(dense, 3, seed=4)))
     before = net.eval()(x)  # (by now they may share the memory of a stack)
-    training(net.nets, seed=4).fit()
+    training(net, seed=4).fit()
     alone = training(made(dense, 3, seed=4), seed=4).fit()
     assert not torch.equal(before, net.eval()(x))
     expected = torch.stack([one.eval()(x) for one in alone])
