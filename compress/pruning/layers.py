@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
-from harness.names import unknown
+from harness.names import fitting
 
 KINDS = (nn.Linear, nn.Conv2d)
 END = ".weight"
@@ -31,7 +31,8 @@ def found(net: nn.Module, exclude: Sequence[str] | str = ()) -> dict[str, nn.Par
         ValueError: no such layer; a weight that is shared, lazy, computed or not finite.
     """
     every = {name: m for name, m in net.named_modules() if isinstance(m, KINDS)}
-    left = _left(every, (exclude,) if isinstance(exclude, str) else exclude)
+    words = fitting("layer to exclude", exclude, every)
+    left = {n: m for n, m in every.items() if not any(fnmatchcase(n, w) for w in words)}
     if not left:
         raise ValueError(
             f"{type(net).__name__} has no nn.Linear or nn.Conv2d layer left to prune "
@@ -69,15 +70,6 @@ def refuse_broken(name: str, values: torch.Tensor, what: str = "weights") -> Non
             f"{place}; a net that has diverged cannot be pruned: take an earlier state of it"
             + (", or net.float() first" if values.dtype in (torch.float16, torch.bfloat16) else "")
         )
-
-
-def _left(every: dict[str, Any], exclude: Sequence[str]) -> dict[str, Any]:
-    for word in exclude:
-        if not isinstance(word, str):
-            raise ValueError(f"exclude takes names of layers, got {word!r}")
-        if not any(fnmatchcase(name, word) for name in every):
-            raise unknown("layer to exclude", word, every)
-    return {n: m for n, m in every.items() if not any(fnmatchcase(n, w) for w in exclude)}
 
 
 def _plain(name: str, layer: Any) -> nn.Parameter:
