@@ -60,7 +60,7 @@ class Sizes:
             stored, which ratios refer to; 0 of a file without any.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer, ...] = field(repr=False)
     total: int
     state: Mapping[str, Any] = field(repr=False)
     dense: int

@@ -25,6 +25,7 @@ EVERY_WAY = [1, 3, 8, 16, None, {"0": 2, "2": None}]
 def test_a_file_decodes_to_what_pack_returned(tmp_path, bits):
     packed = pack(pruned(), tmp_path / "net", bits)
     assert packed.bytes == (tmp_path / "net").stat().st_size
+    assert "tensor(" not in repr(packed)
     assert same(unpack(tmp_path / "net"), packed.state)
     net = pruned(seed=5)
     unpack(tmp_path / "net", net)
