@@ -65,11 +65,13 @@ def pack(
     """Write a net as a small file; a kill leaves the old file.
 
     Args:
-        net: Any net, on any device, or its state_dict() (see compress.file.states).
+        net: Any net, on any device, or its state_dict() (see compress.file.states). Of a level of
+            tickets, the net of one seed: level.into(net, seed).
         path: The file.
         bits: The weights of a layer share 2^bits values (1 to 8); 16: each is a half; None: the
             layer is stored as it is, bit by bit, but for the sign of a zero. Or a mapping of
-            layers' names, with * and ?.
+            layers' names, with * and ?. But for None, biases and norms are rounded to halves (of
+            11 binary digits), or stored as singles where these do not hold them.
         whole: Names of layers that are stored as they are, with * and ?.
         supersets: Patterns by layers' names, of which a layer's weights are a part: only which
             part is stored, if that is shorter.

@@ -9,6 +9,7 @@ from torch import nn
 
 import compress
 from compress.pruning import choose, densities
+from compress.pruning.prune import SCOPES
 from compress.pruning.scores import SCORES
 from tests.compress.pruning.nets import conv, mlp, samples
 
@@ -162,6 +163,10 @@ def test_shared_weights_are_refused_by_both_names():
     assert list(compress.prune(net, 0.5, exclude="head")) == ["own.weight"]
     with pytest.raises(ValueError, match=r"0.weight and 1.weight are one tensor"):
         compress.prune(nn.Sequential(*[nn.Linear(3, 3)] * 2), 0.5)
+
+
+def test_the_help_of_prune_names_all_scores_and_scopes():
+    assert all(f'"{name}"' in compress.prune.__doc__ for name in (*SCORES, *SCOPES))
 
 
 def test_weights_without_values_and_computed_ones_are_refused():
