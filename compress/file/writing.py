@@ -76,8 +76,8 @@ def encode(parts: Sequence[Part], options: Options) -> container.Content:
 
 def _encode(part: Part, options: Options, past: Past) -> tuple[Entry, tuple[bytes, ...]]:
     if part.kind in (ALIAS, NAMED):
-        told = part.kind == NAMED and text_of_table(part.value)
-        return Entry(part.name, part.kind, *[TABLE] * bool(told), other=part.other), ()
+        table = part.kind == NAMED and bool(text_of_table(part.value))
+        return Entry(part.name, part.kind, TABLE if table else "float32", other=part.other), ()
     if part.kind == OBJECT:
         blob = tensors.encode_object(part.value)
         return Entry(part.name, OBJECT, "uint8", (len(blob),)), (tensors.press(blob),)
