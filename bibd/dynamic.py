@@ -74,9 +74,7 @@ class Dynamic(Patterned):
 
     def get_extra_state(self) -> torch.Tensor:
         """Return what every sparse layer tells of its pattern, and the table itself."""
-        table = f"\n{written(self.pattern)}".encode()
-        packed = torch.frombuffer(bytearray(table), dtype=torch.uint8)
-        return torch.cat([super().get_extra_state(), packed])
+        return with_table(super().get_extra_state(), self.pattern)
 
     def _load_from_state_dict(self, state_dict, prefix, *rest):
         try:
@@ -91,8 +89,8 @@ class Dynamic(Patterned):
         saved, values = (state_dict.get(prefix + name) for name in ("_extra_state", "weight"))
         if not isinstance(saved, torch.Tensor) or not isinstance(values, torch.Tensor):
             return
-        told, _, table = bytes(saved.to("cpu", torch.uint8).tolist()).partition(b"\n")
-        digest = told.split(b" ")[0].decode(errors="replace")
+        told, table = bytes(saved.to("cpu", torch.uint8).tolist()), text_of_table(saved)
+        digest = told.partition(b"\n")[0].split(b" ")[0].decode(errors="replace")
         if not table or digest == self.pattern.digest():
             return
         pattern = read(table.decode(errors="replace"), self.pattern, len(values))
@@ -127,6 +125,17 @@ class DynamicConv2d(Dynamic, SparseConv2d):
             weight = x.new_zeros(self.shape, requires_grad=True)
             y = F.conv2d(x, weight, None, *how)
         return torch.autograd.grad(y, weight, grad)[0]
+
+
+def with_table(told: torch.Tensor, pattern: Pattern) -> torch.Tensor:
+    """Return what a checkpoint tells of a pattern, as bytes, with the whole table behind it."""
+    table = f"\n{written(pattern)}".encode()
+    return torch.cat([told, torch.frombuffer(bytearray(table), dtype=torch.uint8)])
+
+
+def text_of_table(told: torch.Tensor) -> bytes:
+    """Return the table that a checkpoint tells; empty where it tells the name of a pattern only."""
+    return bytes(told.to("cpu", torch.uint8).tolist()).partition(b"\n")[2]
 
 
 @contextmanager

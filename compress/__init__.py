@@ -13,6 +13,7 @@ _HOME: dict[str, str] = {
     "pack": "compress.file.pack",
     "share": "compress.file.share",
     "sizes": "compress.file.sizes",
+    "patterns": "compress.file.pack",
     "unpack": "compress.file.pack",
     "Course": "compress.tickets.course",
     "Gradual": "compress.pruning.schedule",

@@ -57,6 +57,8 @@ def main(
             module, name = verbs[argv[0]].target.split(":")
             return getattr(importlib.import_module(module), name)(argv[1:])
         if argv[0] not in plans:
+            if argv[0] in getattr(sys.modules.get(folder), "__all__", ()):
+                raise ValueError(f"{argv[0]} is a function: from {folder} import {argv[0]}")
             raise unknown("plan", argv[0], [*plans, *verbs])
         return _plan(argv[0], plans[argv[0]], folder, argv[1:])
     except BrokenPipeError:  # `| head` has seen enough
@@ -67,8 +69,8 @@ def main(
         return 1 if isinstance(error, OSError) else 2
     except KeyboardInterrupt:
         again = shlex.join(["python", "-m", folder, *argv])
-        saved = "what is done is kept, a run in hand up to its last checkpoint"
-        print(f"\ninterrupted; {saved}. Go on with: {again}", file=sys.stderr)
+        kept = "; what is done is kept, a run in hand up to its last checkpoint. Go on with"
+        print(f"\ninterrupted{'. Again' if argv[0] in verbs else kept}: {again}", file=sys.stderr)
         return 130
 
 

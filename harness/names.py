@@ -1,7 +1,8 @@
 """Answers a name that does not exist in one sentence: what came, what is near, what there is."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 
 
 def unknown(what: str, got: object, known: Iterable[str]) -> ValueError:
@@ -50,3 +51,18 @@ def check(what: str, got: str, known: Iterable[str]) -> str:
     if got not in known:
         raise unknown(what, got, known)
     return got
+
+
+def fitting(what: str, words: Sequence[str] | str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return words with * and ? as a tuple, also a single one, if each fits some known name.
+
+    Raises:
+        ValueError: a word that fits none, or that is no word.
+    """
+    known, words = list(known), (words,) if isinstance(words, str) else tuple(words)
+    for word in words:
+        if not isinstance(word, str):
+            raise ValueError(f"a {what} is a name, with * and ?, got {word!r}")
+        if not any(fnmatchcase(name, word) for name in known):
+            raise unknown(what, word, known)
+    return words

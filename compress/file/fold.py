@@ -97,12 +97,19 @@ def _fold(layer: Any, norm: Any, first: str, second: str) -> None:
             f"({type(layer).__name__}): a batch norm with statistics goes into a linear or "
             "convolutional layer"
         )
+    sparse = isinstance(layer, SparseLayer)
+    outputs = layer.pattern.out_features if sparse else len(layer.weight)
+    if outputs != norm.num_features:
+        raise ValueError(
+            f"{second} is a norm of {norm.num_features} channels, {first} has {outputs}: a norm is "
+            "folded into the layer right before it"
+        )
     scale = (norm.running_var.double() + norm.eps).rsqrt()
     scale = scale if norm.weight is None else scale * norm.weight
     bias = 0 if layer.bias is None else layer.bias.double()
     moved = scale * (bias - norm.running_mean) + (0 if norm.bias is None else norm.bias)
     rows = scale
-    if isinstance(layer, SparseLayer):
+    if sparse:
         rows = scale[torch.from_numpy(layer.pattern.rows).to(scale.device)]
     weight = layer.weight.double() * rows.view(-1, *[1] * (layer.weight.ndim - 1))
     layer.weight = nn.Parameter(weight.to(layer.weight))  # (another layer may hold the old one)

@@ -20,6 +20,7 @@ TYPES = (
 SIZES = (4, 8, 2, 2, 8, 4, 2, 1, 1, 1, 8, 16)
 WORDS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked", "_extra_state")
 END = "\n"
+TABLE = "uint8"  # the type of a name with which a layer that can move tells its whole table
 
 
 @dataclass(frozen=True)

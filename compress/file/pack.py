@@ -11,17 +11,19 @@ its own. The file is decoded before it is written: what pack returns has been in
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from bibd.layer import SparseLayer
 from bibd.pattern import Pattern
 from compress.file import container, reading, states
 from compress.file.numbers import Damaged
 from compress.file.writing import Bits, Options, asked, claim, encode, is_whole
+from harness.names import fitting
 from harness.record import store
 from harness.record.weights import load_state
 
@@ -41,8 +43,8 @@ class Packed:
 
     path: Path
     bytes: int
-    state: Mapping[str, Any]
-    patterns: Mapping[str, Pattern]
+    state: Mapping[str, Any] = field(repr=False)
+    patterns: Mapping[str, Pattern] = field(repr=False)
     whole: tuple[str, ...]
 
     def into(self, net: nn.Module) -> nn.Module:
@@ -56,35 +58,48 @@ def pack(
     path: str | Path,
     bits: Bits = 4,
     *,
-    whole: Sequence[str] = (),
+    whole: Sequence[str] | str = (),
     supersets: Mapping[str, Pattern] | None = None,
     describe: bool = True,
 ) -> Packed:
     """Write a net as a small file; a kill leaves the old file.
 
     Args:
-        net: Any net, on any device, or its state_dict() (see compress.file.states).
+        net: Any net, on any device, or its state_dict() (see compress.file.states). Of a level of
+            tickets, the net of one seed: level.into(net, seed).
         path: The file.
         bits: The weights of a layer share 2^bits values (1 to 8); 16: each is a half; None: the
             layer is stored as it is, bit by bit, but for the sign of a zero. Or a mapping of
-            layers' names, with * and ?.
+            layers' names, with * and ?. But for None, biases and norms are rounded to halves (of
+            11 binary digits), or stored as singles where these do not hold them.
         whole: Names of layers that are stored as they are, with * and ?.
         supersets: Patterns by layers' names, of which a layer's weights are a part: only which
             part is stored, if that is shorter.
         describe: Store a pattern as family and seed where it can be.
 
     Raises:
-        ValueError: weights that are not finite, and what cannot be stored; says which tensor.
-        OSError: the file could not be written.
+        ValueError: weights that are not finite, and what cannot be stored, says which tensor; a
+            name of no layer.
+        OSError: the file could not be written, or its folder is not there.
     """
-    path, options = Path(path), Options(bits, tuple(whole), supersets, describe)
-    parts = [asked(part, options) for part in states.parts(net)]
+    path = store.foldered(path)
+    found = states.parts(net)
+    options = _options(found, bits, whole, supersets, describe)
+    parts = [asked(part, options) for part in found]
     content = encode(parts, options)
     data = container.write(content)
-    found = reading.decode(data, most=claim(content, parts))
+    decoded = reading.decode(data, most=claim(content, parts))
     store.write(path, data)
     named = tuple(part.name for part in parts if is_whole(part))
-    return Packed(path, len(data), found.state, found.patterns, named)
+    return Packed(path, len(data), decoded.state, decoded.patterns, named)
+
+
+def _options(parts: Sequence[states.Part], bits: Bits, whole, supersets, describe) -> Options:
+    """Return how a net is packed, if what is said of layers is said of some that there are."""
+    layers = list(dict.fromkeys(part.layer for part in parts))
+    fitting("layer with bits", tuple(bits) if isinstance(bits, Mapping) else (), layers)
+    fitting("layer with a superset", tuple(supersets or ()), layers)
+    return Options(bits, fitting("layer to store whole", whole, layers), supersets, describe)
 
 
 def unpack(
@@ -107,12 +122,27 @@ def unpack(
     if net is not None and most is None:
         most = max(container.allowed(len(data)), 2 * _bytes(net.state_dict()))
     try:
-        state = dict(reading.decode(data, most, dense).state)
+        found = reading.decode(data, most, dense)
     except Damaged as error:
         raise ValueError(f"{path}: {error}") from None
+    state = dict(found.state)
     if net is not None:
-        load_state(net, state, str(path))
+        try:
+            load_state(net, state, str(path))
+        except ValueError as error:
+            raise ValueError(f"{error}{_hint(net, {} if dense else found.patterns)}") from None
     return state
+
+
+def _hint(net: nn.Module, patterns: Mapping[str, Pattern]) -> str:
+    """Return what to do about a net that is dense where the file has sparse layers."""
+    modules = dict(net.named_modules())
+    plain = [n for n in patterns if n in modules and not isinstance(modules[n], SparseLayer)]
+    return bool(plain) * (
+        f"\n{', '.join(map(repr, plain))} are sparse layers in the file and dense ones in the net: "
+        "unpack(path, net, dense=True) loads them as they are; or make the net sparse before, "
+        "bibd.sparsify(net, compress.patterns(path))"
+    )
 
 
 def patterns(path: str | Path, most: int | None = None) -> dict[str, Pattern]:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from bibd.dynamic import with_table
+from bibd.moved import FAMILY
 from bibd.pattern import Pattern
 from compress.file import container, places, tables, tensors
-from compress.file.header import ALIAS, NAMED, OBJECT, SPARSE, VECTOR, WEIGHT, Entry
+from compress.file.header import ALIAS, NAMED, OBJECT, SPARSE, TABLE, VECTOR, WEIGHT, Entry
 from compress.file.numbers import Damaged
 from compress.file.places import Table
 
@@ -65,7 +67,7 @@ def _tensor(entry: Entry, parts, found: Decoded, made: list, content, size: int,
     if entry.kind == ALIAS:
         return made[entry.other]
     if entry.kind == NAMED:
-        return _name(content.entries[entry.other], found)
+        return _name(entry.type == TABLE, content.entries[entry.other], found)
     if entry.kind == OBJECT:
         return tensors.decode_object(tensors.unpress(parts[0], entry.bytes))
     return tensors.of_bytes(tensors.unpress(parts[0], entry.bytes), entry.type, entry.shape)
@@ -90,12 +92,13 @@ def _sparse(entry: Entry, parts, found: Decoded, size: int, most) -> torch.Tenso
     return tensors.scatter(entry, flat, kept)
 
 
-def _name(weight: Entry, found: Decoded) -> torch.Tensor:
-    """Return what SparseLayer.get_extra_state returns."""
+def _name(table: bool, weight: Entry, found: Decoded) -> torch.Tensor:
+    """Return what get_extra_state returns, of a dynamic layer with its table."""
     pattern = found.patterns.get(weight.name.rpartition(".")[0])
     if weight.kind != SPARSE or pattern is None:
         raise Damaged(f"{weight.name} has no pattern to be named")
-    return torch.tensor(list(f"{pattern.digest()} {pattern}".encode()), dtype=torch.uint8)
+    told = torch.tensor(list(f"{pattern.digest()} {pattern}".encode()), dtype=torch.uint8)
+    return with_table(told, pattern) if table or pattern.family == FAMILY else told
 
 
 def _spread(found: Decoded, content: container.Content, size: int, most) -> None:

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from bibd import SparseConv2d, SparseLinear
+from harness.names import fitting
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, SparseLinear, SparseConv2d)
 MOST_BITS = 8
@@ -96,10 +97,10 @@ def bits_of(bits: int | Mapping[str, int | None] | None, name: str) -> int | Non
         ValueError: no name fits, or a number that is none of 1 to 8, 16 and None.
     """
     if isinstance(bits, Mapping):
-        fitting = [value for key, value in bits.items() if fnmatchcase(name, key)]
-        if not fitting:
+        found = [value for key, value in bits.items() if fnmatchcase(name, key)]
+        if not found:
             raise ValueError(f'bits= says nothing of layer {name!r}: add {{"*": 4}} at its end')
-        return bits_of(fitting[0], name)
+        return bits_of(found[0], name)
     whole = isinstance(bits, int) and not isinstance(bits, bool)
     if bits is None or (whole and (1 <= bits <= MOST_BITS or bits == 16)):
         return bits
@@ -110,21 +111,25 @@ def bits_of(bits: int | Mapping[str, int | None] | None, name: str) -> int | Non
 
 
 def share(
-    net: nn.Module, bits: int | Mapping[str, int | None] = 4, skip: Sequence[str] = ()
+    net: nn.Module, bits: int | Mapping[str, int | None] = 4, skip: Sequence[str] | str = ()
 ) -> list[str]:
     """Let the weights of each linear and convolutional layer share 2^bits values, in place.
 
     Args:
         net: Any net, also with layers of bibd; zeros in its weights stay zeros.
         bits: Of all layers, or a mapping of names (with * and ?); 16 and None leave a layer be.
-        skip: Names of layers that stay as they are.
+        skip: Names of layers that stay as they are, with * and ?.
 
     Returns:
         The names of the layers.
 
     Raises:
-        ValueError: a weight that is not finite, or that two layers hold.
+        ValueError: a weight that is not finite, or that two layers hold; a name of no layer.
     """
+    layers = [name for name, module in net.named_modules() if isinstance(module, LAYERS)]
+    skip = fitting("layer to skip", skip, layers)
+    if isinstance(bits, Mapping):
+        fitting("layer with bits", tuple(bits), _holders(net))
     chosen, owner = {}, {}
     for name, module in net.named_modules():
         some = isinstance(module, LAYERS) and not any(fnmatchcase(name, key) for key in skip)
@@ -136,6 +141,13 @@ def share(
         gather = Gather(module.weight, clusters)
         parametrize.register_parametrization(module, "weight", gather)
     return list(chosen)
+
+
+def _holders(net: nn.Module) -> list[str]:
+    """Return the names of modules with parameters of their own: pack and share take one mapping."""
+    return [
+        n for n, m in net.named_modules() if next(m.parameters(recurse=False), None) is not None
+    ]
 
 
 def _check(name: str, module: nn.Module, owner: dict[int, str]) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from compress.file import container, reading
-from compress.file.header import OBJECT, SPARSE, VECTOR, WEIGHT, WHOLE
+from compress.file.header import OBJECT, SPARSE, VECTOR, WEIGHT, WHOLE, Entry
 from compress.file.numbers import Damaged
 from compress.file.tensors import numpy_of
 
@@ -26,7 +27,6 @@ OF_PARTS = {
     OBJECT: ("whole",),
 }
 FILE = "(file)"
-FLOATS = (WEIGHT, SPARSE, VECTOR)
 
 
 @dataclass
@@ -56,12 +56,13 @@ class Sizes:
         layers: And a last one for what belongs to none.
         total: Bytes of the file.
         state: What is in it.
-        dense: Bytes of the same net in float32, every weight, which ratios refer to.
+        dense: Bytes of the same net in float32, every number that is no integer, however it is
+            stored, which ratios refer to; 0 of a file without any.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer, ...] = field(repr=False)
     total: int
-    state: Mapping[str, Any]
+    state: Mapping[str, Any] = field(repr=False)
     dense: int
 
     def objects(self) -> list[dict[str, Any]]:
@@ -79,6 +80,11 @@ def _row(layer: Layer) -> dict[str, Any]:
     bits = {f"{p}_bits": round(layer.bits(p), 3) for p in ("where", "values")}
     head = {"name": layer.name, "weights": layer.weights, "kept": layer.kept}
     return head | layer.bytes | {"bytes": layer.total} | bits
+
+
+def _floats(entry: Entry) -> bool:
+    of_numbers = entry.kind in (WEIGHT, SPARSE, VECTOR, WHOLE)
+    return of_numbers and getattr(torch, entry.type).is_floating_point
 
 
 def sizes(path: str | Path, most: int | None = None) -> Sizes:
@@ -109,5 +115,5 @@ def sizes(path: str | Path, most: int | None = None) -> Sizes:
             layer.kept += int(np.count_nonzero(numpy_of(state[entry.name])))
     used = sum(layer.total for layer in layers.values())
     rest = Layer(FILE, bytes=dict.fromkeys(PURPOSES, 0) | {"header": len(data) - used})
-    dense = sum(4 * state[e.name].numel() for e in content.entries if e.kind in FLOATS)
+    dense = sum(4 * state[e.name].numel() for e in content.entries if _floats(e))
     return Sizes((*layers.values(), rest), len(data), state, dense)

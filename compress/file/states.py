@@ -91,8 +91,8 @@ def _part(name: str, value: Any, modules, state: dict[str, Any], before: list[Pa
         return _sparse(name, last, value, module, before)
     if modules is None and f"{parent}.{STATE}".lstrip(".") in state:
         raise ValueError(
-            f"{name} belongs to a sparse layer of bibd, whose connections are not in its state: "
-            "pack the net itself, pack(net, path)"
+            f"{name} belongs to a sparse layer of bibd, and pack does not take connections from a "
+            "state: load it into its net and pack that, pack(net, path)"
         )
     if not isinstance(value, torch.Tensor) or _type(value) not in TYPES:
         return Part(name, OBJECT, value)

@@ -12,6 +12,7 @@ from compress.file import others
 from compress.file import pack as packing
 from compress.file.sizes import PURPOSES, Sizes, sizes
 from harness import flags
+from harness.record import store
 from harness.record.checkpoint import load_checkpoint, save_checkpoint
 from harness.result import export, screen
 
@@ -26,7 +27,7 @@ class Pack:
     """A state_dict that torch.save has written, or the weights.pt of a run."""
     file: Annotated[Place, tyro.conf.arg(metavar="FILE")]
     """The file to be written."""
-    bits: int = 4
+    bits: Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 16] = 4
     """The weights of a layer share 2^bits values; 16: each is a half; 0: they stay as they are."""
     whole: Annotated[
         tuple[str, ...], tyro.conf.arg(metavar="NAME", help_behavior_hint=flags.empty(""))
@@ -72,15 +73,14 @@ class Show:
 def pack(argv: Sequence[str]) -> int:
     """Pack the state that the command line names."""
     options = flags.read(Pack, argv, "python -m compress pack")
-    packed = packing.pack(
-        _state(options.state), options.file, options.bits or None, whole=options.whole
-    )
+    state = _state(options.state)
+    packed = packing.pack(state, options.file, options.bits or None, whole=options.whole)
     found = {"file": str(packed.path), "bytes": packed.bytes, "whole": list(packed.whole)}
     if options.json:
         print(json.dumps(found))
         return 0
     print(f"{packed.path}: {packed.bytes:,} bytes (python -m compress sizes {packed.path})")
-    for name in packed.whole:
+    for name in packed.whole if options.bits else ["all layers"]:
         print(f"stored whole, bit by bit: {name}")
     return 0
 
@@ -96,18 +96,30 @@ def _state(path: Path) -> Mapping[str, Any]:
         ) from None
     if found is None:
         raise FileNotFoundError(f"no file {path}: name a state_dict that torch.save has written")
-    state = found.get("state", found) if isinstance(found, dict) else found
-    if not isinstance(state, Mapping):
+    if not isinstance(found, Mapping):
         raise ValueError(
             f"{path} holds {type(found).__name__}, expected a state_dict: write one by "
             "torch.save(net.state_dict(), path)"
         )
-    return state
+    states = [key for key, value in found.items() if _has_tensors(value)]
+    if _has_tensors(found) or not states:
+        return found
+    if len(states) > 1:
+        raise ValueError(
+            f"{path} holds several states ({', '.join(map(repr, states))}), expected one: "
+            f"torch.save(torch.load(path)[{states[0]!r}], 'state.pt'), and pack that"
+        )
+    return found[states[0]]
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(hasattr(x, "untyped_storage") for x in value.values())
 
 
 def unpack(argv: Sequence[str]) -> int:
     """Unpack the file that the command line names."""
     options = flags.read(Unpack, argv, "python -m compress unpack")
+    store.foldered(options.state)
     state = packing.unpack(options.file, most=options.most, dense=options.dense)
     save_checkpoint(options.state, state)
     print(f"{options.state}: {len(state)} tensors, for torch.load(path, weights_only=True)")
@@ -127,7 +139,10 @@ def show(argv: Sequence[str]) -> int:
         print(json.dumps(objects))
         return 0
     for title, lines in tables.items():
-        screen.show(f"{options.file}: {title}", *_cells(lines))
+        if lines:
+            screen.show(f"{options.file}: {title}", *_cells(lines))
+        else:
+            print(f"{options.file}: {title}: no layer has weights that this counts")
     return 0
 
 
@@ -142,9 +157,10 @@ def _of_file(found: Sizes) -> dict[str, Lines]:
     ways: Lines = [{"name": "this file", "bytes": found.total, "kind": "file"}]
     for name, size, file in others.others(found.state):
         ways.append({"name": name, "bytes": size, "kind": "file" if file else "counted"})
-    for way in ways:
-        way["ratio"] = round(found.dense / way["bytes"], 1)
-    title = f"{found.total:,} bytes, {found.dense / found.total:.1f} times less than float32"
+    for way in ways if found.dense else []:
+        way["ratio"] = round(found.dense / way["bytes"], 1) if way["bytes"] else ""
+    less = f"{found.dense / found.total:.1f} times less than float32"
+    title = f"{found.total:,} bytes, {less if found.dense else 'no weights'}"
     return {title: lines, "the same net elsewhere": ways}
 
 

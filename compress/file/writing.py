@@ -7,9 +7,10 @@ from fnmatch import fnmatchcase
 import numpy as np
 import torch
 
+from bibd.dynamic import text_of_table
 from bibd.pattern import Pattern
 from compress.file import container, learned, places, tables, tensors
-from compress.file.header import ALIAS, NAMED, OBJECT, VECTOR, WEIGHT, WHOLE, Entry
+from compress.file.header import ALIAS, NAMED, OBJECT, TABLE, VECTOR, WEIGHT, WHOLE, Entry
 from compress.file.places import Table
 from compress.file.share import bits_of
 from compress.file.states import Part
@@ -38,9 +39,12 @@ def asked(part: Part, options: Options) -> Part:
     """Return the part as the options want it stored."""
     if part.kind not in (WEIGHT, VECTOR):
         return part
-    asked = any(fnmatchcase(part.layer, key) for key in options.whole)
     exact = part.kind == VECTOR and bits_of(options.bits, part.layer) is None
-    return Part(part.name, WHOLE, part.value) if asked or exact else part
+    return Part(part.name, WHOLE, part.value) if _whole(part, options) or exact else part
+
+
+def _whole(part: Part, options: Options) -> bool:
+    return any(fnmatchcase(part.layer, key) for key in options.whole)
 
 
 def is_whole(part: Part) -> bool:
@@ -72,7 +76,8 @@ def encode(parts: Sequence[Part], options: Options) -> container.Content:
 
 def _encode(part: Part, options: Options, past: Past) -> tuple[Entry, tuple[bytes, ...]]:
     if part.kind in (ALIAS, NAMED):
-        return Entry(part.name, part.kind, other=part.other), ()
+        table = part.kind == NAMED and bool(text_of_table(part.value))
+        return Entry(part.name, part.kind, TABLE if table else "float32", other=part.other), ()
     if part.kind == OBJECT:
         blob = tensors.encode_object(part.value)
         return Entry(part.name, OBJECT, "uint8", (len(blob),)), (tensors.press(blob),)
@@ -112,7 +117,8 @@ def _sparse(part: Part, options: Options, past: Past) -> tuple[bytes, ...]:
     assert pattern is not None
     kept = flat.nonzero().squeeze(1)
     some = places.encode(kept.cpu().numpy(), Table(1, len(flat)))
-    coded = tensors.encode_values(flat[kept], bits_of(options.bits, part.layer))
+    bits = None if _whole(part, options) else bits_of(options.bits, part.layer)
+    coded = tensors.encode_values(flat[kept], bits)
     table, learned_places = tables.encode(pattern, past.before, options.describe, past.room)
     past.room -= learned_places
     past.before = pattern.fan_in

@@ -1,5 +1,6 @@
 """Shows anyone the identities that compressed nets must fulfil: `python -m compress verify`."""
 
+from harness.result.findings import Findings
 from harness.result.subjects import Subjects
 
 SUBJECTS: dict[str, str] = {
@@ -10,5 +11,17 @@ SUBJECTS: dict[str, str] = {
     "int8": "compress.identities.int8",
 }
 
-verify = Subjects("compress", SUBJECTS)
-main = verify.main
+_SUBJECTS = Subjects("compress", SUBJECTS)
+main = _SUBJECTS.main
+
+
+def verify(*subjects: str) -> Findings:
+    """Check the identities that compressed nets must fulfil: `print(verify("moving", "file"))`.
+
+    Args:
+        *subjects: Of moving, file, prune, tickets, int8; none: all.
+
+    Raises:
+        ValueError: an unknown subject.
+    """
+    return _SUBJECTS(*subjects)

@@ -5,16 +5,19 @@ Both libraries warn and log of what is theirs to mend; `quiet` keeps that off th
 
 import logging
 import platform
+import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
+from io import StringIO
 from typing import Any
 
 import torch
 
 LINE = 'pip install "iddl[int8]"    (or: pip install onnx onnxscript onnxruntime torchao)'
 OLDEST = (2, 11)  # torchao's; torch.onnx of 2.6 cannot export a batch norm with today's onnxscript
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 X86 = ("x86_64", "AMD64", "i686")
 
 
@@ -64,6 +67,27 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Hold back what is printed, too: exporters show whole graphs before they give up."""
+    with quiet(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        yield
+
+
+def cause(error: BaseException) -> str:
+    """Return in a line why a net could not be exported, and what to do where that is known."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in COLOUR.sub("", str(error)).splitlines() if line.strip()]
+    if any(re.search("data.dependent|control.flow", line, re.IGNORECASE) for line in lines):
+        return (
+            "an `if` or a loop of its forward asks for the values of a tensor, and a graph has one "
+            "way for all samples: compute both ways and choose by torch.where, or quantise a part "
+            "of the net that has none"
+        )
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def overflows() -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from compress.int8.asked import Asked
-from compress.int8.extras import load, overflows, quiet
+from compress.int8.extras import cause, load, overflows, quiet, silent
 from compress.int8.quantized import Facts, Quantized
 
 FACTS, CHECK, INPUT = "iddl.int8", "iddl.crc32", "x"
@@ -50,12 +50,12 @@ def exported(asked: Asked) -> Any:
     sizes = ({0: torch.export.Dim("samples")},)
     how: dict[str, Any] = dict(dynamo=True, external_data=False, verbose=False)
     try:
-        with quiet(), torch.no_grad():
+        with silent(), torch.no_grad():
             program: Any = torch.onnx.export(
                 asked.net, (asked.example,), input_names=[INPUT], dynamic_shapes=sizes, **how
             )
     except Exception as error:
-        raise ValueError(f"torch.onnx cannot export {_name(asked)}: {first_line(error)}") from error
+        raise ValueError(f"torch.onnx cannot export {_name(asked)}: {cause(error)}") from error
     return program.model_proto
 
 

@@ -14,8 +14,7 @@ from torch.fx.graph import CodeGen
 
 from compress.int8 import archive, graphs, norms
 from compress.int8.asked import Asked
-from compress.int8.extras import X86, load, overflows, quiet
-from compress.int8.onnx_static import first_line
+from compress.int8.extras import X86, cause, load, overflows, quiet, silent
 from compress.int8.quantized import Facts, Quantized
 
 BATCH = 64  # samples at a time while ranges are found
@@ -65,10 +64,10 @@ def exported(net: torch.nn.Module, example: torch.Tensor) -> Any:
         ValueError: it cannot.
     """
     try:
-        with quiet():
+        with silent():
             return torch.export.export(net, (example,), dynamic_shapes=SIZES)
     except Exception as error:
-        raise ValueError(f"torch.export cannot follow the net: {first_line(error)}") from error
+        raise ValueError(f"torch.export cannot follow the net: {cause(error)}") from error
 
 
 def packed(prepared: fx.GraphModule, asked: Asked, how: str) -> bytes:

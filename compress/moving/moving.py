@@ -25,6 +25,7 @@ import torch
 from torch import nn
 
 from bibd.dynamic import Dynamic, dense_gradients
+from bibd.optimizer_state import held
 from compress.moving.choose import (
     at_most_by_row,
     at_random,
@@ -50,6 +51,9 @@ class Moving:
         until: The share of the training after which nothing moves any more.
         fraction: The share of a layer's connections that moves in the first change.
         seed: Of what grows at random.
+
+    Raises:
+        ValueError: no such layer; an optimizer that does not hold it; numbers out of range.
     """
 
     def __init__(
@@ -74,6 +78,9 @@ class Moving:
                 "the net has no layer whose connections may change: build it with "
                 "bibd.DynamicLinear or bibd.DynamicConv2d"
             )
+        for layer in self.layers.values():
+            if "weight" in layer._parameters:
+                held(optimizer, layer.weight)  # (which says at once what cannot follow)
         self.net, self.optimizer, self.method = net, optimizer, method
         self.last, self.every, self.fraction, self.seed = until * steps, every, fraction, seed
         self.t = 0

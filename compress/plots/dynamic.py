@@ -84,7 +84,8 @@ def _draw(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
         _published(ax, whole)
         ax.set_xscale("log")
         figure.log_axis(ax.xaxis)
-        ax.set(xlabel="connections, % of the dense net's (log)", ylabel="test error, %")
+        equal = "equal numbers are drawn beside each other"
+        ax.set(xlabel=f"connections, % of the dense net's (log; {equal})", ylabel="test error, %")
         ax.legend(fontsize=9)
         titles.headline(fig, note)
     yield name, fig, {"note": note, "series": data | alone}

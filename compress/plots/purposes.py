@@ -33,7 +33,7 @@ def draw(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
         return
     from matplotlib.figure import Figure
 
-    note = stands_on(whole)
+    note = stands_on(whole, means=True)
     with figure.style():
         fig = Figure(figsize=(max(6.5, 2 + 1.15 * len(bars)), 4.2))
         ax = fig.add_subplot()

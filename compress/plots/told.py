@@ -9,11 +9,12 @@ from harness.result.stats import interval
 STORED = "stored"  # how most files hold batch norms: as they are
 
 
-def stands_on(whole: Experiment) -> str:
-    """Say data, split and seeds in one line."""
+def stands_on(whole: Experiment, means: bool = False) -> str:
+    """Say data, split and seeds in one line; `means` are drawn without intervals."""
     run = next(iter(whole.done()))
     seeds = len({r.seed for r in whole.done()})
-    return f"{run.config['data']} ({run.facts.get('split', '?')}), {titles.seeds([seeds])}"
+    told = f"means of {seeds} seeds" if means and seeds > 1 else titles.seeds([seeds])
+    return f"{run.config['data']} ({run.facts.get('split', '?')}), {told}"
 
 
 def runs(whole: Experiment, arm: str) -> list[Run]:

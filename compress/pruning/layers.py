@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
-from harness.names import unknown
+from harness.names import fitting, kind_of, uncalled
 
 KINDS = (nn.Linear, nn.Conv2d)
 END = ".weight"
@@ -30,8 +30,11 @@ def found(net: nn.Module, exclude: Sequence[str] | str = ()) -> dict[str, nn.Par
     Raises:
         ValueError: no such layer; a weight that is shared, lazy, computed or not finite.
     """
+    if not isinstance(net, nn.Module):
+        raise ValueError(f"expected a net (nn.Module), got {kind_of(net)}{uncalled(net)}")
     every = {name: m for name, m in net.named_modules() if isinstance(m, KINDS)}
-    left = _left(every, (exclude,) if isinstance(exclude, str) else exclude)
+    words = fitting("layer to exclude", exclude, every)
+    left = {n: m for n, m in every.items() if not any(fnmatchcase(n, w) for w in words)}
     if not left:
         raise ValueError(
             f"{type(net).__name__} has no nn.Linear or nn.Conv2d layer left to prune "
@@ -71,38 +74,30 @@ def refuse_broken(name: str, values: torch.Tensor, what: str = "weights") -> Non
         )
 
 
-def _left(every: dict[str, Any], exclude: Sequence[str]) -> dict[str, Any]:
-    for word in exclude:
-        if not isinstance(word, str):
-            raise ValueError(f"exclude takes names of layers, got {word!r}")
-        if not any(fnmatchcase(name, word) for name in every):
-            raise unknown("layer to exclude", word, every)
-    return {n: m for n, m in every.items() if not any(fnmatchcase(n, w) for w in exclude)}
-
-
 def _plain(name: str, layer: Any) -> nn.Parameter:
     """Return the weight if it is a parameter with values."""
-    own, leave = name or "the net", f"exclude={name!r} leaves it out"
+    own = name or "the net"
+    leave = f"; or exclude={name!r} leaves it out" * bool(name)
     if parametrize.is_parametrized(layer, "weight"):
         raise ValueError(
             f"the weight of {own!r} is computed from others by a parametrization: call "
-            f"torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') first, or {leave}"
+            f"torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') first{leave}"
         )
     if "weight_orig" in layer._parameters:
         raise ValueError(
             f"{own!r} is masked by torch.nn.utils.prune already: masks = "
-            f"compress.from_torch(net, remove=True) reads and ends that; or {leave}"
+            f"compress.from_torch(net, remove=True) reads and ends that{leave}"
         )
     weight = layer._parameters.get("weight")
     if weight is None:
-        raise ValueError(f"{own!r} has no parameter `weight` (an old weight_norm?); {leave}")
+        raise ValueError(f"{own!r} has no parameter `weight` (an old weight_norm?){leave}")
     if is_lazy(weight) or weight.is_meta:
         raise ValueError(
             f"the weight of {own!r} has no values yet: send one batch through the net, or "
-            f"give it values (to_empty, load_state_dict), before it is pruned; or {leave}"
+            f"give it values (to_empty, load_state_dict), before it is pruned{leave}"
         )
     if not weight.is_floating_point():
-        raise ValueError(f"weights of {own!r} are {weight.dtype}, not real numbers; {leave}")
+        raise ValueError(f"weights of {own!r} are {weight.dtype}, not real numbers{leave}")
     return weight
 
 

@@ -76,6 +76,9 @@ class Masks(dict[str, torch.Tensor]):
         """Return them on another device."""
         return type(self)({n: mask.to(device) for n, mask in self.items()}, self.notes)
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         rows = [("layer", "kept", "of", "density")]
         for name, mask in self.items():

@@ -59,9 +59,11 @@ def prune(
         net: Any module; its nn.Linear and nn.Conv2d layers are pruned.
         density: The share of all their weights that stays, in (0, 1]; or the share of each layer,
             by name (layers that are not named stay whole).
-        score: What a weight is worth (compress.pruning.scores).
-        scope: Who competes with whom; by default all with all, or, for wanda, which compares the
-            weights of one output, every layer for itself.
+        score: What a weight is worth: "magnitude", "random", "snip", "grasp", "synflow" or
+            "wanda" (compress.pruning.scores).
+        scope: Who competes with whom: "global", by default, all with all; "layer", every layer for
+            itself, by default of wanda, which compares the weights of one output; "erk", the same
+            with more left in thin layers.
         data: (x, y), or a list of such pairs, for snip and grasp; x is enough for wanda, and for
             synflow, which reads its shape only.
         loss: Of answers and targets, for snip and grasp.

@@ -23,6 +23,7 @@ from compress.pruning.apply import Masked
 from compress.tickets.level import Level
 from compress.tickets.side import Side
 from harness.data import Data
+from harness.names import kind_of
 from harness.seeding import order, seeded
 from harness.train.fit import evaluate, gradient_step, take
 
@@ -36,7 +37,8 @@ class Course:
     Args:
         net: What a member is like; it is copied.
         level: Where to start, and with which masks; gets weights and snapshots.
-        data: With a validation set.
+        data: With a validation set; of your own tensors,
+            harness.data.Data.from_tensors(x, y, validation=(vx, vy)).
         iterations: At which training ends, counted from those of the dense nets.
         optimizer: Makes one of the parameters of the stack.
         batch_size: Samples a seed and iteration; the last batch of an epoch may be smaller.
@@ -47,7 +49,8 @@ class Course:
         sparse: Hold only what the masks leave (Sequential of Linear layers only).
 
     Raises:
-        ValueError: no validation set; a start after the end; an iteration to keep that is outside.
+        ValueError: no Data, or without a validation set; an optimizer in place of what makes one; a
+            start after the end; an iteration to keep that is outside.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Course:
         schedule: Schedule | None = None,
         sparse: bool = False,
     ):
+        _check_kinds(data, optimizer)
         _check(level, data, iterations, keep)
         self.level, self.data, self.keep = level, data, tuple(keep)
         self.iterations, self.batch_size, self.every = iterations, batch_size, every
@@ -175,12 +179,27 @@ def early_stop(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Its iteration is when training should have stopped, and its test accuracy is the ticket's.
 
     Raises:
-        ValueError: no row whose validation loss is a number.
+        ValueError: no row whose validation loss is a number; the rows of several seeds.
     """
+    if any(not isinstance(row, dict) for row in rows):
+        raise ValueError("the rows of one seed: [early_stop(rows) for rows in course.fit()]")
     found = [row for row in rows if row["validation_loss"] == row["validation_loss"]]
     if not found:
         raise ValueError("no row has a validation loss that is a number: this seed has diverged")
     return min(found, key=lambda row: row["validation_loss"])
+
+
+def _check_kinds(data: Any, optimizer: Any) -> None:
+    if not isinstance(data, Data):
+        raise ValueError(
+            f"data is a harness.data.Data, got {kind_of(data)}: of your own tensors, "
+            "Data.from_tensors(x, y, validation=(vx, vy)) is one"
+        )
+    if not callable(optimizer):
+        raise ValueError(
+            f"optimizer makes one of the parameters of all seeds, got {kind_of(optimizer)}: "
+            "optimizer=lambda params: torch.optim.Adam(params, 1.2e-3)"
+        )
 
 
 def _check(level: Level, data: Data, iterations: int, keep: Sequence[int]) -> None:

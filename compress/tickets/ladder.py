@@ -56,7 +56,12 @@ def ladder(
         levels: How many, with the dense one.
         rate: The share that goes in a round, of all layers or of each by its name.
         output: The share of the output layer; None: the same.
+
+    Raises:
+        ValueError: no level, or a share that is not in [0, 1).
     """
+    if levels < 1:
+        raise ValueError(f"levels counts the dense one, so it is at least 1, got {levels!r}")
     share, found = rates(list(sizes), rate, output), [dict(sizes)]
     for _ in range(levels - 1):
         found.append({name: after(count, share[name]) for name, count in found[-1].items()})

@@ -4,7 +4,7 @@ Every tensor has a leading axis of seeds. A level is written to a file and read 
 that the next one can be made of it in another process, on another day.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,10 @@ import torch
 from torch import nn
 
 from compress.pruning.layers import found
+from compress.pruning.masks import Masks, parameters, zero
+from harness.names import kind_of, unknown
 from harness.record.checkpoint import load_checkpoint, save_checkpoint
+from harness.record.weights import load_state
 
 FORMAT = "iddl level 1"
 Tensors = dict[str, torch.Tensor]
@@ -30,18 +33,19 @@ class Level:
         number: How many rounds of pruning are behind it.
         step: The iteration at which training starts (0 but where it was rewound to another).
         branch: How it came from the level before (compress.tickets.branches).
-        weights: What training ended with; empty before it.
+        weights: What training ended with; empty before it. They have an axis of seeds: what is to
+            be packed or frozen is the net of one, level.into(net, seed).
         snapshots: What the dense nets held after some iterations, for rewinding.
     """
 
-    masks: Tensors
-    start: Tensors
+    masks: Tensors = field(repr=False)
+    start: Tensors = field(repr=False)
     seeds: list[int]
     number: int = 0
     step: int = 0
     branch: str = "dense"
-    weights: Tensors = field(default_factory=dict)
-    snapshots: dict[int, Tensors] = field(default_factory=dict)
+    weights: Tensors = field(default_factory=dict, repr=False)
+    snapshots: dict[int, Tensors] = field(default_factory=dict, repr=False)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -60,6 +64,32 @@ class Level:
     def remaining(self) -> float:
         """The share of all weights that is left."""
         return sum(self.counts.values()) / sum(self.sizes.values())
+
+    def masks_of(self, seed: int) -> Masks:
+        """Return the masks of the net of one seed, as freeze and Masked take them.
+
+        Raises:
+            ValueError: the level has no such seed.
+        """
+        return Masks({name: mask[self._place(seed)] for name, mask in self.masks.items()})
+
+    def into(self, net: nn.Module, seed: int) -> nn.Module:
+        """Give a net the weights of one seed, masked: trained ones, or before that the start.
+
+        Raises:
+            ValueError: the level has no such seed, or is of another net, which is as it was.
+        """
+        place = self._place(seed)
+        state = {name: x[place] for name, x in (self.weights or self.start).items()}
+        load_state(net, state, f"seed {seed} of level {self.number}")
+        masks = self.masks_of(seed)
+        zero(parameters(net, masks), masks)
+        return net
+
+    def _place(self, seed: int) -> int:
+        if seed not in self.seeds:
+            raise unknown("seed of the level", seed, map(str, self.seeds))
+        return self.seeds.index(seed)
 
     def save(self, path: str | Path) -> None:
         """Write it to a file, as a whole or not at all."""
@@ -89,6 +119,9 @@ def dense(nets: Sequence[nn.Module], seeds: Sequence[int]) -> Level:
         ValueError: no nets, another count of seeds, nets of different shapes, or weights that
             cannot be pruned.
     """
+    for what, given in (("nets", nets), ("seeds", seeds)):
+        if isinstance(given, nn.Module) or not isinstance(given, Iterable):
+            raise ValueError(f"{what} is a list, one for each member, got {kind_of(given)}")
     nets, seeds = list(nets), list(seeds)
     if not nets or len(nets) != len(seeds):
         raise ValueError(f"each net has a seed: {len(nets)} nets and {len(seeds)} seeds")

@@ -26,20 +26,26 @@ from harness.record.unpickle import restricted_array, restricted_load, restricte
 def write(path: Path, content: bytes | str) -> Path:
     """Replace the file as a whole; after a failure the old content is still there.
 
+    A link stays one, and the file that it leads to is replaced.
+
     Raises:
         OSError: says which file, and that nothing was lost.
+        ValueError: a folder, a pipe or a device, which no file may take the place of.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = None
+    temporary, file = None, Path(os.path.realpath(path))
+    if file.exists() and not file.is_file():
+        sort = "a folder: name a file in it" if file.is_dir() else "no file, but a pipe or a device"
+        raise ValueError(f"{path} is {sort}; nothing was written")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f".{path.name}.{os.getpid()}-{threading.get_ident()}"
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.parent / f".{file.name}.{os.getpid()}-{threading.get_ident()}"
+        with open(temporary, "wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
         with no_interrupt():
-            os.replace(temporary, path)
+            os.replace(temporary, file)
     except OSError as error:
         if temporary:
             temporary.unlink(missing_ok=True)
@@ -52,6 +58,18 @@ def write(path: Path, content: bytes | str) -> Path:
         if temporary:
             temporary.unlink(missing_ok=True)
         raise
+    return path
+
+
+def foldered(path: str | Path) -> Path:
+    """Return the path of a file that a user names, whose folder must be there.
+
+    Raises:
+        FileNotFoundError: it is not.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent}: make it first, or name another file")
     return path
 
 

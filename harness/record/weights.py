@@ -69,9 +69,16 @@ def differences(mine: dict[str, Any], other: dict[str, Any]) -> list[str]:
     lines += [f"{name}: only in the file" for name in other if name not in mine]
     for name in mine.keys() & other.keys():
         a, b = (_kind(x[name]) for x in (mine, other))
-        if a != b and not name.endswith("_extra_state"):  # (text of any length)
+        if a != b and not (name.endswith("_extra_state") or _judges(name, mine, other)):
             lines.append(f"{name}: {a} in the model, {b} in the file")
     return sorted(lines)
+
+
+def _judges(name: str, mine: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether the module looks at these values itself: it says whose they are."""
+    parent, _, last = name.rpartition(".")
+    told = f"{parent}._extra_state".lstrip(".")
+    return last == "weight" and told in mine and told in other
 
 
 def _kind(value: Any) -> str:

@@ -8,7 +8,7 @@ negative    must differ by more than its bound: shows that the check can tell
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,14 @@ class Finding:
 
 
 class Findings(list[Finding]):
-    """The list that a verify returns; it prints as a table, and is `ok` where all of it holds."""
+    """The list that a verify returns; it prints as a table, and is `ok` where all of it holds.
+
+    `notes` say what could not be checked here, and what to do about that.
+    """
+
+    def __init__(self, found: Iterable[Finding] = (), notes: Iterable[str] = ()):
+        super().__init__(found)
+        self.notes = tuple(notes)
 
     @property
     def ok(self) -> bool:
@@ -57,7 +64,7 @@ class Findings(list[Finding]):
             f"{f.error or f'{f.deviation:.1e}'}, bound {f.bound:.1e})"
             for f in self
         ]
-        return "\n".join([*lines, self.title])
+        return "\n".join([*lines, self.title, *self.notes])
 
 
 def find(
@@ -127,4 +134,5 @@ def tell(found: Findings, subject: str, as_json: bool, to: Path | None) -> int:
         for f in found:
             if f.error:
                 print(f"{f.subject}, {f.identity}: {f.error}")
+        print(*found.notes, sep="\n", end="\n" * bool(found.notes))
     return 0 if found.ok else 1

@@ -1,6 +1,7 @@
 """The verb `verify` of a study whose identities are filed by subject.
 
-A subject is a module with `identities()`, which yields Identity after Identity.
+A subject is a module with `identities()`, which yields Identity after Identity. It may have
+`notes()`, which returns what cannot be checked here, in words.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,8 +54,10 @@ class Subjects:
             check("subject", name, self.modules)
         found = Findings()
         for name in subjects or self.modules:
-            for each in import_module(self.modules[name]).identities():
+            module = import_module(self.modules[name])
+            for each in module.identities():
                 found.append(find(name, each.title, each.kind, each.check, each.limit))
+            found.notes += tuple(getattr(module, "notes", tuple)())
         return found
 
     def main(self, argv: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.cli import Verb, main
 from harness.sweep.options import field_docs, parse
 from mlp.experiments import PLANS
 from mlp.plans.config import Config
@@ -111,6 +111,22 @@ def test_wrong_words_exit_2_and_say_what_to_type(argv, says, capsys, tmp_path):
     assert main(PLANS, "mlp", {}, [*argv, "--results", str(tmp_path)]) == 2
     assert says in capsys.readouterr().err
     assert not list(tmp_path.rglob("run.json"))
+
+
+def test_a_function_of_the_package_is_no_plan_and_says_so(capsys):
+    import compress  # noqa: F401 (as `python -m compress` has done)
+
+    assert main({}, "compress", {}, ["explain"]) == 2
+    assert "explain is a function: from compress import explain" in capsys.readouterr().err
+
+
+def test_a_verb_that_is_interrupted_promises_nothing(capsys, monkeypatch):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bibd.draw.main", interrupted)
+    assert main({}, "bibd", {"draw": Verb("", "bibd.draw:main")}, ["draw", "--in", "9"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted. Again: python -m bibd draw --in 9\n"
 
 
 def test_typos_in_flags_are_tyros_to_explain(capsys):

@@ -3,13 +3,23 @@
 import numpy as np
 import pytest
 
-from harness.names import check, kind_of, uncalled, unknown
+from harness.names import check, fitting, kind_of, uncalled, unknown
 
 
 def test_the_near_name_is_suggested():
     assert "did you mean 'paper'?" in str(unknown("plan", "papre", ["smoke", "paper"]))
     assert "did you mean" not in str(unknown("plan", "zzz", ["smoke", "paper"]))
     assert check("plan", "smoke", ["smoke"]) == "smoke"
+
+
+def test_words_must_fit_some_name_and_one_is_a_word_too():
+    assert fitting("layer", "fc*", ["fc1", "conv"]) == ("fc*",)
+    assert fitting("layer", ["fc1", "c?nv"], iter(["fc1", "conv"])) == ("fc1", "c?nv")
+    assert fitting("layer", (), []) == ()
+    with pytest.raises(ValueError, match=r"unknown layer 'fc2': did you mean 'fc1'\?"):
+        fitting("layer", ("conv", "fc2"), ["fc1", "conv"])
+    with pytest.raises(ValueError, match=r"a layer is a name, with \* and \?, got 3"):
+        fitting("layer", [3], ["fc1"])
 
 
 @pytest.mark.parametrize("typed", ["localsgd", "LocalSGD", "local-sgd", "LOCAL_SGD", "localsg"])

@@ -95,5 +95,8 @@ def test_a_net_that_cannot_be_followed_takes_pairs():
     torch.testing.assert_close(fold(net, [("a", "n")])(x), net(x))
     with pytest.raises(ValueError, match="no module 'b': there are a, n"):
         fold(net, [("b", "n")])
+    net.n = nn.BatchNorm1d(3)
+    with pytest.raises(ValueError, match=r"n is a norm of 3 channels, a has 2: .* right before it"):
+        fold(net, [("a", "n")])
     with pytest.raises(ValueError, match=r"a \(Linear\) cannot be folded into n \(BatchNorm1d\)"):
         fold(net, [("n", "a")])

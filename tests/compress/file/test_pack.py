@@ -2,16 +2,18 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from bibd import SparseLinear
-from compress import bake, pack, share, unpack
+from bibd import DynamicLinear, SparseLinear, sparsify
+from compress import bake, freeze, pack, patterns, share, unpack
+from compress import prune as prune_masks
 from compress.file import container, learned, places, reading
-from compress.file.pack import patterns
+from compress.file.header import NAMED
 from harness.record import store
 from tests.compress.file.nets import Mixed, prune, pruned, same, superset
 from tests.python import python
@@ -23,6 +25,7 @@ EVERY_WAY = [1, 3, 8, 16, None, {"0": 2, "2": None}]
 def test_a_file_decodes_to_what_pack_returned(tmp_path, bits):
     packed = pack(pruned(), tmp_path / "net", bits)
     assert packed.bytes == (tmp_path / "net").stat().st_size
+    assert "tensor(" not in repr(packed)
     assert same(unpack(tmp_path / "net"), packed.state)
     net = pruned(seed=5)
     unpack(tmp_path / "net", net)
@@ -78,6 +81,20 @@ def test_layers_that_were_asked_for_are_whole(tmp_path):
     assert packed.whole == ("2.weight", "2.bias")
     assert torch.equal(packed.state["2.weight"], net[2].weight)
     assert len(packed.state["0.weight"].unique()) <= 5
+    assert pack(net, tmp_path / "net", 2, whole="2").whole == ("2.weight", "2.bias")
+    sparse = nn.Sequential(SparseLinear(16, 12, "bibd", seed=3))
+    packed = pack(sparse, tmp_path / "net", 2, whole="0")
+    assert same(packed.state, sparse.state_dict())
+
+
+def test_names_that_no_layer_has_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"unknown layer to store whole '4': .*there are 0, 2"):
+        pack(pruned(), tmp_path / "net", whole=("0", "4"))
+    with pytest.raises(ValueError, match=r"unknown layer with bits 'fc1': there are 0, 2"):
+        pack(pruned(), tmp_path / "net", {"fc1": 3, "*": 4})
+    with pytest.raises(ValueError, match=r"unknown layer with a superset '1': "):
+        pack(pruned(), tmp_path / "net", supersets={"1": superset()})
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_tied_weight_is_stored_once_and_is_one_tensor_again(tmp_path):
@@ -167,7 +184,7 @@ def test_a_state_is_packed_like_its_net(tmp_path):
     a, b = pack(net, tmp_path / "a"), pack(net.state_dict(), tmp_path / "b")
     assert same(a.state, b.state)
     assert a.bytes == b.bytes
-    with pytest.raises(ValueError, match=r"sparse_conv\.weight belongs to a sparse layer"):
+    with pytest.raises(ValueError, match=r"sparse_conv\.weight .* load it into its net and pack"):
         pack(Mixed().state_dict(), tmp_path / "c")
 
 
@@ -180,6 +197,48 @@ def test_patterns_of_sparse_layers_come_back_and_make_the_layers(tmp_path):
     unpack(tmp_path / "net", other)
     x = torch.randn(3, 16)
     assert torch.equal(other(x), packed.into(net)(x))
+
+
+def moving_net(seed=0):
+    first = DynamicLinear(24, 10, "random", seed=seed, nonzeros=60)
+    return nn.Sequential(first, nn.ReLU(), nn.Linear(10, 3))
+
+
+@pytest.mark.parametrize("grown", [None, 2, 1])
+def test_a_net_whose_connections_can_move_takes_those_of_its_file(tmp_path, grown):
+    net = moving_net()
+    if grown:
+        net[0].rewire([0, 5], np.flatnonzero(~net[0].pattern.mask().ravel())[:grown], None)
+    packed = pack(net, tmp_path / "net")
+    other = moving_net(seed=7)
+    assert same(unpack(tmp_path / "net", other), packed.state)
+    assert other[0].pattern.digest() == net[0].pattern.digest()
+    x = torch.randn(3, 24)
+    assert torch.equal(other(x), packed.into(net)(x))
+
+
+def test_files_that_name_moved_connections_without_saying_that_they_move_are_read(tmp_path):
+    net = moving_net()
+    net[0].rewire([0], np.flatnonzero(~net[0].pattern.mask().ravel())[:1], None)
+    pack(net, tmp_path / "net")
+    made = container.read((tmp_path / "net").read_bytes())
+    old = tuple(replace(e, type="float32") if e.kind == NAMED else e for e in made.entries)
+    (tmp_path / "old").write_bytes(container.write(container.Content(old, made.parts)))
+    unpack(tmp_path / "old", other := moving_net(seed=7))
+    assert other[0].pattern.digest() == net[0].pattern.digest()
+
+
+def test_a_dense_net_for_a_file_of_sparse_layers_is_told_both_ways(tmp_path):
+    net = pruned((20, 12, 5))
+    packed = pack(freeze(net, prune_masks(net, 0.3)) and net, tmp_path / "net")
+    with pytest.raises(
+        ValueError, match=r"'0', '2' are sparse layers .*dense=True.*patterns\(path"
+    ):
+        unpack(tmp_path / "net", pruned())
+    unpack(tmp_path / "net", pruned(), dense=True)
+    sparsify(made := pruned(), patterns(tmp_path / "net"))
+    unpack(tmp_path / "net", made)
+    assert same(made.state_dict(), packed.state)
 
 
 def test_sparse_layers_come_out_as_dense_ones(tmp_path):
@@ -288,6 +347,12 @@ def test_a_kill_while_packing_leaves_the_old_file(tmp_path):
     done = python("-c", code, tmp_path / "net")
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert same(unpack(tmp_path / "net"), old)
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*runs: make it first"):
+        pack(pruned(), tmp_path / "runs" / "net")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path, monkeypatch):

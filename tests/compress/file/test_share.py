@@ -117,6 +117,7 @@ def test_sparse_layers_share_too():
 def test_layers_can_be_left_as_they_are():
     net = pruned()
     assert share(net, {"0": None, "*": 2}) == ["2"]
+    assert share(copy.deepcopy(net), 3, skip="2") == ["0"]
     assert share(net, 3, skip=("2",)) == ["0"]
     assert bake(net) == ["0", "2"]
     assert bake(net) == []
@@ -138,6 +139,15 @@ def test_what_cannot_be_shared_is_refused_in_words_and_nothing_is_changed():
     share(net)
     with pytest.raises(ValueError, match=r"0\.weight is parametrized already: bake\(net\)"):
         share(net)
+
+
+def test_names_of_layers_that_there_are_not_are_refused():
+    net = nn.Sequential(*pruned(), nn.BatchNorm1d(5))
+    with pytest.raises(ValueError, match=r"unknown layer to skip 'fc1': there are 0, 2"):
+        share(net, 3, skip="fc1")
+    with pytest.raises(ValueError, match=r"unknown layer with bits 'fc1': there are 0, 2, 3"):
+        share(net, {"fc1": 2, "*": 4})
+    assert share(net, {"3": None, "*": 4}) == ["0", "2"]
 
 
 def test_a_layer_without_weights_has_no_centroids():

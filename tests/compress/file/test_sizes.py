@@ -44,7 +44,12 @@ def test_weights_and_those_that_are_kept_are_counted(tmp_path):
 
 def test_ratios_refer_to_every_weight_in_float32(tmp_path):
     pack(pruned(), tmp_path / "net")
-    assert sizes(tmp_path / "net").dense == 4 * (20 * 12 + 12 + 12 * 5 + 5)
+    assert len(repr(sizes(tmp_path / "net"))) < 80
+    dense = 4 * (20 * 12 + 12 + 12 * 5 + 5)
+    assert sizes(tmp_path / "net").dense == dense
+    net = nn.Sequential(*pruned(), nn.Embedding(7, 4), nn.BatchNorm1d(4))
+    pack(net, tmp_path / "net", whole="2")
+    assert sizes(tmp_path / "net").dense == dense + 4 * (7 * 4 + 4 * 4)  # (its counter is no float)
 
 
 @given(st.lists(st.integers(0, 50), max_size=40))
@@ -143,6 +148,18 @@ def test_the_verbs(tmp_path, capsys):
         assert capsys.readouterr().out
 
 
+def test_at_no_bits_all_layers_are_said_to_be_whole(tmp_path, capsys):
+    torch.save(pruned().state_dict(), tmp_path / "net.pt")
+    argv = [str(tmp_path / "net.pt"), str(tmp_path / "net"), "--bits"]
+    assert verbs.pack([*argv, "0"]) == 0
+    assert "stored whole, bit by bit: all layers\n" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        verbs.pack([*argv, "99"])
+    assert "Expected one of ('0', '1'" in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match=r"no folder .*none: make it first"):
+        verbs.unpack([str(tmp_path / "net"), str(tmp_path / "none" / "back.pt")])
+
+
 def test_a_run_of_a_study_is_packed_by_its_weights(tmp_path, capsys):
     from harness.record import weights
 
@@ -166,6 +183,24 @@ def test_verbs_answer_what_is_no_state_in_words(tmp_path):
         verbs.pack([str(tmp_path / "none.pt"), str(tmp_path / "net")])
     with pytest.raises(ValueError, match="expected a file that ends in"):
         verbs.show([str(tmp_path / "net"), "--to", "x.y"])
+
+
+def test_a_checkpoint_is_packed_by_the_one_state_in_it(tmp_path):
+    state = pruned().state_dict()
+    torch.save({"model": state, "epoch": 3}, tmp_path / "c.pt")
+    assert verbs.pack([str(tmp_path / "c.pt"), str(tmp_path / "net")]) == 0
+    assert list(unpack(tmp_path / "net")) == list(state)
+    torch.save({"model": state, "average": state}, tmp_path / "c.pt")
+    with pytest.raises(ValueError, match=r"several states \('model', 'average'\), expected one"):
+        verbs.pack([str(tmp_path / "c.pt"), str(tmp_path / "net")])
+
+
+@pytest.mark.parametrize("net", [{"epoch": 3}, nn.BatchNorm1d(4)], ids=["object", "norm"])
+@pytest.mark.parametrize("count", ["file", "han"])
+def test_files_without_layers_have_sizes_too(tmp_path, capsys, net, count):
+    pack(net, tmp_path / "net")
+    assert verbs.show([str(tmp_path / "net"), "--count", count]) == 0
+    assert " bytes" in capsys.readouterr().out
 
 
 def test_a_file_that_is_no_state_is_answered_without_advice_to_run_it(tmp_path):

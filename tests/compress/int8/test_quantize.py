@@ -186,14 +186,27 @@ def test_a_graph_without_int8_kernels_is_refused(made):
 
 
 @needs_the_extra
-def test_a_net_that_chooses_its_way_by_its_input_is_refused():
+def test_a_net_that_chooses_its_way_by_its_input_is_refused_in_a_line(capfd):
     class Choosing(nn.Linear):
         def forward(self, x):
             return super().forward(x if x.sum() > 0 else -x)
 
     for how in ("onnx_static", "torchao"):
-        with pytest.raises(ValueError, match=r"torch\.(onnx cannot export|export cannot follow)"):
+        said = r"torch\.(onnx cannot export|export cannot follow) .*an `if` .*torch\.where, or"
+        with pytest.raises(ValueError, match=said) as told:
             compress.quantize(Choosing(INPUTS, 5).eval(), torch.randn(99, INPUTS), how)
+        assert "\n" not in str(told.value)
+        assert "".join(capfd.readouterr()) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("\x1b[96mNo graph\x1b[0m.\nSee", "No graph."), ("", "ValueError"), ("\n ", "ValueError")],
+)
+def test_the_cause_of_an_export_that_failed_is_a_line_without_colours(text, said):
+    error = RuntimeError("outer")
+    error.__cause__ = ValueError(text)
+    assert extras.cause(error) == said
 
 
 @needs_the_extra

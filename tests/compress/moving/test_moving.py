@@ -44,6 +44,11 @@ def digests(model) -> list[str]:
     return [m.pattern.digest() for m in model if isinstance(m, DynamicLinear)]
 
 
+def test_an_optimizer_of_another_net_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"this SGD does not hold the layer's weight"):
+        Moving(net(), torch.optim.SGD(net().parameters(), 0.1), steps=40)
+
+
 def test_a_choice_that_takes_the_last_of_equals_is_found(monkeypatch):
     def other(scores, count):
         return np.sort(np.argsort(scores, kind="stable")[len(scores) - count :])

@@ -36,6 +36,7 @@ def test_the_picture_holds_what_was_run_and_names_it(whole):
     for text in ("RigL: grows by gradients", "dense", "a design", "Sparse Momentum (published)"):
         assert text in shown
     assert "2 seeds" in fig.get_suptitle()
+    assert "equal numbers are drawn beside each other" in fig.axes[0].get_xlabel()
 
 
 def test_the_table_has_a_line_for_each_arm(whole):

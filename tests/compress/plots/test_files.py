@@ -89,6 +89,21 @@ def test_bits_by_purpose_add_up_to_the_file():
     assert sum(bar.values()) == pytest.approx(8 * 100 / 80)
 
 
+def test_bars_without_intervals_promise_none():
+    for seeds, said in ((2, "means of 2 seeds"), (1, "1 seed, no interval")):
+        fig, data = drawn(deep(seeds=seeds), "fig_compress_experiments_bits")
+        assert data["note"].endswith(said)
+        assert said in fig.get_suptitle()
+
+
+def test_names_of_published_points_lie_on_white_above_the_bars():
+    fig, _ = drawn(deep("LeNet-300-100"), "fig_compress_experiments")
+    most = max(artist.get_zorder() for artist in fig.axes[0].lines)
+    for text in fig.axes[0].texts:
+        assert text.get_zorder() > most
+        assert text.get_bbox_patch().get_facecolor()[:3] == (1, 1, 1)
+
+
 def test_of_a_kind_only_files_are_drawn_that_no_smaller_one_betters():
     arms = {"gradual_2": [file(2, 50, 0.7), file(3, 80, 0.9)], "gradual_4": [file(2, 90, 0.8)]}
     whole = coded(**arms, rigl_2=[file(2, 60, 0.8)])

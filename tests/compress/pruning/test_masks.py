@@ -17,6 +17,7 @@ def test_masks_print_as_a_table():
         {"fc1.weight": torch.tensor([[True, False]]), "fc2.weight": torch.ones(3, 500) > 0},
         ["so it is"],
     )
+    assert repr(masks) == str(masks)
     assert str(masks).splitlines() == [
         "layer   kept     of  density",
         "fc1        1      2    50.0%",

@@ -9,6 +9,7 @@ from torch import nn
 
 import compress
 from compress.pruning import choose, densities
+from compress.pruning.prune import SCOPES
 from compress.pruning.scores import SCORES
 from tests.compress.pruning.nets import conv, mlp, samples
 
@@ -164,9 +165,17 @@ def test_shared_weights_are_refused_by_both_names():
         compress.prune(nn.Sequential(*[nn.Linear(3, 3)] * 2), 0.5)
 
 
+def test_the_help_of_prune_names_all_scores_and_scopes():
+    assert all(f'"{name}"' in compress.prune.__doc__ for name in (*SCORES, *SCOPES))
+
+
 def test_weights_without_values_and_computed_ones_are_refused():
     with pytest.raises(ValueError, match=r"send one batch through the net"):
         compress.prune(nn.Sequential(nn.LazyLinear(3)), 0.5)
+    with pytest.raises(ValueError, match=r"of 'the net' has no values yet.* is pruned$"):
+        compress.prune(nn.LazyLinear(3), 0.5)
+    with pytest.raises(ValueError, match=r"expected a net \(nn\.Module\), got an OrderedDict"):
+        compress.prune(nn.Linear(3, 3).state_dict(), 0.5)
     with pytest.raises(ValueError, match=r"has no values yet"):
         compress.prune(nn.Sequential(nn.Linear(3, 3, device="meta")), 0.5)
     net = nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(3, 3)), nn.Linear(3, 3))

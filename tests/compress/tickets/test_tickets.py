@@ -20,6 +20,8 @@ def test_a_round_leaves_at_least_one_weight():
     assert compress.ladder({"a": 1, "b": 2}, 40, 0.9, None)[-1] == {"a": 1, "b": 1}
     with pytest.raises(ValueError, match=r"1 - rate .* got 0"):
         compress.ladder({"a": 1}, 2, 1)
+    with pytest.raises(ValueError, match=r"levels counts the dense one, .* got 0"):
+        compress.ladder({"a": 1}, 0)
 
 
 def test_a_round_takes_the_smallest_of_each_layer_and_seed():
@@ -131,6 +133,41 @@ def test_a_level_is_read_back_as_it_was_written(tmp_path):
     compress.Masks({"a": torch.ones(2) > 0}).save(tmp_path / "masks.pt")
     with pytest.raises(ValueError, match=r"holds no level"):
         compress.Level.load(tmp_path / "masks.pt")
+
+
+def test_the_ticket_of_a_seed_is_a_net_that_can_be_packed_and_frozen(tmp_path):
+    level = compress.following(trained(start()))
+    before = level.into(net(0), 4)
+    assert torch.equal(before[0].weight, level.start["0.weight"][1] * level.masks["0.weight"][1])
+    ticket = trained(level).into(net(0), 4)
+    assert all(torch.equal(p, level.weights[n][1]) for n, p in ticket.state_dict().items())
+    compress.freeze(ticket, level.masks_of(4))
+    packed = compress.pack(ticket, tmp_path / "ticket", None)
+    assert packed.patterns["0"].nonzeros == level.counts["0.weight"]
+    with pytest.raises(ValueError, match=r"unknown seed of the level 0: there are 3, 4"):
+        level.into(net(0), 0)
+    with pytest.raises(ValueError, match=r"seed 3 of level 1 is of another architecture"):
+        level.into(net(0, conv=True), 3)
+
+
+def test_a_level_is_shown_without_its_numbers():
+    assert repr(start()) == "Level(seeds=[3, 4], number=0, step=0, branch='dense')"
+
+
+def test_other_kinds_than_those_of_a_course_are_refused():
+    level, whole = start(), data()
+    maker = {"iterations": 3, "optimizer": torch.optim.SGD}
+    with pytest.raises(ValueError, match=r"got a tuple: .*from_tensors\(x, y, validation="):
+        compress.Course(net(0), level, (whole.train_x, whole.train_y), **maker)
+    ready = torch.optim.SGD(net(0).parameters(), 0.1)
+    with pytest.raises(ValueError, match=r"got an? SGD: optimizer=lambda params"):
+        compress.Course(net(0), level, whole, iterations=3, optimizer=ready)
+    with pytest.raises(ValueError, match=r"seeds is a list, .* got an int"):
+        compress.dense([net(0)], 2)
+    with pytest.raises(ValueError, match=r"nets is a list, .* got a Sequential"):
+        compress.dense(net(0), (0,))
+    with pytest.raises(ValueError, match=r"early_stop\(rows\) for rows in course\.fit\(\)"):
+        compress.early_stop(course(level).fit())
 
 
 def test_what_cannot_be_trained_is_refused():

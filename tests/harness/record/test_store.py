@@ -179,6 +179,28 @@ def test_a_failing_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_a_link_stays_one_and_its_file_is_written(tmp_path):
+    (tmp_path / "far").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "far" / "a")
+    for content in ("old", "new"):  # (what it leads to is not there at first)
+        assert store.write(link, content) == link
+        assert link.is_symlink()
+        assert (tmp_path / "far" / "a").read_text() == content
+    assert os.listdir(tmp_path / "far") == ["a"]
+
+
+def test_what_is_no_file_is_not_replaced_by_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(ValueError, match=rf"{name} is no file, but a pipe or a device"):
+            store.write(tmp_path / name, "new")
+    with pytest.raises(ValueError, match=r"is a folder: name a file in it; nothing was written"):
+        store.write(tmp_path, "new")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_a_real_limit_on_file_size_leaves_the_old_file(tmp_path, root):
     """The kernel's own refusal, in a process that may write 4 kB."""
     code = (
