@@ -25,7 +25,7 @@ class Linked(Gossip):
     rescale: bool = True
     """Subnets make up for absent neurons (ist)."""
     hosts: bool = True
-    """Whether each worker has a host and a cable of its own; else all are simulated."""
+    """Each worker on a host of its own, behind a cable; else all are simulated."""
     mbit: float = 0.0
     """Megabits a second that leave a host; 0: as fast as this machine can."""
     latency: float = 0.0
