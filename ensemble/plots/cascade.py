@@ -75,6 +75,11 @@ def _time(run: Run, batch: str, threshold: float | None) -> float:
     return lines["chain"] / lines["dense"]
 
 
+def _timed(run: Run, threshold: float) -> bool:
+    """Return whether a run measured this threshold; seeds have fitted ones of their own."""
+    return any(_same(line["threshold"], threshold) for line in run.rows[-1]["time"])
+
+
 def _same(a: float | None, b: float | None) -> bool:
     return a == b if a is None or b is None else isclose(a, b)
 
@@ -86,7 +91,7 @@ def curve(found: list[Run], axis: str) -> dict[str, list[float]]:
     for rows in zip(*curves, strict=True):
         if axis == "macs":
             x = [row["macs"] / 1e3 for row in rows]
-        elif any(_same(rows[0]["threshold"], t["threshold"]) for t in found[0].rows[-1]["time"]):
+        elif all(_timed(run, rows[0]["threshold"]) for run in found):
             x = [_time(run, axis, rows[0]["threshold"]) for run in found]
         else:
             continue
