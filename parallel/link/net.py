@@ -80,7 +80,7 @@ class Net:
     def __enter__(self) -> "Net":
         sweep()
         try:
-            self._make()
+            lay(self)
         except BaseException:
             self.close()
             raise
@@ -136,65 +136,72 @@ class Net:
         else:
             _call("ip", "-n", self.bridge, "link", "set", f"v{host}", state)
 
-    def _make(self) -> None:
-        for host in range(self.hosts):
-            self._host(host)
-        if self.user_space:
-            self._forward()
-        else:
-            self._bridge()
-        for host in range(self.hosts):
-            self._address(host)
 
-    def _host(self, host: int) -> None:
-        space = self.space(host)
-        _call("ip", "netns", "add", space)
-        _call("ip", "-n", space, "link", "set", "lo", "up")
-        (NAMES / space).mkdir(parents=True)
-        own = socket.gethostname()
-        others = [f"{self.address(i)} host{i}" for i in range(self.hosts)]
-        lines = ["127.0.0.1 localhost", "::1 localhost", f"127.0.1.1 {own}", *others]
-        (NAMES / space / "hosts").write_text("\n".join(lines) + "\n")
+def lay(net: Net) -> None:
+    """Make the hosts of a net, and the cables between them."""
+    for host in range(net.hosts):
+        _host(net, host)
+    if net.user_space:
+        net.forwarder = _forwarder(net)
+    else:
+        _bridge(net)
+    for host in range(net.hosts):
+        _address(net, host)
 
-    def _bridge(self) -> None:
-        inside = "ip", "-n", self.bridge, "link"
-        _call("ip", "netns", "add", self.bridge)
-        _call(*inside, "add", "bridge", "type", "bridge")
-        _call(*inside, "set", "bridge", "up")
-        for host in range(self.hosts):
-            here = self.space(host)
-            pair = "type", "veth", "peer", "name", "eth0", "netns", here
-            _call(*inside, "add", f"v{host}", *pair)
-            _call(*inside, "set", f"v{host}", "master", "bridge", "up")
-            self._shape(here)
 
-    def _shape(self, space: str) -> None:
-        add = "ip", "netns", "exec", space, "tc", "qdisc", "add", "dev", "eth0"
-        cable, limit = self.cable, ("limit", "100000")
-        rate = ["rate", f"{cable.rate:.0f}bit"] if cable.rate else []
-        if self.netem:
-            lost = ["loss", f"{100 * cable.loss:g}%"] if cable.loss else []
-            _call(*add, "root", "netem", *limit, "delay", f"{cable.delay}s", *lost, *rate)
-        elif rate:
-            _call(*add, "root", "tbf", *rate, "burst", "64kb", "latency", "200ms")
+def _host(net: Net, host: int) -> None:
+    space = net.space(host)
+    _call("ip", "netns", "add", space)
+    _call("ip", "-n", space, "link", "set", "lo", "up")
+    (NAMES / space).mkdir(parents=True)
+    own = socket.gethostname()
+    others = [f"{net.address(i)} host{i}" for i in range(net.hosts)]
+    lines = ["127.0.0.1 localhost", "::1 localhost", f"127.0.1.1 {own}", *others]
+    (NAMES / space / "hosts").write_text("\n".join(lines) + "\n")
 
-    def _forward(self) -> None:
-        spaces = [self.space(host) for host in range(self.hosts)]
-        words = dict(spaces=spaces) | asdict(self.cable)
-        command = [sys.executable, "-m", "parallel.link.forwarder", json.dumps(words)]
-        pipe = subprocess.PIPE
-        at = Path(__file__).resolve().parents[2]
-        self.forwarder = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=at)
-        if not self.forwarder.stdout.readline():
-            raise OSError("Net: the forwarder of packets did not start (is there a /dev/net/tun?)")
 
-    def _address(self, host: int) -> None:
-        inside = "ip", "-n", self.space(host)
-        with_bits = f"{self.address(host)}/{64 if self.six else 24}"
-        if self.user_space:  # (fewer packets, which are what costs there)
-            _call(*inside, "link", "set", "eth0", "mtu", "9000")
-        _call(*inside, "addr", "add", with_bits, "dev", "eth0", *["nodad"] * self.six)
-        _call(*inside, "link", "set", "eth0", "up")
+def _bridge(net: Net) -> None:
+    inside = "ip", "-n", net.bridge, "link"
+    _call("ip", "netns", "add", net.bridge)
+    _call(*inside, "add", "bridge", "type", "bridge")
+    _call(*inside, "set", "bridge", "up")
+    for host in range(net.hosts):
+        here = net.space(host)
+        pair = "type", "veth", "peer", "name", "eth0", "netns", here
+        _call(*inside, "add", f"v{host}", *pair)
+        _call(*inside, "set", f"v{host}", "master", "bridge", "up")
+        _shape(net, here)
+
+
+def _shape(net: Net, space: str) -> None:
+    add = "ip", "netns", "exec", space, "tc", "qdisc", "add", "dev", "eth0"
+    cable, limit = net.cable, ("limit", "100000")
+    rate = ["rate", f"{cable.rate:.0f}bit"] if cable.rate else []
+    if net.netem:
+        lost = ["loss", f"{100 * cable.loss:g}%"] if cable.loss else []
+        _call(*add, "root", "netem", *limit, "delay", f"{cable.delay}s", *lost, *rate)
+    elif rate:
+        _call(*add, "root", "tbf", *rate, "burst", "64kb", "latency", "200ms")
+
+
+def _forwarder(net: Net) -> Any:
+    words = dict(spaces=[net.space(host) for host in range(net.hosts)]) | asdict(net.cable)
+    command = [sys.executable, "-m", "parallel.link.forwarder", json.dumps(words)]
+    pipe, at = subprocess.PIPE, Path(__file__).resolve().parents[2]
+    found = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=at)
+    assert found.stdout
+    if not found.stdout.readline():
+        raise OSError("Net: the forwarder of packets did not start (is there a /dev/net/tun?)")
+    return found
+
+
+def _address(net: Net, host: int) -> None:
+    inside = "ip", "-n", net.space(host)
+    with_bits = f"{net.address(host)}/{64 if net.six else 24}"
+    if net.user_space:  # (fewer packets, which are what costs there)
+        _call(*inside, "link", "set", "eth0", "mtu", "9000")
+    _call(*inside, "addr", "add", with_bits, "dev", "eth0", *["nodad"] * net.six)
+    _call(*inside, "link", "set", "eth0", "up")
 
 
 def has_netem() -> bool:

@@ -1,6 +1,7 @@
 """Goes on with another number of workers: pieces of any cut are cut anew.
 
-    net.load_training_state([torch.load(file) for file in files], optimizer)
+    states = [torch.load(file, weights_only=True) for file in files]
+    net.load_training_state(states, optimizer)
 
 takes the training states of all n ranks (of one simulation: its only one) in a world of m.
 """

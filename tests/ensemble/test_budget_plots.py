@@ -43,7 +43,9 @@ def chain(arm, config, seed):
     row |= {"whole_accuracy": 0.96 + 0.001 * seed}
     bounds = [None]
     if len(config.links) > 1 or "-" in arm:
-        own = thresholds()[5 + seed]  # (each seed has a fitted one of its own, of those of the curve)
+        own = thresholds()[
+            5 + seed
+        ]  # (each seed has a fitted one of its own, of those of the curve)
         curve = [{"threshold": t, "accuracy": 0.9 + t / 20, "macs": 100 + 900 * t}
                  for t in thresholds()]  # fmt: skip
         row |= {"curve": curve, "fitted": {"threshold": own, "p99": 1000, "accuracy": 0.95}}
