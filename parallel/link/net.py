@@ -222,11 +222,19 @@ def remove(prefix: str) -> None:
     """Kill what runs in the namespaces of this prefix, and remove them."""
     for space in spaces():
         if space.startswith(f"{prefix}-"):
-            for pid in _call("ip", "netns", "pids", space).split():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            _call("ip", "netns", "del", space)
+            try:
+                _remove(space)
+            except OSError:
+                if space in spaces():  # (else another process has swept it meanwhile)
+                    raise
             shutil.rmtree(NAMES / space, ignore_errors=True)
+
+
+def _remove(space: str) -> None:
+    for pid in _call("ip", "netns", "pids", space).split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    _call("ip", "netns", "del", space)
 
 
 def sweep() -> None:
