@@ -23,7 +23,7 @@ from parallel.plans.config import Config
 from parallel.plans.link import Linked
 from parallel.plans.staged import Staged
 from parallel.staged import run
-from parallel.strategy import Strategy, make
+from parallel.strategy import of
 from parallel.training.training import Training
 from parallel.world.comm import Comm, NotFinite
 
@@ -77,28 +77,12 @@ def open_session(config: Config, seed: int, job: Job) -> Training:
         data,
         F.cross_entropy,
         partial(torch.optim.SGD, **options, fused=True),
-        strategy(config),
+        of(config),
         Comm(config.workers),
         batch_size=config.batch_size,
         seed=seed,
         batches=batches,
     )
-
-
-def strategy(config: Config) -> Strategy:
-    """Make the config's strategy, with those of its settings that this family of plans has."""
-    names = {
-        "local_sgd": ("period",),
-        "post_local_sgd": ("period", "switch"),
-        "easgd": ("period", "alpha"),
-        "gossip_pull": ("period", "probability"),
-        "gossip_push": ("period", "probability"),
-        "elastic_gossip": ("period", "probability", "alpha", "weights"),
-        "ring": ("period",),
-        "exponential": ("period",),
-        "ist": ("period", "rescale"),
-    }.get(config.strategy, ())
-    return make(config.strategy, **{k: getattr(config, k) for k in names if hasattr(config, k)})
 
 
 def read(config: Config, job: Job, seed: int) -> tuple[Data, Any]:

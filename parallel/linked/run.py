@@ -13,23 +13,11 @@ from harness.nets import perceptron
 from parallel.link.net import why_not
 from parallel.linked.predicted import cost
 from parallel.plans.link import Linked
-from parallel.strategy import Strategy, make
+from parallel.strategy import of
 from parallel.training.training import Training
 from parallel.world.comm import Comm
 from parallel.world.run import run
 from parallel.world.world import World
-
-SETTINGS = {
-    "local_sgd": ("period",),
-    "post_local_sgd": ("period", "switch"),
-    "easgd": ("period", "alpha"),
-    "gossip_pull": ("probability",),
-    "gossip_push": ("probability",),
-    "elastic_gossip": ("probability", "alpha", "weights"),
-    "ring": ("period",),
-    "exponential": ("period",),
-    "ist": ("period", "rescale"),
-}
 
 
 def world(config: Linked) -> World:
@@ -66,7 +54,7 @@ def prepare(comm: Comm, config: Linked, seed: int, root: str | None) -> Training
     data = read(config, root)
     net = perceptron.mlp((data.shape[0], *config.hidden, data.classes), seed)
     sgd = partial(torch.optim.SGD, lr=config.lr, momentum=config.momentum)
-    given = net, data, F.cross_entropy, sgd, strategy(config), comm
+    given = net, data, F.cross_entropy, sgd, of(config), comm
     return Training(*given, batch_size=config.batch_size, seed=seed)
 
 
@@ -74,12 +62,6 @@ def read(config: Linked, root: str | None) -> Data:
     """Return the data, as vectors."""
     data = load(config.data, root, config.test_split, "cpu")
     return data.first(config.first).validate(config.validation).amounts().flatten()
-
-
-def strategy(config: Linked) -> Strategy:
-    """Make the config's strategy."""
-    names = SETTINGS.get(config.strategy, ())
-    return make(config.strategy, **{name: getattr(config, name) for name in names})
 
 
 def _row(training: Training, config: Linked, seed: int) -> dict[str, Any]:

@@ -50,4 +50,10 @@ def make(name: str, **options: Any) -> Strategy:
     return maker(**options)
 
 
-__all__ = ["STRATEGIES", "Strategy", "make"]
+def of(config: Any) -> Strategy:
+    """Make the strategy that a config names, with those of its options that are fields of it."""
+    known = inspect.signature(STRATEGIES[config.strategy]).parameters
+    return make(config.strategy, **{k: getattr(config, k) for k in known if hasattr(config, k)})
+
+
+__all__ = ["STRATEGIES", "Strategy", "make", "of"]

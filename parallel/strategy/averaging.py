@@ -37,13 +37,14 @@ class GradientAllReduce(Strategy):
 
     sends = "gradients"
     elastic = False
+    name = "all_reduce"
 
     def init(self, workers: int) -> None:
         """Do nothing, as there is nothing to choose."""
         super().init(workers)
         if self.average != ("params",):
             raise ValueError(
-                f"all_reduce averages gradients, so average={self.average} has no effect: use "
+                f"{self.name} averages gradients, so average={self.average} has no effect: use "
                 "local_sgd(period=1, average=...)"
             )
 

@@ -13,7 +13,7 @@ all (AllGather): after the step, or, under zero3, whenever a unit of the net is 
 import math
 from dataclasses import dataclass
 
-from parallel.strategy.base import Strategy
+from parallel.strategy.averaging import GradientAllReduce
 from parallel.world.ops import NOTHING, AllGather, ReduceScatter, Round
 
 SLICED = Round((ReduceScatter("gradients"),), (AllGather("params"),))
@@ -21,22 +21,16 @@ BY_UNIT = Round((AllGather("params"), AllGather("params"), ReduceScatter("gradie
 
 
 @dataclass
-class ZeRO1(Strategy):
+class ZeRO1(GradientAllReduce):
     """Each worker has the optimizer's state of its slice of the weights, and steps that."""
 
     holds = "slices"
-    sends = "gradients"
-    elastic = False
     stage = 1
 
-    def init(self, workers: int) -> None:
-        """Refuse what has no effect: there is one set of weights, and nothing to average."""
-        super().init(workers)
-        if self.average != ("params",):
-            raise ValueError(
-                f"zero{self.stage} averages gradients, so average={self.average} has no effect: "
-                "use local_sgd(period=1, average=...)"
-            )
+    @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The name by which it is made."""
+        return f"zero{self.stage}"
 
     def plan(self, seed: int, step: int) -> Round:
         """Scatter the gradients' mean, and gather what was stepped."""
