@@ -14,8 +14,6 @@ from compress.file import container
 from compress.file.header import NAMED
 from tests.compress.file.nets import Mixed, pruned, same, superset
 
-EVERY_WAY = [1, 3, 8, 16, None, {"0": 2, "2": None}]
-
 
 def test_patterns_of_sparse_layers_come_back_and_make_the_layers(tmp_path):
     net = nn.Sequential(SparseLinear(16, 12, "bibd", seed=3), Mixed().learned)
