@@ -9,7 +9,7 @@ from functools import cache, partial
 from ensemble.experiments import PLANS
 from ensemble.plots import bars, budget, cascade, factors, worth
 from ensemble.plots.growth import NAMES, PANELS, kinds, nets
-from harness.experiment import Experiment
+from harness.experiment import Experiment, Run
 from harness.result import pages
 from harness.result.pages import Rows, fixed
 from harness.result.stats import interval
@@ -134,6 +134,37 @@ def _chain(arm: str, found: list, dense: float) -> list[str]:
     return [name, *scores, fixed(macs, 1), share, fixed(worst, 1), fixed(one, 2), fixed(many, 2)]
 
 
+def as_good(plan: str, lost: float = 0.0005) -> Rows:
+    """Return where on its curve each chain is first as good as the dense net but for `lost`."""
+    yield "nets, in turn", "threshold", "minus dense, points", "of the dense net's MACs"
+    whole = record(plan)
+    if not whole:
+        yield NOT_RUN, *[""] * 3
+        return
+    alone = cascade.runs(whole, "dense")
+    goal = {run.seed: run.rows[-1]["test_accuracy"] for run in alone}
+    price = 1e3 * cascade.spent(alone, "macs")
+    for arm, name in cascade.NAMES.items():
+        yield name, *_first(cascade.runs(whole, arm), goal, price, lost)
+
+
+def _first(found: list[Run], goal: dict[int, float], price: float, lost: float) -> list[str]:
+    """Return the cheapest point of a curve that loses no more; dashes where there is none."""
+    shared = [run for run in found if run.seed in goal and run.rows[-1].get("curve")]
+    points = zip(*(run.rows[-1]["curve"] for run in shared), strict=True)
+    for point in sorted(points, key=lambda point: sum(p["macs"] for p in point)):
+        less = interval(p["accuracy"] - goal[r.seed] for p, r in zip(point, shared, strict=True))
+        if less.mean >= -lost and less.half is not None:
+            share = sum(p["macs"] for p in point) / len(point) / price
+            told = {f"{p['threshold']:.3g}" for p in point}
+            return [
+                told.pop() if len(told) == 1 else "each its own",
+                pages.points(less),
+                f"{100 * share:.0f} %",
+            ]
+    return ["none", "-", "-"]
+
+
 def terms() -> Rows:
     """Return which settings explain the accuracy, alone and with the others."""
     yield "term", "df", "share of variance", "F", "p"
@@ -163,6 +194,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "budget_cifar10": partial(of_budget, "budget_cifar10"),
     "cascade": partial(chains, "cascade"),
     "cascade_fashion": partial(chains, "cascade_fashion"),
+    "as_good": partial(as_good, "cascade"),
     "factors": terms,
     "plans": plans,
 }
