@@ -20,6 +20,7 @@ from parallel.identities import oracle
 from parallel.strategy import Strategy, make
 from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
 from parallel.strategy.base import random
+from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.ist import IST
@@ -149,6 +150,9 @@ def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
         period, switch = s.period, s.switch
         late = lambda k: k > switch and (k - switch - s.phase) % period == 0  # noqa: E731
         return oracle.Averages(lambda k: k <= switch, late, s.weighted)
+    if isinstance(s, DiLoCo):
+        late = lambda k: (k - s.phase) % s.period == 0  # noqa: E731
+        return oracle.Outer(start, late, s.weighted, *s.outer)
     if isinstance(s, LocalSGD):
         late = lambda k: (k - s.phase) % s.period == 0  # noqa: E731
         return oracle.Averages(lambda k: False, late, s.weighted)
@@ -285,6 +289,30 @@ def _sum(found: Training) -> dict[str, torch.Tensor]:
     states: Any = found.executor.states
     total = {k: v.sum(0) for k, v in states.rows().items()}
     return {k: v + (states.centre or {}).get(k, 0) for k, v in total.items()}
+
+
+def no_outer(momentum: float = 0.0) -> float:
+    """Compare outer steps of rate 1 with none."""
+    outer = DiLoCo(period=3, outer_rate=1.0, outer_momentum=momentum)
+    both = (trained(s).executor.consensus() for s in (outer, LocalSGD(period=3)))
+    return apart(*both)
+
+
+def outer_by_torch() -> float:
+    """Compare outer steps with torch's own optimizer, to which each mean is a gradient."""
+    period, found = 3, training(LocalSGD(period=3))
+    centre = net()
+    outer = torch.optim.SGD(centre.parameters(), 0.7, momentum=0.9, nesterov=True)
+    for step in range(1, STEPS + 1):
+        found.step()
+        if step % period:
+            continue
+        mean = found.executor.consensus()
+        for name, p in centre.named_parameters():
+            p.grad = p.detach() - mean[name]
+        outer.step()
+        found.executor.load(centre.state_dict())
+    return apart(trained(DiLoCo(period=period)).executor.consensus(), centre.state_dict())
 
 
 def h_one() -> float:

@@ -153,6 +153,24 @@ class Averages(Talk):
         return [mean(w, counts)] * len(w)
 
 
+class Outer(Averages):
+    """DiLoCo by its definition: the mean is where an outer SGD with Nesterov momentum looks."""
+
+    def __init__(self, start: list[float], late: Callable[[int], bool], weighted, rate, momentum):
+        super().__init__(lambda step: False, late, weighted)
+        self.sgd, self.anchor = SGD(rate, momentum, nesterov=True), list(start)
+
+    def after(self, step: int, w: Vectors) -> Vectors:
+        """Return the weights of everybody after an outer step, in steps that have one."""
+        if not self.late(step):
+            return w
+        found = super().after(step, w)[0]
+        gradient = [a - b for a, b in zip(self.anchor, found, strict=True)]
+        moved = self.sgd.move(self.anchor, gradient)
+        self.anchor = [a + b for a, b in zip(self.anchor, moved, strict=True)]
+        return [list(self.anchor) for _ in w]
+
+
 class Springs(Talk):
     """Elastic gossip, pull and push: `talks(step)` are pairs (from, to) with one rule for each."""
 

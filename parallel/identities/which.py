@@ -8,6 +8,7 @@ from parallel.identities.averaging import Maker
 from parallel.identities.slices import of_slices
 from parallel.strategy import STRATEGIES
 from parallel.strategy.averaging import LocalSGD, PostLocalSGD
+from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, Gossip
 from parallel.strategy.ist import IST
@@ -25,7 +26,7 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
         "exact",
         lambda: identities.plans(maker),
     )
-    if not sample.centre:
+    if not sample.centre and not sample.outer:
         yield "one worker is plain SGD", "bitwise", lambda: identities.one_worker(maker)
     if sample.average == ("params",):  # (the oracle moves weights only)
         yield "simulation = plain-Python oracle", "rounding", lambda: identities.by_oracle(maker)
@@ -54,6 +55,10 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
             identities.h_one,
         )
         yield "H = 1 is not all-reduce for Adam", "negative", identities.h_one_adam
+    if isinstance(sample, DiLoCo):
+        yield "rate 1 without momentum is local SGD", "rounding", identities.no_outer
+        yield "its momentum is not local SGD", "negative", lambda: identities.no_outer(momentum=0.9)
+        yield "outer steps = torch.optim.SGD on the mean", "rounding", identities.outer_by_torch
     if type(sample) is PostLocalSGD:
         yield "never switched, it is all-reduce", "bitwise", identities.never_switched
     if isinstance(sample, Gossip):

@@ -5,7 +5,8 @@
       before(seed, step, counts)                  after()
       |  AllReduce("gradients")                   |  what `before` brought is added            [4]
       |     every worker gets the mean     [2]    |  AllReduce("state")
-      |  Exchange, Push: states are read   [3]    |     every worker gets the mean             [5]
+      |  Exchange, Push: states are read   [3]    |     every worker gets the mean, from which
+      |                                           |     an outer step may lead on              [5]
       v                                           |  Exchange, Push: read and added at once    [6]
       ------- the local step w_i + u_i -------->  v
 
@@ -25,6 +26,7 @@ import torch
 
 from parallel.replicas import consensus
 from parallel.replicas.optimizer import steps_once
+from parallel.replicas.outer import Outer
 from parallel.replicas.replicas import Looped, Stacked, filled
 from parallel.replicas.states import States
 from parallel.strategy.base import Strategy
@@ -67,6 +69,8 @@ class Executor:
         here = self.strategy.centre and self.comm.rank == 0
         self.members, self.states = members, States(members, self.strategy.average, here)
         self.gradients = Gradients(members, self.comm)
+        outer = self.strategy.outer
+        self.outer = Outer(self.states, *outer) if outer else None
 
     def accept(self, optimizer: Any) -> None:
         """Take over the optimizer that steps the workers here.
@@ -119,6 +123,8 @@ class Executor:
         if self.round.after == (AllReduce("state"),):
             self.planned += self.states.average(self.comm, self.seen)
             self.seen = [0.0] * self.comm.workers
+            if self.outer:
+                self.outer.step()
         elif self.round.after:
             self.states.add(self._messages(self.round.after))
 
@@ -140,6 +146,8 @@ class Executor:
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Begin anew from a full model's state, on all workers."""
         self.states.load(state)
+        if self.outer:
+            self.outer.begin()
 
     @torch.no_grad()
     def distance(self) -> float | None:
@@ -154,6 +162,7 @@ class Executor:
             "optimizer": self.optimizer.state_dict(),
             "strategy": {"rounds": rounds, "unstable": unstable},
             "centre": self.states.centre,
+            "outer": self.outer and self.outer.state_dict(),
             "seen": self.seen,
             "bytes": [self.planned, self.comm.sent],
         }
@@ -166,6 +175,8 @@ class Executor:
         self.seen, self.begun, self.gradients.early = list(state["seen"]), 0, None
         centre = state["centre"]
         self.states.centre = None if centre is None else {k: v.clone() for k, v in centre.items()}
+        if self.outer:
+            self.outer.load_state_dict(state["outer"])
         self.planned, self.comm.sent = state["bytes"]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from harness.names import check, unknown
 from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
 from parallel.strategy.base import Strategy
+from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.graph import Exponential, Ring
@@ -23,6 +24,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "all_reduce": GradientAllReduce,
     "local_sgd": LocalSGD,
     "post_local_sgd": PostLocalSGD,
+    "diloco": DiLoCo,
     "easgd": EASGD,
     "gossip_pull": GossipPull,
     "gossip_push": GossipPush,

@@ -44,6 +44,7 @@ class Strategy:
     elastic = True  # can go on without a worker that died
     sends = "state"  # or "gradients": whose size counts in theory
     centre = False  # whether there is an extra worker, CENTRE
+    outer = None  # rate and momentum of outer steps, which follow every mean of states
 
     def init(self, workers: int) -> None:
         """Check the options for so many workers; called once, before all else."""

@@ -38,7 +38,8 @@ from parallel.zero.executor import Executor as Slices
 
 STYLES = {"torch": "all_reduce", "localSGD": "local_sgd"}  # and all of STRATEGIES
 ITERATIONS = 40
-SYNCHRONISED = ("local_sgd", "post_local_sgd", "ist")  # `iterations` is their period
+PERIODIC = "localSGD, post_local_sgd, diloco and ist"
+SYNCHRONISED = ("local_sgd", "post_local_sgd", "diloco", "ist")  # `iterations` is their period
 
 
 class DataParallel(Scattered):
@@ -238,8 +239,8 @@ def strategy_of(
         own.remove("iterations")
         if iterations != ITERATIONS:
             raise ValueError(
-                f"iterations={iterations} is the period of localSGD, post_local_sgd and ist, and "
-                "has no effect here: a Strategy has its own"
+                f"iterations={iterations} is the period of {PERIODIC}, and has no effect here: a "
+                "Strategy has its own"
             )
         for key in options:
             raise unknown(f"keyword of DataParallel(style={type(style).__name__}(...))", key, own)
@@ -254,8 +255,7 @@ def strategy_of(
             raise unknown(f"keyword of DataParallel(style={style!r})", key, own + theirs)
     if iterations != ITERATIONS and (name not in SYNCHRONISED or "period" in options):
         raise ValueError(
-            f"iterations={iterations} is the period of localSGD, post_local_sgd and ist, and has "
-            f"no effect here; options of style={style!r}: {', '.join(theirs)}"
+            f"iterations={iterations} is the period of {PERIODIC}, and has no effect here; options of style={style!r}: {', '.join(theirs)}"
         )
     if name in SYNCHRONISED and "period" not in options:
         options["period"] = every("iterations", iterations)
