@@ -255,7 +255,8 @@ def strategy_of(
             raise unknown(f"keyword of DataParallel(style={style!r})", key, own + theirs)
     if iterations != ITERATIONS and (name not in SYNCHRONISED or "period" in options):
         raise ValueError(
-            f"iterations={iterations} is the period of {PERIODIC}, and has no effect here; options of style={style!r}: {', '.join(theirs)}"
+            f"iterations={iterations} is the period of {PERIODIC}, and has no effect here; "
+            f"options of style={style!r}: {', '.join(theirs)}"
         )
     if name in SYNCHRONISED and "period" not in options:
         options["period"] = every("iterations", iterations)
