@@ -23,7 +23,7 @@ from harness.data.pictures import NORMS, Batches
 from harness.record.provenance import collect
 from harness.result import screen
 from harness.sweep.launch import keep_pages
-from harness.sweep.machine import pick_device
+from harness.engine.machine import pick_device
 from resnet.experiments import PLANS
 from resnet.plans.config import Config
 from resnet.trainer import build, layout, make_optimizer, step

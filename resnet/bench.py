@@ -23,7 +23,7 @@ from harness.record import weights
 from harness.record.provenance import collect
 from harness.result import export, figure, screen
 from harness.sweep import start
-from harness.sweep.machine import pick_device
+from harness.engine.machine import pick_device
 from resnet.experiments import PLANS
 from resnet.trainer import build, layout, read
 

@@ -22,7 +22,7 @@ from harness.data import Data
 from harness.nets.perceptron import mlp
 from harness.nets.vgg import vgg16
 from harness.seeding import seeded
-from harness.sweep.machine import release
+from harness.engine.machine import release
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES
 from parallel.plans.spectrain import IMAGES, TEXTS
