@@ -154,7 +154,7 @@ class _Watch:
                     f"scancel {self.job.number} ends it"
                 )
             if self.members.over():  # (tasks that wait for a place would find nothing to do)
-                self.job.cancel()
+                _ask(["scancel", "--state=PENDING", self.job.number])
             time.sleep(POLL)
             states = self.job.states()
         self._wait_for_files()
