@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.record import store
 from harness.record.provenance import git_state, version_of
 
 BEAT, PATIENCE = 1.0, 8.0  # seconds between two beats, and until silence means that nobody beats
@@ -74,7 +75,13 @@ def held(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     over, pulse = threading.Event(), path.with_suffix(".beat")
     with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"another process drives this study ({path} is locked): wait for it, or end it"
+            ) from None
+        store.write(pulse, "first")
         thread = threading.Thread(target=_beat, args=(pulse, over), daemon=True)
         thread.start()
         try:
@@ -117,17 +124,12 @@ ADVICE = (
 
 def _beats(pulse: Path) -> bool:
     """Return whether a driver is at work, which it is if its count goes on."""
-    first, end = _read(pulse), time.monotonic() + PATIENCE
-    while first and time.monotonic() < end:
+    seen, end = set(), time.monotonic() + PATIENCE
+    while len(seen) < 2 and time.monotonic() < end:
+        try:
+            seen.add(pulse.read_text())
+        except OSError:  # there is no driver, or no longer
+            return False
+        seen.discard("")  # (read while it was written)
         time.sleep(BEAT / 4)
-        now = _read(pulse)
-        if now and now != first:
-            return True
-    return False
-
-
-def _read(pulse: Path) -> str:
-    try:
-        return pulse.read_text()
-    except OSError:
-        return ""
+    return len(seen) == 2

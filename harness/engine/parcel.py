@@ -5,6 +5,7 @@ tells, and each file when it has changed. Nothing of it is unpickled or run here
 outside the folders of the group.
 """
 
+import os
 import re
 import shutil
 import signal
@@ -20,6 +21,7 @@ from harness.record.study import Study
 
 Files = dict[str, bytes]
 EVENT, ENDED = "event", "ended"  # what is no file: what the command told; that and how it ended
+CHECKPOINTS = "*/group-*.pt"
 SAFE = re.compile(r"[\w.+=-]*\w")
 
 
@@ -32,10 +34,8 @@ def pack(study: Study, arm: str, starts: Sequence[Path] = ()) -> Files:
 def work(argv: Sequence[str], env: Mapping[str, str], files: Files) -> Iterator[tuple[str, bytes]]:
     """Train a group here; yields what the command tells and the files that it leaves.
 
-    The newest checkpoint comes before the rows that it has, all other files at the end.
+    A checkpoint comes before the next row after it, all other files at the end.
     """
-    import os
-
     root = Path(tempfile.mkdtemp(prefix="iddl-"))
     sent = {}
     for name, content in files.items():
@@ -49,24 +49,26 @@ def work(argv: Sequence[str], env: Mapping[str, str], files: Files) -> Iterator[
             env={**os.environ, **env},
             start_new_session=True,
         )
+        assert process.stdout
         try:
-            assert process.stdout
             for line in process.stdout:
-                yield from _news(root, "group-*.pt", sent)
+                yield from _news(root, CHECKPOINTS, sent)
                 yield EVENT, line
             code = process.wait(GRACE)
-            yield from _news(root, "*", sent)
+            for kind in (CHECKPOINTS, "provenance/*.json", "*/seed-*/*"):
+                yield from _news(root, kind, sent)
             log.seek(0)
             yield ENDED, f"{code}\n{log.read()}".encode()
         finally:
             _end(process)
+            process.stdout.close()
             shutil.rmtree(root, ignore_errors=True)
 
 
 def _news(root: Path, pattern: str, sent: dict[str, int]) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of arms and of provenance that have changed, and empty ones that are gone."""
+    """Yield the files of a plan that have changed, and checkpoints that are gone as empty ones."""
     there = {}
-    for path in sorted(root.glob(f"*/*/*/**/{pattern}")):
+    for path in sorted(root.glob(f"*/*/{pattern}")):
         if path.is_file() and not path.name.startswith("."):
             there[path.relative_to(root).as_posix()] = path
     for name, path in there.items():
@@ -74,9 +76,10 @@ def _news(root: Path, pattern: str, sent: dict[str, int]) -> Iterator[tuple[str,
         if sent.get(name) != changed:
             sent[name] = changed
             yield name, path.read_bytes()
-    for name in [x for x in sent if x not in there and Path(x).match("group-*.pt")]:
-        del sent[name]
-        yield name, b""
+    if pattern == CHECKPOINTS:
+        for name in [x for x in sent if x not in there and Path(x).match(CHECKPOINTS)]:
+            del sent[name]
+            yield name, b""
 
 
 def _end(process: subprocess.Popen) -> None:

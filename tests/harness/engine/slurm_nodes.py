@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -115,10 +115,8 @@ class Nodes:
         steps = [p.parent() for p in self.of(node)]
         daemon = psutil.Process(int((self.folder / f"slurmd-{node}.pid").read_text()))
         for process in [daemon, *filter(None, steps), *self.of(node)]:
-            try:
+            with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                pass
 
     def stop(self):
         """End everything that this cluster has started."""
