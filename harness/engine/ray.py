@@ -7,6 +7,7 @@ This process is the only one that claims and the only one that writes results. A
 with its machine has left its newest checkpoint here, from which the crew starts it again.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -64,7 +65,7 @@ def connect(address: str | None, is_open: bool) -> Any:
     import ray
 
     try:
-        ray.init(address=address or "auto", log_to_driver=False, logging_level="error")
+        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
         raise OSError(
             f"no Ray cluster at {address or 'this machine'} ({str(error).splitlines()[0]}): start "
