@@ -9,6 +9,7 @@ with its machine has left its newest checkpoint here, from which the crew starts
 
 import logging
 import os
+import socket
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from harness.engine.protocol import Ear, Group, Hear, Members, last_words, say_o
 from harness.record import store
 from harness.record.provenance import version_of
 
+BEGIN = "start one by ray start --head, or name one by --ray-address HOST:PORT"
 TOKENS = (2, 61)  # from this version on clusters have a token unless somebody forbids it
 
 
@@ -61,17 +63,32 @@ def connect(address: str | None, is_open: bool) -> Any:
             "RAY_AUTH_MODE=token on all machines (ray get-auth-token --generate makes a token), or "
             "type --ray-open if its network is yours alone"
         )
+    _knock(address)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # (its coming default)
     import ray
 
     try:
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
+        reason = str(error).splitlines()[0]
         raise OSError(
-            f"no Ray cluster at {address or 'this machine'} ({str(error).splitlines()[0]}): start "
-            "one by ray start --head, or name one by --ray-address HOST:PORT"
+            f"no Ray cluster at {address or 'this machine'} ({reason}): {BEGIN}"
         ) from None
     return ray
+
+
+def _knock(address: str | None) -> None:
+    """Fail at once where nobody listens, as Ray itself would try for minutes."""
+    address = address or os.environ.get("RAY_ADDRESS")
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not address or address == "auto":  # (Ray looks on this machine, which is quick)
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except ValueError:
+        raise ValueError(f"--ray-address got {address!r}; expected HOST:PORT") from None
+    except OSError as error:
+        raise OSError(f"no Ray cluster at {address} ({error.strerror or error}): {BEGIN}") from None
 
 
 def _has_token() -> bool:

@@ -108,11 +108,3 @@ def test_a_cluster_without_a_token_is_refused(cluster, tmp_path):
     with study.start(results, *ENGINE, env=env) as process:
         assert process.wait(60) == 2, study.words(results)
     assert "or type --ray-open if its network is yours alone" in study.words(results)
-
-
-def test_no_cluster_there(cluster, tmp_path):
-    results = tmp_path / "results"
-    more = (*ENGINE, "--ray-address", "127.0.0.1:9")
-    with study.start(results, *more, env=cluster.env) as process:
-        assert process.wait(120) == 1, study.words(results)
-    assert "no Ray cluster at 127.0.0.1:9" in study.words(results)

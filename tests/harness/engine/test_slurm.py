@@ -73,6 +73,21 @@ def test_no_ray_here(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
+    ("address", "code", "said"),
+    [
+        ("127.0.0.1:1", 1, "no Ray cluster at 127.0.0.1:1 (Connection refused): start one by ray"),
+        ("here", 2, "--ray-address got 'here'; expected HOST:PORT"),
+        ("here:there", 2, "--ray-address got 'here:there'; expected HOST:PORT"),
+    ],
+)
+def test_no_cluster_there(address, code, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("harness.engine.ray.find_spec", lambda name: True)
+    words = ["--engine", "ray", "--ray-open", "--ray-address", address]
+    assert call(tmp_path, *words) == code
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--engine", "slrm"], "unknown engine 'slrm': did you mean 'slurm'?"),
