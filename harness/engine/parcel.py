@@ -5,6 +5,7 @@ tells, and each file when it has changed. Nothing of it is unpickled or run here
 outside the folders of the group.
 """
 
+import json
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from harness.record.study import Study
 Files = dict[str, bytes]
 EVENT, ENDED = "event", "ended"  # what is no file: what the command told; that and how it ended
 CHECKPOINTS = "*/group-*.pt"
+KINDS = (CHECKPOINTS, "provenance/*.json", "*/seed-*/*")
 SAFE = re.compile(r"[\w.+=-]*\w")
 
 
@@ -34,7 +36,8 @@ def pack(study: Study, arm: str, starts: Sequence[Path] = ()) -> Files:
 def work(argv: Sequence[str], env: Mapping[str, str], files: Files) -> Iterator[tuple[str, bytes]]:
     """Train a group here; yields what the command tells and the files that it leaves.
 
-    A checkpoint comes before the next row after it, all other files at the end.
+    A checkpoint comes before the next row after it, and all files of a group before its end is told:
+    whoever has heard that has the record.
     """
     root = Path(tempfile.mkdtemp(prefix="iddl-"))
     sent = {}
@@ -52,10 +55,11 @@ def work(argv: Sequence[str], env: Mapping[str, str], files: Files) -> Iterator[
         assert process.stdout
         try:
             for line in process.stdout:
-                yield from _news(root, CHECKPOINTS, sent)
+                for kind in KINDS if json.loads(line)[0] == "end" else (CHECKPOINTS,):
+                    yield from _news(root, kind, sent)
                 yield EVENT, line
             code = process.wait(GRACE)
-            for kind in (CHECKPOINTS, "provenance/*.json", "*/seed-*/*"):
+            for kind in KINDS:
                 yield from _news(root, kind, sent)
             log.seek(0)
             yield ENDED, f"{code}\n{log.read()}".encode()

@@ -51,6 +51,17 @@ def test_what_comes_back_is_what_training_here_leaves(study, tmp_path):
     assert study.collect().provenance[run.provenance]["engine"] == "ray"
 
 
+def test_who_has_heard_of_the_end_has_the_record(study):
+    there = parcel.work(ARGV, ENV, {})
+    for name, content in there:
+        if name == parcel.EVENT and json.loads(content)[0] == "end":
+            break
+        if name != parcel.EVENT:
+            parcel.unpack(study, "raw", name, content)
+    there.close()  # the machine is gone
+    assert study.state("raw", 0, study.collect()) == "done"
+
+
 def test_a_group_goes_on_from_the_checkpoint_of_the_one_that_was_lost(study):
     there = parcel.work(ARGV, ENV, {})
     rows = 0
