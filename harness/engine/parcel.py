@@ -36,8 +36,8 @@ def pack(study: Study, arm: str, starts: Sequence[Path] = ()) -> Files:
 def work(argv: Sequence[str], env: Mapping[str, str], files: Files) -> Iterator[tuple[str, bytes]]:
     """Train a group here; yields what the command tells and the files that it leaves.
 
-    A checkpoint comes before the next row after it, and all files of a group before its end is told:
-    whoever has heard that has the record.
+    A checkpoint comes before the next row after it, and all files of a group before its end is
+    told: whoever has heard that has the record.
     """
     root = Path(tempfile.mkdtemp(prefix="iddl-"))
     sent = {}
