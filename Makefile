@@ -19,7 +19,7 @@ export PYTHON
 # (images set it: each of hundreds of processes of tests would compile the project anew)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-sanitized test-isas test-extras test-machines lint pages bench test-torch-range clean
+.PHONY: help demo test test-slow test-sanitized test-isas test-extras test-engines test-machines lint pages bench test-torch-range clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -41,6 +41,10 @@ test-slow: $(DEV) ## what takes minutes, and all examples of hypothesis
 test-extras: $(DEV) ## the tests of the extras int8 and structured, which are installed for it
 	$(PYTHON) -m pip install -q -e '.[int8,structured]'
 	$(PYTHON) -m pytest -m "not slow" $(EXTRAS) $(TOGETHER)
+
+test-engines: $(DEV) ## studies on two Slurm nodes (as root, with slurm-wlm and munge) and two Ray nodes of this machine
+	$(PYTHON) -m pip install -q -e '.[ray]'
+	$(PYTHON) -m pytest -m slow tests/harness/engine
 
 test-machines: $(DEV) ## the suite on machines that are not this one, an hour or two (python tests/machines.py --list)
 	$(PYTHON) tests/machines.py

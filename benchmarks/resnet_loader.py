@@ -20,10 +20,10 @@ from benchmarks.telling import written
 from harness.cost import synchronize
 from harness.data import Data
 from harness.data.pictures import NORMS, Batches
+from harness.engine.machine import pick_device
 from harness.record.provenance import collect
 from harness.result import screen
 from harness.sweep.launch import keep_pages
-from harness.sweep.machine import pick_device
 from resnet.experiments import PLANS
 from resnet.plans.config import Config
 from resnet.trainer import build, layout, make_optimizer, step

@@ -24,7 +24,8 @@ class Plan:
     `compare` the pairs of arms whose difference, paired by seed, is reported; `metric` the key of
     the rows that arms are judged by (a name as in harness.metric, or a Metric); `threads` how many
     an arm can use well (small nets: 1, and several arms at a time; None: all of them, one arm);
-    `keep` leaves the trained weights beside each run.
+    `keep` leaves the trained weights beside each run. Batch systems are asked for `cores` (default:
+    the threads), `memory_gb` and `gpus` for each training.
     """
 
     question: str
@@ -36,6 +37,9 @@ class Plan:
     metric: str | Metric = "test_accuracy"
     threads: int | None = None
     keep: bool = False
+    cores: int | None = None
+    memory_gb: float | None = None
+    gpus: float = 0
 
     def __post_init__(self):
         metric_of(self.metric)

@@ -16,6 +16,7 @@ import tyro
 
 from harness import flags
 from harness.data.pictures import images
+from harness.engine.machine import pick_device
 from harness.exits import EarlyExit, Outcome, measure, record, sweep
 from harness.job import Job
 from harness.names import check
@@ -23,7 +24,6 @@ from harness.record import weights
 from harness.record.provenance import collect
 from harness.result import export, figure, screen
 from harness.sweep import start
-from harness.sweep.machine import pick_device
 from resnet.experiments import PLANS
 from resnet.trainer import build, layout, read
 

@@ -19,10 +19,10 @@ from torch import nn
 
 from benchmarks.gpu.wrappers import Made, against_cpu, flat, samples
 from harness.data import Data
+from harness.engine.machine import release
 from harness.nets.perceptron import mlp
 from harness.nets.vgg import vgg16
 from harness.seeding import seeded
-from harness.sweep.machine import release
 from parallel.pipeline.pipeline import Pipeline
 from parallel.pipeline.policies import POLICIES
 from parallel.plans.spectrain import IMAGES, TEXTS

@@ -22,14 +22,16 @@ def collect(device: str = "cpu") -> dict:
         "time": now(),
         "command": command(),
         **git_state(),
-        "versions": {name: _version(name) for name in PACKAGES}
+        "versions": {name: version_of(name) for name in PACKAGES}
         | {"python": platform.python_version()},
         "platform": f"{platform.system()} {platform.machine()}",
+        "host": platform.node(),
         "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "device": device,
+        "engine": os.environ.get("IDDL_ENGINE", "local"),
         **_torch_state(device),
     }
 
@@ -75,7 +77,8 @@ def _git(*words: str) -> str | None:
     return done.stdout.strip()
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """Return the version of an installed package, or "unknown"."""
     try:
         return version(name)
     except PackageNotFoundError:

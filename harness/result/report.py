@@ -102,6 +102,8 @@ def _results(study: Study, whole: Experiment) -> str:
         return "<h2>Results</h2><p>No run has finished yet.</p>"
     span = titles.span(line["epochs"] for line in lines)
     note = f"Last epoch ({span}), {_stands_on(whole)}."
+    if mixed := table.mixed(whole):
+        note += f" {mixed[:1].upper()}{mixed[1:]}."
     shown = page.table(*table.cells(lines, study.plan.measure), "results")
     return f'<h2>Results</h2><p class="small">{_e(note)}</p>{shown}{_files(study, lines)}'
 

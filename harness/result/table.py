@@ -1,9 +1,10 @@
 """Makes the table of a study: a list of objects with a `name`, and its forms for people."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from harness.experiment import Experiment
+from harness.experiment import Experiment, Run
 from harness.metric import ACCURACY, Metric
 from harness.plan import Plan
 from harness.result.stats import Difference, Interval, interval, paired
@@ -13,8 +14,11 @@ SECONDS = ("train_time", "inference_time")
 
 
 def summarize(experiment: Experiment, metric: str = "test_accuracy") -> list[dict[str, Any]]:
-    """Return one object per arm that has runs: n, mean and interval of `metric`, costs, times."""
-    lines = []
+    """Return one object per arm that has runs: n, mean and interval of `metric`, costs, times.
+
+    Times are those of one kind of machine, the one that most runs were on: see `kinds`.
+    """
+    lines, most = [], next(iter(kinds(experiment)), "")
     for arm in experiment.arms():
         values = experiment.final(arm, metric)
         runs = [run for run in experiment.done() if run.arm == arm]
@@ -30,10 +34,31 @@ def summarize(experiment: Experiment, metric: str = "test_accuracy") -> list[dic
             "high": i.high,
         }
         line |= {k: runs[0].facts[k] for k in FACTS if k in runs[0].facts}
-        means = {k: _mean_of(runs, k) for k in SECONDS if k != metric}
+        timed = [run for run in runs if kind(experiment, run) == most]
+        means = {k: _mean_of(timed, k) for k in SECONDS if k != metric}
         line |= {k: mean for k, mean in means.items() if mean is not None}
         lines.append(line | {"epochs": max(run.rows[-1]["epoch"] for run in runs)})
     return lines
+
+
+def kinds(experiment: Experiment) -> dict[str, int]:
+    """Return how many runs each kind of machine has done, the one with most of them first."""
+    return dict(Counter(kind(experiment, run) for run in experiment.done()).most_common())
+
+
+def kind(experiment: Experiment, run: Run) -> str:
+    """Return the processor that a run was on, or its GPU; times of others do not compare."""
+    where = experiment.provenance.get(run.provenance or "", {})
+    return str(where.get("gpu") or where.get("cpu") or "unknown")
+
+
+def mixed(experiment: Experiment) -> str:
+    """Say which runs the times are of, where there were several kinds of machine."""
+    found = kinds(experiment)
+    if len(found) < 2:
+        return ""
+    name, count = next(iter(found.items()))
+    return f"times: of the {count} runs on {name}; there were {len(found)} kinds of machine"
 
 
 def _mean_of(runs: Sequence[Any], key: str) -> float | None:

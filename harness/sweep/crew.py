@@ -1,63 +1,140 @@
 """Runs one sweep by several processes of few threads, which is faster for small nets.
 
-Where they run is an engine's business (harness.sweep.engine); here is how many they are, what they
-are told, and what people see of what they tell.
+Where they run is an engine's business (harness.engine); here is how many they are, what they are
+told, what people see of what they tell, and who takes up what a dead one had in hand.
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.experiment import Run
+from harness.engine import guest
+from harness.engine.protocol import Engine, Group, Members, Needs, Place
+from harness.experiment import FAILED, Run
 from harness.job import Job
+from harness.record import store
 from harness.record.provenance import command
 from harness.record.study import Study
-from harness.sweep.engine import Engine, Members, local
-from harness.sweep.show import Quiet
+from harness.sweep import start
+from harness.sweep.show import Quiet, span
+
+STARTS = 3  # of a group without a new epoch, until it counts as failed
 
 
 class Crew:
-    """Runs a study as `size` members with `threads` threads each."""
+    """Runs the open groups of a study as `size` members with `threads` threads each."""
 
     def __init__(
         self,
         study: Study,
+        groups: Sequence[Group],
         size: int,
         threads: int,
         show: Quiet,
         live: Callable[[Any], None],
-        engine: Engine = local,
+        engine: Engine,
+        place: Place,
     ):
-        self.study, self.size, self.show, self.live = study, size, show, live
-        self.engine = engine
+        self.study, self.groups, self.size = study, groups, size
+        self.show, self.live, self.engine, self.place = show, live, engine, place
+        plan = study.plan
+        self.needs = Needs(plan.cores or threads, plan.memory_gb, plan.gpus)
         self.env = {"OMP_NUM_THREADS": str(threads), "IDDL_MEMBER": "1", "IDDL_JOBS": str(size)}
         self.env |= {"IDDL_COMMAND": command(), "IDDL_SINCE": str(time.time())}
-        self.running: dict[tuple[str, tuple[int, ...]], list[Run]] = {}
+        self.running: dict[Group, list[Run]] = {}
+        self.left = {(arm, seed) for arm, seeds in groups for seed in seeds}
+        self.epochs: dict[Group, int] = {}  # as far as each group has come in any start
+        self.starts: dict[Group, int] = {}  # since it has last come further
+        self.lost: dict[Group, str] = {}  # the last words of those who had it
 
     def run(self, argv: Sequence[str]) -> int:
-        """Wait for all members; returns the worst of their exit statuses.
+        """Wait for all members, again until none is left; returns the worst exit status.
 
         Raises:
             KeyboardInterrupt: after the members have ended.
         """
-        return self.engine(Members(argv, self.size, self.env), self.hear)
+        while True:
+            self.lost = {}
+            groups = [(arm, seeds) for arm, seeds in self.groups if self._open((arm, seeds))]
+            status = self.engine(self._members(argv, groups), self.hear)
+            again = [group for group in self.lost if not self._given_up(group)]
+            if not again:
+                return status
+            for arm, seeds in again:
+                print(f"{arm} seeds {span([*seeds])}: starting it again", file=sys.stderr)
+
+    def _members(self, argv: Sequence[str], groups: Sequence[Group]) -> Members:
+        return Members(
+            argv,
+            min(self.size, max(1, len(groups))),
+            self.env,
+            self.study,
+            groups,
+            self.needs,
+            self.place,
+            over=lambda: not self.left,
+            starts=lambda arm, seeds: start.files(self.study, arm, seeds),
+        )
+
+    def _open(self, group: Group) -> bool:
+        arm, seeds = group
+        return any((arm, seed) in self.left for seed in seeds)
+
+    def _given_up(self, group: Group) -> bool:
+        """Return whether a lost group needs no further start: others have it, or it has failed."""
+        arm, seeds = group
+        if not any(self.study.abandoned(arm, seed) for seed in seeds):
+            return True
+        if self.starts[group] < STARTS:
+            return False
+        words = f"started {STARTS} times without a new epoch; the last time: {self.lost[group]}"
+        for seed in seeds:
+            run = self.study.new_run(arm, seed)
+            run.status, run.error = FAILED, words
+            store.save_run(run, self.study.seed_dir(arm, seed))
+        return True
 
     def hear(self, event: list[Any]) -> None:
         """Show what a member tells."""
         self._event(*event)
 
-    def _event(self, kind: str, arm: str, seeds: list[int], *rest: Any) -> None:
-        group = arm, tuple(seeds)
-        if kind == "begin":
-            epochs, done = rest
-            self.running[group] = [self.study.new_run(arm, seed) for seed in seeds]
-            self.show.begin(arm, seeds, epochs, Job(saved={"epochs": done}))
-        elif kind == "rows":
-            for run, row in zip(self.running[group], rest[0], strict=True):
-                if row:  # (None: that seed has ended before the others)
-                    run.rows.append(row)
-            self.show.rows(arm, seeds, rest[0])
-            self.live([run for runs in self.running.values() for run in runs])
-        else:
-            self.running.pop(group, None)
-            self.show.end(arm, seeds, rest[0])
+    def _event(self, kind: str, *rest: Any) -> None:
+        if kind == "refused":
+            self._refused(*rest)
+            return
+        arm, seeds, *more = rest
+        getattr(self, f"_{kind}")((arm, tuple(seeds)), *more)
+
+    def _begin(self, group: Group, epochs: int, done: int) -> None:
+        arm, seeds = group
+        self.starts[group] = self.starts.get(group, 0) + 1
+        self.running[group] = [self.study.new_run(arm, seed) for seed in seeds]
+        self.show.begin(arm, [*seeds], epochs, Job(saved={"epochs": done}))
+
+    def _rows(self, group: Group, rows: list[dict[str, Any] | None]) -> None:
+        for run, row in zip(self.running[group], rows, strict=True):
+            if row:  # (None: that seed has ended before the others)
+                run.rows.append(row)
+        epoch = max(row["epoch"] for row in rows if row)
+        if epoch > self.epochs.get(group, 0):
+            self.epochs[group], self.starts[group] = epoch, 0
+        self.show.rows(group[0], [*group[1]], rows)
+        self.live([run for runs in self.running.values() for run in runs])
+
+    def _end(self, group: Group, note: str) -> None:
+        self.running.pop(group, None)
+        self.left -= {(group[0], seed) for seed in group[1]}
+        self.show.end(group[0], [*group[1]], note)
+
+    def _lost(self, group: Group, words: str) -> None:
+        """Take note that the one who had this group is gone, with its last words."""
+        self.running.pop(group, None)
+        self.lost[group] = words
+        self.show.lost(group[0], [*group[1]], words)
+
+    def _refused(self, words: str, everywhere: bool) -> None:
+        """Say why a member does not train; if nobody may, the study ends."""
+        if everywhere:
+            raise guest.Refused(words)
+        print(words, file=sys.stderr)

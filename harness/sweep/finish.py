@@ -41,6 +41,8 @@ def _print_table(study: Study, whole: Experiment, seeds: tuple[int, ...]) -> Non
     metric = study.plan.measure
     lines = table.summarize(whole, metric.name)
     screen.show(f"{study.folder} {study.name}", *table.cells(lines, metric))
+    if note := table.mixed(whole):
+        print(note)
     for difference in table.differences(whole, study.plan):
         print(difference.sentence)
     if any(run.seed not in seeds for run in whole.runs):

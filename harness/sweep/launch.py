@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.data.names import CSV, DATASETS
+from harness.engine import ENGINES, guest
+from harness.engine.machine import pick_device
+from harness.engine.protocol import Detached, Group
 from harness.experiment import Experiment
 from harness.job import Job
 from harness.plan import duration
@@ -20,8 +23,6 @@ from harness.record.study import Study
 from harness.result import report
 from harness.sweep import modules
 from harness.sweep.crew import Crew
-from harness.sweep.engine import ENGINES
-from harness.sweep.machine import pick_device
 from harness.sweep.options import Options
 from harness.sweep.runner import Sweep, check_arm
 from harness.sweep.show import Events, Quiet, make_show
@@ -72,9 +73,8 @@ def run(
         os.environ["IDDL_DATA"] = options.data_root
     _heed_signals()
     if os.environ.get("IDDL_MEMBER"):  # (it is where the engine has put it: this machine's device)
-        _sweep(study, arms, seeds, options, pick_device(options.device), Events())
-        return 0
-    device = ENGINES[options.engine].device(options.device)
+        return _member(study, arms, seeds, options)
+    device = ENGINES[options.engine].device(options.device, study.plan.gpus)
     quiet = options.quiet or options.json
     if not quiet:
         _banner(study, arms, seeds)
@@ -101,6 +101,9 @@ def run(
             whole = _work(study, busy, seeds, whole, options, device, quiet, argv)
         else:
             whole = study.save(whole)
+    except Detached as gone:
+        print(gone, file=sys.stderr)
+        return 0
     except BaseException:
         whole = study.save()  # what is done so far
         raise
@@ -120,12 +123,26 @@ def _elsewhere(argv: Sequence[str]) -> list[str]:
     return [*words, "--results", "mine"]
 
 
-def _groups(study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Experiment) -> int:
-    """Return how many trainings there are: one for an arm whose seeds train as one stack."""
-    trainer, found = modules.trainer(study.folder), 0
+def _member(study: Study, arms: Sequence[str], seeds: Sequence[int], options: Options) -> int:
+    """Train what is free, and tell it; on another machine only after a look around."""
+    try:
+        guest.enter()
+    except guest.Refused as error:
+        Events().refused(str(error), error.everywhere)
+        return 0
+    _sweep(study, arms, seeds, options, pick_device(options.device), Events())
+    return 0
+
+
+def _groups(
+    study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Experiment
+) -> list[Group]:
+    """Return the trainings that there are: one for an arm whose seeds train as one stack."""
+    trainer, found = modules.trainer(study.folder), list[Group]()
     for arm in busy:
+        todo = tuple(study.to_do(arm, tuple(seeds), whole))
         alone = not modules.together(trainer, study.plan.arms[arm])
-        found += len(study.to_do(arm, tuple(seeds), whole)) if alone else 1
+        found += [(arm, (seed,)) for seed in todo] if alone else [(arm, todo)]
     return found
 
 
@@ -135,15 +152,17 @@ def _work(
     """Run by a crew or in this process, with equally many threads, so that bits do not change."""
     groups, engine = _groups(study, busy, seeds, whole), ENGINES[options.engine]
     threads = study.plan.threads if device == "cpu" else None
-    size, each = engine.share(options.jobs, threads, groups)
-    show = make_show(groups, quiet, study.plan.measure.name)
+    size, each = engine.share(options.jobs, threads, len(groups))
+    show = make_show(len(groups), quiet, study.plan.measure.name)
     try:
         if not size:
             if threads:
                 _set_threads(threads)
             return _sweep(study, busy, seeds, options, device, show, whole)
         command = [sys.executable, "-m", study.folder, *argv, "--jobs", "1"]
-        if Crew(study, size, each, show, report.Live(study), engine).run(command) == 2:
+        command += [] if engine is ENGINES["local"] else ["--device", device]
+        live, place = report.Live(study), options.place
+        if Crew(study, groups, size, each, show, live, engine, place).run(command) == 2:
             raise ValueError("no arm could run; the reason stands above")
         return study.save()
     finally:

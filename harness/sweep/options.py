@@ -14,10 +14,11 @@ from typing import Annotated, Any, get_type_hints
 
 import tyro
 
+from harness.engine import ENGINES
+from harness.engine.protocol import Place
 from harness.flags import empty, unchecked, wrapped
 from harness.names import check
 from harness.plan import Plan, duration
-from harness.sweep.engine import ENGINES
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,19 @@ class Options:
     jobs: int = 0
     """Arms that train at a time, each in its own process; 0: what suits the plan and the cores."""
     engine: str = "local"
-    """Where arms train: local, in processes on this machine."""
+    """Where arms train: local (processes on this machine), slurm or ray (many machines)."""
+    partition: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Slurm's partition."""
+    time: Annotated[str | None, tyro.conf.arg(metavar="TIME")] = None
+    """Slurm's limit of time for a task, such as 2:00:00."""
+    slurm: Annotated[str, tyro.conf.arg(metavar="OPTIONS")] = ""
+    """More of sbatch's options, as one word: --slurm "--account=me --constraint=avx512"."""
+    detach: bool = False
+    """Leave Slurm's job running as soon as a task has begun; the same command looks in on it."""
+    ray_address: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """Ray's cluster; default: the one that this machine belongs to."""
+    ray_open: bool = False
+    """Accept a Ray cluster without a token, in a network that is yours alone."""
     checkpoint_every: float = 5.0
     """Seconds between checkpoints within a run."""
     keep_weights: bool = False
@@ -57,13 +70,28 @@ class Options:
     to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
 
+    @property
+    def place(self) -> Place:
+        """What the options say about machines, for the engine."""
+        return Place(**{f.name: getattr(self, f.name) for f in fields(Place)})
+
     def __post_init__(self):
         check("engine", self.engine, ENGINES)
+        _check_place(self.engine, self.place)
         if self.jobs < 0 or self.checkpoint_every < 0:
             raise ValueError(
                 "--jobs and --checkpoint-every must not be negative, got "
                 f"{self.jobs} and {self.checkpoint_every}"
             )
+
+
+def _check_place(engine: str, place: Place) -> None:
+    """Refuse words about machines that the chosen engine would not heed."""
+    for f in fields(Place):
+        of = "ray" if f.name.startswith("ray") else "slurm"
+        if getattr(place, f.name) != f.default and of != engine:
+            flag = f"--{f.name.replace('_', '-')}"
+            raise ValueError(f"{flag} is for --engine {of}, and the engine is {engine}")
 
 
 def parse(name: str, plan: Plan, folder: str, argv: list[str]) -> tuple[Options, dict[str, Any]]:

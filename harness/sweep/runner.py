@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data import DataError
+from harness.engine.machine import release
 from harness.experiment import FAILED, Experiment, Run, plain
 from harness.job import Job
 from harness.plan import as_dict
@@ -35,7 +36,6 @@ from harness.record.checkpoint import load_checkpoint, save_checkpoint
 from harness.record.provenance import collect as collect_provenance
 from harness.record.study import Study
 from harness.sweep import modules, start
-from harness.sweep.machine import release
 from harness.sweep.show import Quiet
 
 

@@ -11,10 +11,10 @@ import threading
 import time
 from typing import Any
 
+from harness.engine.protocol import Group
 from harness.experiment import plain
 from harness.job import Job
 
-Group = tuple[str, tuple[int, ...]]  # an arm, and its seeds that train side by side
 BAR, SPARE = 20, 6  # columns of a bar, and those at the right that stay empty
 Rows = list[dict[str, Any] | None]  # one per seed; None where a seed has ended before the others
 
@@ -30,6 +30,9 @@ class Quiet:
 
     def end(self, arm: str, seeds: list[int], note: str = "") -> None:
         """Take note that the group is done; `note` says if anything went wrong."""
+
+    def lost(self, arm: str, seeds: list[int], words: str = "") -> None:
+        """Take note that the process which had this group is gone, and its last words."""
 
     def close(self) -> None:
         """Take note that the sweep is over."""
@@ -50,6 +53,10 @@ class Events(Quiet):
     def end(self, arm: str, seeds: list[int], note: str = "") -> None:
         """Tell the parent that a group is done, and the note."""
         self._tell("end", arm, seeds, note)
+
+    def refused(self, words: str, everywhere: bool) -> None:
+        """Tell the parent that this member must not train, and whether nobody may."""
+        self._tell("refused", words, everywhere)
 
     def _tell(self, *event: Any) -> None:
         print(json.dumps(plain(event)), flush=True)
@@ -88,6 +95,11 @@ class Lines(Quiet):
         a = self.active.pop((arm, tuple(seeds)))
         seconds = time.monotonic() - a["start"]
         self._say(f"{a['head']} done in {seconds:.1f} s  {note or a['text']}")
+
+    def lost(self, arm: str, seeds: list[int], words: str = "") -> None:
+        """Print that the group has to be started again."""
+        self.number -= 1
+        self._say(f"{self.active.pop((arm, tuple(seeds)))['head']} was lost: {words}")
 
     def _say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -173,6 +185,11 @@ class Bars(Quiet):
         self.progress.remove_task(self.active.pop((arm, tuple(seeds)))["task"])
         if note:
             self.progress.console.print(f"{arm}: {note}", markup=False)
+
+    def lost(self, arm: str, seeds: list[int], words: str = "") -> None:
+        """Take the arm's bar away, and say what happened."""
+        self.progress.remove_task(self.active.pop((arm, tuple(seeds)))["task"])
+        self.progress.console.print(f"{arm} was lost: {words}", markup=False)
 
     def close(self) -> None:
         """Leave the finished bar on the screen."""

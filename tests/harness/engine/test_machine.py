@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from harness.sweep import machine
+from harness.engine import machine
 
 
 class Node:

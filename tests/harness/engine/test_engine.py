@@ -11,10 +11,12 @@ import pytest
 
 from examples.wine.experiments import PLANS
 from harness.cli import main
+from harness.engine import ENGINES
+from harness.engine.local import Local
+from harness.engine.protocol import Members
 from harness.record import store
 from harness.result import report
 from harness.sweep import launch
-from harness.sweep.engine import ENGINES, Members, local
 from harness.sweep.show import Quiet
 from tests.harness.sweep.test_runner import curves
 
@@ -54,7 +56,7 @@ class InThisProcess:
     def __init__(self, monkeypatch):
         self.patch, self.asked, self.members = monkeypatch, [], []
 
-    def device(self, name):
+    def device(self, name, gpus=0):
         self.asked.append(name)
         return "cuda"
 
@@ -69,7 +71,7 @@ class InThisProcess:
         with self.patch.context() as patch, contextlib.redirect_stdout(Ears(hear)):
             for name, value in members.env.items():
                 patch.setenv(name, value)
-            patch.setattr(launch, "pick_device", {"cuda:7": "cpu"}.get)  # where members are
+            patch.setattr(launch, "pick_device", {"cuda": "cpu"}.get)  # where members are
             return max(main(PLANS, folder, None, argv) for _ in range(members.size))
 
 
@@ -81,13 +83,14 @@ def test_an_engine_of_another_kind_is_chosen_by_its_name_and_asked_for_all(tmp_p
     monkeypatch.setitem(ENGINES, "here", engine)
     monkeypatch.setattr(launch, "make_show", lambda *words: told)
     monkeypatch.setattr(report, "Live", lambda study: lambda runs: live.append(len(runs)))
-    for name in ("engine.cores_here", "engine.pick_device", "launch.pick_device"):
-        monkeypatch.setattr(f"harness.sweep.{name}", None)  # nobody asks this machine
+    for name in ("engine.local.cores_here", "engine.local.pick_device", "sweep.launch.pick_device"):
+        monkeypatch.setattr(f"harness.{name}", None)  # nobody asks this machine
     argv = [*words, "--results", str(tmp_path / "crew"), "--engine", "here", "--device", "cuda:7"]
     assert main(PLANS, "examples.wine", None, [*argv, "--jobs", "5"]) == 0
     assert engine.asked == ["cuda:7", (5, None, 4)]  # (threads are the CPU's)
     (members,) = engine.members
-    assert members.argv[1:] == ["-m", "examples.wine", *argv, "--jobs", "5", "--jobs", "1"]
+    known = ["--jobs", "1", "--device", "cuda"]
+    assert members.argv[1:] == ["-m", "examples.wine", *argv, "--jobs", "5", *known]
     assert members.env["OMP_NUM_THREADS"] == "3"
     assert members.env["IDDL_MEMBER"] == "1"
     expected = []
@@ -103,7 +106,7 @@ def test_an_engine_of_another_kind_is_chosen_by_its_name_and_asked_for_all(tmp_p
 def test_an_engine_that_is_unknown_is_told_with_the_near_one(tmp_path, capsys):
     argv = ["smoke", "--engine", "lokal", "--results", str(tmp_path / "mine")]
     assert main(PLANS, "examples.wine", None, argv) == 2
-    said = "error: unknown engine 'lokal': did you mean 'local'? there are local\n"
+    said = "error: unknown engine 'lokal': did you mean 'local'? there are local, slurm, ray\n"
     assert capsys.readouterr().err == said
     assert not list(tmp_path.iterdir())
 
@@ -122,8 +125,8 @@ def test_an_engine_that_is_unknown_is_told_with_the_near_one(tmp_path, capsys):
     ],
 )
 def test_local_members_share_the_cores(cores, jobs, threads, groups, expected, monkeypatch):
-    monkeypatch.setattr("harness.sweep.engine.cores_here", lambda: cores)
-    assert local.share(jobs, threads, groups) == expected
+    monkeypatch.setattr("harness.engine.local.cores_here", lambda: cores)
+    assert Local().share(jobs, threads, groups) == expected
 
 
 SPEAK = """
@@ -138,7 +141,7 @@ sys.exit(int(sys.argv[1]))
 def test_local_members_are_heard_in_order_and_their_words_are_said_once(capsys):
     heard = []
     members = Members([sys.executable, "-c", SPEAK, "3"], 2, {"MEMBER_OF": "tests"})
-    assert local(members, heard.append) == 3
+    assert Local()(members, heard.append) == 3
     assert sorted(heard) == [["tests", k] for k in (0, 0, 1, 1, 2, 2)]
     assert capsys.readouterr().err.count("a hint") == 1
     assert "MEMBER_OF" not in os.environ
@@ -153,5 +156,5 @@ def test_what_cannot_be_shown_is_raised_after_all_members_have_ended():
 
     members = Members([sys.executable, "-c", SPEAK, "0"], 1, {"MEMBER_OF": "tests"})
     with pytest.raises(KeyError, match="no such arm"):
-        local(members, hear)
+        Local()(members, hear)
     assert len(heard) == 3

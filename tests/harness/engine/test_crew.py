@@ -1,0 +1,108 @@
+"""What a dead member had in hand is started again, as long as that leads further."""
+
+import pytest
+
+from examples.wine.experiments import PLANS
+from harness.engine.protocol import Place
+from harness.record import store
+from harness.record.study import Study
+from harness.sweep.crew import STARTS, Crew
+from harness.sweep.show import Lines
+from tests.harness.engine.test_engine import Told
+
+GROUPS = [("scaled", (0,)), ("raw", (0,))]
+ROW = {"epoch": 1, "worst_recall": 0.5}
+
+
+class Tells:
+    """An engine whose members say what they are told to, a list of events for each round."""
+
+    def __init__(self, *rounds):
+        self.rounds, self.groups, self.sizes = list(rounds), [], []
+
+    def __call__(self, members, hear):
+        self.groups.append(list(members.groups))
+        self.sizes.append(members.size)
+        for event in self.rounds.pop(0):
+            hear(list(event))
+        return 1
+
+
+def crew(tmp_path, engine, show=None):
+    study = Study("examples.wine", "smoke", PLANS["smoke"], tmp_path)
+    return Crew(study, GROUPS, 2, 1, show or Told(), lambda runs: None, engine, Place())
+
+
+def begin(arm, done=0):
+    return "begin", arm, [0], 3, done
+
+
+def row(arm, epoch):
+    return "rows", arm, [0], [ROW | {"epoch": epoch}]
+
+
+def lost(arm, words="Killed"):
+    return "lost", arm, [0], words
+
+
+def end(arm):
+    return "end", arm, [0], ""
+
+
+def test_only_what_was_lost_is_started_again(tmp_path, capsys):
+    first = [begin("scaled"), begin("raw"), row("raw", 1), lost("raw"), end("scaled")]
+    engine = Tells(first, [begin("raw", 1), row("raw", 2), end("raw")])
+    assert crew(tmp_path, engine).run(["command"]) == 1
+    assert engine.groups == [GROUPS, [("raw", (0,))]]
+    assert engine.sizes == [2, 1]
+    assert "raw seeds 0: starting it again" in capsys.readouterr().err
+
+
+def test_a_group_that_never_comes_further_fails_with_the_last_words(tmp_path):
+    rounds = [[begin("raw"), lost("raw", f"out of memory {k}")] for k in range(STARTS)]
+    engine = Tells(*rounds)
+    crew(tmp_path, engine).run(["command"])
+    assert not engine.rounds
+    (path,) = tmp_path.rglob("run.json")
+    run = store.load_run(path.parent)
+    assert (run.arm, run.status) == ("raw", "failed")
+    assert run.error == ("started 3 times without a new epoch; the last time: out of memory 2")
+
+
+def test_starts_count_from_the_last_new_epoch(tmp_path):
+    """The same epoch told again, from the last checkpoint, is none."""
+    again = [begin("raw"), row("raw", 1), lost("raw")]
+    further = [begin("raw"), row("raw", 1), row("raw", 2), lost("raw")]
+    engine = Tells(again, again, again, further, again, again, again)
+    crew(tmp_path, engine).run(["command"])
+    assert not engine.rounds
+    assert len(list(tmp_path.rglob("run.json"))) == 1
+
+
+def test_a_group_that_another_process_has_is_left_to_it(tmp_path):
+    engine = Tells([begin("raw"), lost("raw")])
+    mine = crew(tmp_path, engine)
+    with store.claim(mine.study.seed_dir("raw", 0)):
+        assert mine.run(["command"]) == 1
+    assert not engine.rounds
+
+
+def test_a_member_that_must_not_train_is_told_and_the_others_go_on(tmp_path, capsys):
+    engine = Tells([("refused", "m2 has torch 2.6.0", False), begin("raw"), end("raw")])
+    crew(tmp_path, engine).run(["command"])
+    assert "m2 has torch 2.6.0" in capsys.readouterr().err
+
+
+def test_nobody_trains_where_locks_do_not_hold(tmp_path):
+    engine = Tells([("refused", "m2 got the lock", True)])
+    with pytest.raises(ValueError, match="m2 got the lock"):
+        crew(tmp_path, engine).run(["command"])
+
+
+def test_lines_say_what_was_lost(tmp_path, capsys):
+    engine = Tells([begin("raw"), lost("raw", "Killed")], [begin("raw"), row("raw", 1), end("raw")])
+    crew(tmp_path, engine, Lines(2, "worst_recall")).run(["command"])
+    first, _, then = capsys.readouterr().err.splitlines()
+    assert first == "[1/2] raw seeds 0 was lost: Killed"
+    assert then.startswith("[1/2] raw seeds 0 done in ")
+    assert then.endswith("worst recall 0.5000")

@@ -1,0 +1,121 @@
+"""What is said to Slurm, and what is understood of it, without a cluster."""
+
+import os
+import stat
+
+import pytest
+
+from examples.wine.experiments import PLANS
+from harness.cli import main
+from harness.engine.protocol import Members, Needs, Place
+from harness.engine.slurm import Slurm, script
+
+MEMBERS = Members(["python", "-m", "mlp", "smoke"], 7, {"IDDL_MEMBER": "1", "WORDS": "a 'b' $c"})
+
+
+def test_the_script_asks_for_what_a_group_needs(tmp_path):
+    from dataclasses import replace
+
+    place = Place(partition="long", time="2:00:00", slurm="--account=me --constraint=avx512")
+    members = replace(MEMBERS, needs=Needs(4, 7.5, 1), place=place)
+    text = script(tmp_path, members, {"IDDL_ENGINE": "slurm"})
+    asked = " ".join(x.removeprefix("#SBATCH ") for x in text.splitlines() if x[:7] == "#SBATCH")
+    for word in (
+        "--array=0-6", "--requeue", "--cpus-per-task=4", "--mem=7680M", "--gpus-per-task=1",
+        "--partition=long", "--time=2:00:00", "--account=me --constraint=avx512",
+        "--open-mode=append",
+    ):  # fmt: skip
+        assert word in asked, word
+
+
+def run(text, tmp_path, task):
+    path = tmp_path / "script"
+    path.write_text(text)
+    env = {**os.environ, "SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": str(task)}
+    import subprocess
+
+    return subprocess.run(["sh", str(path)], env=env, capture_output=True, text=True, timeout=60)
+
+
+def test_the_script_runs_the_command_and_keeps_how_it_ended(tmp_path):
+    members = Members(["sh", "-c", 'echo "$WORDS"; exit 3'], 1, {"WORDS": "a 'b' $c"})
+    done = run(script(tmp_path, members, {}), tmp_path, 4)
+    assert done.stdout.split("\n") == ["", "a 'b' $c", ""]
+    assert (tmp_path / "5-4.exit").read_text() == "3\n"
+
+
+def test_one_task_for_each_training_unless_jobs_are_said():
+    slurm = Slurm()
+    assert slurm.share(0, 2, 60) == (60, 2)
+    assert slurm.share(8, None, 60) == (8, 1)
+    assert slurm.share(8, None, 3) == (3, 1)
+    assert slurm.share(0, None, 5000) == (1000, 1)
+    assert slurm.device("auto") == "cpu"
+    assert slurm.device("auto", gpus=1) == "cuda"
+    assert slurm.device("cuda:1") == "cuda:1"
+
+
+def call(tmp_path, *words):
+    return main(PLANS, "examples.wine", None, ["smoke", *words, "--results", str(tmp_path / "r")])
+
+
+def test_no_slurm_here(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert call(tmp_path, "--engine", "slurm") == 1
+    said = capsys.readouterr().err
+    assert "no sbatch on this machine; type the command where you submit jobs" in said
+
+
+def test_no_ray_here(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("harness.engine.ray.find_spec", lambda name: None)
+    assert call(tmp_path, "--engine", "ray") == 2
+    assert "ray is not installed; type: pip install 'iddl[ray]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "said"),
+    [
+        ("127.0.0.1:1", 1, "no Ray cluster at 127.0.0.1:1 (Connection refused): start one by ray"),
+        ("here", 2, "--ray-address got 'here'; expected HOST:PORT"),
+        ("here:there", 2, "--ray-address got 'here:there'; expected HOST:PORT"),
+    ],
+)
+def test_no_cluster_there(address, code, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("harness.engine.ray.find_spec", lambda name: True)
+    words = ["--engine", "ray", "--ray-open", "--ray-address", address]
+    assert call(tmp_path, *words) == code
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--engine", "slrm"], "unknown engine 'slrm': did you mean 'slurm'?"),
+        (["--partition", "long"], "--partition is for --engine slurm, and the engine is local"),
+        (["--engine", "ray", "--time", "2:00"], "--time is for --engine slurm, and the engine is"),
+        (["--engine", "slurm", "--ray-open"], "--ray-open is for --engine ray, and the engine is"),
+    ],
+)
+def test_wrong_words(tmp_path, capsys, words, said):
+    assert call(tmp_path, *words) == 2
+    assert said in capsys.readouterr().err
+
+
+def program(folder, name, text):
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def test_a_job_whose_tasks_left_no_word_is_no_success(tmp_path, monkeypatch, capsys):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program(programs, "sbatch", "echo 12")
+    program(
+        programs, "squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
+    )
+    program(programs, "scancel", "exit 0")
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr("harness.engine.slurm.POLL", 0.02)
+    assert call(tmp_path, "--engine", "slurm", "--arms", "raw", "--seeds", "1") == 1
+    assert "not done" in capsys.readouterr().err
