@@ -7,7 +7,7 @@ aggregate of its own, so that it cannot touch the record of the plan as written.
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
@@ -166,16 +166,28 @@ class Study:
 
     def state(self, arm: str, seed: int, whole: Experiment) -> str:
         """Return "done", "failed", "partial" (with the epoch) or "to do"."""
-        for run in whole.runs:
-            if (run.arm, run.seed) == (arm, seed):
-                return run.status
-        for path in self.arm_dir(arm).glob("group-*.pt"):
-            saved = load_checkpoint(path)
-            if saved and seed in saved["seeds"]:
-                return f"partial (epoch {saved['epochs']})"
-        return "to do"
+        return self.states((arm,), (seed,), whole)[arm, seed]
 
-    def to_do(self, arm: str, seeds: tuple[int, ...], whole: Experiment) -> list[int]:
+    def states(
+        self, arms: Sequence[str], seeds: Sequence[int], whole: Experiment
+    ) -> dict[tuple[str, int], str]:
+        """Return the state of every run of these arms and seeds, reading what is there once."""
+        found = {(arm, seed): "to do" for arm in arms for seed in seeds}
+        for arm in arms:
+            for path in self.arm_dir(arm).glob("group-*.pt"):
+                saved = load_checkpoint(path)
+                for seed in saved["seeds"] if saved else ():
+                    found[arm, seed] = f"partial (epoch {saved['epochs']})"
+        found |= {(run.arm, run.seed): run.status for run in whole.runs}
+        return found
+
+    def to_do(self, arm: str, seeds: Sequence[int], whole: Experiment) -> list[int]:
         """Return the seeds of this arm that are not done."""
-        done = {run.seed for run in whole.runs if run.arm == arm and run.status == DONE}
-        return [seed for seed in seeds if seed not in done]
+        return self.opened((arm,), seeds, whole)[arm]
+
+    def opened(
+        self, arms: Sequence[str], seeds: Sequence[int], whole: Experiment
+    ) -> dict[str, list[int]]:
+        """Return the seeds of each arm that are not done, in one pass over the record."""
+        done = {(run.arm, run.seed) for run in whole.runs if run.status == DONE}
+        return {arm: [seed for seed in seeds if (arm, seed) not in done] for arm in arms}

@@ -122,7 +122,8 @@ def _lost(
 ) -> list[str]:
     """Return the runs of this call that are neither done nor failed nor in anybody's hands."""
     broken = {(run.arm, run.seed) for run in whole.runs if run.status == FAILED}
-    left = [(a, s) for a in arms for s in study.to_do(a, seeds, whole) if (a, s) not in broken]
+    todo = study.opened(arms, seeds, whole)
+    left = [(a, s) for a in arms for s in todo[a] if (a, s) not in broken]
     lost = [f"{arm} seed {seed}" for arm, seed in left if study.abandoned(arm, seed)]
     if len(left) > len(lost):
         print(f"{len(left) - len(lost)} runs are in the hands of another process", file=sys.stderr)

@@ -37,11 +37,13 @@ def dry_run(study: Study, arms: Sequence[str], seeds: Sequence[int], as_json: bo
     _check_files(study, arms, seeds)
     whole = study.collect()
     if study.overrides:  # (a plan as written is known to train: no need to pay for torch)
-        check_arms(study, [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)])
+        todo = study.opened(arms, seeds, whole)
+        check_arms(study, [arm for arm in arms if todo[arm]])
+    states = study.states(arms, seeds, whole)
     lines = [
         {
             "name": f"{arm} seed {seed}",
-            "status": study.state(arm, seed, whole),
+            "status": states[arm, seed],
             "path": str(study.seed_dir(arm, seed)),
         }
         for arm in arms
@@ -82,7 +84,8 @@ def run(
         store.write(options.pid, f"{os.getpid()}\n")
     whole = study.collect()
     study.check_configs()
-    busy = [arm for arm in arms if study.to_do(arm, tuple(seeds), whole)]
+    todo = study.opened(arms, seeds, whole)
+    busy = [arm for arm in arms if todo[arm]]
     if options.keep_weights and len(busy) < len(arms):
         print(
             "runs that are done are not trained again for their weights; --results DIR trains them "
@@ -139,10 +142,9 @@ def _groups(
 ) -> list[Group]:
     """Return the trainings that there are: one for an arm whose seeds train as one stack."""
     trainer, found = modules.trainer(study.folder), list[Group]()
-    for arm in busy:
-        todo = tuple(study.to_do(arm, tuple(seeds), whole))
+    for arm, todo in study.opened(busy, seeds, whole).items():
         alone = not modules.together(trainer, study.plan.arms[arm])
-        found += [(arm, (seed,)) for seed in todo] if alone else [(arm, todo)]
+        found += [(arm, (seed,)) for seed in todo] if alone else [(arm, tuple(todo))]
     return found
 
 
@@ -219,9 +221,9 @@ def _check_files(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> Non
         return
     from harness.data import load
 
-    whole = study.collect()
+    todo = study.opened(arms, seeds, study.collect())
     for arm, name in data.items():
-        if name.startswith(CSV) and study.to_do(arm, tuple(seeds), whole):
+        if name.startswith(CSV) and todo[arm]:
             load(name)
 
 

@@ -62,8 +62,9 @@ class Sweep:
         whole = self.whole or self.study.collect()
         self._check(whole)
         try:
-            for arm in self.arms:
-                self._arm(arm, whole)
+            for arm, todo in self.study.opened(self.arms, self.seeds, whole).items():
+                if todo:
+                    self._arm(arm, todo)
         finally:
             whole = self.study.save()
         return whole
@@ -76,30 +77,27 @@ class Sweep:
         if os.environ.get("IDDL_MEMBER") and not self.study.overrides:
             return
         job = Job(self.device, self.data_root)
-        for arm in self.arms:
-            open_seeds = self.study.to_do(arm, self.seeds, whole)
+        for arm, open_seeds in self.study.opened(self.arms, self.seeds, whole).items():
             start.files(self.study, arm, open_seeds)
             if open_seeds:
                 check_arm(self.trainer, arm, self.study.plan.arms[arm], job)
 
-    def _arm(self, arm: str, whole: Experiment) -> None:
+    def _arm(self, arm: str, todo: list[int]) -> None:
         """Run all open seeds of an arm at once if they train as one stack, else one by one."""
         together = modules.together(self.trainer, self.study.plan.arms[arm])
-        for share in [self.seeds] if together else [(seed,) for seed in self.seeds]:
+        for share in [todo] if together else [[seed] for seed in todo]:
             with ExitStack() as holds:
-                mine = self._claim(arm, share, holds, whole)
+                mine = self._claim(arm, share, holds)
                 for seeds, saved in self._groups(arm, mine):
                     begin = time.monotonic()
                     self._group(arm, seeds, saved)
                     release(self.device, time.monotonic() - begin)
 
-    def _claim(
-        self, arm: str, share: tuple[int, ...], holds: ExitStack, whole: Experiment
-    ) -> list[int]:
-        """Return those of these seeds that are open and held by no other process."""
+    def _claim(self, arm: str, share: list[int], holds: ExitStack) -> list[int]:
+        """Return those of these open seeds that are held by no other process."""
         mine = []
         with store.locked(self.study.arm_dir(arm) / ".lock"):
-            for seed in self.study.to_do(arm, share, whole):
+            for seed in share:
                 folder = self.study.seed_dir(arm, seed)
                 if holds.enter_context(store.claim(folder)) and not self._tried(folder):
                     mine.append(seed)

@@ -299,7 +299,7 @@ def test_a_run_that_has_just_failed_elsewhere_is_not_tried_again(tmp_path, monke
     before = late.study.collect()
     sweep(tmp_path, first).run()
     late.study.collect()
-    late._arm("a", before)
+    late._arm("a", late.study.to_do("a", late.seeds, before))
     assert second.calls == []
     sweep(tmp_path, second).run()  # a later call does try
     assert len(second.calls) == 2

@@ -1,6 +1,5 @@
 """Outer steps: their options, their place in wrappers, and nets that move meanwhile."""
 
-
 import re
 
 import pytest
