@@ -113,14 +113,38 @@ def test_a_crew_and_what_is_left_of_it(tmp_path, uninterrupted):
 
 
 @pytest.mark.slow
-def test_members_that_are_killed_are_not_success(tmp_path):
-    process = start(tmp_path, "--jobs", "2", "--epochs", "2000")
+def test_what_killed_members_had_in_hand_is_started_again(tmp_path, uninterrupted):
+    process = start(tmp_path, "--jobs", "2")
     for pid in children_when_training(process, tmp_path):
         os.kill(pid, signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "not done (their process was killed?): B-MLP-3-1 seed 0" in errors
-    assert "try them again with: python -m mlp smoke --arms" in errors
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert ": starting it again" in errors
+    got = final(tmp_path)
+    assert set(got) == set(uninterrupted)
+    for key, rows in uninterrupted.items():
+        assert got[key][-1]["train_loss"] == pytest.approx(rows[-1]["train_loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_what_kills_its_members_each_time_fails_and_is_no_success(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\n"
+        "def die(*words): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "if os.environ.get('IDDL_MEMBER'):\n"
+        "    import harness.record.store as store\n"
+        "    store.append_row = die\n"
+    )
+    argv = [sys.executable, "-m", "examples.wine", "smoke", "--jobs", "2", "--seeds", "1"]
+    argv += ["--results", str(tmp_path / "results"), "--quiet", "--no-figures"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.count("starting it again") == 4  # two groups, twice each
+    words = "started 3 times without a new epoch; the last time: its process ended with SIGKILL"
+    assert f"failed: scaled seed 0: {words}" in done.stderr
+    assert f"failed: raw seed 0: {words}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_bars_on_a_terminal(tmp_path):
