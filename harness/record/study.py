@@ -175,8 +175,8 @@ class Study:
         found = {(arm, seed): "to do" for arm in arms for seed in seeds}
         for arm in arms:
             for path in self.arm_dir(arm).glob("group-*.pt"):
-                saved = load_checkpoint(path)
-                for seed in saved["seeds"] if saved else ():
+                saved = load_checkpoint(path) or {"seeds": ()}
+                for seed in saved["seeds"]:
                     found[arm, seed] = f"partial (epoch {saved['epochs']})"
         found |= {(run.arm, run.seed): run.status for run in whole.runs}
         return found

@@ -44,7 +44,6 @@ class Strategy:
     elastic = True  # can go on without a worker that died
     sends = "state"  # or "gradients": whose size counts in theory
     centre = False  # whether there is an extra worker, CENTRE
-    outer = None  # rate and momentum of outer steps, which follow every mean of states
 
     def init(self, workers: int) -> None:
         """Check the options for so many workers; called once, before all else."""
@@ -74,6 +73,11 @@ class Strategy:
     def notes(self, rounds: int, expanding: int) -> list[str]:
         """Return what a user should hear at the end of a run with so many rounds."""
         return []
+
+    @property
+    def outer(self) -> tuple[float, float] | None:
+        """Rate and momentum of the outer steps that follow every mean of states, if any do."""
+        return None
 
     @property
     def others(self) -> float:
