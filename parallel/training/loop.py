@@ -44,6 +44,7 @@ def train(
     every: int | None = None,
     reshuffle: bool = False,
     measured: bool = False,
+    consensus: bool = True,
 ) -> Trained:
     """Train, and give a row after every `every` steps and at the end: nothing is done before that.
 
@@ -66,6 +67,8 @@ def train(
         reshuffle: Cut new shards in each epoch.
         measured: Of a pipeline in a simulation: count and time what its stages do, for
             `train(...).facts()`; processes always do.
+        consensus: Test the model that stands for all in every row; False: in the last row only, as
+            each test sends a model that the strategy did not ask for (`bytes_telemetry`).
 
     Models, losses and optimizers go to other processes by pickle: define them in a module, and keep
     the script's own calls under `if __name__ == "__main__":`.
@@ -81,7 +84,7 @@ def train(
     parts = model, data, loss, optimizer, strategy
     checked.before(parts, world, **options)
     options |= checked.measured(measured, strategy)
-    return Trained(run(world, rows_and_net, parts, options, steps, every), model)
+    return Trained(run(world, rows_and_net, parts, options, steps, every, consensus), model)
 
 
 def rows(
@@ -94,7 +97,12 @@ def rows(
 
 
 def rows_and_net(
-    comm: Comm, parts: tuple, options: dict[str, Any], steps: int, every: int | None
+    comm: Comm,
+    parts: tuple,
+    options: dict[str, Any],
+    steps: int,
+    every: int | None,
+    consensus: bool = True,
 ) -> Iterator[tuple[str, Any]]:
     """The same, each with its kind; in the end the state dict that the last row was tested with."""
     training: Training | Pipelined
@@ -107,7 +115,7 @@ def rows_and_net(
     while training.done < steps:
         training.step()
         if training.done % every == 0 or training.done == steps:
-            yield ROW, training.row()
+            yield ROW, training.row(consensus or training.done == steps)
     if isinstance(training, Pipelined) and training.copies.measured:
         yield FACTS, training.facts()
     whole = comm.rank == 0 or isinstance(training, Training)  # (of stages rank 0 has them all)

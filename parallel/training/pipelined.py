@@ -35,7 +35,7 @@ from parallel.training.shards import Shards
 from parallel.training.suited import suited
 from parallel.training.training import starts, tested
 from parallel.world.comm import Comm
-from parallel.world.traffic import traffic_out
+from parallel.world.traffic import of_all, traffic_out
 
 TIMED = "the net was cut by measured times: layer_split={} gives these stages, and numbers, again"
 
@@ -158,21 +158,22 @@ class Pipelined:
         tally.seconds += seconds
         self.copies.passed(count, seconds)
 
-    def row(self) -> dict[str, Any]:
-        """What is known after this step; the net of this step is tested."""
+    def row(self, tested: bool = True) -> dict[str, Any]:
+        """What is known after this step; if `tested`, also of the net of this step."""
         self.comm.agree(self.done, self.digest, now=True)
         begin = time.perf_counter()
-        loss, accuracy = self.test()
+        looked = (
+            dict(zip(("test_loss", "test_accuracy"), self.test(), strict=True)) if tested else {}
+        )
         losses, self.tally.losses = self.tally.losses, []
         found = {
             "step": self.done,
             "epoch": -(-self.done // self.shards.steps),
             "samples": self.samples,
             "train_loss": self.copies.mean(losses),
-            "test_loss": loss,
-            "test_accuracy": accuracy,
+            **looked,
             **self.copies.bytes(),
-            "bytes_os": traffic_out(self.tally.os_start),
+            **of_all(self.tally.os_start, self.comm.everyone),
             "idle_measured": self.copies.idle(),
             "train_time": self.tally.seconds,
         }

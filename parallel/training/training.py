@@ -29,7 +29,7 @@ from parallel.strategy.base import Strategy
 from parallel.training.backward import Backward
 from parallel.training.shards import Shards
 from parallel.world.comm import Comm
-from parallel.world.traffic import traffic_out
+from parallel.world.traffic import of_all, traffic_out
 
 CHUNK = 1000  # samples of the test set at a time
 
@@ -71,6 +71,7 @@ class Training:
         self.digest = self._digest(batch_size, reshuffle)
         comm.agree(0, self.digest, now=True)
         self.os_start = None if comm.alone else traffic_out()
+        comm.told = 0.0  # (the common start is no telemetry)
         self.backward = Backward(members, data, loss, comm, seed, batches, each)
         self.backward.always = strategy.holds == "slices"
 
@@ -111,28 +112,36 @@ class Training:
         if self.backward.batches and (resumed or not first):
             self.backward.batches.begin(epoch)
 
-    def row(self) -> dict[str, Any]:
-        """Return what is known after this step; the consensus is tested for it."""
+    def row(self, tested: bool = True) -> dict[str, Any]:
+        """Return what is known after this step; if `tested`, also of the consensus.
+
+        That makes every worker send its weights once more, which `bytes_telemetry` counts.
+        """
         self.comm.agree(self.done, self.digest, now=True)
         begin = time.perf_counter()
-        loss, accuracy = self.test()
+        looked = self._looked() if tested else {}
         losses, self.backward.losses = self.backward.losses, []
         found = {
             "step": self.done,
             "epoch": -(-self.done // self.shards.steps),
             "samples": self.samples,
             "train_loss": mean_loss(losses, self.comm),
-            "test_loss": loss,
-            "test_accuracy": accuracy,
+            **looked,
             "bytes_theory": self.comm.workers * self.theory(),
             "bytes_planned": self.executor.planned,
             "bytes_payload": sum(self.comm.everyone(self.comm.sent)),
-            "bytes_os": traffic_out(self.os_start),
-            "consensus_distance": self.executor.distance(),
+            "bytes_telemetry": sum(self.comm.everyone(self.comm.told)),
+            **of_all(self.os_start, self.comm.everyone),
             "train_time": self.seconds,
             **held(self.executor),
         }
         return found | {"inference_time": time.perf_counter() - begin}
+
+    def _looked(self) -> dict[str, Any]:
+        """Return what the consensus answers, and how far workers are from it."""
+        loss, accuracy = self.test()
+        apart = self.executor.distance()
+        return {"test_loss": loss, "test_accuracy": accuracy, "consensus_distance": apart}
 
     def theory(self) -> float:
         """Return the bytes per worker so far, by the strategy's formula."""

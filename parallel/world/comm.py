@@ -6,7 +6,7 @@
     wait(ticket)                 {(from, to): tensors}: those that came to workers here
 
 `parallel.world.wire` does the same between processes. `sent` counts the bytes that workers here
-have sent (in one process: would have sent); what is only for telemetry is not counted.
+have sent (in one process: would have sent); what is only for telemetry is counted by `told`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class Comm:
 
     def __init__(self, workers: int):
         self.workers, self.ranks = workers, list(range(workers))
-        self.sent = 0.0
+        self.sent = self.told = 0.0
         self.dead: set[int] = set()
         self.at = "the start"  # where this process is, for messages
 
@@ -65,6 +65,13 @@ class Comm:
             found[name] = new.view(value.shape)
         return found
 
+    def count(self, sent: float, counted: bool) -> None:
+        """Take note of bytes that workers here send, for the training or as telemetry."""
+        if counted:
+            self.sent += sent
+        else:
+            self.told += sent
+
     def place(self, worker: int) -> int:
         """Return the row of a worker; the centre has the last."""
         return len(self.ranks) if worker == CENTRE else self.ranks.index(worker)
@@ -73,8 +80,7 @@ class Comm:
         self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
     ) -> State:
         """Return the mean, the same for all; with `finite`, others are refused."""
-        if counted:
-            self.sent += 2 * (self.workers - 1) * size(rows)
+        self.count(2 * (self.workers - 1) * size(rows), counted)
         if counted and finite:
             refuse(rows, self.ranks)
         weights = normal(counts)
@@ -93,8 +99,8 @@ class Comm:
             expect: Tensors of the same names and sizes as those that will come to workers here.
             counted: Part of the training (else telemetry): its bytes are counted, here and once.
         """
-        if counted:
-            self.sent += sum(nbytes(v) for (i, j), v in messages.items() if host(i) != host(j))
+        sent = sum(nbytes(v) for (i, j), v in messages.items() if host(i) != host(j))
+        self.count(sent, counted)
         return Ticket(kept(messages))
 
     def wait(self, ticket: Ticket) -> dict[Message, State]:

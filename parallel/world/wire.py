@@ -100,7 +100,7 @@ class Wire(Comm):
                 continue
             if source == self.rank:
                 packed = packing.pack(messages[m])  # [2]
-                self.sent += counted * nbytes(messages[m])
+                self.count(nbytes(messages[m]), counted)
                 self._begin(ticket, target, m, partial(dist.isend, group=group), packed)
             elif target == self.rank:
                 ticket.buffers[m] = packing.empty(expect[m])
@@ -145,8 +145,7 @@ class Wire(Comm):
         elif counted and finite:
             refuse(rows, self.ranks)  # [1]
         one, weight = _row(rows, 0), normal(counts)[self.rank]
-        if counted:
-            self.sent += 2 * (self.workers - 1) / self.workers * size(rows)
+        self.count(2 * (self.workers - 1) / self.workers * size(rows), counted)
         if self.elastic:
             found = star.living_mean(self, self.faults, one, weight)
         else:
