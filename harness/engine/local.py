@@ -67,15 +67,10 @@ class _Member:
     def close(self) -> None:
         """Hear the rest, and say what was lost."""
         self.reader.join(GRACE)
-        self.ear.closed(last_words(self.words()) or f"its process ended with {self.status}")
-
-    @property
-    def status(self) -> str:
-        """How the process ended, in words."""
-        code = self.process.returncode
-        if code is None or code >= 0:
-            return f"status {code}"
-        return signal.Signals(-code).name
+        code = self.process.returncode or 0
+        how = signal.Signals(-code).name if code < 0 else f"status {code}"
+        said = last_words(self.words())
+        self.ear.closed(said or f"its process ended with {how}", died=code < 0)
 
 
 def _run(started: Sequence[_Member]) -> int:

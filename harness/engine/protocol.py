@@ -86,9 +86,9 @@ class Engine(Protocol):
         """Start the members, hear them, and wait for them; returns the worst exit status.
 
         `hear` is called with each event, one at a time; the events of a member come in its order,
-        and ["lost", arm, seeds, words] where it died over a group. On an exception (Ctrl-C) the
-        members are ended in order before it goes on. What `hear` raises is raised at the end, as no
-        member must meet a closed pipe.
+        and ["lost", arm, seeds, words, died] where it ended with a group in hand. On an exception
+        (Ctrl-C) the members are ended in order before it goes on. What `hear` raises is raised at
+        the end, as no member must meet a closed pipe.
         """
         ...
 
@@ -122,15 +122,20 @@ class Ear:
     def _follow(self, event: list[Any]) -> None:
         if event[0] == "begin":
             if self.group:  # (a batch system has started this member again)
-                self.hear(["lost", *self.group, ""])
+                self.hear(["lost", *self.group, "", True])
             self.group = event[1:3]
         elif event[0] == "end":
             self.group = None
 
-    def closed(self, words: str = "") -> None:
-        """Take note that the member has ended; the group that it still had in hand is lost."""
+    def closed(self, words: str, died: bool) -> None:
+        """Take note that the member has ended; the group that it still had in hand is lost.
+
+        Args:
+            words: Its last ones.
+            died: It did not end by itself, so that another start may lead further.
+        """
         if self.group:
-            self.line(json.dumps(["lost", *self.group, words]))
+            self.line(json.dumps(["lost", *self.group, words, died]))
             self.group = None
 
 

@@ -151,7 +151,7 @@ class _Post:
         assert members.study
         argv = [*members.argv[1:], "--arms", arm, "--seeds", f"{','.join(map(str, seeds))},"]
         files = parcel.pack(members.study, arm, members.starts(arm, seeds))
-        code, log = 1, ""
+        code, log = -1, ""
         try:
             task = self.remote.remote(argv, self.env, files)
             self.tasks.append(task)
@@ -161,13 +161,13 @@ class _Post:
                     ear.line(content.decode())
                 elif name == parcel.ENDED:
                     first, log = content.decode().split("\n", 1)
-                    code = int(first) if int(first) >= 0 else 1
+                    code = int(first)
                 else:
                     parcel.unpack(members.study, arm, name, content)
         except self.ray.exceptions.RayError as error:
             log = f"{type(error).__name__}: its machine was lost"
         self.logs.append(log)
-        ear.closed(last_words(log))
+        ear.closed(last_words(log), died=code < 0)
         if ear.trouble:
             raise ear.trouble
-        return code
+        return code if code >= 0 else 1

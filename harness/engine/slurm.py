@@ -22,6 +22,7 @@ from harness.engine.protocol import GRACE, Detached, Ear, Hear, Members, last_wo
 from harness.record import store
 
 POLL, SILENT = 1.0, 600.0  # seconds between two looks, and until a dumb squeue is an error
+SIGNALS = 128  # a shell's statuses above are signals
 LARGEST = 1000  # tasks of an array (MaxArraySize is 1001 unless somebody has set it)
 
 
@@ -182,8 +183,9 @@ class _Watch:
     def _end(self) -> int:
         worst, over = 0, self.members.over()
         for task, ear in enumerate(self.ears):
-            ear.closed(last_words(self.job.text(task, "log")) or "its machine was lost")
             code = self.job.text(task, "exit").strip()
+            died = not code or int(code) > SIGNALS
+            ear.closed(last_words(self.job.text(task, "log")) or "its machine was lost", died)
             worst = max(worst, 0 if over else int(code or 1))
         with contextlib.suppress(OSError):
             (self.job.desk / "job").unlink()

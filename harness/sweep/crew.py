@@ -127,10 +127,11 @@ class Crew:
         self.left -= {(group[0], seed) for seed in group[1]}
         self.show.end(group[0], [*group[1]], note)
 
-    def _lost(self, group: Group, words: str) -> None:
-        """Take note that the one who had this group is gone, with its last words."""
+    def _lost(self, group: Group, words: str, died: bool) -> None:
+        """Take note that the one who had this group is gone; one who ended has said why."""
         self.running.pop(group, None)
-        self.lost[group] = words
+        if died:
+            self.lost[group] = words
         self.show.lost(group[0], [*group[1]], words)
 
     def _refused(self, words: str, everywhere: bool) -> None:

@@ -98,8 +98,9 @@ class Lines(Quiet):
 
     def lost(self, arm: str, seeds: list[int], words: str = "") -> None:
         """Print that the group has to be started again."""
-        self.number -= 1
-        self._say(f"{self.active.pop((arm, tuple(seeds)))['head']} was lost: {words}")
+        if a := self.active.pop((arm, tuple(seeds)), None):  # (several may meet the same)
+            self.number -= 1
+            self._say(f"{a['head']} was lost: {words}")
 
     def _say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
@@ -188,8 +189,9 @@ class Bars(Quiet):
 
     def lost(self, arm: str, seeds: list[int], words: str = "") -> None:
         """Take the arm's bar away, and say what happened."""
-        self.progress.remove_task(self.active.pop((arm, tuple(seeds)))["task"])
-        self.progress.console.print(f"{arm} was lost: {words}", markup=False)
+        if a := self.active.pop((arm, tuple(seeds)), None):
+            self.progress.remove_task(a["task"])
+            self.progress.console.print(f"{arm} was lost: {words}", markup=False)
 
     def close(self) -> None:
         """Leave the finished bar on the screen."""

@@ -69,8 +69,8 @@ class Executor:
         here = self.strategy.centre and self.comm.rank == 0
         self.members, self.states = members, States(members, self.strategy.average, here)
         self.gradients = Gradients(members, self.comm)
-        outer = self.strategy.outer
-        self.outer = Outer(self.states, *outer) if outer else None
+        if outer := self.strategy.outer:
+            self.states.outer = Outer(self.states, *outer)
 
     def accept(self, optimizer: Any) -> None:
         """Take over the optimizer that steps the workers here.
@@ -123,8 +123,6 @@ class Executor:
         if self.round.after == (AllReduce("state"),):
             self.planned += self.states.average(self.comm, self.seen)
             self.seen = [0.0] * self.comm.workers
-            if self.outer:
-                self.outer.step()
         elif self.round.after:
             self.states.add(self._messages(self.round.after))
 
@@ -146,8 +144,6 @@ class Executor:
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Begin anew from a full model's state, on all workers."""
         self.states.load(state)
-        if self.outer:
-            self.outer.begin()
 
     @torch.no_grad()
     def distance(self) -> float | None:
@@ -162,7 +158,7 @@ class Executor:
             "optimizer": self.optimizer.state_dict(),
             "strategy": {"rounds": rounds, "unstable": unstable},
             "centre": self.states.centre,
-            "outer": self.outer and self.outer.state_dict(),
+            "outer": self.states.outer and self.states.outer.state_dict(),
             "seen": self.seen,
             "bytes": [self.planned, self.comm.sent],
         }
@@ -175,8 +171,8 @@ class Executor:
         self.seen, self.begun, self.gradients.early = list(state["seen"]), 0, None
         centre = state["centre"]
         self.states.centre = None if centre is None else {k: v.clone() for k, v in centre.items()}
-        if self.outer:
-            self.outer.load_state_dict(state["outer"])
+        if self.states.outer:
+            self.states.outer.load_state_dict(state["outer"])
         self.planned, self.comm.sent = state["bytes"]
 
 

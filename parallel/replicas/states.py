@@ -21,6 +21,7 @@ class States:
     def __init__(self, members: Stacked | Looped, average: Sequence[str], centre: bool):
         self.members, self.kinds, self.optimizer = members, average, None
         self.centre: State | None = None
+        self.outer: Any = None  # whose step follows a mean (parallel.replicas.outer)
         if centre:
             self.centre = {k: v[0].clone() for k, v in self.rows().items()}
 
@@ -61,6 +62,8 @@ class States:
         for name, value in rows.items():
             value.copy_(mean[name])
         self.put(rows)
+        if self.outer:
+            self.outer.step()
         return 2 * (comm.workers - 1) * size(rows)
 
     @torch.no_grad()
@@ -74,6 +77,8 @@ class States:
             self.members.put(what, rows)
         for name, value in (self.centre or {}).items():
             value.copy_(state[name.split(":", 1)[1]])
+        if self.outer:
+            self.outer.begin()
 
     def move(self, fn: Callable[[torch.Tensor], Any]) -> None:
         """Apply to the centre what the workers' own tensors went through."""

@@ -7,7 +7,7 @@ from harness.engine.protocol import Place
 from harness.record import store
 from harness.record.study import Study
 from harness.sweep.crew import STARTS, Crew
-from harness.sweep.show import Lines
+from harness.sweep.show import Bars, Lines
 from tests.harness.engine.test_engine import Told
 
 GROUPS = [("scaled", (0,)), ("raw", (0,))]
@@ -41,8 +41,8 @@ def row(arm, epoch):
     return "rows", arm, [0], [ROW | {"epoch": epoch}]
 
 
-def lost(arm, words="Killed"):
-    return "lost", arm, [0], words
+def lost(arm, words="Killed", died=True):
+    return "lost", arm, [0], words, died
 
 
 def end(arm):
@@ -77,6 +77,14 @@ def test_starts_count_from_the_last_new_epoch(tmp_path):
     crew(tmp_path, engine).run(["command"])
     assert not engine.rounds
     assert len(list(tmp_path.rglob("run.json"))) == 1
+
+
+@pytest.mark.parametrize("show", [Told(), Lines(2), Bars(2)])
+def test_what_members_gave_up_themselves_is_not_started_again(tmp_path, show):
+    """Two meet the same missing file, one after the other, over the same group."""
+    tells = [begin("raw"), begin("raw"), lost("raw", died=False), lost("raw", died=False)]
+    assert crew(tmp_path, Tells(tells), show).run(["command"]) == 1
+    show.close()
 
 
 def test_a_group_that_another_process_has_is_left_to_it(tmp_path):

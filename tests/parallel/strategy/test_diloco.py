@@ -49,7 +49,7 @@ def test_running_statistics_are_averaged_and_nothing_more():
         found.step()
     (running,) = [v for k, v in found.members.get("float_buffers").items() if "running_mean" in k]
     torch.testing.assert_close(running[0], running[2], rtol=0, atol=0)
-    assert set(found.executor.outer.anchor) == {
+    assert set(found.executor.states.outer.anchor) == {
         f"params:{k}" for k, _ in model().named_parameters()
     }
 
