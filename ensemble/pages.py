@@ -195,6 +195,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "cascade": partial(chains, "cascade"),
     "cascade_fashion": partial(chains, "cascade_fashion"),
     "as_good": partial(as_good, "cascade"),
+    "as_good_fashion": partial(as_good, "cascade_fashion"),
     "factors": terms,
     "plans": plans,
 }
