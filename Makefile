@@ -42,7 +42,7 @@ test-extras: $(DEV) ## the tests of the extras int8 and structured, which are in
 	$(PYTHON) -m pip install -q -e '.[int8,structured]'
 	$(PYTHON) -m pytest -m "not slow" $(EXTRAS) $(TOGETHER)
 
-test-engines: $(DEV) ## studies on two Slurm nodes (as root, with slurm-wlm and munge) and two Ray nodes of this machine
+test-engines: $(DEV) ## studies on two Slurm nodes (as root, with slurm-wlm and munge) and two Ray nodes of this machine (IDDL_MOMENTS=all: each moment)
 	$(PYTHON) -m pip install -q -e '.[ray]'
 	$(PYTHON) -m pytest -m slow tests/harness/engine
 

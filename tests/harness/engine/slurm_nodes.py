@@ -108,7 +108,8 @@ class Nodes:
 
     def of(self, node):
         """Return the processes that a node runs."""
-        return [p for p in psutil.process_iter() if said(p, "SLURMD_NODENAME") == node]
+        mine = (p for p in psutil.process_iter() if said(p, "SLURMD_NODENAME") == node)
+        return [p for p in mine if said(p, "SLURM_CONF") == self.env["SLURM_CONF"]]
 
     def kill(self, node):
         """Take a machine away: its daemon, its steps and what they run, all at once."""

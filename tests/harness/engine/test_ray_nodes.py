@@ -36,7 +36,9 @@ MOMENTS = {
     "in the middle": in_hand,
     "in the last epochs": lambda results: study.groups_done(results) >= study.GROUPS - 1,
 }
-LONG = pytest.mark.skipif("IDDL_MOMENTS" not in os.environ, reason="minutes; make test-engines")
+LONG = pytest.mark.skipif(
+    "IDDL_MOMENTS" not in os.environ, reason="minutes: IDDL_MOMENTS=all make test-engines"
+)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_nodes_that_die_change_nothing(cluster, expected, tmp_path, moment):
     assert not study.members_left("iddl-")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=LONG)])
 def test_a_driver_that_dies_leaves_nobody_and_goes_on_when_called_again(
     cluster, expected, tmp_path, how
 ):

@@ -41,11 +41,13 @@ MOMENTS = {
 }
 
 
-LONG = pytest.mark.skipif("IDDL_MOMENTS" not in os.environ, reason="minutes; make test-engines")
+LONG = pytest.mark.skipif(
+    "IDDL_MOMENTS" not in os.environ, reason="minutes: IDDL_MOMENTS=all make test-engines"
+)
 
 
 @pytest.mark.parametrize(
-    "moment", [pytest.param(m, marks=LONG if "last" in m else ()) for m in MOMENTS]
+    "moment", [pytest.param(m, marks=() if "middle" in m else LONG) for m in MOMENTS]
 )
 def test_a_node_that_dies_changes_nothing(cluster, expected, tmp_path, moment):
     results = tmp_path / "results"
@@ -91,6 +93,7 @@ def test_ctrl_c_ends_the_array_and_the_same_command_goes_on(cluster, expected, t
     assert study.exact(results) == expected
 
 
+@LONG
 def test_a_detached_study_goes_on_alone_and_is_found_again(cluster, expected, tmp_path):
     results = tmp_path / "results"
     with study.start(results, *ENGINE, "--detach", env=cluster.env) as process:
