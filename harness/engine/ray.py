@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -65,8 +66,7 @@ def connect(address: str | None, is_open: bool) -> Any:
         )
     _knock(address)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # (its coming default)
-    import ray
-
+    ray: Any = import_module("ray")
     try:
         ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
