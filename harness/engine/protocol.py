@@ -93,6 +93,16 @@ class Engine(Protocol):
         ...
 
 
+class Elsewhere:
+    """What engines have in common whose machines cannot be asked beforehand what they have."""
+
+    def device(self, name: str, gpus: float = 0) -> str:
+        """Return what was typed; auto is a GPU for plans that ask for one."""
+        if name == "auto":
+            return "cuda" if gpus else "cpu"
+        return name
+
+
 class Detached(Exception):
     """The members go on without this process; the text says where, and what to type."""
 

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from harness.engine import guest, parcel
-from harness.engine.protocol import Ear, Group, Hear, Members, last_words, say_once
+from harness.engine.protocol import Ear, Elsewhere, Group, Hear, Members, last_words, say_once
 from harness.record import store
 from harness.record.provenance import version_of
 
@@ -27,14 +27,8 @@ BEGIN = "start one by ray start --head, or name one by --ray-address HOST:PORT"
 TOKENS = (2, 61)  # from this version on clusters have a token unless somebody forbids it
 
 
-class Ray:
+class Ray(Elsewhere):
     """The machines of a Ray cluster; `--jobs` says how many groups are sent out at a time."""
-
-    def device(self, name: str, gpus: float = 0) -> str:
-        """Return what was typed; auto is a GPU for plans that ask for one."""
-        if name == "auto":
-            return "cuda" if gpus else "cpu"
-        return name
 
     def share(self, jobs: int, threads: int | None, groups: int) -> tuple[int, int]:
         """Return as many as were asked for, or one for each training: Ray lets them wait."""

@@ -18,7 +18,16 @@ import time
 from pathlib import Path
 
 from harness.engine import guest
-from harness.engine.protocol import GRACE, Detached, Ear, Hear, Members, last_words, say_once
+from harness.engine.protocol import (
+    GRACE,
+    Detached,
+    Ear,
+    Elsewhere,
+    Hear,
+    Members,
+    last_words,
+    say_once,
+)
 from harness.record import store
 
 POLL, SILENT = 1.0, 600.0  # seconds between two looks, and until a dumb squeue is an error
@@ -26,14 +35,8 @@ SIGNALS = 128  # a shell's statuses above are signals
 LARGEST = 1000  # tasks of an array (MaxArraySize is 1001 unless somebody has set it)
 
 
-class Slurm:
+class Slurm(Elsewhere):
     """One array of a Slurm cluster; `--jobs` says how many tasks it has."""
-
-    def device(self, name: str, gpus: float = 0) -> str:
-        """Return what was typed; auto is a GPU for plans that ask for one."""
-        if name == "auto":
-            return "cuda" if gpus else "cpu"
-        return name
 
     def share(self, jobs: int, threads: int | None, groups: int) -> tuple[int, int]:
         """Return as many tasks as were asked for, or one for each training."""

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 
 import psutil
@@ -81,14 +81,3 @@ class Nodes:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
         time.sleep(0.5)
-
-
-@contextmanager
-def nodes(folder):
-    """Two nodes while the block runs."""
-    cluster = Nodes(folder)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()

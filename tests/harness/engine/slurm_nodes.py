@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -136,14 +136,3 @@ def said(process, name):
         return process.environ().get(name)
     except psutil.Error:
         return None
-
-
-@contextmanager
-def nodes(folder: Path):
-    """Two nodes while the block runs."""
-    cluster = Nodes(folder)
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.stop()

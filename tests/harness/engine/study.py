@@ -4,14 +4,19 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import psutil
+import pytest
 
 from harness.record import store
 from tests.harness.engine.slurm_nodes import said
 from tests.harness.sweep.test_processes import curves
 from tests.tree import ROOT
 
+LONG = pytest.mark.skipif(
+    "IDDL_MOMENTS" not in os.environ, reason="minutes: IDDL_MOMENTS=all make test-engines"
+)
 GROUPS = 12
 WORDS = ["smoke", "--seeds", "2", "--no-figures", "--checkpoint-every", "0"]
 
@@ -47,6 +52,16 @@ def exact(results):
     whole = store.load(results / "mlp" / "smoke" / "experiment.json")
     facts = {(r.arm, r.seed): (r.key, r.config, r.facts, r.status, r.error) for r in whole.runs}
     return curves(whole), facts
+
+
+@contextmanager
+def running(cluster):
+    """Nodes while the block runs, whatever happens in it."""
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def rows(results):

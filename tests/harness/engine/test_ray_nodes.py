@@ -17,13 +17,8 @@ ENGINE = ("--engine", "ray")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with ray_nodes.nodes(tmp_path_factory.mktemp("ray")) as found:
+    with study.running(ray_nodes.Nodes(tmp_path_factory.mktemp("ray"))) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory):
-    return study.local(tmp_path_factory.mktemp("local") / "results")
 
 
 def in_hand(results):
@@ -36,13 +31,10 @@ MOMENTS = {
     "in the middle": in_hand,
     "in the last epochs": lambda results: study.groups_done(results) >= study.GROUPS - 1,
 }
-LONG = pytest.mark.skipif(
-    "IDDL_MOMENTS" not in os.environ, reason="minutes: IDDL_MOMENTS=all make test-engines"
-)
 
 
 @pytest.mark.parametrize(
-    "moment", [pytest.param(m, marks=() if "middle" in m else LONG) for m in MOMENTS]
+    "moment", [pytest.param(m, marks=() if "middle" in m else study.LONG) for m in MOMENTS]
 )
 def test_nodes_that_die_change_nothing(cluster, expected, tmp_path, moment):
     results = tmp_path / "results"
@@ -62,7 +54,7 @@ def test_nodes_that_die_change_nothing(cluster, expected, tmp_path, moment):
     assert not study.members_left("iddl-")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=LONG)])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=study.LONG)])
 def test_a_driver_that_dies_leaves_nobody_and_goes_on_when_called_again(
     cluster, expected, tmp_path, how
 ):

@@ -1,7 +1,6 @@
 """A study on two real Slurm nodes of which one is taken away: the record is the local one."""
 
 import json
-import os
 import signal
 import time
 
@@ -18,13 +17,8 @@ ENGINE = ("--engine", "slurm", "--jobs", "2")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with slurm_nodes.nodes(tmp_path_factory.mktemp("slurm")) as found:
+    with study.running(slurm_nodes.Nodes(tmp_path_factory.mktemp("slurm"))) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory):
-    return study.local(tmp_path_factory.mktemp("local") / "results")
 
 
 def ends(results):
@@ -41,13 +35,8 @@ MOMENTS = {
 }
 
 
-LONG = pytest.mark.skipif(
-    "IDDL_MOMENTS" not in os.environ, reason="minutes: IDDL_MOMENTS=all make test-engines"
-)
-
-
 @pytest.mark.parametrize(
-    "moment", [pytest.param(m, marks=() if "middle" in m else LONG) for m in MOMENTS]
+    "moment", [pytest.param(m, marks=() if "middle" in m else study.LONG) for m in MOMENTS]
 )
 def test_a_node_that_dies_changes_nothing(cluster, expected, tmp_path, moment):
     results = tmp_path / "results"
@@ -93,7 +82,7 @@ def test_ctrl_c_ends_the_array_and_the_same_command_goes_on(cluster, expected, t
     assert study.exact(results) == expected
 
 
-@LONG
+@study.LONG
 def test_a_detached_study_goes_on_alone_and_is_found_again(cluster, expected, tmp_path):
     results = tmp_path / "results"
     with study.start(results, *ENGINE, "--detach", env=cluster.env) as process:
