@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.engine import guest, parcel
 from harness.engine.protocol import Ear, Elsewhere, Group, Hear, Members, last_words, say_once
+from harness.experiment import DONE, Run
 from harness.record import store
 from harness.record.provenance import version_of
 
@@ -135,6 +136,7 @@ class _Post:
                 seed
                 for seed in seeds
                 if holds.enter_context(store.claim(study.seed_dir(arm, seed)))
+                and not _done(store.load_run(study.seed_dir(arm, seed)))
             ]
             if not mine or self.over:
                 return 0
@@ -158,6 +160,8 @@ class _Post:
                     code = int(first)
                 else:
                     parcel.unpack(members.study, arm, name, content)
+        except self.ray.exceptions.RayTaskError as error:  # (such as a machine without the package)
+            log = last_words(str(error))
         except self.ray.exceptions.RayError as error:
             log = f"{type(error).__name__}: its machine was lost"
         self.logs.append(log)
@@ -165,3 +169,8 @@ class _Post:
         if ear.trouble:
             raise ear.trouble
         return code if code >= 0 else 1
+
+
+def _done(run: Run | None) -> bool:
+    """Return whether another process has done this run meanwhile."""
+    return run is not None and run.status == DONE
