@@ -1,0 +1,126 @@
+"""What the Ray engine makes of what its tasks do, with a Ray that runs them where they are asked for."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from examples.wine.experiments import PLANS
+from harness.engine import parcel, ray
+from harness.engine.protocol import Members
+from harness.experiment import DONE, Run
+from harness.record import store
+from harness.record.study import Study
+
+GROUP = ("raw", (0, 1))
+
+
+class RayError(Exception):
+    """As Ray says that a machine was lost."""
+
+
+class RayTaskError(RayError):
+    """As Ray says that the task itself has failed."""
+
+
+class Here:
+    """A Ray whose tasks are a list of what each yields; an exception among it is raised."""
+
+    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
+
+    def __init__(self, *yields):
+        self.yields, self.sent, self.cancelled = yields, [], 0
+
+    def remote(self, *words):
+        if len(words) == 1:  # (the function, as @ray.remote has it)
+            return self
+        self.sent.append(words)
+        return iter(self.yields)
+
+    def options(self, **_):
+        return self
+
+    def get(self, item):
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def cancel(self, task):
+        self.cancelled += 1
+
+    def shutdown(self):
+        pass
+
+
+def event(*words):
+    return parcel.EVENT, json.dumps(words).encode()
+
+
+BEGIN, END = event("begin", "raw", [0, 1], 4, 0), (parcel.ENDED, b"0\n")
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study("examples.wine", "smoke", PLANS["smoke"], tmp_path)
+
+
+def run(study, monkeypatch, *yields, cluster=None):
+    """Send one group out; returns what was sent, what was heard, and how it ended."""
+    cluster, heard = cluster or Here(*yields), []
+    monkeypatch.setattr(ray, "connect", lambda address, is_open: cluster)
+    code = ray.Ray()(Members(["python", "-m", "x"], 1, {}, study, [GROUP]), heard.append)
+    return [words[0] for words in cluster.sent], heard, code
+
+
+def done_before(study, seed):
+    """Another process has trained this run since the groups were dealt out."""
+    store.save_run(Run("raw", seed, "key", {}, status=DONE), study.seed_dir("raw", seed))
+
+
+def test_a_group_is_sent_as_the_same_command(study, monkeypatch):
+    sent, heard, code = run(study, monkeypatch, BEGIN, event("end", "raw", [0, 1], ""), END)
+    assert sent == [["-m", "x", "--arms", "raw", "--seeds", "0,1,"]]
+    assert [words[0] for words in heard] == ["begin", "end"]
+    assert code == 0
+
+
+def test_what_was_done_meanwhile_is_not_sent(study, monkeypatch):
+    done_before(study, 0)
+    sent, _, code = run(study, monkeypatch, END)
+    assert (sent, code) == ([["-m", "x", "--arms", "raw", "--seeds", "1,"]], 0)
+    done_before(study, 1)
+    assert run(study, monkeypatch, END) == ([], [], 0)
+
+
+def test_what_another_process_holds_is_not_sent(study, monkeypatch):
+    with store.claim(study.seed_dir("raw", 1)):
+        sent, _, _ = run(study, monkeypatch, END)
+    assert sent == [["-m", "x", "--arms", "raw", "--seeds", "0,"]]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RayError("node 7"), "RayError: its machine was lost"),
+        (RayTaskError("Traceback\n  File\nModuleNotFoundError: no torch\n"), "no torch"),
+    ],
+)
+def test_a_lost_group_is_told_with_the_reason(study, monkeypatch, capsys, error, words):
+    _, heard, code = run(study, monkeypatch, BEGIN, error)
+    kind, arm, seeds, said, died = heard[-1]
+    assert (kind, arm, seeds, died, code) == ("lost", "raw", [0, 1], True, 1)
+    assert words in said
+    assert words in capsys.readouterr().err
+
+
+def test_a_member_that_ended_by_itself_has_not_died(study, monkeypatch):
+    _, heard, code = run(study, monkeypatch, BEGIN, (parcel.ENDED, b"2\nno such file: x\n"))
+    assert heard[-1] == ["lost", "raw", [0, 1], "no such file: x", False]
+    assert code == 2
+
+
+def test_a_file_that_is_not_of_the_arm_ends_all_tasks(study, monkeypatch):
+    cluster = Here(BEGIN, ("examples.wine/smoke/../x", b"1"), END)
+    with pytest.raises(ValueError, match="no file of raw"):
+        run(study, monkeypatch, cluster=cluster)
+    assert cluster.cancelled == 1
