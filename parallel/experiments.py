@@ -36,5 +36,9 @@ VERBS = {
         "What a rank holds and sends: all-reduce and ZeRO, by formula.",
         "parallel.zero.memory:main",
     ),
+    "clock": Verb(
+        "Predicts the seconds of a step: 8 to 1,024 workers, 1 to 400 Gbit/s.",
+        "parallel.linked.clock:main",
+    ),
     "gossip": Verb("The experiments of the elastic-gossip thesis.", "parallel.thesis.main:main"),
 }

@@ -102,22 +102,22 @@ def _made(name: str) -> Any:
     return get_model(check("model", name, list_models()), weights=None)
 
 
-def size_of(options: Options) -> int:
+def size_of(params: str, model: str) -> int:
     """Return how many weights the command line says.
 
     Raises:
         ValueError: it says none, or two different things.
     """
-    if bool(options.params) == bool(options.model):
+    if bool(params) == bool(model):
         raise ValueError("expected one of --params 7.5e9 and --model resnet18")
-    if options.model:
-        return counted(options.model)
+    if model:
+        return counted(model)
     try:
-        number = float(options.params)
+        number = float(params)
     except ValueError:
         number = math.nan
     if not (math.isfinite(number) and number == int(number)):
-        raise ValueError(f"--params {options.params}: expected a whole number such as 7.5e9")
+        raise ValueError(f"--params {params}: expected a whole number such as 7.5e9")
     return int(number)
 
 
@@ -125,7 +125,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the verb."""
     options = flags.read(Options, argv, "python -m parallel memory")
     export.check(options.to)
-    size = size_of(options)
+    size = size_of(options.params, options.model)
     lines = table(size, options.ranks, options.optimizer, options.precision)
     rows = [[line["name"], *(said(v) for v in list(line.values())[1:])] for line in lines]
     if options.to:
