@@ -45,7 +45,8 @@ def test_the_command_prints_a_line_for_each(capsys, tmp_path):
     assert main([*words, "--figure", str(picture)]) == 0
     lines = json.loads(capsys.readouterr().out)
     assert len(lines) == 2 * len(NAMES)
-    assert picture.stat().st_size and json.loads(picture.with_suffix(".json").read_text())
+    assert picture.stat().st_size
+    assert json.loads(picture.with_suffix(".json").read_text())
 
 
 @pytest.mark.parametrize(
