@@ -62,9 +62,13 @@ class Factored(Coder[LowRank]):
         """Return the Q of the last step, or a first one, the same for all workers."""
         if name in self.memory.get("second", {}):
             return self.memory["second"][name].to(like)
-        draw = random(self.seed, zlib.crc32(name.encode()))
-        numbers = draw.standard_normal((like.shape[2], self.codec.rank))
-        return torch.from_numpy(numbers).to(like)
+        return first(self.seed, name, like.shape[2], self.codec.rank).to(like)
+
+
+def first(seed: int, name: str, columns: int, rank: int) -> torch.Tensor:
+    """Return the Q that a tensor begins with, the same on every rank."""
+    draw = random(seed, zlib.crc32(name.encode()))
+    return torch.from_numpy(draw.standard_normal((columns, rank)))
 
 
 def orthonormal(p: torch.Tensor) -> torch.Tensor:
