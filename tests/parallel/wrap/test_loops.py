@@ -145,9 +145,13 @@ def test_batch_norms_have_two_samples_wherever_they_can(n):
     assert 1 not in sizes
 
 
-@pytest.mark.parametrize("style", ["localSGD", "elastic_gossip", "easgd", "ist", "all_reduce"])
+GOING_ON = ["localSGD", "elastic_gossip", "easgd", "ist", "all_reduce", "top_k", "power_sgd"]
+
+
+@pytest.mark.parametrize("style", GOING_ON)
 def test_training_goes_on_to_the_bit(style):
     options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
+    options |= {"top_k": dict(fraction=0.2)}
 
     def make():
         net = DataParallel(style, model=identities.net(), workers=3, **options.get(style, {}))
