@@ -315,8 +315,9 @@ def test_nan_that_was_mended_or_is_over_is_forgotten():
     optimizer.step()
 
 
-def test_fused_optimizers_that_skip_for_a_scaler():
-    net = DataParallel("all_reduce", model=nn.Linear(4, 3), workers=2)
+@pytest.mark.parametrize("style", ["all_reduce", "top_k", "power_sgd"])
+def test_fused_optimizers_that_skip_for_a_scaler(style):
+    net = DataParallel(style, model=nn.Linear(4, 3), workers=2)
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
     before = copy.deepcopy(state(net))
