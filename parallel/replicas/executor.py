@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from parallel.replicas import consensus
-from parallel.replicas.coded import Coder, coder_of, known
+from parallel.replicas.coded import Coder, coder_of, same_codec
 from parallel.replicas.optimizer import steps_once
 from parallel.replicas.outer import Outer
 from parallel.replicas.replicas import Looped, Stacked, filled
@@ -183,7 +183,7 @@ class Executor:
         if self.states.outer:
             self.states.outer.load_state_dict(state["outer"])
         if self.gradients.coder:
-            self.gradients.coder.load_state_dict(state["coder"])
+            self.gradients.coder.load_state_dict(state.get("coder"))
         self.planned, self.comm.sent = state["bytes"]
 
 
@@ -276,7 +276,7 @@ def asked(
                     f"plan: {op} is nothing that workers who hold {strategy.holds} can do; they "
                     f"know {names} (set `holds` of {type(strategy).__name__})"
                 )
-            known(op, strategy)
+            same_codec(op, strategy)
     if not comm.alone and found:
         comm.agree(step, found.digest())
     return found

@@ -1,18 +1,18 @@
 """Synchronous data parallelism whose gradients are sent in a codec (parallel.world.codecs).
 
-             sent by a worker in a step               what the step takes
-bf16         half of all_reduce (float32)             the mean, rounded twice; nothing is kept
-top_k        (n - 1) ceil(f N) (4 + 4) of N numbers   the mean of each worker's largest numbers
-power_sgd    2 r (a + b) in place of 2 r' a b         the mean's projection on r directions
+             sent of a tensor                             what the step takes
+bf16         2 bytes of each number, as in a ring         the mean, rounded twice
+top_k        ceil(f N) of N numbers and places, to all    the mean of each worker's largest numbers
+power_sgd    rank (a + b) numbers of a b, as in a ring    the mean's projection on rank directions
 
-top_k and power_sgd keep what was not sent, and add it to the next gradient (error feedback). One
-worker alone sends nothing, and so loses nothing.
+As they are, N numbers of float32 are 4 N bytes in a ring (times 2 (n - 1) / n). top_k and power_sgd
+keep what was not sent, and add it to the next gradient (error feedback). One worker alone sends
+nothing, and so loses nothing.
 """
 
 from dataclasses import dataclass
 
 from parallel.strategy.averaging import GradientAllReduce
-from parallel.strategy.base import fraction
 from parallel.world.codecs import Bfloat16, Codec, Largest, LowRank
 from parallel.world.ops import NOTHING, AllReduce, Round
 
@@ -22,7 +22,7 @@ class Compressed(GradientAllReduce):
     """The base: gradients are averaged in every step, in the codec that `sends` says."""
 
     def init(self, workers: int) -> None:
-        """Prepare the round of all steps."""
+        """Check what the codec checks, and prepare the round of all steps."""
         super().init(workers)
         self.round = Round(before=(AllReduce("gradients", self.sends),))
 
@@ -64,11 +64,6 @@ class TopK(Compressed):
 
     name = "top_k"
 
-    def init(self, workers: int) -> None:
-        """Check the fraction."""
-        fraction("fraction", self.fraction)
-        super().init(workers)
-
     @property
     def sends(self) -> Codec:  # pyright: ignore[reportIncompatibleVariableOverride]
         """So many numbers of each tensor, with their places."""
@@ -86,12 +81,6 @@ class PowerSGD(Compressed):
     rank: int = 2
 
     name = "power_sgd"
-
-    def init(self, workers: int) -> None:
-        """Check the rank."""
-        if not isinstance(self.rank, int) or isinstance(self.rank, bool) or self.rank < 1:
-            raise ValueError(f"rank is a number of columns, 1 or more, got {self.rank!r}")
-        super().init(workers)
 
     @property
     def sends(self) -> Codec:  # pyright: ignore[reportIncompatibleVariableOverride]

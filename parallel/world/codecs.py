@@ -52,6 +52,10 @@ class Largest(Codec):
 
     fraction: float = 0.01
 
+    def __post_init__(self):
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction must be in (0, 1], got {self.fraction}")
+
     def count(self, numbers: int) -> int:
         """Return how many of a tensor's numbers are sent: ceil(fraction * numbers), at least one.
 
@@ -81,6 +85,10 @@ class LowRank(Codec):
     """P = M Q is averaged by a ring, made orthonormal, and Q = M^T P by a second one."""
 
     rank: int = 2
+
+    def __post_init__(self):
+        if type(self.rank) is not int or self.rank < 1:
+            raise ValueError(f"rank is a number of columns, 1 or more, got {self.rank!r}")
 
     def pays(self, shape: Sequence[int]) -> bool:
         """Return whether two thin matrices are less than the tensor."""

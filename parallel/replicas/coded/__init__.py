@@ -24,7 +24,7 @@ def coder_of(codec: Codec, comm: Comm, seed: int) -> Coder:
     return CODERS[type(codec)](codec, comm, seed)
 
 
-def known(op: Op, strategy: Strategy) -> None:
+def same_codec(op: Op, strategy: Strategy) -> None:
     """Refuse an operation in another codec than the one that theory counts.
 
     Raises:
@@ -37,4 +37,4 @@ def known(op: Op, strategy: Strategy) -> None:
         )
 
 
-__all__ = ["Coder", "coder_of", "known"]
+__all__ = ["Coder", "coder_of", "same_codec"]

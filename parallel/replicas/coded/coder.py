@@ -34,9 +34,7 @@ class Coder(Generic[C]):
         self.memory: dict[str, State] = {}
         self.pending: dict[str, State] = {}
 
-    def mean(
-        self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
-    ) -> State:
+    def mean(self, rows: State, counts: Sequence[float], finite: bool = True) -> State:
         """Return the mean over all workers, and keep in `pending` what the memory is to be."""
         raise NotImplementedError
 
@@ -69,12 +67,22 @@ class Coder(Generic[C]):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what it takes to go on bitwise."""
-        return {part: dict(state) for part, state in self.memory.items()}
+        memory = {part: dict(state) for part, state in self.memory.items()}
+        return {"codec": repr(self.codec), "memory": memory}
 
-    def load_state_dict(self, state: Mapping[str, State]) -> None:
-        """Go on from a state."""
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+        """Go on from a state; None, as of a strategy without a codec: with nothing kept.
+
+        Raises:
+            ValueError: it was kept under another codec.
+        """
         self.begin()
-        self.memory = {k: {n: v.clone() for n, v in part.items()} for k, part in state.items()}
+        if state is None:
+            return
+        if state["codec"] != repr(self.codec):
+            raise ValueError(f"this state was kept under {state['codec']}, not {self.codec}")
+        for part, kept in state["memory"].items():
+            self.memory[part] = {name: v.clone() for name, v in kept.items()}
 
 
 def shares(counts: Sequence[float]) -> list[float]:

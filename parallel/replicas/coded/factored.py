@@ -8,9 +8,9 @@
 
 One step of power iteration is made of each step of the training. The first Q is drawn from the
 run's seed. A column of P that the ones before it already span has nothing to say: it is zero, and
-the column of Q stays as it was, so that it can say something later. What i keeps is the error of
-what i has sent, not of the mean (as torch's powerSGD_hook has it): the sum over the workers, and so
-all steps, are the same, but it does not grow with how much workers differ.
+the column of Q stays as it was, so that it can say something later. What i keeps is the rest of
+what i has sent (torch's powerSGD_hook: of what all have); the sums over the workers are the same,
+and so are all steps.
 """
 
 import zlib
@@ -27,9 +27,7 @@ from parallel.world.comm import HEADER, State
 class Factored(Coder[LowRank]):
     """The coder of LowRank."""
 
-    def mean(
-        self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
-    ) -> State:
+    def mean(self, rows: State, counts: Sequence[float], finite: bool = True) -> State:
         """Return the mean of what was sent."""
         alike = [1.0] * self.comm.workers
         parts = self.parts(rows, counts)

@@ -23,9 +23,7 @@ from parallel.world.spread import NUMBERS, by_slices
 class Rounded(Coder[Bfloat16]):
     """The coder of Bfloat16, which remembers nothing."""
 
-    def mean(
-        self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
-    ) -> State:
+    def mean(self, rows: State, counts: Sequence[float], finite: bool = True) -> State:
         """Return the mean, in the types that the gradients have."""
         coded = {k: v.to(torch.bfloat16) for k, v in flat(rows).items()}  # [1]
         if finite:

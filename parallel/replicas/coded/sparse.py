@@ -24,9 +24,7 @@ from parallel.world.spread import gathered
 class Sparse(Coder[Largest]):
     """The coder of Largest."""
 
-    def mean(
-        self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
-    ) -> State:
+    def mean(self, rows: State, counts: Sequence[float], finite: bool = True) -> State:
         """Return the mean of what was sent."""
         if finite:
             refuse(rows, self.comm.ranks)

@@ -122,10 +122,21 @@ def backward(net, index, weight=1.0):
     (weight * F.cross_entropy(net(x), data.train_y[index])).backward()
 
 
+def kept(net):
+    """All that its coder remembers."""
+    memory = net.executor.gradients.coder.memory
+    found = {f"{part} {k}": v for part, state in memory.items() for k, v in state.items()}
+    return copy.deepcopy(found)
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
 def owed(net, name):
     """What all workers keep of a tensor, per worker."""
-    kept = net.executor.gradients.coder.memory["rest"]
-    return kept[name].mean(0).reshape(-1) if name in kept else 0
+    rest = net.executor.gradients.coder.memory["rest"]
+    return rest[name].mean(0).reshape(-1) if name in rest else 0
 
 
 @pytest.mark.parametrize("name", KEEPS)
@@ -174,24 +185,21 @@ def test_shared_frozen_and_whole_parameters(name):
     codec = net.executor.strategy.sends
     size = sum(codec.size(shape, 8) for shape in ((4, 4), (4,), (4,)))
     assert net.bytes_sent == 3 * codec.copies(2) * size
-    kept = net.executor.gradients.coder.memory.get("rest", {})
-    assert set(kept) <= {"a.weight", "a.bias", "b.bias"}
+    assert {k.split(" ")[1] for k in kept(net)} <= {"a.weight", "a.bias", "b.bias"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nan_is_refused_with_worker_and_tensor(name):
     found = identities.training(make(name, **NAMES[name]))
     found.step()
-    before = copy.deepcopy(found.executor.gradients.coder.state_dict())
+    before = kept(found)
     p = found.members.params["2.bias"]
     p.register_hook(lambda g: g.view(3, -1).index_fill(0, torch.tensor(1), torch.nan).view_as(g))
     with pytest.raises(
         NotFinite, match=r"worker 1 has NaN or infinity in 2\.bias: it was not sent"
     ):
         found.step()
-    after = found.executor.gradients.coder.state_dict()
-    for part, state in before.items():
-        assert identities.apart(state, after[part]) == 0
+    assert same(before, kept(found))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -199,13 +207,12 @@ def test_a_wrapper_says_whose_gradients_broke_and_remembers_nothing_of_them(name
     net, optimizer = wrapped(name)
     backward(net, torch.arange(8))
     optimizer.step()
-    before = copy.deepcopy(net.executor.gradients.coder.state_dict())
+    before = kept(net)
     optimizer.zero_grad()
     backward(net, torch.arange(8), weight=torch.inf)
     with pytest.raises(NotFinite, match="worker 0, worker 1: NaN or infinity among the gradients"):
         optimizer.step()
-    after = net.executor.gradients.coder.state_dict()
-    assert all(identities.apart(before[part], after[part]) == 0 for part in before)
+    assert same(before, kept(net))
     optimizer.zero_grad()
     backward(net, torch.arange(8))
     optimizer.step()
@@ -251,14 +258,30 @@ def test_a_tensor_without_a_gradient_keeps_what_it_has(name):
             return self.a(x) + (self.b(x) if both else 0)
 
     net, optimizer = wrapped(name, Two())
-    kept = []
+    seen = []
     for both in (True, False):
         optimizer.zero_grad()
         net(identities.task().train_x, both).square().mean().backward()
         optimizer.step()
-        kept.append(net.executor.gradients.coder.memory["rest"]["b.weight"].clone())
-    assert torch.equal(*kept)
-    assert float(kept[0].abs().max()) > 0
+        seen.append(kept(net)["rest b.weight"])
+    assert torch.equal(*seen)
+    assert float(seen[0].abs().max()) > 0
+
+
+def test_a_state_kept_under_another_codec_is_refused_and_none_is_a_beginning():
+    saved = {}
+    for name in ("all_reduce", "top_k", "power_sgd"):
+        options = NAMES.get(name, {})
+        saved[name] = identities.trained(make(name, **options), steps=2).state_dict()
+    other = identities.training(make("power_sgd", rank=1))
+    with pytest.raises(
+        ValueError, match=r"kept under Largest\(fraction=0.2\), not LowRank\(rank=1\)"
+    ):
+        other.load_state_dict(saved["top_k"])
+    other.load_state_dict(saved["power_sgd"])
+    assert kept(other)
+    other.load_state_dict(saved["all_reduce"])
+    assert not kept(other)
 
 
 @pytest.mark.parametrize("codec", [Bfloat16(), Largest(0.1), LowRank(3)])
