@@ -18,7 +18,8 @@ know only this of it:
     distance()                      how far workers are apart, or None
     gradients                       of the workers here, or None where they are never averaged
     planned, seen, tally            bytes by the rounds; samples; rounds, and those that drive apart
-    states.size(sends)              bytes that a worker sends at a time; states.move(fn) for `.to()`
+    states.size(sends)              bytes that a worker sends at a time, in a codec or as they are
+    states.move(fn)                 for `.to()`
     state_dict(), load_state_dict() to go on bitwise
 """
 

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.data import Data
-from parallel.identities import oracle
+from parallel.identities import coded_oracle, oracle
+from parallel.replicas.coded.factored import first
 from parallel.strategy import Strategy, make
 from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
 from parallel.strategy.base import random
@@ -28,6 +29,7 @@ from parallel.strategy.zero import ZeRO1
 from parallel.subnets.cutting import partition
 from parallel.training.loop import rows
 from parallel.training.training import Training
+from parallel.world.codecs import Codec
 from parallel.world.comm import Comm
 from parallel.world.ops import AllReduce, Exchange, Push, check, messages, traffic
 from parallel.world.run import run
@@ -156,6 +158,8 @@ def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
     if isinstance(s, LocalSGD):
         late = lambda k: (k - s.phase) % s.period == 0  # noqa: E731
         return oracle.Averages(lambda k: False, late, s.weighted)
+    if isinstance(s.sends, Codec):
+        return coded_oracle.of(s, SEED, _lists(net()), _first)
     if isinstance(s, GradientAllReduce | ZeRO1):
         return oracle.Averages(lambda k: True, lambda k: False, s.weighted)
     if isinstance(s, EASGD):
@@ -167,6 +171,12 @@ def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
     if isinstance(s, Local | NoComm):
         return oracle.Talk()
     return Declared(s)
+
+
+def _first(k: int, rank: int) -> oracle.Vectors:
+    """Return what the second factor of tensor number k is before the first step."""
+    name, p = list(net().named_parameters())[k]
+    return first(SEED, name, p.shape[1], rank).tolist()
 
 
 class Declared(oracle.Averages):
@@ -226,7 +236,7 @@ def by_processes(maker: Maker) -> float:
     worst = apart(here.executor.consensus(), row)
     *_, last = run(world, rows, parts, options, STEPS, STEPS)
     sent = abs(last["bytes_payload"] - here.comm.sent)
-    return max(worst, float(sent))
+    return max(worst, round(float(sent), 6))  # (a rank's share of a ring is no whole number)
 
 
 def states(comm: Comm, parts: tuple, options: dict[str, Any], steps: int):

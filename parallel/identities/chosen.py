@@ -19,6 +19,7 @@ Thing = str | Strategy | Policy | Callable[[], Strategy] | Callable[..., Table]
 
 # What the built-in ones are verified with: small periods, so that much happens in few steps.
 SETTINGS: dict[str, dict[str, Any]] = {
+    "top_k": dict(fraction=0.2),
     "local_sgd": dict(period=3),
     "post_local_sgd": dict(period=4, switch=5),
     "diloco": dict(period=3),

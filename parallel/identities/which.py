@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from parallel.identities import averaging as identities
 from parallel.identities import subnets as subnet_identities
 from parallel.identities.averaging import Maker
+from parallel.identities.coded import of_codec
 from parallel.identities.slices import of_slices
 from parallel.strategy import STRATEGIES
 from parallel.strategy.averaging import LocalSGD, PostLocalSGD
+from parallel.strategy.compressed import Compressed
 from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, Gossip
@@ -72,5 +74,7 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
             "exact",
             lambda: subnet_identities.blocks(maker),
         )
+    if isinstance(sample, Compressed):
+        yield from of_codec(sample.sends)
     if isinstance(sample, ZeRO1):
         yield from of_slices(maker, sample)

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from parallel.strategy import Strategy
-from parallel.world.ops import AllReduce, Gather, Op, Scatter, host, messages
+from parallel.world.ops import AllReduce, Gather, Op, Scatter, copies, host, messages
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,18 @@ def cost(strategy: Strategy, seed: int, steps: int, theory: float) -> Cost:
 
 def _share(ops: tuple[Op, ...], n: int) -> tuple[float, float]:
     """Return what the busiest host sends and what all do, in states (pieces: in all of them)."""
-    rings = sum(isinstance(op, AllReduce) for op in ops) * 2 * (n - 1) / n
+    means = sum(copies(op, n) for op in ops if isinstance(op, AllReduce))
     out = sum(isinstance(op, Scatter) for op in ops)
     gathered = sum(isinstance(op, Gather) for op in ops)
     own = Counter(host(i) for i, j in messages(ops) if host(i) != host(j))
     pieces = out + gathered / max(1, n - 1)
-    return rings + pieces + max(own.values(), default=0), rings * n + out + gathered + own.total()
+    busiest = means / n + pieces + max(own.values(), default=0)
+    return busiest, means + out + gathered + own.total()
 
 
 def _rounds(ops: tuple[Op, ...], n: int) -> int:
-    rings = sum(isinstance(op, AllReduce) for op in ops)
+    means = [op.codec for op in ops if isinstance(op, AllReduce)]
+    rings = sum(codec.rounds(n) if codec else 2 * (n - 1) for codec in means)
     others = any(host(i) != host(j) for i, j in messages(ops))
     pieces = sum(isinstance(op, Scatter | Gather) for op in ops)
-    return rings * 2 * (n - 1) + others + pieces
+    return rings + others + pieces

@@ -24,6 +24,10 @@ class Linked(Gossip):
     """Last step with averaged gradients (post_local_sgd)."""
     rescale: bool = True
     """Subnets make up for absent neurons (ist)."""
+    fraction: float = 0.01
+    """Of each tensor's gradient, how much is sent (top_k)."""
+    rank: int = 2
+    """Columns of the thin matrices that are sent (power_sgd)."""
     hosts: bool = True
     """Each worker on a host of its own, behind a cable; else all are simulated."""
     mbit: float = 0.0
@@ -60,6 +64,12 @@ KINDS: dict[str, dict] = {
     "ist": dict(strategy="ist", period=16),
     "easgd": dict(strategy="easgd", period=16, alpha=0.2),
 }
+# (these have no rate yet: once link_rates has one, they join KINDS and TUNED)
+CODED: dict[str, dict] = {
+    "bf16": dict(strategy="bf16"),
+    "top-k": dict(strategy="top_k"),
+    "power-sgd": dict(strategy="power_sgd"),
+}
 # Megabits a second and milliseconds. (Latency is 100 Mbit/s at most where the kernel has no netem.)
 LINKS = ((1000, 0), (100, 0), (10, 0), (100, 1), (100, 10), (100, 50))
 BASE = Linked(
@@ -90,11 +100,11 @@ PLANS = {
         question="The learning rate with which each strategy needs the fewest steps, simulated.",
         arms={
             f"{kind}-{lr:g}": replace(BASE, **words, lr=lr, hosts=False, epochs=100)
-            for kind, words in KINDS.items()
+            for kind, words in (KINDS | CODED).items()
             for lr in TRIED
         },
         seeds=(9,),
-        minutes=15,
+        minutes=20,
         metric=STEPS,
         threads=1,
     ),

@@ -17,13 +17,18 @@ def mean(states: States, comm: Comm, centre: bool) -> dict[str, torch.Tensor]:
     """
     members = states.members
     found = dict(members.template.state_dict()) | members.counters()
-    rows = members.get("params") | members.get("float_buffers")
+    rows = averaged(members.get("params")) | members.get("float_buffers")
     means = comm.mean(rows, [1.0] * comm.workers, counted=False)
     found |= {k: v[0].clone() for k, v in means.items() if k in found}
     if centre:
         own = {k.split(":", 1)[1]: v for k, v in (states.centre or {}).items()}
         found |= {k: v.clone() for k, v in _from_0(states, comm, own, rows).items() if k in found}
     return found | {k: found[first] for k, first in _aliases(members).items() if k in found}
+
+
+def averaged(rows: State) -> State:
+    """Return what has a mean: whole numbers have none, and nobody trains them."""
+    return {k: v for k, v in rows.items() if v.is_floating_point() or v.is_complex()}
 
 
 def _aliases(members: Stacked | Looped) -> dict[str, str]:
@@ -45,7 +50,7 @@ def _from_0(states: States, comm: Comm, own: State, like: State) -> State:
 
 def distance(members: Stacked | Looped, comm: Comm) -> float:
     """Return the root of the mean over the workers of |w_i - mean|^2."""
-    rows = members.get("params")
+    rows = averaged(members.get("params"))
     means = comm.mean(rows, [1.0] * comm.workers, counted=False)
     own = sum(float((rows[k] - means[k]).double().square().sum()) for k in rows)
     each = comm.everyone(own)

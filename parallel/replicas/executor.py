@@ -4,9 +4,9 @@
 
       before(seed, step, counts)                  after()
       |  AllReduce("gradients")                   |  what `before` brought is added            [4]
-      |     every worker gets the mean     [2]    |  AllReduce("state")
-      |  Exchange, Push: states are read   [3]    |     every worker gets the mean, from which
-      |                                           |     an outer step may lead on              [5]
+      |     every worker gets the mean,    [2]    |  AllReduce("state")
+      |     with a codec of what was sent         |     every worker gets the mean, from which
+      |  Exchange, Push: states are read   [3]    |     an outer step may lead on              [5]
       v                                           |  Exchange, Push: read and added at once    [6]
       ------- the local step w_i + u_i -------->  v
 
@@ -19,17 +19,19 @@ of every worker in this step. A wrapper that hears the end of a backward calls `
 gradients are then averaged before anybody clips them, and `before` does not do it again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
 from parallel.replicas import consensus
+from parallel.replicas.coded import Coder, coder_of, same_codec
 from parallel.replicas.optimizer import steps_once
 from parallel.replicas.outer import Outer
 from parallel.replicas.replicas import Looped, Stacked, filled
 from parallel.replicas.states import States
 from parallel.strategy.base import Strategy
+from parallel.world.codecs import Codec
 from parallel.world.comm import HEADER, Comm, State, size
 from parallel.world.ops import (
     NOTHING,
@@ -40,8 +42,8 @@ from parallel.world.ops import (
     Receive,
     Round,
     Send,
+    all_sent,
     check,
-    messages,
     traffic,
 )
 
@@ -69,6 +71,8 @@ class Executor:
         here = self.strategy.centre and self.comm.rank == 0
         self.members, self.states = members, States(members, self.strategy.average, here)
         self.gradients = Gradients(members, self.comm)
+        if isinstance(codec := self.strategy.sends, Codec):
+            self.gradients.coder = coder_of(codec, self.comm, self.strategy.seed)
         if outer := self.strategy.outer:
             self.states.outer = Outer(self.states, *outer)
 
@@ -96,7 +100,8 @@ class Executor:
     def early(self, seed: int, step: int, counts: Sequence[float]) -> None:
         """Average gradients at the end of a backward, if the coming step has that in its round."""
         if self.begin(seed, step).before == GRADIENTS:
-            self.planned += self.gradients.average(_shares(self.strategy, counts), early=True)
+            shares = _shares(self.strategy, counts)
+            self.planned += self.gradients.average(shares, _codec(self.round), early=True)
 
     def before(self, seed: int, step: int, counts: Sequence[float]) -> bool:
         """Do what the round has before the local step, [2] or [3].
@@ -108,7 +113,8 @@ class Executor:
             self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
         if ops == GRADIENTS:
             if not self.gradients.done():
-                self.planned += self.gradients.average(_shares(self.strategy, counts))
+                shares = _shares(self.strategy, counts)
+                self.planned += self.gradients.average(shares, _codec(self.round))
             self.seen = [0.0] * self.comm.workers
         elif ops:
             self.shift = self._messages(ops)
@@ -132,7 +138,7 @@ class Executor:
         self.tally[0] += 1
         self.tally[1] += self.strategy.expands(ops)
         table = {i: {**row, i: row.get(i, 0.0) - 1} for i, row in self.strategy.mixing(ops).items()}
-        _all_sent(ops, table)
+        all_sent(ops, table)
         self.planned += traffic(ops, self.comm.workers, size(self.states.rows()))
         return self.comm.combine(ops, self.states.all_rows(), table)
 
@@ -144,6 +150,8 @@ class Executor:
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Begin anew from a full model's state, on all workers."""
         self.states.load(state)
+        if self.gradients.coder:
+            self.gradients.coder.begin()
 
     @torch.no_grad()
     def distance(self) -> float | None:
@@ -159,6 +167,7 @@ class Executor:
             "strategy": {"rounds": rounds, "unstable": unstable},
             "centre": self.states.centre,
             "outer": self.states.outer and self.states.outer.state_dict(),
+            "coder": self.gradients.coder and self.gradients.coder.state_dict(),
             "seen": self.seen,
             "bytes": [self.planned, self.comm.sent],
         }
@@ -173,6 +182,8 @@ class Executor:
         self.states.centre = None if centre is None else {k: v.clone() for k, v in centre.items()}
         if self.states.outer:
             self.states.outer.load_state_dict(state["outer"])
+        if self.gradients.coder:
+            self.gradients.coder.load_state_dict(state.get("coder"))
         self.planned, self.comm.sent = state["bytes"]
 
 
@@ -182,6 +193,7 @@ class Gradients:
     def __init__(self, members: Stacked | Looped, comm: Comm):
         self.members, self.comm, self.leaves = members, comm, members.leaves()
         self.early: list[int | None] | None = None  # the gradients that a backward has averaged
+        self.coder: Coder | None = None  # what averages them in the codec of the strategy
         self.tolerant = False  # let gradients that are not finite through, and say whose they are
         self.broken: list[int] = []
 
@@ -196,7 +208,9 @@ class Gradients:
         return [None if p.grad is None else p.grad.data_ptr() for p in self.leaves]
 
     @torch.no_grad()
-    def average(self, counts: Sequence[float], early: bool = False) -> float:
+    def average(
+        self, counts: Sequence[float], codec: Codec | None = None, early: bool = False
+    ) -> float:
         """Give everybody the mean, None where nobody has any; returns the bytes of all."""
         rows, reached = filled(self.members, everywhere=not self.comm.alone)
         for i, rank in enumerate(self.comm.ranks):
@@ -205,21 +219,32 @@ class Gradients:
                     value[i].zero_()
         bad = [r for i, r in enumerate(self.comm.ranks) if self.tolerant and _broken(rows, i)]
         nobody: list[str] = []
+        coder = self.coder if codec else None
+        mean = (coder or self.comm).mean
         if self.comm.alone:
-            mean = self.comm.mean(rows, counts, finite=not self.tolerant)
+            means = mean(rows, counts, finite=not self.tolerant)
         else:
-            mean, nobody, bad = self._with_header(rows, counts, reached, bad)
+            means, nobody, bad = self._with_header(mean, rows, counts, reached, bad)
+        if coder:
+            means = coder.settle(means, nobody, bad)
         for name, value in rows.items():
-            value.copy_(mean[name])
+            value.copy_(means[name])
         self.members.put("gradients", rows)
         if nobody:
             self.members.drop_gradients(nobody)  # pyright: ignore
         self.broken = self.broken or bad
         self.early = self._which() if early else None
+        if coder:
+            return coder.sent(rows)
         return 2 * (self.comm.workers - 1) * sum(value[0].nbytes for value in rows.values())
 
     def _with_header(
-        self, rows: State, counts: Sequence[float], reached: set[str], bad: list[int]
+        self,
+        mean: Callable[..., State],
+        rows: State,
+        counts: Sequence[float],
+        reached: set[str],
+        bad: list[int],
     ) -> tuple[State, list[str], list[int]]:
         """Return the mean, names that no rank has, and whose gradients are not finite."""
         names = list(rows)
@@ -227,10 +252,10 @@ class Gradients:
             told = [float(k in reached) for k in names]
             told += [float(r in bad) for r in range(self.comm.workers)]
             rows = rows | {HEADER: rows[names[0]].new_tensor([told])}
-        mean = self.comm.mean(rows, counts, finite=not self.tolerant)
-        shares = mean.pop(HEADER)[0].tolist() if names else []
+        means = mean(rows, counts, finite=not self.tolerant)
+        shares = means.pop(HEADER)[0].tolist() if names else []
         nobody = [k for k, share in zip(names, shares, strict=False) if not share]
-        return mean, nobody, [r for r, share in enumerate(shares[len(names) :]) if share]
+        return means, nobody, [r for r, share in enumerate(shares[len(names) :]) if share]
 
 
 def asked(
@@ -251,24 +276,20 @@ def asked(
                     f"plan: {op} is nothing that workers who hold {strategy.holds} can do; they "
                     f"know {names} (set `holds` of {type(strategy).__name__})"
                 )
+            same_codec(op, strategy)
     if not comm.alone and found:
         comm.agree(step, found.digest())
     return found
 
 
-def _all_sent(ops: Sequence[Op], table: dict[int, dict[int, float]]) -> None:
-    """Refuse a mixing that needs what nobody sends."""
-    sent = set(messages(ops))
-    for i, row in table.items():
-        for k in row:
-            if k != i and (k, i) not in sent:
-                what = f"mixing: {i} mixes in {k}, but the plan has no message from {k} to {i}"
-                raise ValueError(what)
-
-
 def _shares(strategy: Strategy, counts: Sequence[float]) -> Sequence[float]:
     """Return how much each worker counts: by its samples, or all alike."""
     return counts if strategy.weighted else [1.0] * len(counts)
+
+
+def _codec(found: Round) -> Codec | None:
+    """Return the codec of a round that averages gradients."""
+    return getattr(found.before[0], "codec", None)
 
 
 def _broken(rows: State, i: int) -> bool:

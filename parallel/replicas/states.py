@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from parallel.replicas.replicas import Looped, Stacked
+from parallel.world.codecs import Codec
 from parallel.world.comm import Comm, State, size
 
 FULL = ("params", "float_buffers")  # what a full model's state says of a worker
@@ -85,9 +86,11 @@ class States:
         if self.centre is not None:
             self.centre = {k: fn(v) for k, v in self.centre.items()}
 
-    def size(self, sends: str) -> float:
-        """Return the bytes that a worker sends at a time: its "gradients", or its "state"."""
-        if sends == "gradients":
-            named = self.members.template.named_parameters()
-            return sum(p.numel() * p.element_size() for _, p in named if p.requires_grad)
-        return size(self.rows())
+    def size(self, sends: str | Codec) -> float:
+        """Return the bytes that a worker sends at a time: "gradients" (in a codec), or "state"."""
+        if sends == "state":
+            return size(self.rows())
+        every = [p for p in self.members.template.parameters() if p.requires_grad]
+        if isinstance(sends, Codec):
+            return sum(sends.size(p.shape, p.element_size()) for p in every)
+        return sum(p.nbytes for p in every)

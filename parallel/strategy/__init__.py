@@ -11,6 +11,7 @@ from typing import Any
 from harness.names import check, unknown
 from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
 from parallel.strategy.base import Strategy
+from parallel.strategy.compressed import BF16, PowerSGD, TopK
 from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
@@ -22,6 +23,9 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "local": Local,
     "no_comm": NoComm,
     "all_reduce": GradientAllReduce,
+    "bf16": BF16,
+    "top_k": TopK,
+    "power_sgd": PowerSGD,
     "local_sgd": LocalSGD,
     "post_local_sgd": PostLocalSGD,
     "diloco": DiLoCo,

@@ -42,7 +42,7 @@ class Strategy:
     holds = "replicas"  # what a worker holds: the whole net, or "subnets"
     same_start = True  # all begin with the weights of worker 0
     elastic = True  # can go on without a worker that died
-    sends = "state"  # or "gradients": whose size counts in theory
+    sends = "state"  # or "gradients", or a Codec of these: whose size counts in theory
     centre = False  # whether there is an extra worker, CENTRE
 
     def init(self, workers: int) -> None:

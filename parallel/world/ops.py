@@ -1,6 +1,7 @@
 """Describes what is sent in a step, as data that every rank knows beforehand.
 
     AllReduce("gradients")   every worker gets the (weighted) mean; "state": of what is averaged
+    AllReduce("gradients", codec)    the mean of what is sent in a codec (parallel.world.codecs)
     Exchange(i, j)           i and j send each other their state
     Push(i, j)               i sends its state to j
     Send(i, j), Receive(j, i)    the two sides of a push, for those who plan them apart
@@ -15,7 +16,9 @@ gradients) and after it. CENTRE is an extra worker that a strategy may have; it 
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from parallel.world.codecs import Codec
 
 CENTRE = -1
 
@@ -25,6 +28,7 @@ class AllReduce:
     """The mean over all workers, for all workers, of "gradients" or of the "state"."""
 
     what: str = "state"
+    codec: Codec | None = field(default=None, compare=False)  # a mean is one, however written
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ def check(plan: Round, workers: int, centre: bool = True) -> Round:
     for ops in (plan.before, plan.after):
         _check_ranks(ops, workers, CENTRE if centre else 0)
         means = [op for op in ops if isinstance(op, AllReduce)]
+        _check_codecs(means)
         if means and (len(ops) > 1 or means[0].what not in ("gradients", "state")):
             raise ValueError(
                 f'plan: {ops}: an AllReduce of "gradients" or "state" stands alone before or after '
@@ -158,7 +163,7 @@ def _check_ranks(ops: Iterable[Op], workers: int, least: int) -> None:
     for op in ops:
         if not isinstance(op, Op):
             raise ValueError(f"plan: {op!r} is no operation (Push, Exchange, AllReduce, ...)")
-        ends = [v for v in vars(op).values() if not isinstance(v, str)]
+        ends = [v for k, v in vars(op).items() if k not in ("what", "codec")]
         if any(type(end) is not int for end in ends):
             raise ValueError(f"plan: {op} names workers by something else than int")
         if any(not (least <= end < workers) for end in ends):
@@ -167,15 +172,38 @@ def _check_ranks(ops: Iterable[Op], workers: int, least: int) -> None:
             raise ValueError(f"plan: {op} sends to itself")
 
 
+def _check_codecs(means: Iterable[AllReduce]) -> None:
+    for op in means:
+        if op.codec is not None and not isinstance(op.codec, Codec):
+            raise ValueError(f"plan: {op}: a codec is an object such as Bfloat16()")
+        if op.codec and op.what != "gradients":
+            raise ValueError(f"plan: {op}: only gradients have a codec; states go as they are")
+
+
+def all_sent(ops: Iterable[Op], table: dict[int, dict[int, float]]) -> None:
+    """Refuse a mixing that needs what nobody sends."""
+    sent = set(messages(ops))
+    for i, row in table.items():
+        for k in row:
+            if k != i and (k, i) not in sent:
+                what = f"mixing: {i} mixes in {k}, but the plan has no message from {k} to {i}"
+                raise ValueError(what)
+
+
 def traffic(ops: Iterable[Op], workers: int, size: float) -> float:
     """Return the bytes that all workers send for these, if a state has `size` bytes.
 
-    An all-reduce is a ring: each sends 2 (n - 1) / n of its size; a reduce-scatter or an all-gather
-    of slices is half of that. Between workers that live at one
+    An all-reduce is a ring: each sends 2 (n - 1) / n of its size, or what its codec says; a
+    reduce-scatter or an all-gather of slices is half of that. Between workers that live at one
     place (the centre and rank 0) nothing is sent. Pieces (Scatter, Gather) count themselves.
     """
     ops = list(ops)
-    rings = sum(isinstance(op, AllReduce) for op in ops)
+    means = sum(copies(op, workers) for op in ops if isinstance(op, AllReduce))
     halves = sum(isinstance(op, ReduceScatter | AllGather) for op in ops)
     sent = sum(host(i) != host(j) for i, j in messages(ops))
-    return size * ((2 * rings + halves) * (workers - 1) + sent)
+    return size * (means + halves * (workers - 1) + sent)
+
+
+def copies(op: AllReduce, workers: int) -> int:
+    """Return how often all workers together send what one has to be averaged."""
+    return op.codec.copies(workers) if op.codec else 2 * (workers - 1)

@@ -145,9 +145,13 @@ def test_batch_norms_have_two_samples_wherever_they_can(n):
     assert 1 not in sizes
 
 
-@pytest.mark.parametrize("style", ["localSGD", "elastic_gossip", "easgd", "ist", "all_reduce"])
+GOING_ON = ["localSGD", "elastic_gossip", "easgd", "ist", "all_reduce", "top_k", "power_sgd"]
+
+
+@pytest.mark.parametrize("style", GOING_ON)
 def test_training_goes_on_to_the_bit(style):
     options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
+    options |= {"top_k": dict(fraction=0.2)}
 
     def make():
         net = DataParallel(style, model=identities.net(), workers=3, **options.get(style, {}))
@@ -311,8 +315,9 @@ def test_nan_that_was_mended_or_is_over_is_forgotten():
     optimizer.step()
 
 
-def test_fused_optimizers_that_skip_for_a_scaler():
-    net = DataParallel("all_reduce", model=nn.Linear(4, 3), workers=2)
+@pytest.mark.parametrize("style", ["all_reduce", "top_k", "power_sgd"])
+def test_fused_optimizers_that_skip_for_a_scaler(style):
+    net = DataParallel(style, model=nn.Linear(4, 3), workers=2)
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
     before = copy.deepcopy(state(net))
