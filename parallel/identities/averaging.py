@@ -17,6 +17,7 @@ from torch import nn
 
 from harness.data import Data
 from parallel.identities import oracle
+from parallel.identities.talks import PushSums
 from parallel.strategy import Strategy, make
 from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
 from parallel.strategy.base import random
@@ -24,6 +25,7 @@ from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.ist import IST
+from parallel.strategy.push_sum import PushSum
 from parallel.strategy.zero import ZeRO1
 from parallel.subnets.cutting import partition
 from parallel.training.loop import rows
@@ -164,6 +166,8 @@ def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
         return oracle.Springs("elastic", talks, s.alpha, s.weights)
     if isinstance(s, GossipPull | GossipPush):
         return oracle.Springs("pull" if isinstance(s, GossipPull) else "push", talks)
+    if isinstance(s, PushSum):
+        return PushSums(lambda step: messages(s.plan(SEED, step).after), WORKERS)
     if isinstance(s, Local | NoComm):
         return oracle.Talk()
     return Declared(s)
@@ -287,8 +291,10 @@ def conserved(maker: Maker) -> float:
 
 def _sum(found: Training) -> dict[str, torch.Tensor]:
     states: Any = found.executor.states
-    total = {k: v.sum(0) for k, v in states.rows().items()}
-    return {k: v + (states.centre or {}).get(k, 0) for k, v in total.items()}
+    masses = torch.tensor(states.mass.each if states.mass else [1.0] * WORKERS).double()
+    total = {k: torch.tensordot(masses, v, 1) for k, v in states.rows().items()}
+    with_centre = {k: v + (states.centre or {}).get(k, 0) for k, v in total.items()}
+    return with_centre | {"masses": masses.sum()}
 
 
 def no_outer(momentum: float = 0.0) -> float:

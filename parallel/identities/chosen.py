@@ -26,6 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "gossip_pull": dict(probability=0.6),
     "gossip_push": dict(probability=0.6),
     "elastic_gossip": dict(probability=0.6, period=2, alpha=0.3),
+    "push_sum": dict(probability=0.6),
     "ist": dict(period=4),
     "pipemare": dict(warmup=7),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from parallel.identities import averaging as identities
+from parallel.identities import pushes
 from parallel.identities import subnets as subnet_identities
 from parallel.identities.averaging import Maker
 from parallel.identities.slices import of_slices
@@ -12,6 +13,7 @@ from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, Gossip
 from parallel.strategy.ist import IST
+from parallel.strategy.push_sum import PushSum
 from parallel.strategy.zero import ZeRO1
 
 Identity = tuple[str, str, Callable[[], float]]
@@ -34,7 +36,7 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
         yield "processes = simulation", "rounding", lambda: identities.by_processes(maker)
     yield "saved and loaded = uninterrupted", "bitwise", lambda: identities.resumed(maker)
     yield "bytes sent = bytes planned", "exact", lambda: identities.counted(maker)
-    if type(sample) not in STRATEGIES.values():
+    if type(sample) not in STRATEGIES.values() or isinstance(sample, PushSum):
         yield (
             "bytes planned = formula, in the long run",
             "exact",
@@ -42,7 +44,7 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
         )
     elif not isinstance(sample, Gossip):
         yield "bytes planned = formula", "exact", lambda: identities.by_formula(maker)
-    if isinstance(sample, ElasticGossip | EASGD) or type(sample) is LocalSGD:
+    if isinstance(sample, ElasticGossip | EASGD | PushSum) or type(sample) is LocalSGD:
         yield (
             "the sum is kept where nothing is learned",
             "rounding",
@@ -64,6 +66,10 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
     if isinstance(sample, Gossip):
         yield "scalar test vectors", "rounding", lambda: identities.vectors(type(sample))
         yield "nobody picks himself", "exact", lambda: identities.selfish(maker)
+    if isinstance(sample, PushSum):
+        yield "if nobody skips, it is exponential after the step", "bitwise", pushes.even
+        yield "all come to the mean of all starts", "rounding", pushes.agreed
+        yield "without masses they come to another", "negative", lambda: pushes.agreed(pushes.Massless)
     if isinstance(sample, IST):
         yield "deal and collect are the identity", "bitwise", lambda: subnet_identities.dealt(maker)
         yield "neurons are disjoint and cover", "exact", subnet_identities.disjoint

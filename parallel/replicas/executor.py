@@ -14,7 +14,8 @@ Messages before the step act on the weights after it, with w as before the step 
 
     w_i <- w_i + u_i + sum_k (A - I)_ik w_k
 
-This is the rule of elastic gossip, and of all that read before they step. `counts` are the samples
+This is the rule of elastic gossip, and of all that read before they step. Under a push-sum workers
+have masses, by which [4] divides u_i, and by which [6] mixes (parallel.replicas.mass). `counts` are the samples
 of every worker in this step. A wrapper that hears the end of a backward calls `early` there: the
 gradients are then averaged before anybody clips them, and `before` does not do it again.
 """
@@ -25,6 +26,7 @@ from typing import Any
 import torch
 
 from parallel.replicas import consensus
+from parallel.replicas.mass import Mass
 from parallel.replicas.optimizer import steps_once
 from parallel.replicas.outer import Outer
 from parallel.replicas.replicas import Looped, Stacked, filled
@@ -71,6 +73,8 @@ class Executor:
         self.gradients = Gradients(members, self.comm)
         if outer := self.strategy.outer:
             self.states.outer = Outer(self.states, *outer)
+        if self.strategy.push_sum:
+            self.states.mass = Mass(self.states, self.comm)
 
     def accept(self, optimizer: Any) -> None:
         """Take over the optimizer that steps the workers here.
@@ -112,11 +116,16 @@ class Executor:
             self.seen = [0.0] * self.comm.workers
         elif ops:
             self.shift = self._messages(ops)
+        if self.states.mass:
+            self.states.mass.keep()
+            return True
         return self.shift is not None or bool(self.round.after)
 
     @torch.no_grad()
     def after(self) -> None:
         """Do what the round has after the local step: [4], then [5] or [6]."""
+        if self.states.mass:
+            self.states.mass.stretch()
         if self.shift is not None:
             self.states.add(self.shift)
             self.shift = None
@@ -131,7 +140,10 @@ class Executor:
         """Return (A - I) times the states: [3]."""
         self.tally[0] += 1
         self.tally[1] += self.strategy.expands(ops)
-        table = {i: {**row, i: row.get(i, 0.0) - 1} for i, row in self.strategy.mixing(ops).items()}
+        mixing = self.strategy.mixing(ops)
+        if self.states.mass:
+            mixing = self.states.mass.rows(mixing)
+        table = {i: {**row, i: row.get(i, 0.0) - 1} for i, row in mixing.items()}
         _all_sent(ops, table)
         self.planned += traffic(ops, self.comm.workers, size(self.states.rows()))
         return self.comm.combine(ops, self.states.all_rows(), table)
@@ -148,7 +160,7 @@ class Executor:
     @torch.no_grad()
     def distance(self) -> float | None:
         """Return how far the workers are from their mean."""
-        return consensus.distance(self.members, self.comm)
+        return consensus.distance(self.states, self.comm)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that it takes to go on bitwise."""
@@ -159,6 +171,7 @@ class Executor:
             "strategy": {"rounds": rounds, "unstable": unstable},
             "centre": self.states.centre,
             "outer": self.states.outer and self.states.outer.state_dict(),
+            "mass": self.states.mass and list(self.states.mass.each),
             "seen": self.seen,
             "bytes": [self.planned, self.comm.sent],
         }
@@ -173,6 +186,8 @@ class Executor:
         self.states.centre = None if centre is None else {k: v.clone() for k, v in centre.items()}
         if self.states.outer:
             self.states.outer.load_state_dict(state["outer"])
+        if self.states.mass:
+            self.states.mass.each = list(state["mass"])
         self.planned, self.comm.sent = state["bytes"]
 
 

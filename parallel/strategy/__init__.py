@@ -16,6 +16,7 @@ from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.graph import Exponential, Ring
 from parallel.strategy.ist import IST
+from parallel.strategy.push_sum import PushSum
 from parallel.strategy.zero import ZeRO1, ZeRO2, ZeRO3
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
@@ -31,6 +32,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "elastic_gossip": ElasticGossip,
     "ring": Ring,
     "exponential": Exponential,
+    "push_sum": PushSum,
     "ist": IST,
     "zero1": ZeRO1,
     "zero2": ZeRO2,
