@@ -22,6 +22,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "local_sgd": dict(period=3),
     "post_local_sgd": dict(period=4, switch=5),
     "diloco": dict(period=3),
+    "hierarchical": dict(period=3),
     "easgd": dict(alpha=0.2, period=2),
     "gossip_pull": dict(probability=0.6),
     "gossip_push": dict(probability=0.6),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from parallel.identities.oracle import Talk, Vectors
+from parallel.identities.oracle import Averages, Talk, Vectors, mean
 
 
 class PushSums(Talk):
@@ -30,3 +30,21 @@ class PushSums(Talk):
             heavy[target] += masses[source]
         self.masses = heavy
         return [[a / m for a in x] for x, m in zip(came, heavy, strict=True)]
+
+
+class Machines(Averages):
+    """Gradients averaged within machines in every step, and weights of all where `late` says so."""
+
+    def __init__(self, each: int, late: Callable[[int], bool], weighted: bool):
+        super().__init__(lambda step: False, late, weighted)
+        self.each = each
+
+    def gradients(self, step: int, g: Vectors, counts: list[int]) -> Vectors:
+        """Return the mean of one's machine, weighted by samples."""
+        super().gradients(step, g, counts)
+        counts, found = counts if self.weighted else [1] * len(counts), []
+        for i in range(len(g)):
+            first = i - i % self.each
+            own = slice(first, first + self.each)
+            found.append(mean(g[own], counts[own]))
+        return found

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from parallel.identities import averaging as identities
-from parallel.identities import pushes
+from parallel.identities import machines, pushes
 from parallel.identities import subnets as subnet_identities
 from parallel.identities.averaging import Maker
 from parallel.identities.slices import of_slices
@@ -12,6 +12,7 @@ from parallel.strategy.averaging import LocalSGD, PostLocalSGD
 from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, Gossip
+from parallel.strategy.hierarchical import Hierarchical
 from parallel.strategy.ist import IST
 from parallel.strategy.push_sum import PushSum
 from parallel.strategy.zero import ZeRO1
@@ -22,13 +23,13 @@ Identity = tuple[str, str, Callable[[], float]]
 def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
     """Yield the identities that a strategy has to fulfil."""
     sample = maker()
-    sample.init(identities.WORKERS)  # (puts options into their final form)
+    sample.init(identities.team(sample))  # (puts options into their final form)
     yield (
         "plans are matched and the same when asked again",
         "exact",
         lambda: identities.plans(maker),
     )
-    if not sample.centre and not sample.outer:
+    if not sample.centre and not sample.outer and getattr(sample, "per_machine", 1) == 1:
         yield "one worker is plain SGD", "bitwise", lambda: identities.one_worker(maker)
     if sample.average == ("params",):  # (the oracle moves weights only)
         yield "simulation = plain-Python oracle", "rounding", lambda: identities.by_oracle(maker)
@@ -61,6 +62,12 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
         yield "rate 1 without momentum is local SGD", "rounding", identities.no_outer
         yield "its momentum is not local SGD", "negative", lambda: identities.no_outer(momentum=0.9)
         yield "outer steps = torch.optim.SGD on the mean", "rounding", identities.outer_by_torch
+    if isinstance(sample, Hierarchical):
+        yield "one machine is all-reduce", "bitwise", machines.one_machine
+        yield "machines of one worker are local SGD", "bitwise", machines.one_each
+        yield "H = 1, unweighted, is all-reduce", "rounding", machines.every_step
+        yield "workers of a machine hold the same", "bitwise", lambda: machines.alike(maker)
+        yield "bytes between machines = formula", "exact", lambda: machines.crossed(maker)
     if type(sample) is PostLocalSGD:
         yield "never switched, it is all-reduce", "bitwise", identities.never_switched
     if isinstance(sample, Gossip):

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from parallel.strategy import Strategy
-from parallel.world.ops import AllReduce, Gather, Op, Scatter, host, messages
+from parallel.world.ops import AllReduce, Gather, Op, Scatter, host, messages, ring
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def cost(strategy: Strategy, seed: int, steps: int, theory: float) -> Cost:
 
 def _share(ops: tuple[Op, ...], n: int) -> tuple[float, float]:
     """Return what the busiest host sends and what all do, in states (pieces: in all of them)."""
-    rings = sum(isinstance(op, AllReduce) for op in ops) * 2 * (n - 1) / n
+    rings = sum(ring(n, op.among) / n for op in ops if isinstance(op, AllReduce))
     out = sum(isinstance(op, Scatter) for op in ops)
     gathered = sum(isinstance(op, Gather) for op in ops)
     own = Counter(host(i) for i, j in messages(ops) if host(i) != host(j))
@@ -45,7 +45,7 @@ def _share(ops: tuple[Op, ...], n: int) -> tuple[float, float]:
 
 
 def _rounds(ops: tuple[Op, ...], n: int) -> int:
-    rings = sum(isinstance(op, AllReduce) for op in ops)
+    rings = sum(2 * ((op.among or n) - 1) for op in ops if isinstance(op, AllReduce))
     others = any(host(i) != host(j) for i, j in messages(ops))
     pieces = sum(isinstance(op, Scatter | Gather) for op in ops)
-    return rings * 2 * (n - 1) + others + pieces
+    return rings + others + pieces

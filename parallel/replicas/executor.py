@@ -5,8 +5,8 @@
       before(seed, step, counts)                  after()
       |  AllReduce("gradients")                   |  what `before` brought is added            [4]
       |     every worker gets the mean     [2]    |  AllReduce("state")
-      |  Exchange, Push: states are read   [3]    |     every worker gets the mean, from which
-      |                                           |     an outer step may lead on              [5]
+      |     of all, or of its group               |     every worker gets the mean, from which
+      |  Exchange, Push: states are read   [3]    |     an outer step may lead on              [5]
       v                                           |  Exchange, Push: read and added at once    [6]
       ------- the local step w_i + u_i -------->  v
 
@@ -15,9 +15,9 @@ Messages before the step act on the weights after it, with w as before the step 
     w_i <- w_i + u_i + sum_k (A - I)_ik w_k
 
 This is the rule of elastic gossip, and of all that read before they step. Under a push-sum workers
-have masses, by which [4] divides u_i, and by which [6] mixes (parallel.replicas.mass). `counts` are the samples
-of every worker in this step. A wrapper that hears the end of a backward calls `early` there: the
-gradients are then averaged before anybody clips them, and `before` does not do it again.
+have masses, by which [4] divides u_i and [6] mixes (parallel.replicas.mass). `counts` are the
+samples of every worker in this step. A wrapper that hears the end of a backward calls `early`
+there: the gradients are then averaged before anybody clips them, and `before` does not do it again.
 """
 
 from collections.abc import Sequence
@@ -44,11 +44,12 @@ from parallel.world.ops import (
     Send,
     check,
     messages,
+    of_gradients,
+    ring,
     traffic,
 )
 
 CARRIES = (AllReduce, Exchange, Push, Send, Receive)
-GRADIENTS = (AllReduce("gradients"),)
 
 
 class Executor:
@@ -99,22 +100,25 @@ class Executor:
 
     def early(self, seed: int, step: int, counts: Sequence[float]) -> None:
         """Average gradients at the end of a backward, if the coming step has that in its round."""
-        if self.begin(seed, step).before == GRADIENTS:
-            self.planned += self.gradients.average(_shares(self.strategy, counts), early=True)
+        if mean := of_gradients(self.begin(seed, step).before):
+            shares = _shares(self.strategy, counts)
+            self.seen = _more(self.seen, shares)
+            self.planned += self.gradients.average(shares, mean.among, early=True)
 
     def before(self, seed: int, step: int, counts: Sequence[float]) -> bool:
         """Do what the round has before the local step, [2] or [3].
 
         Returns whether `after` is due.
         """
-        ops = self.begin(seed, step).before
-        if self.strategy.weighted:
-            self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
-        if ops == GRADIENTS:
-            if not self.gradients.done():
-                self.planned += self.gradients.average(_shares(self.strategy, counts))
+        ops, shares = self.begin(seed, step).before, _shares(self.strategy, counts)
+        mean = of_gradients(ops)
+        if not (mean and self.gradients.done()):
+            self.seen = _more(self.seen, shares)
+            if mean:
+                self.planned += self.gradients.average(shares, mean.among)
+        if mean and not mean.among:
             self.seen = [0.0] * self.comm.workers
-        elif ops:
+        elif ops and not mean:
             self.shift = self._messages(ops)
         if self.states.mass:
             self.states.mass.keep()
@@ -211,8 +215,14 @@ class Gradients:
         return [None if p.grad is None else p.grad.data_ptr() for p in self.leaves]
 
     @torch.no_grad()
-    def average(self, counts: Sequence[float], early: bool = False) -> float:
-        """Give everybody the mean, None where nobody has any; returns the bytes of all."""
+    def average(self, counts: Sequence[float], among: int = 0, early: bool = False) -> float:
+        """Give everybody the mean, None where nobody has any; returns the bytes of all.
+
+        Args:
+            counts: How much each worker counts.
+            among: Workers in a row who have a mean of their own; 0: all.
+            early: At the end of a backward, and not at the step.
+        """
         rows, reached = filled(self.members, everywhere=not self.comm.alone)
         for i, rank in enumerate(self.comm.ranks):
             if any(counts) and not counts[rank]:  # (0 times NaN is NaN)
@@ -221,9 +231,9 @@ class Gradients:
         bad = [r for i, r in enumerate(self.comm.ranks) if self.tolerant and _broken(rows, i)]
         nobody: list[str] = []
         if self.comm.alone:
-            mean = self.comm.mean(rows, counts, finite=not self.tolerant)
+            mean = self.comm.mean(rows, counts, finite=not self.tolerant, among=among)
         else:
-            mean, nobody, bad = self._with_header(rows, counts, reached, bad)
+            mean, nobody, bad = self._with_header(rows, counts, reached, bad, among)
         for name, value in rows.items():
             value.copy_(mean[name])
         self.members.put("gradients", rows)
@@ -231,10 +241,10 @@ class Gradients:
             self.members.drop_gradients(nobody)  # pyright: ignore
         self.broken = self.broken or bad
         self.early = self._which() if early else None
-        return 2 * (self.comm.workers - 1) * sum(value[0].nbytes for value in rows.values())
+        return ring(self.comm.workers, among) * sum(value[0].nbytes for value in rows.values())
 
     def _with_header(
-        self, rows: State, counts: Sequence[float], reached: set[str], bad: list[int]
+        self, rows: State, counts: Sequence[float], reached: set[str], bad: list[int], among: int
     ) -> tuple[State, list[str], list[int]]:
         """Return the mean, names that no rank has, and whose gradients are not finite."""
         names = list(rows)
@@ -242,7 +252,7 @@ class Gradients:
             told = [float(k in reached) for k in names]
             told += [float(r in bad) for r in range(self.comm.workers)]
             rows = rows | {HEADER: rows[names[0]].new_tensor([told])}
-        mean = self.comm.mean(rows, counts, finite=not self.tolerant)
+        mean = self.comm.mean(rows, counts, finite=not self.tolerant, among=among)
         shares = mean.pop(HEADER)[0].tolist() if names else []
         nobody = [k for k, share in zip(names, shares, strict=False) if not share]
         return mean, nobody, [r for r, share in enumerate(shares[len(names) :]) if share]
@@ -284,6 +294,10 @@ def _all_sent(ops: Sequence[Op], table: dict[int, dict[int, float]]) -> None:
 def _shares(strategy: Strategy, counts: Sequence[float]) -> Sequence[float]:
     """Return how much each worker counts: by its samples, or all alike."""
     return counts if strategy.weighted else [1.0] * len(counts)
+
+
+def _more(seen: Sequence[float], counts: Sequence[float]) -> list[float]:
+    return [a + b for a, b in zip(seen, counts, strict=True)]
 
 
 def _broken(rows: State, i: int) -> bool:

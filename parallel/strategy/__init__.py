@@ -15,6 +15,7 @@ from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.graph import Exponential, Ring
+from parallel.strategy.hierarchical import Hierarchical
 from parallel.strategy.ist import IST
 from parallel.strategy.push_sum import PushSum
 from parallel.strategy.zero import ZeRO1, ZeRO2, ZeRO3
@@ -26,6 +27,7 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "local_sgd": LocalSGD,
     "post_local_sgd": PostLocalSGD,
     "diloco": DiLoCo,
+    "hierarchical": Hierarchical,
     "easgd": EASGD,
     "gossip_pull": GossipPull,
     "gossip_push": GossipPush,

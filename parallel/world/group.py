@@ -16,7 +16,7 @@ from parallel.world.within import within
 class Group:
     """Two groups of the same ranks.
 
-    Plans go through the first. Telemetry and checks have a second one, `aside`: a rank that is
+    Plans go through the first, and means of some ranks through a group of theirs. Telemetry and checks have a second one, `aside`: a rank that is
     elsewhere is then waited for and named; in one group gloo ends the process when sizes differ.
     """
 
@@ -25,6 +25,7 @@ class Group:
         self.device = torch.device("cpu")
         self.own = False  # whether the first group was opened here
         self.aside: Any = None
+        self.parts: dict[int, Any] = {}  # this rank's group of so many, made when first needed
 
     def open(
         self, store: Any, rank: int, workers: int, backend: str | None = None, local: int = 0
@@ -59,6 +60,16 @@ class Group:
     def take(self) -> None:
         """Open the second group beside the one that there is."""
         self.aside = dist.new_group(timeout=timedelta(seconds=self.timeout))
+
+    def mine(self, rank: int, workers: int, among: int) -> Any:
+        """Return the group of `among` ranks in a row that this one is in; all ranks ask at once."""
+        if among not in self.parts:
+            limit = timedelta(seconds=self.timeout)
+            for first in range(0, workers, among):  # (each rank takes part in making all of them)
+                made = dist.new_group(list(range(first, first + among)), timeout=limit)
+                if first <= rank < first + among:
+                    self.parts[among] = made
+        return self.parts[among]
 
     def close(self) -> None:
         """Leave what was opened here; this never takes longer than a moment."""

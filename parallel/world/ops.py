@@ -1,6 +1,7 @@
 """Describes what is sent in a step, as data that every rank knows beforehand.
 
     AllReduce("gradients")   every worker gets the (weighted) mean; "state": of what is averaged
+    AllReduce(what, among)   `among` workers in a row have a mean of their own
     Exchange(i, j)           i and j send each other their state
     Push(i, j)               i sends its state to j
     Send(i, j), Receive(j, i)    the two sides of a push, for those who plan them apart
@@ -22,9 +23,13 @@ CENTRE = -1
 
 @dataclass(frozen=True)
 class AllReduce:
-    """The mean over all workers, for all workers, of "gradients" or of the "state"."""
+    """The mean over all workers, for all workers, of "gradients" or of the "state".
+
+    With `among`, workers 0 to among - 1 have one of their own, and so have the next ones.
+    """
 
     what: str = "state"
+    among: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,19 +129,27 @@ def host(worker: int) -> int:
     return 0 if worker == CENTRE else worker
 
 
+def of_gradients(ops: Iterable[Op]) -> AllReduce | None:
+    """Return the operation that averages gradients for everybody, if there is one."""
+    means = (op for op in ops if isinstance(op, AllReduce) and op.what == "gradients")
+    return next(means, None)
+
+
 def check(plan: Round, workers: int, centre: bool = True) -> Round:
     """Check that nobody can wait for ever: every message has both its ends, and they exist.
 
     Raises:
         ValueError: names the operation that nobody answers.
     """
-    if AllReduce("gradients") in plan.after:
+    if of_gradients(plan.after):
         raise ValueError("plan: gradients are averaged before the step, not after it")
     if any(isinstance(op, ReduceScatter) for op in plan.after):
         raise ValueError("plan: gradients are scattered before the step, not after it")
     for ops in (plan.before, plan.after):
         _check_ranks(ops, workers, CENTRE if centre else 0)
         means = [op for op in ops if isinstance(op, AllReduce)]
+        for op in means:
+            _check_groups(op, workers)
         if means and (len(ops) > 1 or means[0].what not in ("gradients", "state")):
             raise ValueError(
                 f'plan: {ops}: an AllReduce of "gradients" or "state" stands alone before or after '
@@ -154,10 +167,19 @@ def check(plan: Round, workers: int, centre: bool = True) -> Round:
     return plan
 
 
+def _check_groups(op: AllReduce, workers: int) -> None:
+    if type(op.among) is not int or op.among < 0 or (op.among and workers % op.among):
+        raise ValueError(f"plan: {op}: {workers} workers are not divided into groups of {op.among}")
+    if op.among and op.what != "gradients":
+        raise ValueError(f'plan: {op}: of groups, "gradients" can be averaged, and no state')
+
+
 def _check_ranks(ops: Iterable[Op], workers: int, least: int) -> None:
     for op in ops:
         if not isinstance(op, Op):
             raise ValueError(f"plan: {op!r} is no operation (Push, Exchange, AllReduce, ...)")
+        if isinstance(op, AllReduce):
+            continue
         ends = [v for v in vars(op).values() if not isinstance(v, str)]
         if any(type(end) is not int for end in ends):
             raise ValueError(f"plan: {op} names workers by something else than int")
@@ -175,7 +197,13 @@ def traffic(ops: Iterable[Op], workers: int, size: float) -> float:
     place (the centre and rank 0) nothing is sent. Pieces (Scatter, Gather) count themselves.
     """
     ops = list(ops)
-    rings = sum(isinstance(op, AllReduce) for op in ops)
+    rings = sum(ring(workers, op.among) for op in ops if isinstance(op, AllReduce))
     halves = sum(isinstance(op, ReduceScatter | AllGather) for op in ops)
     sent = sum(host(i) != host(j) for i, j in messages(ops))
-    return size * ((2 * rings + halves) * (workers - 1) + sent)
+    return size * (rings + halves * (workers - 1) + sent)
+
+
+def ring(workers: int, among: int = 0) -> int:
+    """Return how many times its size all workers send in an all-reduce, of all or in groups."""
+    each = among or workers
+    return 2 * (each - 1) * (workers // each)

@@ -22,7 +22,7 @@ from parallel.world.comm import Comm, State, Table, Ticket, kept, nbytes, normal
 from parallel.world.environment import from_environment
 from parallel.world.faults import Faults, PeerLost
 from parallel.world.group import Group
-from parallel.world.ops import CENTRE, Message, Op, host, messages
+from parallel.world.ops import CENTRE, Message, Op, host, messages, ring
 from parallel.world.rendezvous import store_of
 from parallel.world.world import World
 
@@ -137,25 +137,34 @@ class Wire(Comm):
         return {m}
 
     def mean(
-        self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
+        self,
+        rows: State,
+        counts: Sequence[float],
+        counted: bool = True,
+        finite: bool = True,
+        among: int = 0,
     ) -> State:
-        """Return a weighted mean over all ranks."""
+        """Return a weighted mean over all ranks, or over the group of this one."""
         if not counted and not self.elastic:
             self.aside.tell(self.at)
         elif counted and finite:
             refuse(rows, self.ranks)  # [1]
-        one, weight = _row(rows, 0), normal(counts)[self.rank]
-        self.count(2 * (self.workers - 1) / self.workers * size(rows), counted)
+        each = among or self.workers
+        first = self.rank // each * each
+        one, weight = _row(rows, 0), normal(counts[first : first + each])[self.rank - first]
+        self.count(ring(self.workers, among) / self.workers * size(rows), counted)
         if self.elastic:
             found = star.living_mean(self, self.faults, one, weight)
         else:
-            found = self._ring(one, weight, None if counted else self.group.aside)
+            found = self._ring(one, weight, None if counted else self.group.aside, among)
         return {k: v.unsqueeze(0) for k, v in found.items()}
 
-    def _ring(self, own: State, weight: float, group: Any) -> State:
+    def _ring(self, own: State, weight: float, group: Any, among: int) -> State:
         mixed = [part * weight for part in packing.pack(own)]  # [2]
         for part in mixed:
             try:
+                if among:
+                    group = self.group.mine(self.rank, self.workers, among)
                 dist.all_reduce(part, group=group)  # [3] and [4] at once
             except RuntimeError as error:
                 self.faults.blame(self.at, error, None)  # [5]

@@ -27,10 +27,9 @@ from torch.optim.optimizer import (
 )
 
 from parallel.world.comm import NotFinite
-from parallel.world.ops import AllReduce, Gather, ReduceScatter
+from parallel.world.ops import AllReduce, Gather, ReduceScatter, of_gradients
 
-GRADIENTS = AllReduce("gradients")
-MEANS = {GRADIENTS, ReduceScatter("gradients")}
+SLICED = ReduceScatter("gradients")
 
 
 class Hooks:
@@ -75,7 +74,7 @@ class Hooks:
         if (net := self.net()) is None:
             return
         net.comm.at = f"step {net.steps + 1}"
-        if GRADIENTS in net.executor.begin(net.seed, net.steps + 1).before:
+        if of_gradients(net.executor.begin(net.seed, net.steps + 1).before):
             net.executor.early(net.seed, net.steps + 1, self._weights(net))
 
     def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -124,7 +123,8 @@ class Hooks:
         known = executor.begun == net.steps
         found = executor.round if known else executor.begin(net.seed, net.steps)
         ops = (*found.before, *found.after)
-        averaged = not MEANS.isdisjoint(ops)
+        mean = of_gradients(ops)
+        averaged = mean is not None or SLICED in ops
         if not averaged:  # a replica without samples takes a step with gradient zero
             executor.members.fill_gradients(everywhere=False)
         if averaged and net.reduction == "mean":
@@ -134,10 +134,10 @@ class Hooks:
         self.due = executor.before(net.seed, net.steps, shares)
         if executor.gradients is not None:
             self._refuse_broken(net)
-        if net.reduction == "sum" and GRADIENTS in ops:
+        if net.reduction == "sum" and mean:
             for p in net.parameters():
                 if p.grad is not None:
-                    p.grad.mul_(comm.workers)
+                    p.grad.mul_(mean.among or comm.workers)
 
     def _weights(self, net: Any) -> list[float]:
         """Return the samples since the last mean of gradients, or those of it if none came."""
