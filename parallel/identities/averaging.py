@@ -1,7 +1,7 @@
 """Computes the identities. Each returns how far off it is; parallel.verify knows the limits.
 
-All in float64 on a small task: 22 samples of 4 numbers, a net 4-6-6-3, 3 workers (or as many more as
-fill machines), batches of 7 that do not divide, so that every mean has to be weighted.
+All in float64 on a small task: 22 samples of 4 numbers, a net 4-6-6-3, 3 workers (or more, to fill
+machines), batches of 7 that do not divide, so that every mean has to be weighted.
 """
 
 import copy

@@ -1,6 +1,7 @@
 """Computes the identities of machines alone: all-reduce within, local SGD between."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from parallel.identities.averaging import Maker, apart, furthest, team, trained
 from parallel.strategy import Strategy, make
@@ -30,15 +31,16 @@ def every_step() -> float:
 
 
 def alike(maker: Maker) -> float:
-    """Return how far a worker is from the first of its machine, after a last step without a mean."""
+    """Return how far a worker is from the first of its machine, some steps after a mean of all."""
     found = trained(maker(), steps=17)
-    each, rows = found.executor.strategy.per_machine, found.members.get("params")
+    strategy: Any = found.executor.strategy
+    each, rows = strategy.per_machine, found.members.get("params")
     firsts = [r - r % each for r in range(found.comm.workers)]
     return furthest(float((v - v[firsts]).abs().max()) for v in rows.values())
 
 
 def crossed(maker: Maker, steps: int = 40) -> float:
-    """Compare the bytes between machines to those that rings hand on over each border, one by one."""
+    """Compare the bytes between machines to those that rings hand on, link by link."""
     strategy = maker()
     strategy.init(n := team(strategy))
     plans = [strategy.plan(0, step) for step in range(1, steps + 1)]

@@ -44,7 +44,7 @@ def even() -> float:
     return apart(one.executor.consensus(), other.executor.consensus())
 
 
-def agreed(kind: Callable[..., Strategy] = PushSum) -> float:
+def agreed(kind: Callable[..., Strategy]) -> float:
     """Return how far the furthest worker is from the mean of all starts, after many rounds.
 
     The workers start apart, learn nothing, and skip rounds by chance.

@@ -21,7 +21,7 @@ class PushSums(Talk):
         each = zip(self.seen, w, self.masses, strict=True)
         xs = [[m * z + (v - z) for z, v in zip(old, new, strict=True)] for old, new, m in each]
         masses = list(self.masses)
-        for source, target in self.talks(step):
+        for source, _ in self.talks(step):
             xs[source] = [a / 2 for a in xs[source]]
             masses[source] /= 2
         came, heavy = [list(x) for x in xs], list(masses)

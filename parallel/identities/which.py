@@ -29,7 +29,7 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
         "exact",
         lambda: identities.plans(maker),
     )
-    if not sample.centre and not sample.outer and getattr(sample, "per_machine", 1) == 1:
+    if not sample.centre and not sample.outer:
         yield "one worker is plain SGD", "bitwise", lambda: identities.one_worker(maker)
     if sample.average == ("params",):  # (the oracle moves weights only)
         yield "simulation = plain-Python oracle", "rounding", lambda: identities.by_oracle(maker)
@@ -75,8 +75,9 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
         yield "nobody picks himself", "exact", lambda: identities.selfish(maker)
     if isinstance(sample, PushSum):
         yield "if nobody skips, it is exponential after the step", "bitwise", pushes.even
-        yield "all come to the mean of all starts", "rounding", pushes.agreed
-        yield "without masses they come to another", "negative", lambda: pushes.agreed(pushes.Massless)
+        yield "all come to the mean of all starts", "rounding", lambda: pushes.agreed(PushSum)
+        without = lambda: pushes.agreed(pushes.Massless)  # noqa: E731
+        yield "without masses they come to another", "negative", without
     if isinstance(sample, IST):
         yield "deal and collect are the identity", "bitwise", lambda: subnet_identities.dealt(maker)
         yield "neurons are disjoint and cover", "exact", subnet_identities.disjoint

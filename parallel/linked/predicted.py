@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from parallel.strategy import Strategy
-from parallel.world.ops import AllReduce, Gather, Op, Scatter, host, messages, ring
+from parallel.world.ops import AllReduce, Gather, Op, Scatter, host, messages
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ def cost(strategy: Strategy, seed: int, steps: int, theory: float) -> Cost:
 
 def _share(ops: tuple[Op, ...], n: int) -> tuple[float, float]:
     """Return what the busiest host sends and what all do, in states (pieces: in all of them)."""
-    rings = sum(ring(n, op.among) / n for op in ops if isinstance(op, AllReduce))
+    each = [op.among or n for op in ops if isinstance(op, AllReduce)]
+    rings = sum(2 * (k - 1) / k for k in each)
     out = sum(isinstance(op, Scatter) for op in ops)
     gathered = sum(isinstance(op, Gather) for op in ops)
     own = Counter(host(i) for i, j in messages(ops) if host(i) != host(j))

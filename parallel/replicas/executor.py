@@ -44,8 +44,6 @@ from parallel.world.ops import (
     Send,
     check,
     messages,
-    of_gradients,
-    ring,
     traffic,
 )
 
@@ -100,7 +98,7 @@ class Executor:
 
     def early(self, seed: int, step: int, counts: Sequence[float]) -> None:
         """Average gradients at the end of a backward, if the coming step has that in its round."""
-        if mean := of_gradients(self.begin(seed, step).before):
+        if mean := self.begin(seed, step).gradients:
             shares = _shares(self.strategy, counts)
             self.seen = _more(self.seen, shares)
             self.planned += self.gradients.average(shares, mean.among, early=True)
@@ -110,16 +108,16 @@ class Executor:
 
         Returns whether `after` is due.
         """
-        ops, shares = self.begin(seed, step).before, _shares(self.strategy, counts)
-        mean = of_gradients(ops)
+        found, shares = self.begin(seed, step), _shares(self.strategy, counts)
+        mean = found.gradients
         if not (mean and self.gradients.done()):
             self.seen = _more(self.seen, shares)
             if mean:
                 self.planned += self.gradients.average(shares, mean.among)
         if mean and not mean.among:
             self.seen = [0.0] * self.comm.workers
-        elif ops and not mean:
-            self.shift = self._messages(ops)
+        elif found.before and not mean:
+            self.shift = self._messages(found.before)
         if self.states.mass:
             self.states.mass.keep()
             return True
@@ -241,7 +239,9 @@ class Gradients:
             self.members.drop_gradients(nobody)  # pyright: ignore
         self.broken = self.broken or bad
         self.early = self._which() if early else None
-        return ring(self.comm.workers, among) * sum(value[0].nbytes for value in rows.values())
+        each = among or self.comm.workers
+        rings = self.comm.workers // each
+        return 2 * (each - 1) * rings * sum(value[0].nbytes for value in rows.values())
 
     def _with_header(
         self, rows: State, counts: Sequence[float], reached: set[str], bad: list[int], among: int

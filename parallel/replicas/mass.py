@@ -5,8 +5,6 @@ keep()     before the local step, stretch() after it: z + u becomes z + u / m, a
 rows(P)    the mixing of z that P is for x, m_j P_ij / m_i; from then on masses are P m
 """
 
-import torch
-
 from parallel.replicas.states import States
 from parallel.strategy.base import Mixing
 from parallel.world.comm import Comm, State

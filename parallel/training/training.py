@@ -150,7 +150,7 @@ class Training:
         return strategy.theory(self.executor.states.size(strategy.sends), self.done)
 
     def _between(self) -> dict[str, float]:
-        """Return what of `bytes_theory` goes between machines, where a strategy tells them apart."""
+        """Return what of `bytes_theory` goes between machines, if the strategy knows of any."""
         strategy: Any = self.executor.strategy
         if not hasattr(strategy, "between"):
             return {}

@@ -16,8 +16,9 @@ from parallel.world.within import within
 class Group:
     """Two groups of the same ranks.
 
-    Plans go through the first, and means of some ranks through a group of theirs. Telemetry and checks have a second one, `aside`: a rank that is
-    elsewhere is then waited for and named; in one group gloo ends the process when sizes differ.
+    Plans go through the first, and means of some ranks through a group of theirs. Telemetry and
+    checks have a second one, `aside`: a rank that is elsewhere is then waited for and named; in one
+    group gloo ends the process when sizes differ.
     """
 
     def __init__(self, timeout: float):

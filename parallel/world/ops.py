@@ -17,6 +17,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 CENTRE = -1
 
@@ -102,6 +103,12 @@ class Round:
     def __bool__(self) -> bool:
         return bool(self.before or self.after)
 
+    @cached_property
+    def gradients(self) -> AllReduce | None:
+        """The mean of gradients before the step, if there is one."""
+        means = (op for op in self.before if isinstance(op, AllReduce) and op.what == "gradients")
+        return next(means, None)
+
     def digest(self) -> int:
         """Return a number that differs where plans differ."""
         return zlib.crc32(repr(self).encode())
@@ -129,19 +136,13 @@ def host(worker: int) -> int:
     return 0 if worker == CENTRE else worker
 
 
-def of_gradients(ops: Iterable[Op]) -> AllReduce | None:
-    """Return the operation that averages gradients for everybody, if there is one."""
-    means = (op for op in ops if isinstance(op, AllReduce) and op.what == "gradients")
-    return next(means, None)
-
-
 def check(plan: Round, workers: int, centre: bool = True) -> Round:
     """Check that nobody can wait for ever: every message has both its ends, and they exist.
 
     Raises:
         ValueError: names the operation that nobody answers.
     """
-    if of_gradients(plan.after):
+    if any(isinstance(op, AllReduce) and op.what == "gradients" for op in plan.after):
         raise ValueError("plan: gradients are averaged before the step, not after it")
     if any(isinstance(op, ReduceScatter) for op in plan.after):
         raise ValueError("plan: gradients are scattered before the step, not after it")
@@ -197,13 +198,8 @@ def traffic(ops: Iterable[Op], workers: int, size: float) -> float:
     place (the centre and rank 0) nothing is sent. Pieces (Scatter, Gather) count themselves.
     """
     ops = list(ops)
-    rings = sum(ring(workers, op.among) for op in ops if isinstance(op, AllReduce))
+    each = [op.among or workers for op in ops if isinstance(op, AllReduce)]
+    rings = sum(2 * (k - 1) * (workers // k) for k in each)
     halves = sum(isinstance(op, ReduceScatter | AllGather) for op in ops)
     sent = sum(host(i) != host(j) for i, j in messages(ops))
     return size * (rings + halves * (workers - 1) + sent)
-
-
-def ring(workers: int, among: int = 0) -> int:
-    """Return how many times its size all workers send in an all-reduce, of all or in groups."""
-    each = among or workers
-    return 2 * (each - 1) * (workers // each)

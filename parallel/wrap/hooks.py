@@ -27,7 +27,7 @@ from torch.optim.optimizer import (
 )
 
 from parallel.world.comm import NotFinite
-from parallel.world.ops import AllReduce, Gather, ReduceScatter, of_gradients
+from parallel.world.ops import AllReduce, Gather, ReduceScatter
 
 SLICED = ReduceScatter("gradients")
 
@@ -74,7 +74,7 @@ class Hooks:
         if (net := self.net()) is None:
             return
         net.comm.at = f"step {net.steps + 1}"
-        if of_gradients(net.executor.begin(net.seed, net.steps + 1).before):
+        if net.executor.begin(net.seed, net.steps + 1).gradients:
             net.executor.early(net.seed, net.steps + 1, self._weights(net))
 
     def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -123,8 +123,7 @@ class Hooks:
         known = executor.begun == net.steps
         found = executor.round if known else executor.begin(net.seed, net.steps)
         ops = (*found.before, *found.after)
-        mean = of_gradients(ops)
-        averaged = mean is not None or SLICED in ops
+        averaged = found.gradients is not None or SLICED in ops
         if not averaged:  # a replica without samples takes a step with gradient zero
             executor.members.fill_gradients(everywhere=False)
         if averaged and net.reduction == "mean":
@@ -134,7 +133,7 @@ class Hooks:
         self.due = executor.before(net.seed, net.steps, shares)
         if executor.gradients is not None:
             self._refuse_broken(net)
-        if net.reduction == "sum" and mean:
+        if net.reduction == "sum" and (mean := found.gradients):
             for p in net.parameters():
                 if p.grad is not None:
                     p.grad.mul_(mean.among or comm.workers)

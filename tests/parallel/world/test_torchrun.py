@@ -124,8 +124,9 @@ WRAPPED = """
 
     import os
     rank = int(os.environ["RANK"])
-    for style in ("torch", "localSGD", "elastic_gossip", "easgd", "ist"):
+    for style in ("torch", "localSGD", "elastic_gossip", "easgd", "ist", "push_sum"):
         options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
+        options["push_sum"] = dict(probability=0.6)
         net = DataParallel(style=style, model=identities.net(), **options.get(style, {}))
         optimizer = torch.optim.SGD(net.parameters(), **identities.MOMENTUM)
         data = identities.task()
@@ -149,8 +150,9 @@ def test_the_wrapper_under_torchrun_is_the_wrapper_alone(tmp_path):
     told, other = ((tmp_path / f"rank_{r}").read_text() for r in range(2))
     assert told == other  # every rank has the consensus, and EASGD's centre
     lines = [line.split() for line in told.splitlines()]
-    assert len(lines) == 5
+    assert len(lines) == 6
     options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
+    options["push_sum"] = dict(probability=0.6)
     for style, *sums in lines:
         words = dict(workers=None if style == "torch" else 2) | options.get(style, {})
         net = DataParallel(style=style, model=identities.net(), **words)

@@ -28,7 +28,13 @@ from tests.parallel.processes import killed_while_saving, limit
 FAST = dict(timeout=6)
 
 
-@pytest.mark.parametrize("name", ["all_reduce", "post_local_sgd", "easgd", "elastic_gossip", "ist"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("all_reduce", "post_local_sgd", "easgd", "elastic_gossip", "ist", "hierarchical"),
+        pytest.param("push_sum", marks=pytest.mark.slow),
+    ],
+)
 def test_processes_are_the_simulation(name):
     """And so, by verify in the fast tests, the oracle. Bytes too."""
     from parallel.identities.chosen import SETTINGS
