@@ -132,6 +132,8 @@ class Executor:
             self.states.add(self.shift)
             self.shift = None
         if self.round.after == (AllReduce("state"),):
+            if self.round.gradients and not self.comm.alone:  # (groups know their own samples only)
+                self.seen = self.comm.everyone(self.seen[self.comm.rank])
             self.planned += self.states.average(self.comm, self.seen)
             self.seen = [0.0] * self.comm.workers
         elif self.round.after:

@@ -156,25 +156,26 @@ class Wire(Comm):
         if self.elastic:
             found = star.living_mean(self, self.faults, one, weight)
         else:
-            found = self._ring(one, weight, None if counted else self.group.aside, among)
+            found = self._ring(one, weight, counted, among)
         return {k: v.unsqueeze(0) for k, v in found.items()}
 
-    def _ring(self, own: State, weight: float, group: Any, among: int) -> State:
-        mixed = [part * weight for part in packing.pack(own)]  # [2]
+    def _ring(self, own: State, weight: float, counted: bool, among: int) -> State:
+        mixed, ranks = [part * weight for part in packing.pack(own)], ()  # [2]
         for part in mixed:
             try:
-                if among:
-                    group = self.group.mine(self.rank, self.workers, among)
-                dist.all_reduce(part, group=group)  # [3] and [4] at once
+                ranks, group, aside = self.group.around(self.rank, self.workers, among)
+                dist.all_reduce(part, group=group if counted else aside)  # [3] and [4] at once
             except RuntimeError as error:
-                self.faults.blame(self.at, error, None)  # [5]
+                self.faults.blame(self.at, error, None, ranks)  # [5]
         return packing.unpack(mixed, own)  # [6]
 
-    def everyone(self, value: float) -> list[float]:
-        """Return a number of each rank that lives."""
+    def everyone(self, value: float, among: int = 0) -> list[float]:
+        """Return a number of each rank that lives; with `among`, 0 for those in other rows."""
         if self.elastic:
             return star.living_numbers(self, self.faults, value)
-        return [number for number, _ in self.aside.tell(self.at, value)]
+        told = [number for number, _ in self.aside.tell(self.at, value, among=among)]
+        before = self.rank - self.rank % len(told)
+        return [0.0] * before + told + [0.0] * (self.workers - before - len(told))
 
     def agree(self, step: int, digest: int, now: bool = False) -> None:
         """Check that all are at the same place, in every hundredth round or now.

@@ -141,7 +141,8 @@ class Hooks:
     def _weights(self, net: Any) -> list[float]:
         """Return the samples since the last mean of gradients, or those of it if none came."""
         if any(net.counts) or not net.comm.alone:
-            found = samples(net, True)
+            mean = net.executor.round.gradients
+            found = samples(net, True, mean.among if mean else 0)
             self.shares = found if any(found) else self.shares
         return self.shares
 
@@ -168,8 +169,11 @@ class Hooks:
             )
 
 
-def samples(net: Any, wanted: bool) -> list[float]:
-    """Return each worker's samples since the last call; ranks tell them only if `wanted`."""
+def samples(net: Any, wanted: bool, among: int = 0) -> list[float]:
+    """Return each worker's samples since the last call; ranks tell them only if `wanted`.
+
+    With `among`, only to those in one row of so many.
+    """
     if net.reduction == "sum":
         net.counts = [0] * len(net.counts)
         return [1.0] * net.comm.workers
@@ -178,7 +182,8 @@ def samples(net: Any, wanted: bool) -> list[float]:
         return counts if sum(counts) else [1.0] * len(counts)
     if not wanted:
         return [0.0] * net.comm.workers
-    counts, net.counts = net.comm.everyone(float(net.counts[0])), [0]
+    told = (float(net.counts[0]), among) if among else (float(net.counts[0]),)
+    counts, net.counts = net.comm.everyone(*told), [0]
     return counts
 
 

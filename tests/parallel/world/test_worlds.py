@@ -124,6 +124,7 @@ def run(what, strategy, steps=12, world=None, **options):
         ("nan", "all_reduce", ["rank 2: NotFinite: worker 2 has NaN or infinity"]),
         ("nan", "gossip_pull", ["worker 2 has NaN or infinity in params:0.weight"]),
         ("raise", "local_sgd", ["rank 2: OSError: my disk is full", "rank 2 stopped: OSError"]),
+        pytest.param("die", "hierarchical", ["rank 2 did not answer"], marks=pytest.mark.slow),
         ("skip", "all_reduce", ["ranks are at different places", "rank 2 at the end of step 8"]),
     ],
 )
