@@ -32,10 +32,8 @@ class Massless(PushSum):
     push_sum = False
 
     def mixing(self, ops: Any) -> Any:
-        """Return the rows of P, each made to add up to 1."""
-        rows = super().mixing(ops)
-        whole = {i: sum(row.values()) for i, row in rows.items()}
-        return {i: {k: a / whole[i] for k, a in row.items()} for i, row in rows.items()}
+        """Return the plain mean of oneself and of what came, in place of P."""
+        return {i: dict.fromkeys(row, 1 / len(row)) for i, row in super().mixing(ops).items()}
 
 
 def even() -> float:

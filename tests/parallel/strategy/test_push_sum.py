@@ -14,6 +14,7 @@ from torch import nn
 
 from parallel import DataParallel, World, train
 from parallel.identities import averaging as identities
+from parallel.identities.pushes import Massless
 from parallel.replicas.mass import Mass
 from parallel.strategy import make
 from parallel.strategy.push_sum import PushSum
@@ -76,6 +77,22 @@ def test_if_nobody_skips_the_mixing_is_that_of_the_exponential_graph(n, step):
     other.init(n)
     before = other.mixing(other.plan(0, step).before)
     assert made(n).mixing(made(n).plan(0, step).after) == before
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8])
+@pytest.mark.parametrize("kind", [PushSum, Massless])
+def test_workers_agree_with_masses_on_the_mean_and_without_on_something_else(n, kind):
+    strategy, x, m = kind(probability=0.6), np.arange(n) ** 2.0, np.ones(n)
+    strategy.init(n)
+    begin = x.mean()
+    for step in range(1, 1001):
+        push = matrix(strategy.mixing(strategy.plan(3, step).after), n)
+        x, m = push @ x, push @ m
+    # (a mean of ratios whose sums are kept: 1000 rounds of n roundings at most)
+    bound = 1000 * n * 2.0**-53 * n**2
+    assert np.ptp(x / m) < bound
+    assert (abs((x / m).mean() - begin) > 0.01) == (kind is Massless)
+    assert (abs((x / m).mean() - begin) < bound) == (kind is PushSum)
 
 
 def test_a_ring_has_one_direction_and_some_skip():
