@@ -1,7 +1,7 @@
 """Computes the identities. Each returns how far off it is; parallel.verify knows the limits.
 
-All in float64 on a small task: 22 samples of 4 numbers, a net 4-6-6-3, 3 workers, batches of 7 that
-do not divide, so that every mean has to be weighted.
+All in float64 on a small task: 22 samples of 4 numbers, a net 4-6-6-3, 3 workers (or more, to fill
+machines), batches of 7 that do not divide, so that every mean has to be weighted.
 """
 
 import copy
@@ -17,6 +17,7 @@ from torch import nn
 
 from harness.data import Data
 from parallel.identities import coded_oracle, oracle
+from parallel.identities.talks import Machines, PushSums
 from parallel.replicas.coded.factored import first
 from parallel.strategy import Strategy, make
 from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
@@ -24,7 +25,9 @@ from parallel.strategy.base import random
 from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
+from parallel.strategy.hierarchical import Hierarchical
 from parallel.strategy.ist import IST
+from parallel.strategy.push_sum import PushSum
 from parallel.strategy.zero import ZeRO1
 from parallel.subnets.cutting import partition
 from parallel.training.loop import rows
@@ -56,16 +59,23 @@ def net(rank: int = 0) -> nn.Sequential:
         return nn.Sequential(*layers).double()
 
 
+def team(strategy: Strategy) -> int:
+    """Return how many workers a strategy is verified with."""
+    each = getattr(strategy, "per_machine", 1)
+    return -(-WORKERS // each) * each
+
+
 def training(
-    strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, batch=BATCH, model: Any = net
+    strategy: Strategy, workers: int = 0, optimizer: Any = None, batch=BATCH, model: Any = net
 ):
     """Return a training of the small task that has not made a step yet."""
+    workers = workers or team(strategy)
     optimizer = optimizer or partial(torch.optim.SGD, **MOMENTUM)
     parts = model, task(), F.cross_entropy, optimizer, strategy
     return Training(*parts, Comm(workers), batch_size=batch, seed=SEED)
 
 
-def trained(strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, steps=STEPS):
+def trained(strategy: Strategy, workers: int = 0, optimizer: Any = None, steps=STEPS):
     """Return a training of the small task after so many steps."""
     found = training(strategy, workers, optimizer)
     for _ in range(steps):
@@ -87,11 +97,12 @@ def furthest(values: Iterable[float]) -> float:
 def plans(maker: Maker) -> float:
     """Count the steps whose plan is another if a second strategy, made alike, is asked."""
     first, second = maker(), maker()
+    workers = team(first)
     for one in (first, second):
-        one.init(WORKERS)
+        one.init(workers)
     wrong = 0
     for step in range(1, 200):
-        check(first.plan(SEED, step), WORKERS)
+        check(first.plan(SEED, step), workers)
         wrong += first.plan(SEED, step) != second.plan(SEED, step)
     return wrong
 
@@ -112,25 +123,24 @@ def one_worker(maker: Maker) -> float:
 def by_oracle(maker: Maker) -> float:
     """Compare every tensor of every worker to the plain-Python oracle."""
     strategy = maker()
-    found = trained(strategy)
-    data = task()
+    found, data, workers = trained(strategy), task(), team(strategy)
     xs, ys = data.train_x.tolist(), data.train_y.tolist()
     batches = [[i.tolist() for i in found.shards.at(k)] for k in range(1, STEPS + 1)]
     sgd = partial(oracle.SGD, **MOMENTUM)
-    start = [_lists(net(0 if strategy.same_start else r)) for r in range(WORKERS)]
+    start = [_lists(net(0 if strategy.same_start else r)) for r in range(workers)]
     if isinstance(strategy, IST):
         widths = [6, 6]
 
         def parts(step: int):
             draw = random(SEED, step)
-            return [[p.tolist() for p in own] for own in partition(widths, WORKERS, draw)]
+            return [[p.tolist() for p in own] for own in partition(widths, workers, draw)]
 
         words = sgd, strategy.period, parts, strategy.rescale
         return _apart([oracle.subnets(start[0], xs, ys, batches, *words)], [_flat(found)])
     talk = _talk(strategy, oracle.flat(start[0]))
     expected = oracle.run(start, xs, ys, batches, sgd, talk)
     rows = _rows(found)
-    mine = [torch.cat([v[r].flatten() for v in rows.values()]).tolist() for r in range(WORKERS)]
+    mine = [torch.cat([v[r].flatten() for v in rows.values()]).tolist() for r in range(workers)]
     worst = _apart(expected, mine)
     if isinstance(talk, oracle.Centre):
         worst = max(worst, _apart([talk.centre], [_flat(found)]))
@@ -155,6 +165,9 @@ def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
     if isinstance(s, DiLoCo):
         late = lambda k: (k - s.phase) % s.period == 0  # noqa: E731
         return oracle.Outer(start, late, s.weighted, *s.outer)
+    if isinstance(s, Hierarchical):
+        late = lambda k: s.machines > 1 and (k - s.phase) % s.period == 0  # noqa: E731
+        return Machines(s.per_machine, late, s.weighted)
     if isinstance(s, LocalSGD):
         late = lambda k: (k - s.phase) % s.period == 0  # noqa: E731
         return oracle.Averages(lambda k: False, late, s.weighted)
@@ -168,6 +181,8 @@ def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
         return oracle.Springs("elastic", talks, s.alpha, s.weights)
     if isinstance(s, GossipPull | GossipPush):
         return oracle.Springs("pull" if isinstance(s, GossipPull) else "push", talks)
+    if isinstance(s, PushSum):
+        return PushSums(lambda step: messages(s.plan(SEED, step).after), WORKERS)
     if isinstance(s, Local | NoComm):
         return oracle.Talk()
     return Declared(s)
@@ -230,9 +245,9 @@ def by_processes(maker: Maker) -> float:
     """Compare the consensus of real processes to that of the simulation."""
     parts = net, task(), F.cross_entropy, partial(torch.optim.SGD, **MOMENTUM), maker()
     options = dict(batch_size=BATCH, seed=SEED)
-    world = World.procs(WORKERS, timeout=30)
-    *_, row = run(world, states, parts, options, STEPS)
     here = trained(maker())
+    world = World.procs(here.comm.workers, timeout=30)
+    *_, row = run(world, states, parts, options, STEPS)
     worst = apart(here.executor.consensus(), row)
     *_, last = run(world, rows, parts, options, STEPS, STEPS)
     sent = abs(last["bytes_payload"] - here.comm.sent)
@@ -267,17 +282,17 @@ def counted(maker: Maker) -> float:
 def by_formula(maker: Maker) -> float:
     """Compare the bytes that the plans announce to the formula of the strategy."""
     found = trained(maker())
-    return round(abs(WORKERS * found.theory() - found.executor.planned), 6)
+    return round(abs(found.comm.workers * found.theory() - found.executor.planned), 6)
 
 
 def on_average(maker: Maker, steps: int = 2000) -> float:
     """Return by how many per cent beyond 5 a plan that may be random misses its formula."""
     strategy = maker()
-    strategy.seed = SEED
-    strategy.init(WORKERS)
+    strategy.seed, workers = SEED, team(strategy)
+    strategy.init(workers)
     plans = [strategy.plan(SEED, step) for step in range(1, steps + 1)]
-    sent = sum(traffic(p.before, WORKERS, 1.0) + traffic(p.after, WORKERS, 1.0) for p in plans)
-    found = WORKERS * strategy.theory(1.0, steps)
+    sent = sum(traffic(p.before, workers, 1.0) + traffic(p.after, workers, 1.0) for p in plans)
+    found = workers * strategy.theory(1.0, steps)
     return max(0.0, 100 * abs(found - sent) / max(found, sent, 1e-9) - 5)
 
 
@@ -297,8 +312,10 @@ def conserved(maker: Maker) -> float:
 
 def _sum(found: Training) -> dict[str, torch.Tensor]:
     states: Any = found.executor.states
-    total = {k: v.sum(0) for k, v in states.rows().items()}
-    return {k: v + (states.centre or {}).get(k, 0) for k, v in total.items()}
+    masses = torch.tensor(states.mass.each if states.mass else [1.0] * WORKERS).double()
+    total = {k: torch.tensordot(masses, v, 1) for k, v in states.rows().items()}
+    with_centre = {k: v + (states.centre or {}).get(k, 0) for k, v in total.items()}
+    return with_centre | {"masses": masses.sum()}
 
 
 def no_outer(momentum: float = 0.0) -> float:

@@ -23,10 +23,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "local_sgd": dict(period=3),
     "post_local_sgd": dict(period=4, switch=5),
     "diloco": dict(period=3),
+    "hierarchical": dict(period=3),
     "easgd": dict(alpha=0.2, period=2),
     "gossip_pull": dict(probability=0.6),
     "gossip_push": dict(probability=0.6),
     "elastic_gossip": dict(probability=0.6, period=2, alpha=0.3),
+    "push_sum": dict(probability=0.6),
     "ist": dict(period=4),
     "pipemare": dict(warmup=7),
 }

@@ -7,7 +7,6 @@ from typing import Any
 
 from parallel.identities.oracle import Averages, Net, Vectors, mean
 from parallel.world import codecs
-from parallel.world.ops import AllReduce
 
 Matrix = list[list[float]]
 Steps = Callable[[int], bool]
@@ -35,11 +34,11 @@ def of(strategy: Any, seed: int, net: Net, first: Callable[[int, int], Matrix]) 
         first: The Q that tensor number k begins with, of a rank.
     """
 
-    def means(step: int) -> list[Any]:
-        return [op for op in strategy.plan(seed, step).before if op == AllReduce("gradients")]
+    def op(step: int) -> Any:
+        return strategy.plan(seed, step).gradients
 
     codec = strategy.sends
-    early, coded = (lambda k: bool(means(k))), (lambda k: any(op.codec for op in means(k)))
+    early, coded = (lambda k: bool(op(k))), (lambda k: bool(op(k) and op(k).codec))
     given = net, early, coded, strategy.weighted
     if isinstance(codec, codecs.Largest):
         return Largest(codec.fraction, *given)

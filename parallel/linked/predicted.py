@@ -46,8 +46,8 @@ def _share(ops: tuple[Op, ...], n: int) -> tuple[float, float]:
 
 
 def _rounds(ops: tuple[Op, ...], n: int) -> int:
-    means = [op.codec for op in ops if isinstance(op, AllReduce)]
-    rings = sum(codec.rounds(n) if codec else 2 * (n - 1) for codec in means)
+    means = [op for op in ops if isinstance(op, AllReduce)]
+    rings = sum(op.codec.rounds(n) if op.codec else 2 * ((op.among or n) - 1) for op in means)
     others = any(host(i) != host(j) for i, j in messages(ops))
     pieces = sum(isinstance(op, Scatter | Gather) for op in ops)
     return rings + others + pieces

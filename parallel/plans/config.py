@@ -8,9 +8,9 @@ from harness.valid import check_counts
 
 MODELS = ("mlp", "iris", "mnist", "resnet")
 STRATEGY_NAMES = (
-    *("local", "no_comm", "all_reduce", "local_sgd", "post_local_sgd", "diloco", "easgd"),
-    *("bf16", "top_k", "power_sgd"),
-    *("gossip_pull", "gossip_push", "elastic_gossip", "ring", "exponential", "ist"),
+    *("local", "no_comm", "all_reduce", "local_sgd", "post_local_sgd", "diloco", "hierarchical"),
+    *("bf16", "top_k", "power_sgd", "easgd", "gossip_pull", "gossip_push", "elastic_gossip"),
+    *("ring", "exponential", "push_sum", "ist"),
 )
 
 WORDS = {

@@ -61,6 +61,8 @@ KINDS: dict[str, dict] = {
     "pull": dict(strategy="gossip_pull", probability=0.125),
     "ring": dict(strategy="ring"),
     "exponential": dict(strategy="exponential"),
+    "push-sum": dict(strategy="push_sum", period=8),
+    "diloco": dict(strategy="diloco", period=16),
     "ist": dict(strategy="ist", period=16),
     "easgd": dict(strategy="easgd", period=16, alpha=0.2),
 }
@@ -104,7 +106,7 @@ PLANS = {
             for lr in TRIED
         },
         seeds=(9,),
-        minutes=20,
+        minutes=23,
         metric=STEPS,
         threads=1,
     ),
@@ -112,7 +114,7 @@ PLANS = {
         question="What does a slow link ask for? Four machines, seconds to 95 %.",
         arms=dict(arm(kind, link) for link in LINKS for kind in KINDS),
         seeds=tuple(range(5)),
-        minutes=110,
+        minutes=135,
         expect="Where bytes cost, who sends less is sooner there; where messages cost, who talks "
         "less often. Needs root, on Linux.",
         compare=tuple(

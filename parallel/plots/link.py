@@ -24,6 +24,8 @@ LABELS = {
     "pull": "gossip, pull",
     "ring": "ring",
     "exponential": "exponential graph",
+    "push-sum": "push-sum",
+    "diloco": "DiLoCo",
     "ist": "independent subnets",
     "easgd": "EASGD",
 }

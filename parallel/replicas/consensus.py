@@ -13,12 +13,12 @@ from parallel.world.comm import Comm, State
 def mean(states: States, comm: Comm, centre: bool) -> dict[str, torch.Tensor]:
     """Return the mean's state dict: parameters, running statistics, and worker 0's counters.
 
-    With a centre, what it holds is its own.
+    With a centre, what it holds is its own; where workers have masses, it is the mean by these.
     """
     members = states.members
     found = dict(members.template.state_dict()) | members.counters()
     rows = averaged(members.get("params")) | members.get("float_buffers")
-    means = comm.mean(rows, [1.0] * comm.workers, counted=False)
+    means = comm.mean(rows, _masses(states, comm), counted=False)
     found |= {k: v[0].clone() for k, v in means.items() if k in found}
     if centre:
         own = {k.split(":", 1)[1]: v for k, v in (states.centre or {}).items()}
@@ -48,10 +48,14 @@ def _from_0(states: States, comm: Comm, own: State, like: State) -> State:
     return comm.wait(comm.post(out, expect, counted=False))[0, here]
 
 
-def distance(members: Stacked | Looped, comm: Comm) -> float:
+def _masses(states: States, comm: Comm) -> list[float]:
+    return states.mass.each if states.mass else [1.0] * comm.workers
+
+
+def distance(states: States, comm: Comm) -> float:
     """Return the root of the mean over the workers of |w_i - mean|^2."""
-    rows = averaged(members.get("params"))
-    means = comm.mean(rows, [1.0] * comm.workers, counted=False)
+    rows = averaged(states.members.get("params"))
+    means = comm.mean(rows, _masses(states, comm), counted=False)
     own = sum(float((rows[k] - means[k]).double().square().sum()) for k in rows)
     each = comm.everyone(own)
     return math.sqrt(sum(each) / (comm.workers if comm.alone else len(each)))

@@ -4,9 +4,10 @@
 
       before(seed, step, counts)                  after()
       |  AllReduce("gradients")                   |  what `before` brought is added            [4]
-      |     every worker gets the mean,    [2]    |  AllReduce("state")
-      |     with a codec of what was sent         |     every worker gets the mean, from which
-      |  Exchange, Push: states are read   [3]    |     an outer step may lead on              [5]
+      |     every worker gets the mean     [2]    |  AllReduce("state")
+      |     of all or its group, of whole         |     every worker gets the mean, from which
+      |     gradients or what a codec sent        |     an outer step may lead on              [5]
+      |  Exchange, Push: states are read   [3]    |
       v                                           |  Exchange, Push: read and added at once    [6]
       ------- the local step w_i + u_i -------->  v
 
@@ -14,25 +15,28 @@ Messages before the step act on the weights after it, with w as before the step 
 
     w_i <- w_i + u_i + sum_k (A - I)_ik w_k
 
-This is the rule of elastic gossip, and of all that read before they step. `counts` are the samples
-of every worker in this step. A wrapper that hears the end of a backward calls `early` there: the
-gradients are then averaged before anybody clips them, and `before` does not do it again.
+This is the rule of elastic gossip, and of all that read before they step. Under a push-sum workers
+have masses, by which [4] divides u_i and [6] mixes (parallel.replicas.mass). `counts` are the
+samples of every worker in this step. A wrapper that hears the end of a backward calls `early`
+there: the gradients are then averaged before anybody clips them, and `before` does not do it again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from parallel.replicas import consensus
-from parallel.replicas.coded import Coder, coder_of, same_codec
+from parallel.replicas.coded import coder_of, same_codec
+from parallel.replicas.gradients import Gradients
+from parallel.replicas.mass import Mass
 from parallel.replicas.optimizer import steps_once
 from parallel.replicas.outer import Outer
-from parallel.replicas.replicas import Looped, Stacked, filled
+from parallel.replicas.replicas import Looped, Stacked
 from parallel.replicas.states import States
 from parallel.strategy.base import Strategy
 from parallel.world.codecs import Codec
-from parallel.world.comm import HEADER, Comm, State, size
+from parallel.world.comm import Comm, State, size
 from parallel.world.ops import (
     NOTHING,
     AllReduce,
@@ -48,7 +52,6 @@ from parallel.world.ops import (
 )
 
 CARRIES = (AllReduce, Exchange, Push, Send, Receive)
-GRADIENTS = (AllReduce("gradients"),)
 
 
 class Executor:
@@ -75,6 +78,8 @@ class Executor:
             self.gradients.coder = coder_of(codec, self.comm, self.strategy.seed)
         if outer := self.strategy.outer:
             self.states.outer = Outer(self.states, *outer)
+        if self.strategy.push_sum:
+            self.states.mass = Mass(self.states, self.comm)
 
     def accept(self, optimizer: Any) -> None:
         """Take over the optimizer that steps the workers here.
@@ -99,34 +104,42 @@ class Executor:
 
     def early(self, seed: int, step: int, counts: Sequence[float]) -> None:
         """Average gradients at the end of a backward, if the coming step has that in its round."""
-        if self.begin(seed, step).before == GRADIENTS:
+        if mean := self.begin(seed, step).gradients:
             shares = _shares(self.strategy, counts)
-            self.planned += self.gradients.average(shares, _codec(self.round), early=True)
+            self.seen = _more(self.seen, shares)
+            self.planned += self.gradients.average(shares, mean, early=True)
 
     def before(self, seed: int, step: int, counts: Sequence[float]) -> bool:
         """Do what the round has before the local step, [2] or [3].
 
         Returns whether `after` is due.
         """
-        ops = self.begin(seed, step).before
-        if self.strategy.weighted:
-            self.seen = [a + b for a, b in zip(self.seen, counts, strict=True)]
-        if ops == GRADIENTS:
-            if not self.gradients.done():
-                shares = _shares(self.strategy, counts)
-                self.planned += self.gradients.average(shares, _codec(self.round))
+        found, shares = self.begin(seed, step), _shares(self.strategy, counts)
+        mean = found.gradients
+        if not (mean and self.gradients.done()):
+            self.seen = _more(self.seen, shares)
+            if mean:
+                self.planned += self.gradients.average(shares, mean)
+        if mean and not mean.among:
             self.seen = [0.0] * self.comm.workers
-        elif ops:
-            self.shift = self._messages(ops)
+        elif found.before and not mean:
+            self.shift = self._messages(found.before)
+        if self.states.mass:
+            self.states.mass.keep()
+            return True
         return self.shift is not None or bool(self.round.after)
 
     @torch.no_grad()
     def after(self) -> None:
         """Do what the round has after the local step: [4], then [5] or [6]."""
+        if self.states.mass:
+            self.states.mass.stretch()
         if self.shift is not None:
             self.states.add(self.shift)
             self.shift = None
         if self.round.after == (AllReduce("state"),):
+            if self.round.gradients and not self.comm.alone:  # (groups know their own samples only)
+                self.seen = self.comm.everyone(self.seen[self.comm.rank])
             self.planned += self.states.average(self.comm, self.seen)
             self.seen = [0.0] * self.comm.workers
         elif self.round.after:
@@ -137,7 +150,10 @@ class Executor:
         """Return (A - I) times the states: [3]."""
         self.tally[0] += 1
         self.tally[1] += self.strategy.expands(ops)
-        table = {i: {**row, i: row.get(i, 0.0) - 1} for i, row in self.strategy.mixing(ops).items()}
+        mixing = self.strategy.mixing(ops)
+        if self.states.mass:
+            mixing = self.states.mass.rows(mixing)
+        table = {i: {**row, i: row.get(i, 0.0) - 1} for i, row in mixing.items()}
         all_sent(ops, table)
         self.planned += traffic(ops, self.comm.workers, size(self.states.rows()))
         return self.comm.combine(ops, self.states.all_rows(), table)
@@ -156,7 +172,7 @@ class Executor:
     @torch.no_grad()
     def distance(self) -> float | None:
         """Return how far the workers are from their mean."""
-        return consensus.distance(self.members, self.comm)
+        return consensus.distance(self.states, self.comm)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that it takes to go on bitwise."""
@@ -168,6 +184,7 @@ class Executor:
             "centre": self.states.centre,
             "outer": self.states.outer and self.states.outer.state_dict(),
             "coder": self.gradients.coder and self.gradients.coder.state_dict(),
+            "mass": self.states.mass and list(self.states.mass.each),
             "seen": self.seen,
             "bytes": [self.planned, self.comm.sent],
         }
@@ -184,78 +201,9 @@ class Executor:
             self.states.outer.load_state_dict(state["outer"])
         if self.gradients.coder:
             self.gradients.coder.load_state_dict(state.get("coder"))
+        if self.states.mass:
+            self.states.mass.each = list(state["mass"])
         self.planned, self.comm.sent = state["bytes"]
-
-
-class Gradients:
-    """The gradients of the workers here, and their mean over all samples of a step: [2]."""
-
-    def __init__(self, members: Stacked | Looped, comm: Comm):
-        self.members, self.comm, self.leaves = members, comm, members.leaves()
-        self.early: list[int | None] | None = None  # the gradients that a backward has averaged
-        self.coder: Coder | None = None  # what averages them in the codec of the strategy
-        self.tolerant = False  # let gradients that are not finite through, and say whose they are
-        self.broken: list[int] = []
-
-    def done(self) -> bool:
-        """Return whether a backward has averaged them already; asked once a step."""
-        found = self.early is not None and self.early == self._which()
-        self.early = None
-        return found
-
-    def _which(self) -> list[int | None]:
-        """Identify the gradient tensors; changes made in place leave this the same."""
-        return [None if p.grad is None else p.grad.data_ptr() for p in self.leaves]
-
-    @torch.no_grad()
-    def average(
-        self, counts: Sequence[float], codec: Codec | None = None, early: bool = False
-    ) -> float:
-        """Give everybody the mean, None where nobody has any; returns the bytes of all."""
-        rows, reached = filled(self.members, everywhere=not self.comm.alone)
-        for i, rank in enumerate(self.comm.ranks):
-            if any(counts) and not counts[rank]:  # (0 times NaN is NaN)
-                for value in rows.values():
-                    value[i].zero_()
-        bad = [r for i, r in enumerate(self.comm.ranks) if self.tolerant and _broken(rows, i)]
-        nobody: list[str] = []
-        coder = self.coder if codec else None
-        mean = (coder or self.comm).mean
-        if self.comm.alone:
-            means = mean(rows, counts, finite=not self.tolerant)
-        else:
-            means, nobody, bad = self._with_header(mean, rows, counts, reached, bad)
-        if coder:
-            means = coder.settle(means, nobody, bad)
-        for name, value in rows.items():
-            value.copy_(means[name])
-        self.members.put("gradients", rows)
-        if nobody:
-            self.members.drop_gradients(nobody)  # pyright: ignore
-        self.broken = self.broken or bad
-        self.early = self._which() if early else None
-        if coder:
-            return coder.sent(rows)
-        return 2 * (self.comm.workers - 1) * sum(value[0].nbytes for value in rows.values())
-
-    def _with_header(
-        self,
-        mean: Callable[..., State],
-        rows: State,
-        counts: Sequence[float],
-        reached: set[str],
-        bad: list[int],
-    ) -> tuple[State, list[str], list[int]]:
-        """Return the mean, names that no rank has, and whose gradients are not finite."""
-        names = list(rows)
-        if names:  # (others may have what is missing here)
-            told = [float(k in reached) for k in names]
-            told += [float(r in bad) for r in range(self.comm.workers)]
-            rows = rows | {HEADER: rows[names[0]].new_tensor([told])}
-        means = mean(rows, counts, finite=not self.tolerant)
-        shares = means.pop(HEADER)[0].tolist() if names else []
-        nobody = [k for k, share in zip(names, shares, strict=False) if not share]
-        return means, nobody, [r for r, share in enumerate(shares[len(names) :]) if share]
 
 
 def asked(
@@ -287,11 +235,5 @@ def _shares(strategy: Strategy, counts: Sequence[float]) -> Sequence[float]:
     return counts if strategy.weighted else [1.0] * len(counts)
 
 
-def _codec(found: Round) -> Codec | None:
-    """Return the codec of a round that averages gradients."""
-    return getattr(found.before[0], "codec", None)
-
-
-def _broken(rows: State, i: int) -> bool:
-    """Return whether a row has NaN or infinity."""
-    return not all(bool(torch.isfinite(v[i]).all()) for v in rows.values())
+def _more(seen: Sequence[float], counts: Sequence[float]) -> list[float]:
+    return [a + b for a, b in zip(seen, counts, strict=True)]

@@ -23,6 +23,7 @@ class States:
         self.members, self.kinds, self.optimizer = members, average, None
         self.centre: State | None = None
         self.outer: Any = None  # whose step follows a mean (parallel.replicas.outer)
+        self.mass: Any = None  # what each worker counts in the consensus (parallel.replicas.mass)
         if centre:
             self.centre = {k: v[0].clone() for k, v in self.rows().items()}
 
@@ -78,8 +79,9 @@ class States:
             self.members.put(what, rows)
         for name, value in (self.centre or {}).items():
             value.copy_(state[name.split(":", 1)[1]])
-        if self.outer:
-            self.outer.begin()
+        for kept in (self.outer, self.mass):
+            if kept:
+                kept.begin()
 
     def move(self, fn: Callable[[torch.Tensor], Any]) -> None:
         """Apply to the centre what the workers' own tensors went through."""

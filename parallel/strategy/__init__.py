@@ -16,7 +16,9 @@ from parallel.strategy.diloco import DiLoCo
 from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
 from parallel.strategy.graph import Exponential, Ring
+from parallel.strategy.hierarchical import Hierarchical
 from parallel.strategy.ist import IST
+from parallel.strategy.push_sum import PushSum
 from parallel.strategy.zero import ZeRO1, ZeRO2, ZeRO3
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
@@ -29,12 +31,14 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "local_sgd": LocalSGD,
     "post_local_sgd": PostLocalSGD,
     "diloco": DiLoCo,
+    "hierarchical": Hierarchical,
     "easgd": EASGD,
     "gossip_pull": GossipPull,
     "gossip_push": GossipPush,
     "elastic_gossip": ElasticGossip,
     "ring": Ring,
     "exponential": Exponential,
+    "push_sum": PushSum,
     "ist": IST,
     "zero1": ZeRO1,
     "zero2": ZeRO2,

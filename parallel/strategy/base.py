@@ -2,7 +2,8 @@
 
     init(workers)          check the options
     plan(seed, step)       the Round of this step (parallel.world.ops), the same on every rank
-    mixing(ops)            row i: how worker i mixes the states, {worker: weight}
+    mixing(ops)            row i: how worker i mixes the states, {worker: weight}; each row adds up
+                           to 1 (of a push-sum each column does)
     theory(size, steps)    bytes that a worker sends in so many steps, on average, where what it
                            sends at a time has `size` bytes
 
@@ -44,6 +45,7 @@ class Strategy:
     elastic = True  # can go on without a worker that died
     sends = "state"  # or "gradients", or a Codec of these: whose size counts in theory
     centre = False  # whether there is an extra worker, CENTRE
+    push_sum = False  # whether the columns of its mixing add up to 1: workers then have masses
 
     def init(self, workers: int) -> None:
         """Check the options for so many workers; called once, before all else."""

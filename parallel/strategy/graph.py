@@ -6,9 +6,8 @@
 
 As published, weights are mixed as they were before the step, and gradients are those of one's own:
 w_i <- sum_j W_ij w_j - lr g(w_i). Every W here has rows and columns that add up to 1, so that the
-mean of all workers moves as if nobody had mixed; of the exponential graph with a push-sum
-(stochastic gradient push) the weights stay 1 for this reason, and it is that method, too. With
-2^k workers, k rounds of it make the exact mean.
+mean of all workers moves as if nobody had mixed. With 2^k workers, k rounds of the exponential
+graph make the exact mean.
 """
 
 from collections.abc import Sequence
@@ -67,9 +66,14 @@ class Exponential(Graph):
     def edges(self, turn: int) -> tuple[Op, ...]:
         """Return a message from each worker to the one at this round's distance."""
         n = self.workers
-        far = 1 << turn % (n - 1).bit_length()
+        far = ahead(turn, n)
         return tuple(Push(i, (i + far) % n) for i in range(n))
 
     def theory(self, size: float, steps: int = 1) -> float:
         """Return the bytes of one message a round."""
         return min(1, self.workers - 1) * size * (steps // self.period)
+
+
+def ahead(turn: int, workers: int) -> int:
+    """Return the distance 1, 2, 4, ... of a round of the exponential graph, from 0."""
+    return 1 << turn % (workers - 1).bit_length()

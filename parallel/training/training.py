@@ -134,6 +134,7 @@ class Training:
             **of_all(self.os_start, self.comm.everyone),
             "train_time": self.seconds,
             **held(self.executor),
+            **self._between(),
         }
         return found | {"inference_time": time.perf_counter() - begin}
 
@@ -147,6 +148,14 @@ class Training:
         """Return the bytes per worker so far, by the strategy's formula."""
         strategy = self.executor.strategy
         return strategy.theory(self.executor.states.size(strategy.sends), self.done)
+
+    def _between(self) -> dict[str, float]:
+        """Return what of `bytes_theory` goes between machines, if the strategy knows of any."""
+        strategy: Any = self.executor.strategy
+        if not hasattr(strategy, "between"):
+            return {}
+        size = self.executor.states.size(strategy.sends)
+        return {"bytes_between": strategy.between(size, self.done)}
 
     def notes(self) -> list[str]:
         """Return what the strategy has to say at the end, once for all ranks."""

@@ -1,6 +1,7 @@
 """Exchanges what ranks tell each other beside the plan: place, digest of the run, one number."""
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,22 +20,30 @@ class Aside:
     def __init__(self, group: Group, faults: Faults):
         self.group, self.faults, self.rounds = group, faults, 0
 
-    def tell(self, at: str, value: float = 0.0, digest: int = 0) -> list[tuple[float, int]]:
+    def tell(
+        self, at: str, value: float = 0.0, digest: int = 0, among: int = 0
+    ) -> list[tuple[float, int]]:
         """Return the number and the digest of each rank, after telling one's own.
+
+        With `among`, of each rank that is in one row of so many with this one.
 
         Raises:
             Mismatch: not all are at the same place.
             PeerLost: not all have answered.
         """
-        words = bytearray(struct.pack(WORDS, value, digest, at.encode()))
-        mine = torch.frombuffer(words, dtype=torch.uint8).to(self.group.device)
-        each = [torch.empty_like(mine) for _ in range(self.faults.workers)]
+        packed = bytearray(struct.pack(WORDS, value, digest, at.encode()))
+        mine = torch.frombuffer(packed, dtype=torch.uint8).to(self.group.device)
+        ranks: Sequence[int] = ()
+        each: list[torch.Tensor] = []
         try:
-            dist.all_gather(each, mine, group=self.group.aside)
+            ranks, _, group = self.group.around(self.faults.rank, self.faults.workers, among)
+            each = [torch.empty_like(mine) for _ in ranks]
+            dist.all_gather(each, mine, group=group)
         except RuntimeError as error:
-            self.faults.blame(at, error, None)
+            self.faults.blame(at, error, None, ranks)
         told: list[Any] = [struct.unpack(WORDS, bytes(one.tolist())) for one in each]
-        places = {r: place.rstrip(b"\0").decode() for r, (_, _, place) in enumerate(told)}
+        words = zip(ranks, told, strict=True)
+        places = {r: place.rstrip(b"\0").decode() for r, (_, _, place) in words}
         if len(set(places.values())) > 1:
             raise different(places, self.faults.advice)
         return [(number, theirs) for number, theirs, _ in told]

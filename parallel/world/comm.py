@@ -1,7 +1,8 @@
 """Defines how workers reach the others. In one process (this file) nobody has to be reached.
 
     combine(ops, rows, table)    sum_k table[i][k] * state of k, for the workers here
-    mean(rows, counts)           weighted mean over all workers, for each worker here
+    mean(rows, counts)           weighted mean over all workers, for each worker here; or over
+                                 each group of `among` workers in a row
     post(messages, expect)       {(from, to): tensors} go on their way; a ticket for what is due
     wait(ticket)                 {(from, to): tensors}: those that came to workers here
 
@@ -77,14 +78,25 @@ class Comm:
         return len(self.ranks) if worker == CENTRE else self.ranks.index(worker)
 
     def mean(
-        self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
+        self,
+        rows: State,
+        counts: Sequence[float],
+        counted: bool = True,
+        finite: bool = True,
+        among: int = 0,
     ) -> State:
-        """Return the mean, the same for all; with `finite`, others are refused."""
-        self.count(2 * (self.workers - 1) * size(rows), counted)
+        """Return the mean, the same for all (of a group); with `finite`, others are refused."""
+        self.count(ring(self.workers, among) * size(rows), counted)
         if counted and finite:
             refuse(rows, self.ranks)
-        weights = normal(counts)
-        return {k: _mean(v, weights) for k, v in rows.items()}
+        if among in (0, self.workers):
+            weights = normal(counts)
+            return {k: _mean(v, weights) for k, v in rows.items()}
+        groups = [slice(r, r + among) for r in range(0, self.workers, among)]
+        return {
+            k: torch.cat([_mean(v[own], normal(counts[own])) for own in groups])
+            for k, v in rows.items()
+        }
 
     def post(
         self,
@@ -158,6 +170,12 @@ def normal(counts: Sequence[float]) -> list[float]:
     """Return the shares of the whole; all alike where nobody has anything."""
     whole = sum(counts)
     return [c / whole for c in counts] if whole else [1 / len(counts)] * len(counts)
+
+
+def ring(workers: int, among: int = 0) -> int:
+    """Return how many times its size all workers send for a mean, of all or in groups."""
+    each = among or workers
+    return 2 * (each - 1) * (workers // each)
 
 
 def size(rows: State) -> float:

@@ -6,6 +6,7 @@ for those of the others for a moment: who has left none is the one that does not
 
 import contextlib
 import time
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from parallel.world.rendezvous import short
@@ -43,13 +44,16 @@ class Faults:
         with contextlib.suppress(RuntimeError, ValueError, TimeoutError):  # the store may be gone
             within(grace(self.timeout), self.store.set, f"note/{self.rank}", text[:500])
 
-    def blame(self, at: str, error: Exception, peers: list[int] | None) -> NoReturn:
+    def blame(
+        self, at: str, error: Exception, peers: list[int] | None, ring: Sequence[int] = ()
+    ) -> NoReturn:
         """Raise an error that says whose fault it was, as far as that can be known.
 
         Args:
             at: Where this rank is.
             error: What a wait has ended with.
-            peers: Who was waited for; None: everybody.
+            peers: Who was waited for; None: everybody in the ring.
+            ring: Who is in it; none are all.
 
         Raises:
             Mismatch: all are there, at different places.
@@ -60,7 +64,8 @@ class Faults:
         if len(places) == self.workers and len(set(places.values())) > 1:
             raise different(places, self.advice) from None
         if peers is None:
-            peers = [r for r in range(self.workers) if r not in notes and r != self.rank]
+            whole = ring or range(self.workers)
+            peers = [r for r in whole if r not in notes and r != self.rank]
         # Who only lost touch as well is not who is missing.
         told = {r: t for r, t in notes.items() if r != self.rank and not t.startswith(LOST)}
         who = ", ".join(f"rank {r}" for r in peers if r not in told)

@@ -1,6 +1,7 @@
 """Enters and leaves the process groups in which a world's ranks meet, within the timeout."""
 
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ class Group:
 
     Plans go through the first. Telemetry and checks have a second one, `aside`: a rank that is
     elsewhere is then waited for and named; in one group gloo ends the process when sizes differ.
+    Some ranks in a row may have two of their own, for the same purposes.
     """
 
     def __init__(self, timeout: float):
@@ -25,6 +27,7 @@ class Group:
         self.device = torch.device("cpu")
         self.own = False  # whether the first group was opened here
         self.aside: Any = None
+        self.parts: dict[int, Any] = {}  # this rank's two of so many, made when first needed
 
     def open(
         self, store: Any, rank: int, workers: int, backend: str | None = None, local: int = 0
@@ -59,6 +62,21 @@ class Group:
     def take(self) -> None:
         """Open the second group beside the one that there is."""
         self.aside = dist.new_group(timeout=timedelta(seconds=self.timeout))
+
+    def around(self, rank: int, workers: int, among: int) -> tuple[Sequence[int], Any, Any]:
+        """Return the `among` ranks in a row with this one (0: all), and their two groups.
+
+        All ranks ask for the same at once, as each takes part in making the groups of all.
+        """
+        if not among:
+            return range(workers), None, self.aside
+        if among not in self.parts:
+            limit, rows = timedelta(seconds=self.timeout), range(0, workers, among)
+            every = [[*range(r, r + among)] for r in rows]
+            made = [[dist.new_group(own, limit) for _ in range(2)] for own in every]
+            self.parts[among] = made[rank // among]
+        first = rank - rank % among
+        return range(first, first + among), *self.parts[among]
 
     def close(self) -> None:
         """Leave what was opened here; this never takes longer than a moment."""

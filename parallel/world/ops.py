@@ -2,6 +2,7 @@
 
     AllReduce("gradients")   every worker gets the (weighted) mean; "state": of what is averaged
     AllReduce("gradients", codec)    the mean of what is sent in a codec (parallel.world.codecs)
+    AllReduce(what, among=g)    g workers in a row have a mean of their own
     Exchange(i, j)           i and j send each other their state
     Push(i, j)               i sends its state to j
     Send(i, j), Receive(j, i)    the two sides of a push, for those who plan them apart
@@ -16,7 +17,8 @@ gradients) and after it. CENTRE is an extra worker that a strategy may have; it 
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from parallel.world.codecs import Codec
 
@@ -25,10 +27,14 @@ CENTRE = -1
 
 @dataclass(frozen=True)
 class AllReduce:
-    """The mean over all workers, for all workers, of "gradients" or of the "state"."""
+    """The mean over all workers, for all workers, of "gradients" or of the "state".
+
+    With `among`, workers 0 to among - 1 have one of their own, and so have the next ones.
+    """
 
     what: str = "state"
-    codec: Codec | None = field(default=None, compare=False)  # a mean is one, however written
+    codec: Codec | None = None
+    among: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,12 @@ class Round:
     def __bool__(self) -> bool:
         return bool(self.before or self.after)
 
+    @cached_property
+    def gradients(self) -> AllReduce | None:
+        """The mean of gradients before the step, if there is one."""
+        means = (op for op in self.before if isinstance(op, AllReduce) and op.what == "gradients")
+        return next(means, None)
+
     def digest(self) -> int:
         """Return a number that differs where plans differ."""
         return zlib.crc32(repr(self).encode())
@@ -134,14 +146,16 @@ def check(plan: Round, workers: int, centre: bool = True) -> Round:
     Raises:
         ValueError: names the operation that nobody answers.
     """
-    if AllReduce("gradients") in plan.after:
+    if any(isinstance(op, AllReduce) and op.what == "gradients" for op in plan.after):
         raise ValueError("plan: gradients are averaged before the step, not after it")
     if any(isinstance(op, ReduceScatter) for op in plan.after):
         raise ValueError("plan: gradients are scattered before the step, not after it")
     for ops in (plan.before, plan.after):
         _check_ranks(ops, workers, CENTRE if centre else 0)
         means = [op for op in ops if isinstance(op, AllReduce)]
-        _check_codecs(means)
+        for op in means:
+            _check_codec(op)
+            _check_groups(op, workers)
         if means and (len(ops) > 1 or means[0].what not in ("gradients", "state")):
             raise ValueError(
                 f'plan: {ops}: an AllReduce of "gradients" or "state" stands alone before or after '
@@ -159,11 +173,20 @@ def check(plan: Round, workers: int, centre: bool = True) -> Round:
     return plan
 
 
+def _check_groups(op: AllReduce, workers: int) -> None:
+    if type(op.among) is not int or op.among < 0 or (op.among and workers % op.among):
+        raise ValueError(f"plan: {op}: {workers} workers are not divided into groups of {op.among}")
+    if op.among and op.what != "gradients":
+        raise ValueError(f'plan: {op}: of groups, "gradients" can be averaged, and no state')
+
+
 def _check_ranks(ops: Iterable[Op], workers: int, least: int) -> None:
     for op in ops:
         if not isinstance(op, Op):
             raise ValueError(f"plan: {op!r} is no operation (Push, Exchange, AllReduce, ...)")
-        ends = [v for k, v in vars(op).items() if k not in ("what", "codec")]
+        if isinstance(op, AllReduce):
+            continue
+        ends = [v for v in vars(op).values() if not isinstance(v, str)]
         if any(type(end) is not int for end in ends):
             raise ValueError(f"plan: {op} names workers by something else than int")
         if any(not (least <= end < workers) for end in ends):
@@ -172,12 +195,13 @@ def _check_ranks(ops: Iterable[Op], workers: int, least: int) -> None:
             raise ValueError(f"plan: {op} sends to itself")
 
 
-def _check_codecs(means: Iterable[AllReduce]) -> None:
-    for op in means:
-        if op.codec is not None and not isinstance(op.codec, Codec):
-            raise ValueError(f"plan: {op}: a codec is an object such as Bfloat16()")
-        if op.codec and op.what != "gradients":
-            raise ValueError(f"plan: {op}: only gradients have a codec; states go as they are")
+def _check_codec(op: AllReduce) -> None:
+    if op.codec is not None and not isinstance(op.codec, Codec):
+        raise ValueError(f"plan: {op}: a codec is an object such as Bfloat16()")
+    if op.codec and op.what != "gradients":
+        raise ValueError(f"plan: {op}: only gradients have a codec; states go as they are")
+    if op.codec and op.among:
+        raise ValueError(f"plan: {op}: a codec is for the mean of all workers, not of groups")
 
 
 def all_sent(ops: Iterable[Op], table: dict[int, dict[int, float]]) -> None:
@@ -206,4 +230,7 @@ def traffic(ops: Iterable[Op], workers: int, size: float) -> float:
 
 def copies(op: AllReduce, workers: int) -> int:
     """Return how often all workers together send what one has to be averaged."""
-    return op.codec.copies(workers) if op.codec else 2 * (workers - 1)
+    if op.codec:
+        return op.codec.copies(workers)
+    each = op.among or workers
+    return 2 * (each - 1) * (workers // each)

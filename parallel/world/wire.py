@@ -18,7 +18,7 @@ import torch.distributed as dist
 
 from parallel.world import interface, packing, star
 from parallel.world.aside import Aside
-from parallel.world.comm import Comm, State, Table, Ticket, kept, nbytes, normal, refuse, size
+from parallel.world.comm import Comm, State, Table, Ticket, kept, nbytes, normal, refuse, ring, size
 from parallel.world.environment import from_environment
 from parallel.world.faults import Faults, PeerLost
 from parallel.world.group import Group
@@ -137,35 +137,45 @@ class Wire(Comm):
         return {m}
 
     def mean(
-        self, rows: State, counts: Sequence[float], counted: bool = True, finite: bool = True
+        self,
+        rows: State,
+        counts: Sequence[float],
+        counted: bool = True,
+        finite: bool = True,
+        among: int = 0,
     ) -> State:
-        """Return a weighted mean over all ranks."""
+        """Return a weighted mean over all ranks, or over the group of this one."""
         if not counted and not self.elastic:
             self.aside.tell(self.at)
         elif counted and finite:
             refuse(rows, self.ranks)  # [1]
-        one, weight = _row(rows, 0), normal(counts)[self.rank]
-        self.count(2 * (self.workers - 1) / self.workers * size(rows), counted)
+        each = among or self.workers
+        first = self.rank // each * each
+        one, weight = _row(rows, 0), normal(counts[first : first + each])[self.rank - first]
+        self.count(ring(self.workers, among) / self.workers * size(rows), counted)
         if self.elastic:
             found = star.living_mean(self, self.faults, one, weight)
         else:
-            found = self._ring(one, weight, None if counted else self.group.aside)
+            found = self._ring(one, weight, counted, among)
         return {k: v.unsqueeze(0) for k, v in found.items()}
 
-    def _ring(self, own: State, weight: float, group: Any) -> State:
-        mixed = [part * weight for part in packing.pack(own)]  # [2]
+    def _ring(self, own: State, weight: float, counted: bool, among: int) -> State:
+        mixed, ranks = [part * weight for part in packing.pack(own)], ()  # [2]
         for part in mixed:
             try:
-                dist.all_reduce(part, group=group)  # [3] and [4] at once
+                ranks, group, aside = self.group.around(self.rank, self.workers, among)
+                dist.all_reduce(part, group=group if counted else aside)  # [3] and [4] at once
             except RuntimeError as error:
-                self.faults.blame(self.at, error, None)  # [5]
+                self.faults.blame(self.at, error, None, ranks)  # [5]
         return packing.unpack(mixed, own)  # [6]
 
-    def everyone(self, value: float) -> list[float]:
-        """Return a number of each rank that lives."""
+    def everyone(self, value: float, among: int = 0) -> list[float]:
+        """Return a number of each rank that lives; with `among`, 0 for those in other rows."""
         if self.elastic:
             return star.living_numbers(self, self.faults, value)
-        return [number for number, _ in self.aside.tell(self.at, value)]
+        told = [number for number, _ in self.aside.tell(self.at, value, among=among)]
+        before = self.rank - self.rank % len(told)
+        return [0.0] * before + told + [0.0] * (self.workers - before - len(told))
 
     def agree(self, step: int, digest: int, now: bool = False) -> None:
         """Check that all are at the same place, in every hundredth round or now.

@@ -28,6 +28,7 @@ from parallel.replicas.replicas import Looped
 from parallel.strategy import STRATEGIES, Strategy, make
 from parallel.strategy.averaging import GradientAllReduce, PostLocalSGD
 from parallel.strategy.base import every
+from parallel.strategy.hierarchical import Hierarchical
 from parallel.world.comm import Comm
 from parallel.wrap.hooks import Hooks
 from parallel.wrap.scatter import Scattered
@@ -38,8 +39,9 @@ from parallel.zero.executor import Executor as Slices
 
 STYLES = {"torch": "all_reduce", "localSGD": "local_sgd"}  # and all of STRATEGIES
 ITERATIONS = 40
-PERIODIC = "localSGD, post_local_sgd, diloco and ist"
-SYNCHRONISED = ("local_sgd", "post_local_sgd", "diloco", "ist")  # `iterations` is their period
+PERIODIC = "localSGD, post_local_sgd, diloco, hierarchical and ist"
+# (`iterations` is their period)
+SYNCHRONISED = ("local_sgd", "post_local_sgd", "diloco", "hierarchical", "ist")
 
 
 class DataParallel(Scattered):
@@ -277,7 +279,7 @@ def _started(
 
 def _initialize(models: list[nn.Module], initializer: Callable, strategy: Strategy) -> None:
     """Start each replica by itself, or all from one where gradients are averaged."""
-    alike = isinstance(strategy, GradientAllReduce | PostLocalSGD)
+    alike = isinstance(strategy, GradientAllReduce | PostLocalSGD | Hierarchical)
     for i, replica in enumerate(models):
         if i and alike:
             replica.load_state_dict(models[0].state_dict())

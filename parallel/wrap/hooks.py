@@ -29,8 +29,7 @@ from torch.optim.optimizer import (
 from parallel.world.comm import NotFinite
 from parallel.world.ops import AllReduce, Gather, ReduceScatter
 
-GRADIENTS = AllReduce("gradients")
-MEANS = {GRADIENTS, ReduceScatter("gradients")}
+SLICED = ReduceScatter("gradients")
 
 
 class Hooks:
@@ -75,7 +74,7 @@ class Hooks:
         if (net := self.net()) is None:
             return
         net.comm.at = f"step {net.steps + 1}"
-        if GRADIENTS in net.executor.begin(net.seed, net.steps + 1).before:
+        if net.executor.begin(net.seed, net.steps + 1).gradients:
             net.executor.early(net.seed, net.steps + 1, self._weights(net))
 
     def _stepping(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -124,7 +123,7 @@ class Hooks:
         known = executor.begun == net.steps
         found = executor.round if known else executor.begin(net.seed, net.steps)
         ops = (*found.before, *found.after)
-        averaged = not MEANS.isdisjoint(ops)
+        averaged = found.gradients is not None or SLICED in ops
         if not averaged:  # a replica without samples takes a step with gradient zero
             executor.members.fill_gradients(everywhere=False)
         if averaged and net.reduction == "mean":
@@ -134,15 +133,16 @@ class Hooks:
         self.due = executor.before(net.seed, net.steps, shares)
         if executor.gradients is not None:
             self._refuse_broken(net)
-        if net.reduction == "sum" and GRADIENTS in ops:
+        if net.reduction == "sum" and (mean := found.gradients):
             for p in net.parameters():
                 if p.grad is not None:
-                    p.grad.mul_(comm.workers)
+                    p.grad.mul_(mean.among or comm.workers)
 
     def _weights(self, net: Any) -> list[float]:
         """Return the samples since the last mean of gradients, or those of it if none came."""
         if any(net.counts) or not net.comm.alone:
-            found = samples(net, True)
+            mean = net.executor.round.gradients
+            found = samples(net, True, mean.among if mean else 0)
             self.shares = found if any(found) else self.shares
         return self.shares
 
@@ -169,8 +169,11 @@ class Hooks:
             )
 
 
-def samples(net: Any, wanted: bool) -> list[float]:
-    """Return each worker's samples since the last call; ranks tell them only if `wanted`."""
+def samples(net: Any, wanted: bool, among: int = 0) -> list[float]:
+    """Return each worker's samples since the last call; ranks tell them only if `wanted`.
+
+    With `among`, only to those in one row of so many.
+    """
     if net.reduction == "sum":
         net.counts = [0] * len(net.counts)
         return [1.0] * net.comm.workers
@@ -179,7 +182,8 @@ def samples(net: Any, wanted: bool) -> list[float]:
         return counts if sum(counts) else [1.0] * len(counts)
     if not wanted:
         return [0.0] * net.comm.workers
-    counts, net.counts = net.comm.everyone(float(net.counts[0])), [0]
+    told = (float(net.counts[0]), among) if among else (float(net.counts[0]),)
+    counts, net.counts = net.comm.everyone(*told), [0]
     return counts
 
 

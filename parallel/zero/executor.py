@@ -120,18 +120,21 @@ class Executor:
     def consensus(self) -> dict[str, torch.Tensor]:
         """Return the state dict of the full model that all have, with the mean of statistics."""
         with self.room.everything():
-            return consensus.mean(States(self.members, ("params",), False), self.comm, False)
+            return consensus.mean(self._states(), self.comm, False)
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Begin anew from a full model's state, on all workers."""
         with self.room.everything():
-            States(self.members, ("params",), False).load(state)
+            self._states().load(state)
             refill(self.states)
 
     @torch.no_grad()
     def distance(self) -> float | None:
         """Return how far the workers are from their mean; None where they have no copies."""
-        return None if self.strategy.stage == 3 else consensus.distance(self.members, self.comm)
+        return None if self.strategy.stage == 3 else consensus.distance(self._states(), self.comm)
+
+    def _states(self) -> States:
+        return States(self.members, ("params",), False)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that it takes to go on bitwise."""

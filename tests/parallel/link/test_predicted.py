@@ -26,6 +26,15 @@ def test_a_mean_keeps_all_hosts_equally_busy(n, period):
     assert found.rounds == STEPS // period * 2 * (n - 1)
 
 
+@given(g=st.integers(2, 4), k=st.integers(2, 3), period=st.integers(1, 7))
+def test_machines_have_a_ring_of_their_own_in_each_step_and_one_of_all(g, k, period):
+    strategy = made("hierarchical", g * k, per_machine=g, period=period)
+    whole = g * k * strategy.theory(SIZE, STEPS)
+    found = cost(strategy, 0, STEPS, whole)
+    assert found.bytes == pytest.approx(whole / (g * k))
+    assert found.rounds == STEPS * 2 * (g - 1) + STEPS // period * 2 * (g * k - 1)
+
+
 @given(n=st.integers(2, 9), seed=st.integers(0, 99))
 def test_gossip_is_as_busy_as_its_busiest_host(n, seed):
     strategy = made("elastic_gossip", n, probability=0.3)

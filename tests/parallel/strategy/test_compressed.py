@@ -285,7 +285,9 @@ def test_a_state_kept_under_another_codec_is_refused_and_none_is_a_beginning():
 
 
 @pytest.mark.parametrize("codec", [Bfloat16(), Largest(0.1), LowRank(3)])
-def test_equal_codecs_are_equal_operations_and_plans_tell_them_apart(codec):
+def test_plans_tell_codecs_apart_and_have_none_in_groups(codec):
     op, other = AllReduce("gradients", codec), AllReduce("gradients")
-    assert op == other
+    assert op != other
     assert Round((op,)).digest() != Round((other,)).digest()
+    with pytest.raises(ValueError, match="a codec is for the mean of all workers, not of groups"):
+        check(Round((AllReduce("gradients", codec, among=2),)), 4)

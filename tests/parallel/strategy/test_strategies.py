@@ -214,6 +214,9 @@ def test_plans_of_any_size_are_matched(n, seed, name, data):
         options["probability"] = data.draw(st.floats(0.01, 1))
     if name == "easgd":
         options["alpha"] = 1 / n
+    if name == "hierarchical":
+        fit = [k for k in range(1, n + 1) if n % k == 0]
+        options["per_machine"] = data.draw(st.sampled_from(fit))
     strategy = make(name, **options)
     strategy.init(n)
     for step in range(1, 12):

@@ -17,11 +17,12 @@ from tests.tree import ROOT
 pytestmark = pytest.mark.slow
 
 
-def launch(folder, script, *words, restarts=0):
-    """Two ranks of a script, in a folder of their own."""
+def launch(folder, script, *words, restarts=0, ranks=2):
+    """Some ranks of a script, in a folder of their own."""
     folder.mkdir(exist_ok=True)
     (folder / "script.py").write_text(textwrap.dedent(script))
-    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    argv = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    argv += [f"--nproc-per-node={ranks}"]
     argv += [f"--max-restarts={restarts}", "--monitor-interval=0.1", "script.py", *words]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.run(argv, capture_output=True, text=True, timeout=150, env=env, cwd=folder)
@@ -125,9 +126,9 @@ WRAPPED = """
     import os
     rank = int(os.environ["RANK"])
     styles = "torch", "localSGD", "elastic_gossip", "easgd", "ist", "bf16", "top_k", "power_sgd"
-    for style in styles:
+    for style in (*styles, "push_sum"):
         options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
-        options["top_k"] = dict(fraction=0.2)
+        options |= {"top_k": dict(fraction=0.2), "push_sum": dict(probability=0.6)}
         net = DataParallel(style=style, model=identities.net(), **options.get(style, {}))
         optimizer = torch.optim.SGD(net.parameters(), **identities.MOMENTUM)
         data = identities.task()
@@ -151,9 +152,9 @@ def test_the_wrapper_under_torchrun_is_the_wrapper_alone(tmp_path):
     told, other = ((tmp_path / f"rank_{r}").read_text() for r in range(2))
     assert told == other  # every rank has the consensus, and EASGD's centre
     lines = [line.split() for line in told.splitlines()]
-    assert len(lines) == 8
+    assert len(lines) == 9
     options = {"easgd": dict(alpha=0.2), "localSGD": dict(iterations=4), "ist": dict(iterations=4)}
-    options["top_k"] = dict(fraction=0.2)
+    options |= {"top_k": dict(fraction=0.2), "push_sum": dict(probability=0.6)}
     for style, *sums in lines:
         words = dict(workers=None if style == "torch" else 2) | options.get(style, {})
         net = DataParallel(style=style, model=identities.net(), **words)
@@ -166,6 +167,49 @@ def test_the_wrapper_under_torchrun_is_the_wrapper_alone(tmp_path):
             optimizer.step()
         mine = [v.double().sum().item() for v in net.state_dict().values()]
         assert mine == pytest.approx([float.fromhex(v) for v in sums], abs=1e-12), style
+
+
+MACHINES = """
+    import os
+    import torch
+    import torch.nn.functional as F
+    from parallel import DataParallel
+    from parallel.identities import averaging as identities
+
+    rank, data = int(os.environ["RANK"]), identities.task()
+    net = DataParallel(style="hierarchical", model=identities.net(), iterations=3)
+    told, tell = [], net.comm.aside.tell
+    net.comm.aside.tell = lambda *w, among=0, **k: told.append(among) or tell(*w, among=among, **k)
+    optimizer = torch.optim.SGD(net.parameters(), **identities.MOMENTUM)
+    for step in range(6):
+        own = (torch.arange(10) + step).tensor_split(4)[rank]
+        optimizer.zero_grad()
+        F.cross_entropy(net(data.train_x[own]), data.train_y[own]).backward()
+        optimizer.step()
+    # numbers of samples in each step; of all once for the check of ranks, and at two means
+    assert sorted(told) == [0, 0, 0, 2, 2, 2, 2, 2, 2], told
+    sums = [v.sum().item().hex() for v in net.state_dict().values()]
+    print(net.bytes_sent, *sums, file=open(f"rank_{rank}", "w"))
+"""
+
+
+def test_two_machines_of_two_ranks_are_the_wrapper_alone(tmp_path):
+    """And a machine hears of the other's samples only where weights are averaged."""
+    done = launch(tmp_path, MACHINES, ranks=4)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = [(tmp_path / f"rank_{r}").read_text().split() for r in range(4)]
+    net = DataParallel(style="hierarchical", model=identities.net(), workers=4, iterations=3)
+    optimizer = torch.optim.SGD(net.parameters(), **identities.MOMENTUM)
+    data = identities.task()
+    for step in range(6):
+        index = torch.arange(10) + step
+        optimizer.zero_grad()
+        F.cross_entropy(net(data.train_x[index]), data.train_y[index]).backward()
+        optimizer.step()
+    assert sum(float(sent) for sent, *_ in told) == net.bytes_sent
+    mine = [v.sum().item() for v in net.state_dict().values()]
+    for _, *sums in told:
+        assert [float.fromhex(v) for v in sums] == pytest.approx(mine, abs=1e-12)
 
 
 RANKS = """

@@ -28,7 +28,13 @@ from tests.parallel.processes import killed_while_saving, limit
 FAST = dict(timeout=6)
 
 
-@pytest.mark.parametrize("name", ["all_reduce", "post_local_sgd", "easgd", "elastic_gossip", "ist"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("all_reduce", "post_local_sgd", "easgd", "elastic_gossip", "ist", "hierarchical"),
+        pytest.param("push_sum", marks=pytest.mark.slow),
+    ],
+)
 def test_processes_are_the_simulation(name):
     """And so, by verify in the fast tests, the oracle. Bytes too."""
     from parallel.identities.chosen import SETTINGS
@@ -118,6 +124,7 @@ def run(what, strategy, steps=12, world=None, **options):
         ("nan", "all_reduce", ["rank 2: NotFinite: worker 2 has NaN or infinity"]),
         ("nan", "gossip_pull", ["worker 2 has NaN or infinity in params:0.weight"]),
         ("raise", "local_sgd", ["rank 2: OSError: my disk is full", "rank 2 stopped: OSError"]),
+        pytest.param("die", "hierarchical", ["rank 2 did not answer"], marks=pytest.mark.slow),
         ("skip", "all_reduce", ["ranks are at different places", "rank 2 at the end of step 8"]),
     ],
 )

@@ -42,7 +42,8 @@ def apart(a, b):
 def test_it_behaves_like_the_model(style):
     """A loop, an optimizer, eval, and a state that loads into the bare model."""
     bare = net(norm=True)
-    wrapped = fit(DataParallel(style=style, model=bare, workers=None if style == "torch" else 3))
+    workers = {"torch": None, "hierarchical": 4}.get(style, 3)
+    wrapped = fit(DataParallel(style=style, model=bare, workers=workers))
     wrapped.eval()
     assert not any(m.training for m in wrapped.modules())
     x, _ = batch(7, 99)
