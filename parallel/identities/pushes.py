@@ -13,7 +13,7 @@ from parallel.strategy.graph import Exponential
 from parallel.strategy.push_sum import PushSum
 from parallel.world.ops import Round
 
-ROUNDS = 200
+ROUNDS = 120
 
 
 @dataclass
