@@ -55,11 +55,16 @@ def net(rank: int = 0) -> nn.Sequential:
 
 
 def training(
-    strategy: Strategy, workers: int = WORKERS, optimizer: Any = None, batch=BATCH, model: Any = net
+    strategy: Strategy,
+    workers: int = WORKERS,
+    optimizer: Any = None,
+    batch=BATCH,
+    model: Any = net,
+    data: Data | None = None,
 ):
     """Return a training of the small task that has not made a step yet."""
     optimizer = optimizer or partial(torch.optim.SGD, **MOMENTUM)
-    parts = model, task(), F.cross_entropy, optimizer, strategy
+    parts = model, data or task(), F.cross_entropy, optimizer, strategy
     return Training(*parts, Comm(workers), batch_size=batch, seed=SEED)
 
 

@@ -73,4 +73,4 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
             lambda: subnet_identities.blocks(maker),
         )
     if isinstance(sample, ZeRO1):
-        yield from of_slices(maker, sample)
+        yield from of_slices(maker, world)
