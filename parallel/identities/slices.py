@@ -156,11 +156,11 @@ def of_slices(maker: Maker, world: str) -> Any:
     if world == "procs":
         yield from of_torch(maker)
     yield "two workers are all-reduce", "bitwise", lambda: as_all_reduce(maker, 2, 8)
-    for workers in (3, 4, 11):
+    for workers in (3, 4):
         yield (
             f"{workers} workers are all-reduce",
             "rounding",
-            lambda n=workers: as_all_reduce(maker, n, max(n, BATCH)),
+            lambda n=workers: as_all_reduce(maker, n, BATCH),
         )
     yield "64 workers are all-reduce", "rounding", lambda: crowd(maker)
     yield "bytes held = formula", "exact", lambda: held_by_formula(maker)

@@ -32,9 +32,9 @@ class Mark(torch.Tensor):
         name = getattr(func, "__name__", "")
         if name.endswith("_") and not name.endswith("__") and name not in HARMLESS:
             raise ValueError(
-                f"{name}: under zero1, zero2 and zero3 gradients are with their owners, what is left "
-                "cannot be changed. Clip by net.clip_grad_norm_(...), clear by zero_grad(), which "
-                "sets to None, and leave out a GradScaler: bfloat16 needs none"
+                f"{name}: under zero1 to zero3 gradients are with their owners, what is left"
+                " cannot be changed. Clip by net.clip_grad_norm_(...), clear by zero_grad(), which"
+                " sets to None, and leave out a GradScaler: bfloat16 needs none"
             )
         return super().__torch_function__(func, types, args, kwargs or {})  # pyright: ignore
 
