@@ -50,7 +50,7 @@ STATM = Path("/proc/self/statm")
 class Options:
     """The largest net that trains where each rank has little memory."""
 
-    room: int = 256
+    room: int = 128
     """MiB of address space of a rank, beyond its baseline."""
     ranks: tuple[int, ...] = RANKS
     """How many ranks."""
@@ -126,7 +126,7 @@ def line(name: str, ranks: int, room: int) -> dict[str, Any]:
         bases.append(fits(name, ranks, room, GRAIN * w))
         return bool(bases[-1])
 
-    width = GRAIN * widest(1, most + 1, good)
+    width = GRAIN * widest(most // 2, most + 1, good)
     found, formula = size(width), size(GRAIN * most)
     base = max(bases)
     print(f"{name}, {ranks} ranks: {found:,} weights, formula {formula:,}", file=sys.stderr)

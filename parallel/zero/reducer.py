@@ -34,6 +34,7 @@ class Reducer:
     """
 
     tolerant, broken = False, ()  # (what is not finite is never sent)
+    late = False  # whether gradients are kept until the backward is over
 
     def __init__(self, slices: Slices, comm: Comm, weighted: bool):
         self.slices, self.comm = slices, comm
@@ -75,8 +76,8 @@ class Reducer:
             self.task = task
             torch.autograd.Variable._execution_engine.queue_callback(self.finish)  # pyright: ignore
         self.sent.reached[slot].add(name)
-        units = self.slices.layout.units
-        while (k := self.sent.next[slot]) >= 0 and self.sent.reached[slot] >= {*units[k]}:
+        units = [] if self.late else self.slices.layout.units
+        while units and (k := self.sent.next[slot]) >= 0 and self.sent.reached[slot] >= {*units[k]}:
             self._send(slot, k)
 
     def _begin(self) -> None:
