@@ -61,7 +61,7 @@ def verify(strategy: "Thing", world: str = "sim") -> Findings:
     name, identities = chosen(strategy, world)
     # (a script without a main guard is no fault of the strategy)
     found = (find(name, *identity, through=(NoGuard,)) for identity in identities)
-    return Findings(found, notes(world) if name.startswith("zero") else ())
+    return Findings(found, notes(world) if name.lower().startswith("zero") else ())
 
 
 def main(argv: Sequence[str]) -> int:

@@ -18,7 +18,8 @@ from os import PathLike
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint import state_dict_loader, state_dict_saver
+from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from parallel.zero import resume
@@ -49,7 +50,7 @@ def save(net: Any, optimizer: torch.optim.Optimizer, folder: str | PathLike) -> 
         "steps": torch.tensor(net.steps),
         "groups": torch.frombuffer(bytearray(groups.getvalue()), dtype=torch.uint8),
     }
-    _quietly(dcp.save, found, folder)
+    _quietly(state_dict_saver.save, found, folder)
 
 
 @torch.no_grad()
@@ -110,7 +111,7 @@ def _read(slices: Slices, optimizer: Any, folder: str | PathLike) -> Tensors:
     mine: Places = {}
     for _, (name, begin, end) in slices.pieces:
         mine.setdefault(name, []).append((begin, end))
-    there = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+    there = FileSystemReader(folder).read_metadata().state_dict_metadata
     counts_there = any(g.get("fused") or g.get("capturable") for g in optimizer.param_groups)
     found = {}
     for key, about in there.items():
@@ -118,7 +119,7 @@ def _read(slices: Slices, optimizer: Any, folder: str | PathLike) -> Tensors:
             away = key == "groups" or not (about.size or counts_there)
             device = torch.device("cpu") if away else slices.device()
             found[key] = torch.empty(about.size, dtype=about.properties.dtype, device=device)
-    _quietly(dcp.load, found, folder)
+    _quietly(state_dict_loader.load, found, folder)
     return found
 
 
