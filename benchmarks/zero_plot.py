@@ -38,7 +38,7 @@ def draw(data: dict[str, dict[str, list[float]]], note: str) -> Figure:
             look: Any = figure.look(k)
             alone: Any = look | {"marker": ""}
             ax.plot(line["ranks"], line["formula"], label=f"{name}, formula", **alone)
-            at = figure.beside(line["ranks"], k, len(data), 0.015)
+            at = figure.beside(line["ranks"], k, len(data), 0.025)
             points: Any = look | {"linestyle": ""}
             ax.plot(at, line["measured"], label=f"{name}, measured", **points)
         ticks = sorted({n for line in data.values() for n in line["ranks"]})
@@ -56,7 +56,7 @@ def picture(record: dict[str, Any]) -> tuple[Figure, dict[str, Any]]:
     data = series(record)
     torch = record["provenance"]["versions"]["torch"]
     note = (
-        f"{record['room'] >> 20} MiB of address space a rank beyond Python and torch {torch}\n"
+        f"{record['room'] >> 20} MiB of address space a rank beyond Python and torch {torch}; "
         f"{LAYERS} square matrices, Adam, float32, CPU; one bisection a point"
     )
     return draw(data, note), {"note": note, "series": data}
