@@ -23,11 +23,15 @@ know only this of it:
     state_dict(), load_state_dict() to go on bitwise
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from torch import nn
+
 from harness.names import check
 from parallel.replicas import executor as _replicas
+from parallel.replicas.hollow import hollow
 from parallel.strategy.base import Strategy
 from parallel.subnets import executor as _subnets
 from parallel.world.comm import Comm
@@ -53,6 +57,12 @@ def ahead(executor: Executor, counts: Sequence[float]) -> None:
     """Tell an executor whose gradients leave during the backward each worker's samples in it."""
     if isinstance(executor, _slices.Executor):
         executor.gradients.weights = lambda: counts
+
+
+def shown(executor: Executor) -> nn.Module:
+    """Return a model to load the consensus into; without weights yet, where they are divided."""
+    slices = isinstance(executor, _slices.Executor)
+    return hollow(executor.whole) if slices else copy.deepcopy(executor.whole)
 
 
 def held(executor: Executor) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Tables and numbers of the studies for the pages: see `make pages`.
 
-Those of pipelines are in `pages_pipelines.py`.
+Those of pipelines are in `pages_pipelines.py`, those of ZeRO in `pages_zero.py`.
 """
 
 import json
@@ -14,7 +14,7 @@ from harness.experiment import Experiment, Run
 from harness.result import pages
 from harness.result.pages import Rows, fixed, mean
 from harness.result.stats import Interval, interval
-from parallel import pages_pipelines
+from parallel import pages_pipelines, pages_zero
 from parallel.experiments import PLANS
 from parallel.plans.gossip import CHANCES, THESIS, THESIS_CIFAR
 from parallel.plans.subnets import WIDTHS
@@ -174,6 +174,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "wrapper": wrapper,
     "plans": partial(pages.plans, "parallel", PLANS),
     **pages_pipelines.TABLES,
+    **pages_zero.TABLES,
 }
 MNIST, CIFAR = "gossip_mnist", "gossip_cifar10"
 VALUES: dict[str, Callable[[], str]] = {
@@ -202,4 +203,5 @@ VALUES: dict[str, Callable[[], str]] = {
     "subnet_macs": partial(of_local_sgd, "macs_share", 1),
     "subnet_time": partial(of_local_sgd, "us_share", 0),
     **pages_pipelines.VALUES,
+    **pages_zero.VALUES,
 }

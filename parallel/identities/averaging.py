@@ -66,12 +66,17 @@ def team(strategy: Strategy) -> int:
 
 
 def training(
-    strategy: Strategy, workers: int = 0, optimizer: Any = None, batch=BATCH, model: Any = net
+    strategy: Strategy,
+    workers: int = 0,
+    optimizer: Any = None,
+    batch=BATCH,
+    model: Any = net,
+    data: Data | None = None,
 ):
     """Return a training of the small task that has not made a step yet."""
     workers = workers or team(strategy)
     optimizer = optimizer or partial(torch.optim.SGD, **MOMENTUM)
-    parts = model, task(), F.cross_entropy, optimizer, strategy
+    parts = model, data or task(), F.cross_entropy, optimizer, strategy
     return Training(*parts, Comm(workers), batch_size=batch, seed=SEED)
 
 

@@ -52,6 +52,7 @@ def verify(strategy: "Thing", world: str = "sim") -> Findings:
     Raises:
         ValueError: an unknown name, or "procs" in a script without a main guard.
     """
+    from parallel.identities.by_torch import notes
     from parallel.identities.chosen import chosen
     from parallel.world.procs import NoGuard, end_readers
 
@@ -59,7 +60,8 @@ def verify(strategy: "Thing", world: str = "sim") -> Findings:
         end_readers()
     name, identities = chosen(strategy, world)
     # (a script without a main guard is no fault of the strategy)
-    return Findings(find(name, *identity, through=(NoGuard,)) for identity in identities)
+    found = (find(name, *identity, through=(NoGuard,)) for identity in identities)
+    return Findings(found, notes(world) if name.lower().startswith("zero") else ())
 
 
 def main(argv: Sequence[str]) -> int:
@@ -68,5 +70,7 @@ def main(argv: Sequence[str]) -> int:
     export.check(options.to)
     from parallel.identities.chosen import names
 
-    found = Findings(f for name in names(options.names) for f in verify(name, options.world))
+    parts = [verify(name, options.world) for name in names(options.names)]
+    told = dict.fromkeys(note for part in parts for note in part.notes)
+    found = Findings((f for part in parts for f in part), told)
     return tell(found, "strategy", options.json, options.to)

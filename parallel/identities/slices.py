@@ -1,7 +1,7 @@
 """Computes the identities of workers that hold slices (ZeRO)."""
 
 import itertools
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -11,12 +11,12 @@ from torch import nn
 
 from parallel import executors
 from parallel.identities.averaging import BATCH, MOMENTUM, STEPS, Maker, apart, net, task, training
+from parallel.identities.by_torch import ADAM, TITLES, as_torch, missing
 from parallel.strategy import Strategy, make
-from parallel.strategy.zero import Held, ZeRO1, held
+from parallel.strategy.zero import Held, held
 from parallel.wrap.data_parallel import DataParallel
 from parallel.zero import clip
 
-ADAM = partial(torch.optim.AdamW, lr=0.05)
 CLIP = 0.4  # less than all norms of the task's gradients
 
 
@@ -39,6 +39,19 @@ def as_all_reduce(maker: Maker, workers: int, batch: int) -> float:
             found.append(one.executor.consensus())
         worst = max(worst, apart(*found))
     return worst
+
+
+def crowd(maker: Maker, workers: int = 64, steps: int = 2) -> float:
+    """Compare the same of so many workers that some of them have no slice of the 93 weights."""
+    one = task()
+    data = replace(one, train_x=one.train_x.repeat(3, 1), train_y=one.train_y.repeat(3))
+    found = []
+    for strategy in (maker(), make("all_reduce", weighted=maker().weighted)):
+        many = training(strategy, workers, ADAM, workers, net, data)
+        for _ in range(steps):
+            many.step()
+        found.append(many.executor.consensus())
+    return apart(*found)
 
 
 def held_by_formula(maker: Maker) -> float:
@@ -138,17 +151,28 @@ def refused(maker: Maker) -> float:
     return 1.0
 
 
-def of_slices(maker: Maker, sample: ZeRO1) -> Any:
-    """Yield the identities: name, class and check of each."""
+def of_slices(maker: Maker, world: str) -> Any:
+    """Yield the identities: name, class and check of each; those of torch's own in processes."""
+    if world == "procs":
+        yield from of_torch(maker)
     yield "two workers are all-reduce", "bitwise", lambda: as_all_reduce(maker, 2, 8)
-    for workers in (3, 4, 11):
+    for workers in (3, 4):
         yield (
             f"{workers} workers are all-reduce",
             "rounding",
-            lambda n=workers: as_all_reduce(maker, n, max(n, BATCH)),
+            lambda n=workers: as_all_reduce(maker, n, BATCH),
         )
+    yield "64 workers are all-reduce", "rounding", lambda: crowd(maker)
     yield "bytes held = formula", "exact", lambda: held_by_formula(maker)
     yield "clipped by the norm of all slices", "rounding", lambda: clipped(maker())
     yield "clipped by the own slice's norm", "negative", lambda: clipped(maker(), own_only=True)
     yield "an optimizer of whole matrices is refused", "exact", lambda: refused(maker)
     yield "halves of a matrix would step elsewhere", "negative", whole_matrices
+
+
+def of_torch(maker: Maker) -> Any:
+    """Yield the comparisons with those of torch's classes that run here."""
+    for kind, title in TITLES.items():
+        if not missing(kind):
+            yield f"two are torch's {title}", "bitwise", partial(as_torch, maker, kind)
+    yield "three are torch's DDP", "rounding", partial(as_torch, maker, "ddp", 3)

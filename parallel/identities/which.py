@@ -91,4 +91,4 @@ def applying(name: str, maker: Maker, world: str) -> Iterator[Identity]:
     if isinstance(sample, Compressed):
         yield from of_codec(sample.sends)
     if isinstance(sample, ZeRO1):
-        yield from of_slices(maker, sample)
+        yield from of_slices(maker, world)

@@ -1,13 +1,14 @@
 """Says what workers agree on: one model for all, how far they are from it, one start."""
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import nn
 
 from parallel.replicas.replicas import Looped, Stacked, float_buffers
 from parallel.replicas.states import States
-from parallel.world.comm import Comm, State
+from parallel.world.comm import Comm, State, nbytes
 
 
 def mean(states: States, comm: Comm, centre: bool) -> dict[str, torch.Tensor]:
@@ -66,8 +67,21 @@ def broadcast(model: nn.Module, comm: Comm) -> None:
     """Give this rank's model the weights and running statistics of rank 0's."""
     if comm.alone:
         return
-    own = {k: p.detach() for k, p in model.named_parameters()} | float_buffers(model)
-    out = {(0, r): own for r in range(comm.workers)} if comm.rank == 0 else {}
-    got = comm.wait(comm.post(out, {(0, comm.rank): own}, counted=False))
-    for name, value in got[0, comm.rank].items():
-        own[name].copy_(value)
+    every = {k: p.detach() for k, p in model.named_parameters()} | float_buffers(model)
+    for own in _portions(every):
+        out = {(0, r): own for r in range(comm.workers)} if comm.rank == 0 else {}
+        got = comm.wait(comm.post(out, {(0, comm.rank): own}, counted=False))
+        for name, value in got[0, comm.rank].items():
+            own[name].copy_(value)
+
+
+def _portions(state: State, most: int = 2**22) -> Iterator[State]:
+    """Cut a state into some of so many bytes or of one tensor: what is sent at once is copied."""
+    found: State = {}
+    for name, value in state.items():
+        if found and nbytes(found) + nbytes(value) > most:
+            yield found
+            found = {}
+        found[name] = value
+    if found:
+        yield found

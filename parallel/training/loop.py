@@ -51,7 +51,7 @@ def train(
     `train(...).model` is the trained net, and `.state_dict()` its state; `model` stays as it was.
 
     Args:
-        model: Copied to every worker; or a function from a worker's rank to its model.
+        model: Copied to every worker; or a function from a worker's rank to a model that trains.
         data: The name of a data set, tensors (x, y), a torch Dataset or a harness.data.Data. The
             training part is cut into a shard per worker; inputs as the model takes them. Integers
             become floats, but stay whole for a net that begins with an embedding.

@@ -20,9 +20,10 @@ from torch import nn
 
 from harness.data import Data
 from harness.nets.dropout import distinct
-from parallel.executors import ahead, executor_of, held
+from parallel.executors import ahead, executor_of, held, shown
 from parallel.pipeline.norms import no_old_norms
 from parallel.replicas.consensus import broadcast
+from parallel.replicas.hollow import fill
 from parallel.replicas.optimizer import by_element, by_parameter, spread
 from parallel.replicas.replicas import Looped, Stacked, replicas
 from parallel.strategy.base import Strategy
@@ -65,7 +66,7 @@ class Training:
         members, stepper = together(models, optimizer, comm, None if batches else data.train_x)
         self.executor.attach(members)
         self.executor.accept(stepper)
-        self.judge = copy.deepcopy(self.executor.whole)
+        self.judge = shown(self.executor)
         self.pace = paced(schedule, stepper)
         self.done, self.samples, self.seconds = 0, 0, 0.0
         self.digest = self._digest(batch_size, reshuffle)
@@ -163,7 +164,7 @@ class Training:
 
     def test(self) -> tuple[float, float]:
         """Return mean loss and accuracy of the consensus on the test set."""
-        self.judge.load_state_dict(self.executor.consensus())
+        fill(self.judge).load_state_dict(self.executor.consensus())
         return tested(self.judge, self.data, self.backward.loss)
 
     def worker_accuracies(self) -> list[float]:
@@ -175,7 +176,7 @@ class Training:
         """Return a model with one worker's weights (the same object for all)."""
         own = {k: v[i] for k, v in self.members.get("params").items()}
         own |= {k: v[i] for k, v in self.members.get("float_buffers").items()}
-        self.judge.load_state_dict(own, strict=False)
+        fill(self.judge).load_state_dict(own, strict=False)
         return self.judge
 
     def state_dict(self) -> dict[str, Any]:
@@ -213,7 +214,8 @@ def starts(
         no_old_norms(model)
         return [copy.deepcopy(model) for _ in ranks]
     if same:
-        return starts(model(0), ranks, same)
+        first = model(0)
+        return [first, *starts(first, ranks[1:], same)]
     return [model(rank) for rank in ranks]
 
 

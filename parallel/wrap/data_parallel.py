@@ -22,7 +22,7 @@ from torch import nn
 
 from harness.names import check, uncalled, unknown
 from harness.nets.dropout import distinct
-from parallel.executors import executor_of
+from parallel.executors import executor_of, shown
 from parallel.replicas.consensus import broadcast
 from parallel.replicas.replicas import Looped
 from parallel.strategy import STRATEGIES, Strategy, make
@@ -101,7 +101,7 @@ class DataParallel(Scattered):
         executor.optimizer = None  # the user makes it, later
         if executor.gradients is not None:
             executor.gradients.tolerant = True  # (a GradScaler skips such steps; who steps is told)
-        self.executor, self.consensus = executor, Consensus(copy.deepcopy(executor.whole))
+        self.executor, self.consensus = executor, Consensus(shown(executor))
         self.hooks, self.heard = Hooks(self, model), set()
         self.train(model.training)
 
@@ -139,7 +139,7 @@ class DataParallel(Scattered):
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Load a bare model's state into all replicas."""
-        model = self.consensus.model
+        model = self.consensus.filled(self)
         found = model.load_state_dict(state_dict, strict, assign)
         held = model.state_dict()
         state = {k: v.detach().clone() for k, v in held.items() if isinstance(v, torch.Tensor)}

@@ -4,6 +4,8 @@ from typing import Any
 
 from torch import nn
 
+from parallel.replicas.hollow import fill, is_hollow
+
 
 class Consensus:
     """A bare model that shows what the replicas agree on.
@@ -22,9 +24,15 @@ class Consensus:
         now = version(net)
         if self.version != now:
             net.comm.at = f"eval() or state_dict() after step {net.steps}"
-            self.model.load_state_dict(_agreed(net))
+            fill(self.model).load_state_dict(_agreed(net))
             self.version = now
         self.shown = self._look()
+        return self.model
+
+    def filled(self, net: Any) -> nn.Module:
+        """Return the model to load something into, which may leave some of it as it is."""
+        if is_hollow(self.model):
+            fill(self.model).load_state_dict(_agreed(net))
         return self.model
 
     def _look(self) -> list[tuple[int, bool]]:

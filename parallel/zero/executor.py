@@ -27,7 +27,7 @@ from parallel.zero.passes import refill
 from parallel.zero.reducer import Reducer
 from parallel.zero.room import Room
 from parallel.zero.slices import Slices
-from parallel.zero.units import ROOT, units
+from parallel.zero.units import units
 
 CARRIES = (ReduceScatter, AllGather)
 
@@ -45,10 +45,7 @@ class Executor:
 
     def cut(self, models: list[nn.Module], seed: int) -> list[nn.Module]:
         """Return what the workers here train, which is all of the full models."""
-        found = units(models[0])
-        if self.strategy.stage == 1:  # (gradients are kept until the backward is over)
-            found = {ROOT: [name for unit in found.values() for name in unit]}
-        self.room = Room(models, found, self.strategy.stage)
+        self.room = Room(models, units(models[0]), self.strategy.stage)
         return models
 
     def attach(self, members: Stacked | Looped) -> None:
@@ -58,6 +55,7 @@ class Executor:
         self.members = members
         self.states = Slices(members, layout, self.comm.ranks, self.strategy.stage == 3)
         self.gradients = Reducer(self.states, self.comm, self.strategy.weighted)
+        self.gradients.late = self.strategy.stage == 1
         self.meter = Meter(self.states, self.gradients)
         self.room.attach(self.states, self.gradients, self.comm)
 

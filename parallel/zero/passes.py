@@ -71,12 +71,12 @@ class Passes:
 
     def _begins(self, i: int, u: int, *_: Any) -> None:
         """Gather for the forward: [1]."""
-        self.gather(i, u)
         noting = contextlib.nullcontext()
         if torch.is_grad_enabled():
             noting = torch.autograd.graph.saved_tensors_hooks(self._noted, self._found)
         noting.__enter__()
         self.opened.append(noting)
+        self.gather(i, u)
 
     def _ends(self, i: int, u: int, module: nn.Module, args: Any, out: Any) -> None:
         self.opened.pop().__exit__(None, None, None)

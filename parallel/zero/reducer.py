@@ -18,6 +18,7 @@ from torch import nn
 from parallel.replicas.replicas import Stacked
 from parallel.world.comm import HEADER, Comm, State, normal, refuse
 from parallel.zero.layout import Part
+from parallel.zero.marks import Marks
 from parallel.zero.slices import Slices
 
 Message = tuple[int, int]
@@ -33,6 +34,7 @@ class Reducer:
     """
 
     tolerant, broken = False, ()  # (what is not finite is never sent)
+    late = False  # whether gradients are kept until the backward is over
 
     def __init__(self, slices: Slices, comm: Comm, weighted: bool):
         self.slices, self.comm = slices, comm
@@ -74,8 +76,8 @@ class Reducer:
             self.task = task
             torch.autograd.Variable._execution_engine.queue_callback(self.finish)  # pyright: ignore
         self.sent.reached[slot].add(name)
-        units = self.slices.layout.units
-        while (k := self.sent.next[slot]) >= 0 and self.sent.reached[slot] >= {*units[k]}:
+        units = [] if self.late else self.slices.layout.units
+        while units and (k := self.sent.next[slot]) >= 0 and self.sent.reached[slot] >= {*units[k]}:
             self._send(slot, k)
 
     def _begin(self) -> None:
@@ -190,30 +192,6 @@ class _Backward:
         """Add what a worker has for a piece, if it is more than zeros."""
         self.sums[key] = self.sums[key].add_(value) if key in self.sums else value.clone()
         self.some[key] = self.some.get(key, False) or some
-
-
-class Marks:
-    """What stands in a parameter's `grad` while owners have the gradient: NaN, not to be changed.
-
-    All its numbers are one in memory; torch refuses to write into such a tensor.
-    """
-
-    def __init__(self):
-        self.known: dict[nn.Parameter, torch.Tensor] = {}
-
-    def put(self, leaf: nn.Parameter) -> None:
-        """Mark a parameter."""
-        mark = self.known.get(leaf)
-        if mark is None or (mark.shape, mark.dtype) != (leaf.shape, leaf.dtype):
-            one = torch.full((), float("nan"), dtype=leaf.dtype, device=leaf.device)
-            self.known[leaf] = one.expand(leaf.shape)
-        leaf.grad = self.known[leaf]
-
-    def on(self, leaf: nn.Parameter) -> bool:
-        """Return whether a parameter is marked, as nobody has cleared it."""
-        mark = self.known.get(leaf)
-        found = mark is not None and leaf.grad is mark
-        return found and bool(mark.reshape(-1)[:1].isnan().all())  # pyright: ignore
 
 
 def _with_header(values: State, told: list[float]) -> State:

@@ -50,7 +50,8 @@ def load(executor: Executor, teams: Sequence[dict[str, Any]], optimizer: Any) ->
     slices = executor.states
     model(executor, teams)
     saved = [one for team in teams for one in team["strategy"]["slices"]]
-    slices.state = {key: cut(saved, key[1]) for key in slices.pieces} if saved else {}
+    known = {name for _, name, *_ in saved}  # (others have no gradient yet)
+    slices.state = {key: cut(saved, key[1]) for key in slices.pieces if key[1].name in known}
     executor.begun, executor.gradients.early = 0, None
 
 

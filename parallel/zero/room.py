@@ -1,12 +1,12 @@
 """Says where weights are between two passes: in the models, or, under zero3, in slices alone."""
 
 import contextlib
-import copy
 from typing import Any
 
 import torch
 from torch import nn
 
+from parallel.replicas.hollow import hollow
 from parallel.world.comm import Comm
 from parallel.zero.passes import Passes
 from parallel.zero.reducer import Reducer
@@ -25,7 +25,7 @@ class Room:
     def __init__(self, models: list[nn.Module], units: dict[str, list[str]], stage: int):
         self.units, self.passes, self.whole = list(units.values()), None, None
         if stage == 3:
-            self.whole = copy.deepcopy(models[0])  # to look at
+            self.whole = hollow(models[0])  # to copy what is looked at from
             self.passes = Passes(models, list(units))
 
     def attach(self, slices: Slices, gradients: Reducer, comm: Comm) -> None:
@@ -49,7 +49,7 @@ class Room:
         if not self.passes:
             return state
         rest = {
-            k: _rest(one, m) for (k, one), m in zip(state.items(), _models(slices), strict=True)
+            k: rest_of(one, m) for (k, one), m in zip(state.items(), _models(slices), strict=True)
         }
         pieces = [(slices.ranks[i], *part, p.detach()) for (i, part), p in slices.pieces.items()]
         return {"rest": rest, "pieces": pieces}
@@ -70,7 +70,7 @@ def _models(slices: Slices) -> list[nn.Module]:
     return slices.members.modules()
 
 
-def _rest(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+def rest_of(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     """Return what of a state is in no slice: statistics, counters, frozen weights."""
     named = model.named_parameters(remove_duplicate=False)
     sliced = {name for name, p in named if p.requires_grad}

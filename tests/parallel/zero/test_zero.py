@@ -167,8 +167,25 @@ def test_torchs_clipping_is_no_silent_mistake(name):
     """Gradients are with their owners: whoever scales what is left is told so."""
     net = DataParallel(style=name, model=identities.net(), workers=2)
     net(identities.task().train_x[:6]).square().mean().backward()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match=r"mul_: .* Clip by net.clip_grad_norm_"):
         nn.utils.clip_grad_norm_(net.parameters(), 1e-3)
+    with pytest.raises(ValueError, match=r"zero_: .* clear by zero_grad\(\), which sets to None"):
+        net.zero_grad(set_to_none=False)
+
+
+@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_scaler_is_refused_in_words(name, fused):
+    """It would look for infinity, and scale, where no gradient is; unscaled, nothing would step."""
+    net = DataParallel(style=name, model=identities.net().float(), workers=2)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.1, fused=fused)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    before = copy.deepcopy(net.state_dict())
+    scaler.scale(net(identities.task().train_x[:6].float()).square().mean()).backward()
+    with pytest.raises(ValueError, match="leave out a GradScaler: bfloat16 needs none"):
+        scaler.step(optimizer)
+    assert net.steps == 0
+    assert identities.apart(before, net.state_dict()) == 0
 
 
 @pytest.mark.parametrize("name", STAGES)
