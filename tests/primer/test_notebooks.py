@@ -9,6 +9,7 @@ import torch
 from tests.tree import ROOT
 
 FORMULAS = {
+    "13_convolution": [f"convolution.costs.{cost}" for cost in ("macs", "held", "adds")],
     "10_autodiff": ["autodiff.sides.macs", "autodiff.sides.held", "autodiff.checkpoint.macs"],
 }
 CASES = [(book, name) for book, names in FORMULAS.items() for name in names]
