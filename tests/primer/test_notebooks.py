@@ -9,6 +9,11 @@ import torch
 from tests.tree import ROOT
 
 FORMULAS = {
+    "12_memory": [
+        *(f"memory.layout.{name}" for name in ("lines", "offsets")),
+        *(f"memory.cache.{name}" for name in ("misses", "columns")),
+        *(f"memory.levels.{name}" for name in ("flops", "moved")),
+    ],
     "13_convolution": [f"convolution.costs.{cost}" for cost in ("macs", "held", "adds")],
     "10_autodiff": ["autodiff.sides.macs", "autodiff.sides.held", "autodiff.checkpoint.macs"],
 }
