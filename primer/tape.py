@@ -36,9 +36,10 @@ class Tape:
     def __init__(self):
         self.nodes: list[Node] = []
 
-    def leaf(self, value: Any, name: str = "const", active: bool = False) -> "Tensor":
-        """Put a value on the tape that no operation made."""
+    def leaf(self, value: Any, name: str = "", active: bool = False) -> "Tensor":
+        """Put a value on the tape that no operation made; a number without a name is its own."""
         value = np.asarray(value)
+        name = name or ("const" if value.ndim else repr(value.item()))
         self.nodes.append(Node(name, (), value.shape, active))
         return Tensor(self, len(self.nodes) - 1, value)
 
@@ -98,6 +99,9 @@ class Tensor(Overloaded):
 
     def __init__(self, tape: Tape, number: int, value: np.ndarray):
         self.tape, self.number, self.value = tape, number, value
+
+    def __gt__(self, other) -> bool:
+        return bool(self.value > getattr(other, "value", other))  # an answer, not an operation
 
     def apply(self, op: str, *inputs: Any) -> "Tensor":
         """Compute, and write it down."""

@@ -30,6 +30,9 @@ class Overloaded:
     def __rmul__(self, other):
         return self.apply("mul", other, self)
 
+    def __gt__(self, other):
+        return self.apply("greater", self, other)
+
     def tanh(self):
         """Return the hyperbolic tangent of each entry."""
         return self.apply("tanh", self)

@@ -9,6 +9,7 @@ import torch
 from tests.tree import ROOT
 
 FORMULAS = {
+    "11_graphs": ["graphs.example.nodes", "graphs.example.macs", "graphs.steps.lines"],
     "12_memory": [
         *(f"memory.layout.{name}" for name in ("lines", "offsets")),
         *(f"memory.cache.{name}" for name in ("misses", "columns")),
