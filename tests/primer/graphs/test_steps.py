@@ -10,12 +10,14 @@ from primer.graphs import captures, probes, steps
 from tests.tree import ROOT
 
 HERE = ["primer", "torch", "torch.fx"]
-OTHERS = ["jax.jit", "autograd", "keras"]
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("jax.jit", "autograd", "keras")]
 FLOAT32 = 1e-6  # 64 samples, gradients below 1: some ten roundings of 6e-8
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # keras' own, of NumPy 2
 @pytest.mark.parametrize("name", [*HERE, *OTHERS])
-def test_the_gradients_are_those_of_float64(name):
+def test_the_gradients_are_those_of_float64(name, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
     library = name.split(".")[0]
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed: pip install -e '.[frameworks]'")
