@@ -7,6 +7,7 @@ import io
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -30,9 +31,13 @@ class Picture:
         fig.savefig(file, dpi=dpi, metadata={"Software": None})
         self.png, self.text = file.getvalue(), " ".join(text.split())
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict, dict]:
-        data = {"image/png": b64encode(self.png).decode(), "text/plain": self.text}
-        return data, {"image/png": {"alt": self.text}}
+    def _repr_html_(self) -> str:
+        # (pages that nbconvert makes have no alternative text of an output that is a mere PNG)
+        source = f"data:image/png;base64,{b64encode(self.png).decode()}"
+        return f'<img src="{source}" alt="{escape(self.text)}" style="max-width: 100%">'
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def best(f: Callable[[], Any], seconds: float = 0.05) -> float:

@@ -18,7 +18,7 @@ def operands(level: int, n: int, dtype=np.float32) -> tuple[np.ndarray, ...]:
     """Return what the operation reads."""
     draw = np.random.default_rng(level)
     shapes = {1: [(n,), (n,)], 2: [(n, n), (n, 1)], 3: [(n, n), (n, n)]}[level]
-    return tuple(draw.random(shape).astype(dtype) for shape in shapes)
+    return tuple(draw.random(shape, dtype) for shape in shapes)
 
 
 def compute(level: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:

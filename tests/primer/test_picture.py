@@ -1,6 +1,7 @@
 """Pictures carry their text; times are positive and of the least."""
 
 import base64
+from xml.etree import ElementTree
 
 import pytest
 from matplotlib.figure import Figure
@@ -9,10 +10,13 @@ from primer.picture import Picture, best
 
 
 def test_a_picture_has_its_text_where_readers_of_pages_look_for_it():
-    text = "a line that goes up from the left to the right"
-    data, metadata = Picture(Figure(figsize=(1, 1)), text)._repr_mimebundle_()
-    assert base64.b64decode(data["image/png"]).startswith(b"\x89PNG")
-    assert metadata["image/png"]["alt"] == data["text/plain"] == text
+    text = 'a line that goes "up" from the left to the right'
+    picture = Picture(Figure(figsize=(1, 1)), text)
+    (image,) = ElementTree.fromstring(f"<p>{picture._repr_html_()[:-1]}/></p>")
+    assert image.get("alt") == repr(picture) == text
+    kind, _, png = image.get("src").partition(",")
+    assert kind == "data:image/png;base64"
+    assert base64.b64decode(png).startswith(b"\x89PNG")
 
 
 def test_a_text_that_says_nothing_is_refused():
