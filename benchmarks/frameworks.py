@@ -2,7 +2,7 @@
 
 Each library has a process of its own: the time of its import, of the first step (which may compile)
 and of later ones, lines of code, how far its gradients are from float64, the verdicts of the probes
-(primer.graphs.probes) and the four elements (primer.graphs.captures). What is not installed is told
+(primer.graphs.probes) and the four elements (primer.graphs.elements). What is not installed is told
 as such; `pip install -e '.[frameworks]'` brings all.
 """
 
@@ -21,7 +21,7 @@ import tyro
 
 from benchmarks.telling import expect, told
 from harness.record.provenance import collect
-from primer.graphs import captures, probes, steps
+from primer.graphs import captures, elements, probes, steps
 from primer.picture import best
 
 LIBRARY = {"jax.jit": "jax", "torch.compile": "torch", "torch.fx": "torch"}
@@ -58,7 +58,7 @@ def measured(name: str) -> dict[str, Any]:
         "later_ms": best(step, 0.5) * 1e3,
         "far": steps.far(step),
         **probes.table({name: captures.CAPTURES[name]})[name],
-        **captures.elements(name),
+        **elements.elements(name),
     }
 
 

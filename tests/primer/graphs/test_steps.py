@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from primer.graphs import captures, probes, steps
+from primer.graphs import captures, elements, probes, steps
 from tests.tree import ROOT
 
 HERE = ["primer", "torch", "torch.fx"]
@@ -43,7 +43,7 @@ def test_eager_libraries_keep_all_and_traces_do_not():
 
 
 def test_the_four_elements_are_looked_up_and_tried():
-    found = {name: captures.elements(name) for name in HERE}
+    found = {name: elements.elements(name) for name in HERE}
     assert [found[name]["operations"] for name in HERE] == ["eager", "eager", "graph"]
     assert [found[name]["second derivative"] for name in HERE] == ["none", "yes", "yes"]
     assert found["torch"]["modules"] == torch.nn.__name__
@@ -58,5 +58,5 @@ def test_the_record_says_the_same_of_what_is_here():
         assert line["lines"] == steps.lines(name)
         assert line["far"] <= FLOAT32
     for name in HERE:
-        now = captures.elements(name) | probes.table({name: captures.CAPTURES[name]})[name]
+        now = elements.elements(name) | probes.table({name: captures.CAPTURES[name]})[name]
         assert {key: lines[name][key] for key in now} == now
