@@ -1,0 +1,6 @@
+"""What notes on systems for machine learning say, small enough to read and to count.
+
+Each room belongs to a notebook: `autodiff` (10), `graphs` (11), `memory` (12), `convolution` (13).
+A formula stands in a function; the code beside it counts while it computes (`primer.count`), and
+notebook and tests hold the two together.
+"""

@@ -1,0 +1,1 @@
+"""Derivatives from either side: rules, tape, dual numbers, Jacobians, checkpoints."""

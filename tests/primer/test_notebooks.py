@@ -1,0 +1,64 @@
+"""A formula of a note is held by its notebook: with one term more, the notebook fails."""
+
+import re
+from importlib import import_module
+
+import nbformat
+import pytest
+import torch
+
+from tests.tree import ROOT
+
+FORMULAS = {
+    "11_graphs": ["graphs.example.nodes", "graphs.example.macs", "graphs.steps.lines"],
+    "12_memory": [
+        *(f"memory.layout.{name}" for name in ("lines", "offsets")),
+        *(f"memory.cache.{name}" for name in ("misses", "columns")),
+        *(f"memory.levels.{name}" for name in ("flops", "moved")),
+    ],
+    "13_convolution": [f"convolution.costs.{cost}" for cost in ("macs", "held", "adds")],
+    "10_autodiff": ["autodiff.sides.macs", "autodiff.sides.held", "autodiff.checkpoint.macs"],
+}
+CASES = [(book, name) for book, names in FORMULAS.items() for name in names]
+
+
+def play(book):
+    """Run the cells one after the other, in this process."""
+    names = {"__name__": "__main__"}
+    for cell in nbformat.read(ROOT / "notebooks" / f"{book}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"{book}:{cell.id}", "exec"), names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("book", "name"), CASES)
+def test_a_formula_with_one_term_more_makes_its_notebook_fail(book, name, monkeypatch):
+    module, _, function = f"primer.{name}".rpartition(".")
+    right = getattr(import_module(module), function)
+    monkeypatch.setattr(import_module(module), function, lambda *a, **k: right(*a, **k) + 1)
+    monkeypatch.chdir(ROOT / "notebooks")
+    threads = torch.get_num_threads()
+    try:
+        with pytest.raises(AssertionError):
+            play(book)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("book", FORMULAS)
+def test_a_note_has_what_a_note_has(book):
+    """A question, a picture with a text, asserts against counters, exercises, sources."""
+    cells = nbformat.read(ROOT / "notebooks" / f"{book}.ipynb", as_version=4).cells
+    assert cells[0].source.splitlines()[0].endswith("?")
+    code = "".join(cell.source + "\n" for cell in cells if cell.cell_type == "code")
+    assert code.count("assert ") >= 5
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    pages = [o["data"].get("text/html", "") for o in outputs if "data" in o]
+    (picture,) = [page for page in pages if page.startswith("<img")]
+    (text,) = re.findall(r' alt="([^"]+)"', picture)
+    assert len(text.split()) > 20
+    assert not [o for o in outputs if o.get("name") == "stderr"]
+    last = cells[-1].source
+    _, exercises, sources = last.replace("## Sources", "## Exercises").split("## Exercises")
+    assert sources.strip()
+    assert [line[:2] for line in exercises.splitlines() if line[:1].isdigit()] == ["1.", "2.", "3."]

@@ -1,0 +1,107 @@
+"""The tape: gradients against torch's, its bytes against Python's own count of them."""
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from primer.autodiff import sides
+from primer.autodiff.ops import OPS
+from primer.autodiff.overloaded import Overloaded
+from primer.tape import Tape, grad, vjp
+from tests.drawn import examples
+
+
+def program(steps, x, y):
+    """A random function of two squares: each step makes a value of two that are there."""
+    values = [x, y]
+    for op, i, j in steps:
+        a, b = values[i % len(values)], values[j % len(values)]
+        found = {"matmul": lambda a, b: a @ b, "add": lambda a, b: a + b, "mul": lambda a, b: a * b}
+        values.append(found[op](a, b) if op in found else getattr(a, op)())
+    return values[-1]
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["matmul", "add", "mul", "tanh", "sin"]),
+        st.integers(0, 9),
+        st.integers(0, 9),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@examples(30)
+@given(STEPS, st.integers(0, 99))
+def test_gradients_are_those_of_torch(steps, seed):
+    x, y = np.random.default_rng(seed).uniform(-0.5, 0.5, (2, 3, 3))
+    a, b = (torch.tensor(v, requires_grad=True) for v in (x, y))
+    there = program(steps, a, b).sum()
+    there.backward()
+    found = grad(lambda x, y: program(steps, x, y).total(), x, y)
+    for ours, theirs in zip(found, (a.grad, b.grad), strict=True):
+        theirs = np.zeros((3, 3)) if theirs is None else theirs.numpy()
+        # entries below .5 and six steps: no term grows above 1, so 1e-12 is thousands of roundings
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@examples(30)
+@given(STEPS, st.integers(0, 99))
+def test_a_gradient_costs_three_evaluations_at_most(steps, seed):
+    x, y = np.random.default_rng(seed).uniform(-0.5, 0.5, (2, 3, 3))
+    if any(op != "add" for op, *_ in steps):
+        assert sides.forwards(lambda x, y: (program(steps, x, y) * x).total(), x, y) <= 3
+
+
+def test_one_rule_that_is_wrong_is_noticed(monkeypatch):
+    x = np.full((3, 3), 0.3)
+    right = grad(lambda x: (x @ x).total(), x)[0]
+    wrong = OPS["matmul"].__class__(**{**vars(OPS["matmul"]), "pulls": OPS["mul"].pulls})
+    monkeypatch.setitem(OPS, "matmul", wrong)
+    assert abs(grad(lambda x: (x @ x).total(), x)[0] - right).max() > 0.1
+
+
+def test_the_tape_keeps_what_python_says_that_it_keeps():
+    """NumPy tells tracemalloc of each buffer; the results that nobody reads are gone."""
+    shape = (500, 300, 400)
+    matrices, x = sides.weights(shape), np.ones((500, 1))
+    tape = Tape()
+    leaf = tape.leaf(x, "x", active=True)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        y = sides.net(matrices, leaf)
+        gc.collect()
+        domain = [tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)]
+        traced = tracemalloc.take_snapshot().filter_traces(domain)
+    finally:
+        tracemalloc.stop()
+    assert sum(t.size for t in traced.traces) == sum(a.nbytes for a in tape.saved()) == 8 * 700
+    assert any(y.value is a for a in tape.saved())
+
+
+def test_the_graph_is_data_and_has_no_number_in_it():
+    tape = Tape()
+    x = tape.leaf(np.ones((2, 1)), "x", active=True)
+    (np.ones((2, 2)) @ x + x).tanh()
+    assert tape.graph() == (
+        ("x", ()), ("const", ()), ("matmul", (1, 0)), ("add", (2, 0)), ("tanh", (3,)),
+    )  # fmt: skip
+
+
+def test_what_has_no_influence_has_gradient_zero():
+    _, pull = vjp(lambda x, y: x.total(), np.ones((2, 2)), np.ones((3, 1)))
+    gx, gy = pull(1.0)
+    assert gx.tolist() == [[1, 1], [1, 1]]
+    assert gy.tolist() == [[0], [0], [0]]
+
+
+def test_values_that_do_not_say_what_an_operation_does_say_so():
+    with pytest.raises(NotImplementedError, match="Overloaded does not say what 'sin' does"):
+        Overloaded().sin()
