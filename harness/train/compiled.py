@@ -17,6 +17,7 @@ class Compiled:
     """
 
     def __init__(self, function: Callable[[torch.Tensor], Any]):
+        torch.compiler.reset()  # (nets of runs before would count against torch's limit)
         self.plain, self.fast = function, torch.compile(function, dynamic=False)
         self.shape: torch.Size | None = None
 
