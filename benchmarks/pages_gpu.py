@@ -177,10 +177,18 @@ def _share(plan: Plan, done: list[Run]) -> str:
     )
 
 
+def step(name: str) -> str:
+    """Milliseconds of a training step, by the name of its check."""
+    (line,) = (x for x in lines("check-h100", "steps") if x["name"] == name)
+    return fixed(line["ms"]["median"], 1)
+
+
 TABLES: dict[str, Callable[[], Rows]] = {"kernels": kernels, "gpu": ran}
 VALUES: dict[str, Callable[[], str]] = {
     "fine": partial(gains, "fine"),
     "fine_train": partial(gains, "fine", "train"),
     "tiled": partial(gains, "tiled"),
     "tiled_train": partial(gains, "tiled", "train"),
+    "eager_step": partial(step, "eager dense, bf16 autocast, channels_last"),
+    "graph_step": partial(step, "graph dense, bf16 autocast"),
 }
