@@ -177,7 +177,9 @@ def step(config: Config, answer, optimizer, x: torch.Tensor, y: torch.Tensor) ->
     with half(config, x.device):
         each = losses(answer(x), y)
     early = each.new_full((len(each) - 1,), config.exit_weight if joint(config) else 1.0)
-    weights = torch.cat([early, each.new_ones(1)])  # (weights[-1] = 1 would wait for a card)
+    weights = torch.cat(
+        [early, each.new_ones(1)]
+    )  # (in old releases weights[-1] = 1 waits for a card)
     optimizer.zero_grad(set_to_none=True)
     (each * weights).sum().backward()
     optimizer.step()

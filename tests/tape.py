@@ -12,6 +12,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+# A number of the device is asked for, or one of the host is put there: both wait for the device.
+WAITING = torch.ops.aten._local_scalar_dense.default, torch.ops.aten.lift_fresh.default
+
 
 class Tape(TorchDispatchMode):
     """Records operators on the CPU; `made` holds all tapes."""
@@ -52,7 +55,7 @@ class Tape(TorchDispatchMode):
                         place.copy_(value)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func is torch.ops.aten._local_scalar_dense.default:
+        if func in WAITING:
             raise RuntimeError("operation not permitted when stream is capturing")
         for x in tree_flatten((args, kwargs))[0]:
             if isinstance(x, torch.Tensor) and at(x) not in self.own | self.before.keys():

@@ -109,10 +109,8 @@ def goes_on(device: str) -> dict[str, Any]:
     config = replace(BASE, graph=ways(device)[1], **(TINY | dict(first=800, batch_size=64)))
     with one_order():
         whole, first = run(config, Job(device)), Job(device)
-        rows = train(config, 0, first)
-        next(rows)
+        next(train(config, 0, first))
         saved = copy.deepcopy(first.state(1))
-        rows.close()
         rest = run(config, Job(device, saved=saved))
     same((whole[0][1:], whole[1]), rest, "the run that went on is another one")
     return {"losses": [row["train_loss"] for row in rest[0]]}
@@ -134,7 +132,7 @@ def stacked(device: str) -> dict[str, Any]:
             row.pop("group_time")  # pyright: ignore
         found.append((rows, net.state_dict()))
     recorded(device)
-    same(*found, "replayed masks are others")
+    same(found[0], found[1], "replayed masks are others")
     return {"losses": [row["train_loss"] for (row,) in found[1][0]]}
 
 

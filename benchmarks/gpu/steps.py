@@ -8,7 +8,7 @@ events, after warm-up. (benchmarks.gpu.beside adds several seeds at a time.)
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
 from statistics import median
@@ -36,7 +36,6 @@ class Step:
 
     device: str
     config: Config
-    half: bool = False
 
     def __post_init__(self):
         g = torch.Generator().manual_seed(0)
@@ -104,8 +103,8 @@ def arithmetic(precision: str) -> Iterator[None]:
 def made(device: str, config: Config, precision: str, way: str, **changes: Any) -> Step:
     """A step of this net, ready to be timed: compiled, recorded, warm."""
     how = WAYS[way] if device == "cuda" else "off"
-    values = vars(config) | dict(autocast=precision.startswith("bf16"), graph=how) | changes
-    step = Step(device, Config(**values))
+    config = replace(config, autocast=precision.startswith("bf16"), graph=how, **changes)
+    step = Step(device, config)
     for k in range(WARM):
         step.point(k)
         step.take()

@@ -43,8 +43,8 @@ class Card:
                 with torch.cuda.graph(graph):
                     found = call()
             except BaseException:
-                torch.cuda.synchronize()
                 generator.graphsafe_set_state(state)
+                torch.cuda.synchronize()
                 raise
         return found, graph.replay
 

@@ -136,9 +136,8 @@ class Rate:
 
 def _draws() -> tuple[Any, ...]:
     """Return how far the generators of the CPU are."""
-    kind, keys, place, *_ = np.random.get_state()  # noqa: NPY002 (somebody's net may draw there)
-    own = bytes(torch.random.get_rng_state().tolist())
-    return own, random.getstate(), kind, keys.tobytes(), place
+    (_, keys, *place), own = np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
+    return own.tolist(), random.getstate(), np.asarray(keys).tolist(), place
 
 
 # What records on which kind of device.
