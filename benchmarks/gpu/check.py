@@ -36,13 +36,13 @@ from harness.record import store
 
 # Part: (seconds that it is expected to take on a card, seconds after which it is cut off). The
 # estimates for twins and wrappers are launches: about 20 us each, and 10 to 30 s of compiling. That
-# for steps: 25 steps of each line, of 3 to 48 ms, half
-# a second to build a net, 9 processes; for compiled: 19 to 27 s a net.
+# for steps: 25 steps of each line, of 3 to 48 ms, half a second to build a net, 9 processes at a
+# time; for compiled: 19 to 27 s a net.
 PARTS = {
     "machine": (2, 15),
     "twins": (30, 70),
     "wrappers": (30, 60),
-    "graphs": (30, 60),
+    "graphs": (40, 60),
     "suite": (20, 30),
     "steps": (80, 120),
     "compiled": (95, 120),

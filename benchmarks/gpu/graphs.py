@@ -47,7 +47,7 @@ def checks(device: str, small: bool) -> Checks:
     found.append(("goes on after an epoch", partial(goes_on, device)))
     found.append(("stack with dropout", partial(stacked, device)))
     found.append(("a step that waits", partial(eager, device, waits, "waits for the device at")))
-    found.append(("a capture that fails", partial(eager, device, fails, "capture")))
+    found.append(("a capture that fails", partial(eager, device, fails, "captur")))
     return found
 
 

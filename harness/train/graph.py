@@ -5,8 +5,9 @@
 
 A step is a function of tensors that changes weights in place and returns a tensor; it is its own
 eager twin. What it reads must lie where it lay when it was recorded: its arguments are copied into
-buffers of the graph, and all else is written in place (the moves of an epoch, a `Rate`). Numbers
-that are drawn on the card advance with each replay, as eager steps would draw them.
+buffers of the graph, and all else is written in place (the moves of an epoch, a `Rate`). What it
+counts in Python stands still. Numbers that are drawn on the card advance with each replay, as eager
+steps would draw them.
 
 Inputs of another shape, such as a smaller last batch, go through the eager step. A step that waits
 for the device, draws numbers on the CPU or fails while it is recorded stays eager: one warning says
@@ -86,7 +87,7 @@ class Replayed:
         with self.recorder.warm() as complaints:
             found = self.step(*inputs)
         if _draws() != before:
-            complaints.append("it draws random numbers on the CPU, which would be the same ever on")
+            complaints.append("it draws random numbers on the CPU, which each replay would repeat")
         if last and complaints:
             self._stay(complaints[0])
         return found

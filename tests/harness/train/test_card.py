@@ -56,6 +56,8 @@ class Fake:
 
 
 class Stream:
+    """Says for whom it waits."""
+
     def __init__(self, fake, name):
         self.fake, self.name = fake, name
 
