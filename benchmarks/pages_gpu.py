@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,13 @@ TYPES = ("bf16", "tf32", "fp32")
 SIDES = ("forward", "train")
 Line = dict[str, Any]
 
+
+def of(depth: int) -> Plan:
+    """The published nets of this depth."""
+    paper = RESNET["paper"]
+    return replace(paper, arms={k: c for k, c in paper.arms.items() if c.depth == depth})
+
+
 # What `python -m benchmarks.gpu.studies` trains: its line, the record, the plan.
 STUDIES: dict[str, tuple[tuple[str, str, Plan], ...]] = {
     "pipelines": (
@@ -31,7 +39,9 @@ STUDIES: dict[str, tuple[tuple[str, str, Plan], ...]] = {
         ("parallel", "spectrain_images3", PARALLEL["spectrain_images3"]),
         ("parallel", "spectrain_images", PARALLEL["spectrain_images"]),
     ),
-    "paper-18": (("resnet", "paper/autocast-True", RESNET["paper"]),),
+    **{f"paper-{depth}": (("resnet", "paper/autocast-True", of(depth)),) for depth in (18, 34, 50)},
+    "exits": (("resnet", "exits/width-64_first-0_epochs-50_autocast-True", RESNET["exits"]),),
+    "groups": (("resnet", "groups/width-64_first-0_epochs-30_autocast-True", RESNET["groups"]),),
 }
 
 
@@ -144,7 +154,7 @@ def _part(part: str) -> tuple[str, str]:
 
 def _plan(study: str, name: str, plan: Plan) -> tuple[str, str]:
     whole, short = pages.recorded(study, name), name.split("/")[0]
-    done = whole.done() if whole else []
+    done = [run for run in whole.done() if run.arm in plan.arms] if whole else []
     if whole is None or not done:
         return f"`{short}`: not run", ""
     part = (
@@ -167,10 +177,18 @@ def _share(plan: Plan, done: list[Run]) -> str:
     )
 
 
+def step(name: str) -> str:
+    """Milliseconds of a training step, by the name of its check."""
+    (line,) = (x for x in lines("check-h100", "steps") if x["name"] == name)
+    return fixed(line["ms"]["median"], 1)
+
+
 TABLES: dict[str, Callable[[], Rows]] = {"kernels": kernels, "gpu": ran}
 VALUES: dict[str, Callable[[], str]] = {
     "fine": partial(gains, "fine"),
     "fine_train": partial(gains, "fine", "train"),
     "tiled": partial(gains, "tiled"),
     "tiled_train": partial(gains, "tiled", "train"),
+    "eager_step": partial(step, "eager dense, bf16 autocast, channels_last"),
+    "graph_step": partial(step, "graph dense, bf16 autocast"),
 }

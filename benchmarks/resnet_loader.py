@@ -7,6 +7,7 @@ training step of nets of the study; in turn, round by round, and the medians.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from harness.result import screen
 from harness.sweep.launch import keep_pages
 from resnet.experiments import PLANS
 from resnet.plans.config import Config
-from resnet.trainer import build, layout, make_optimizer, step
+from resnet.trainer import answers, build, layout, make_optimizer, step
 
 NETS = {
     "ResNet-18, width 16": PLANS["cpu"].arms["ResNet-18"],
@@ -93,7 +94,7 @@ def _line(name: str, config: Config, data: Data, options: Options) -> dict[str, 
     sides: dict[str, Callable[[], Any]] = {
         "ours": lambda: batches.draw(index),
         "loader": lambda: next(loader),
-        "step": lambda: step(config, net, optimizer, images, labels),
+        "step": lambda: step(config, partial(answers, config, net), optimizer, images, labels),
     }
     waited = {k: _waiting(call, device) for k, call in sides.items()}
     times = {k: median(t) / 1e3 for k, t in race(waited, options.rounds, 0.3).items()}

@@ -18,7 +18,6 @@ from torch import nn
 
 import mlp.model
 import resnet.trainer
-from bibd.kernels import paths as paths  # for the runner: into the provenance of an arm
 from ensemble import weighing
 from ensemble.chains import Chained
 from ensemble.deep import Deep
@@ -37,6 +36,7 @@ from harness.data.pictures import images
 from harness.job import Job
 from mlp.plans.config import Config as Net
 from resnet.model import resnet as make_resnet
+from resnet.trainer import paths as paths  # for the runner: into the provenance of an arm
 
 Any_ = Config | Paper | Budget | Chain | Grid
 Rows = Iterator[dict[str, Any]]

@@ -5,12 +5,14 @@ from functools import partial
 
 import torch
 
-from bibd.kernels import paths as paths  # for the runner: into the provenance of an arm
+from bibd import kernels
 from harness import cost
 from harness.data import Data, load
 from harness.job import Job
 from harness.stack import stack
+from harness.train import graph
 from harness.train.clock import Clock
+from harness.train.faults import told
 from harness.train.fit import fit
 from harness.train.plateau import Plateau
 from mlp.model import build
@@ -27,17 +29,29 @@ def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list
     if config.timed:
         alone = build(config, *sizes, seeds[0]).to(job.device)
         clock = Clock(alone, optimizer, data, config.batch_size)
-    yield from fit(
-        net,
-        optimizer(net.parameters()),
-        data,
-        seeds=seeds,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        job=job,
-        plateau=Plateau(len(seeds), config.epochs, config.patience, config.cooldown),
-        clock=clock,
-    )
+    what = f"batch_size={config.batch_size}, {len(seeds)} seeds, hidden {config.hidden}"
+    with told(what, "lower --batch-size first, then --seeds"):
+        yield from fit(
+            net,
+            optimizer(net.parameters()),
+            data,
+            seeds=seeds,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            job=job,
+            plateau=Plateau(len(seeds), config.epochs, config.patience, config.cooldown),
+            clock=clock,
+            graph=config.graph,
+            compiled=config.compile,
+        )
+
+
+def paths() -> dict[str, str]:
+    """Return the ways to compute that were taken since: of sparse layers, and of steps on a card.
+
+    (For the runner: into the provenance of an arm.)
+    """
+    return kernels.paths() | graph.taken()
 
 
 def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict]:

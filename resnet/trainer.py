@@ -2,15 +2,16 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bibd.kernels import paths as paths  # for the runner: into the provenance of an arm
+from bibd import kernels
 from harness import cost
 from harness.cost import synchronize
 from harness.data import Data, load
@@ -18,6 +19,9 @@ from harness.data.pictures import Batches, images
 from harness.exits import EarlyExit, losses
 from harness.job import Job
 from harness.seeding import order, seeded
+from harness.train import graph
+from harness.train.compiled import Bill, Compiled
+from harness.train.faults import told
 from resnet import facts
 from resnet.model import resnet
 from resnet.plans.config import Config
@@ -36,20 +40,33 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
     optimizer = make_optimizer(config, net)
     batches = Batches(data, config.augment, seed, lay)
     test, held = images(data.test_x, data, lay), _held_out(data, lay)
-    for epoch in range(job.attach(net=net, optimizer=optimizer), config.epochs):
+    begun = job.attach(net=net, optimizer=optimizer)
+    take = Bill(stepper(config, net, optimizer, batches), job.device)
+    lr = graph.Rate(optimizer, job.device)
+    for epoch in range(begun, config.epochs):
         begin = time.perf_counter()
         with memory(config), seeded(seed, "noise", epoch):
-            found = _epoch(config, net, optimizer, batches, epoch, job)
+            net.train()
+            found = _epoch(config, take, lr, batches, epoch, job)
         synchronize(test.device)
         middle = time.perf_counter()
         with memory(config):
             row = _row(epoch, found, evaluate(net, test, data.test_y, config.autocast))
         synchronize(test.device)
         row |= {"train_time": middle - begin, "inference_time": time.perf_counter() - middle}
+        row |= take.row() if config.compile else {}
         if epoch + 1 == config.epochs and isinstance(net, EarlyExit) and "failed" not in row:
             with memory(config), half(config, test.device):
                 row["exits"] = facts.exits(net, held, (test, data.test_y))
         yield row
+
+
+def paths() -> dict[str, str]:
+    """Return the ways to compute that were taken since: of sparse layers, and of steps on a card.
+
+    (For the runner: into the provenance of an arm.)
+    """
+    return kernels.paths() | graph.taken()
 
 
 def layout(config: Config, device: str) -> torch.memory_format:
@@ -112,34 +129,57 @@ def rate(config: Config, step: int, steps: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
 
 
-def _epoch(config, net, optimizer, batches: Batches, epoch: int, job: Job) -> torch.Tensor:
+def _epoch(config, take, lr: graph.Rate, batches: Batches, epoch: int, job: Job) -> torch.Tensor:
     """Make one pass over the training set; returns the losses (steps, exits).
 
     The losses are weighted by the batches' sizes.
     """
-    net.train()
     batches.begin(epoch)
     samples = order(batches.seed, epoch, len(batches.labels)).to(batches.labels.device)
     parts = samples.split(config.batch_size)
     found = []
     for k, index in enumerate(parts):
-        for group in optimizer.param_groups:
-            group["lr"] = rate(config, epoch * len(parts) + k, config.epochs * len(parts))
-        x, y = batches.draw(index)
-        each = step(config, net, optimizer, x, y)
-        found.append(each * (len(index) / len(samples)))
+        lr.set(rate(config, epoch * len(parts) + k, config.epochs * len(parts)))
+        found.append(take(index) * (len(index) / len(samples)))
         job.progress = (k + 1) / len(parts)
     return torch.stack(found).cpu()
 
 
-def step(config: Config, net, optimizer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Make one step of the optimizer; returns the loss of each exit."""
-    frozen = config.exit_loss == "frozen"
+def stepper(config: Config, net, optimizer, batches: Batches) -> graph.Step:
+    """Return what makes a step from the numbers of its samples, as the config wants it.
+
+    On a card all of it is replayed: gather, augment, forward, losses, backward, SGD.
+    """
+    answer: Callable[[torch.Tensor], list[torch.Tensor]] = partial(answers, config, net)
+    if config.compile:
+        answer = Compiled(answer)
+
+    def one(index: torch.Tensor) -> torch.Tensor:
+        return step(config, answer, optimizer, *batches.draw(index))
+
+    return graph.stepper(one, config.graph, str(batches.labels.device))
+
+
+def answers(config: Config, net: Any, x: torch.Tensor) -> list[torch.Tensor]:
+    """Return the logits of each exit that trains."""
+    if isinstance(net, EarlyExit):
+        return net.forward_exits(x, frozen=not joint(config))
+    return [net(x)]
+
+
+def joint(config: Config) -> bool:
+    """Return whether all exits train the stages."""
+    return config.exit_loss == "joint"
+
+
+def step(config: Config, answer, optimizer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Make one step of the optimizer; returns the loss of each exit, given what answers."""
     with half(config, x.device):
-        outputs = net.forward_exits(x, frozen) if isinstance(net, EarlyExit) else [net(x)]
-        each = losses(outputs, y)
-    weights = torch.full_like(each, 1.0 if frozen else config.exit_weight)
-    weights[-1] = 1.0
+        each = losses(answer(x), y)
+    early = each.new_full((len(each) - 1,), config.exit_weight if joint(config) else 1.0)
+    weights = torch.cat(
+        [early, each.new_ones(1)]
+    )  # (in old releases weights[-1] = 1 waits for a card)
     optimizer.zero_grad(set_to_none=True)
     (each * weights).sum().backward()
     optimizer.step()
@@ -187,18 +227,12 @@ def _row(epoch: int, found: torch.Tensor, tested: tuple[torch.Tensor, torch.Tens
     return row
 
 
-@contextmanager
-def memory(config: Config) -> Iterator[None]:
-    """Turn an error for lack of memory into words that help."""
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
-            raise
-        raise MemoryError(
-            f"out of memory at batch_size={config.batch_size}, depth {config.depth}, width "
-            f"{config.width}: lower --batch-size first, then --width; --autocast halves activations"
-        ) from None
+def memory(config: Config) -> AbstractContextManager[None]:
+    """Turn an error for lack of memory, or of a card that is gone, into words that help."""
+    return told(
+        f"batch_size={config.batch_size}, depth {config.depth}, width {config.width}",
+        "lower --batch-size first, then --width; --autocast halves activations",
+    )
 
 
 def check_last_batch(config: Config, data: Data) -> None:

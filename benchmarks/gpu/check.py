@@ -3,11 +3,13 @@
     machine    card, driver, releases, clocks
     twins      sparse layers against float64 masked dense twins; what torch does with modules
     wrappers   data-parallel styles, worlds, exits, pictures, checkpoints, against the CPU
-    steps      ms of a training step of ResNet-18; the step as a CUDA graph beside the eager loop
+    graphs     training whose steps are replayed as CUDA graphs, against the eager loop, to the bit
     suite      the test files that name a CUDA device
 
 and, each a run of its own (APART):
 
+    steps      ms of a training step of the nine ResNets, eager and replayed; seeds side by side
+    compiled   the same of ResNet-18 under torch.compile, and what compiling takes
     kernels    which form of a sparse product gains, and how much
     pipelines  policies and schedules against the CPU; ms of a step of the nets of the studies
 
@@ -33,17 +35,21 @@ from typing import Any
 from harness.record import store
 
 # Part: (seconds that it is expected to take on a card, seconds after which it is cut off). The
-# estimates for twins and wrappers are launches: about 20 us each, and 10 to 30 s of compiling.
+# estimates for twins and wrappers are launches: about 20 us each, and 10 to 30 s of compiling. That
+# for steps: 25 steps of each line, of 3 to 48 ms, half a second to build a net, 9 processes at a
+# time; for compiled: 19 to 27 s a net.
 PARTS = {
     "machine": (2, 15),
     "twins": (30, 70),
     "wrappers": (30, 60),
-    "steps": (25, 60),
-    "pipelines": (70, 120),
+    "graphs": (40, 60),
     "suite": (20, 30),
+    "steps": (80, 120),
+    "compiled": (95, 120),
+    "pipelines": (70, 120),
     "kernels": (80, 120),
 }
-APART = ("kernels", "pipelines")  # these run if named: --parts kernels
+APART = ("steps", "compiled", "kernels", "pipelines")  # these run if named: --parts kernels
 
 
 class TooLate(Exception):

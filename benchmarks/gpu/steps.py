@@ -1,86 +1,91 @@
-"""Milliseconds of a training step, and the step as a CUDA graph beside the eager loop.
+"""Milliseconds of a training step of the nine published nets, eager and replayed as a CUDA graph.
 
-A step is what the trainer of resnet/ does on a card: gather and augment from resident pixels,
-forward, loss, backward, fused SGD at the original study's rate. Times are medians of 20 steps by
-CUDA events, after warm-up.
+A step is the trainer's (resnet.trainer.stepper): gather and augment from resident pixels, forward,
+loss, backward, fused SGD at the original study's rate. Times are medians of 20 steps by CUDA
+events, after warm-up. (benchmarks.gpu.beside adds several seeds at a time.)
 """
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import pairwise
 from statistics import median
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch import nn
 
 from harness.data import Data
 from harness.data.pictures import Batches
-from resnet.model import resnet
+from harness.train import graph
+from resnet import trainer
+from resnet.plans.config import Config
+from resnet.plans.published import ORIGINAL, models
 
 STEPS, WARM, IMAGES = 20, 5, 2048
-PATTERNS = ("dense", "iddl", "random")
-LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 PRECISIONS = ("float32", "tf32", "bf16 autocast")
+WAYS = {"eager": "off", "graph": "on"}
+Checks = list[tuple[str, Callable[[], dict[str, Any]]]]
 
 
 @dataclass
 class Step:
-    """One step of training: `place` holds the samples of the step, `loss` what it gave."""
+    """One step of training: `take` makes it of the samples at `place`, `loss` is what it gave."""
 
     device: str
-    pattern: str = "dense"
-    layout: torch.memory_format = torch.channels_last
-    half: bool = False
-    depth: int = 18
-    width: int = 64
-    batch: int = 128
+    config: Config
 
     def __post_init__(self):
         g = torch.Generator().manual_seed(0)
-        x, y = torch.rand(IMAGES, 3, 32, 32, generator=g), torch.arange(IMAGES) % 10
-        data = Data("cifar10", "random", x, y, x[:1], y[:1]).to(self.device)
-        self.batches = Batches(data, "flip", 0, self.layout)
+        self.batches = Batches(pictures(self.device), "flip", 0, torch.channels_last)
         self.batches.begin(0)
-        net = resnet(self.depth, self.pattern, width=self.width, init="dense")
-        self.net = net.to(self.device).to(memory_format=self.layout)  # pyright: ignore
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.01, momentum=0.5, fused=True)
+        net = built(self.config.depth, self.config.pattern, self.config.width, self.device)
+        optimizer = trainer.make_optimizer(self.config, net)
+        graph.Rate(optimizer, self.device).set(self.config.lr)
+        self.call = trainer.stepper(self.config, net, optimizer, self.batches)
         self.order = torch.randperm(IMAGES, generator=g).to(self.device)
-        self.place = torch.zeros(self.batch, dtype=torch.int64, device=self.device)
-        self.loss = torch.zeros((), device=self.device)
+        self.point(0)
 
     def point(self, k: int) -> None:
         """The samples of step k go where a step reads them."""
-        first = k * self.batch % (IMAGES - self.batch + 1)
-        self.place.copy_(self.order[first : first + self.batch])
+        first = k * self.config.batch_size % (IMAGES - self.config.batch_size + 1)
+        self.place = self.order[first : first + self.config.batch_size]
 
     def take(self) -> None:
         """The step itself; nothing in it waits for the device."""
-        x, y = self.batches.draw(self.place)
-        with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.half):
-            loss = F.cross_entropy(self.net(x).float(), y)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.loss.copy_(loss.detach())
+        self.loss = self.call(self.place)
 
 
-def checks(device: str, small: bool) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
-    """The table of eager steps, and the graphs."""
-    size = dict(depth=10, width=8, batch=16) if small else {}
-    found = []
-    for pattern in PATTERNS[: 1 if small else 3]:
+@cache
+def pictures(device: str) -> Data:
+    """Random ones of the size of CIFAR-10's."""
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.rand(IMAGES, 3, 32, 32, generator=g), torch.arange(IMAGES) % 10
+    return Data("cifar10", "random", x, y, x[:1], y[:1]).to(device)
+
+
+@cache
+def built(depth: int, pattern: str, width: int, device: str) -> nn.Module:
+    """A net, which all its lines train in turn."""
+    config = Config(depth=depth, pattern=pattern, width=width, init="dense")
+    net = trainer.build(config, pictures("cpu"), 0).to(device)
+    return net.to(memory_format=torch.channels_last)  # pyright: ignore
+
+
+def checks(device: str, small: bool) -> Checks:
+    """Nets x types x ways, then seeds side by side."""
+    from benchmarks.gpu.beside import beside
+
+    size: dict[str, Any] = dict(width=8, batch_size=16) if small else {}
+    found: Checks = []
+    for name, config in list(models(ORIGINAL).items())[:: 9 if small else 1]:
         for precision in PRECISIONS:
-            for layout in LAYOUTS:
-                name = f"eager {pattern}, {precision}, {layout}"
-                call = partial(timed, device, pattern, precision, layout, size)
-                found.append((name, call))
-    for precision in PRECISIONS:
-        found.append((f"graph dense, {precision}", partial(graphs, device, precision, size)))
-    return found
+            for way in WAYS:
+                call = partial(timed, device, config, precision, way, size)
+                found.append((f"{name}, {precision}, {way}", call))
+    return found + beside(device, small, size)
 
 
 @contextmanager
@@ -95,25 +100,33 @@ def arithmetic(precision: str) -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
-def timed(device: str, pattern: str, precision: str, layout: str, size: dict) -> dict[str, Any]:
-    """The eager step."""
+def made(device: str, config: Config, precision: str, way: str, **changes: Any) -> Step:
+    """A step of this net, ready to be timed: compiled, recorded, warm."""
+    how = WAYS[way] if device == "cuda" else "off"
+    config = replace(config, autocast=precision.startswith("bf16"), graph=how, **changes)
+    step = Step(device, config)
+    for k in range(WARM):
+        step.point(k)
+        step.take()
+    return step
+
+
+def timed(device: str, config: Config, precision: str, way: str, size: dict) -> dict[str, Any]:
+    """One line of the table."""
     with arithmetic(precision):
-        half = precision.startswith("bf16")
-        step = Step(device, pattern, LAYOUTS[layout], half, **size)
-        for k in range(WARM):
-            step.point(k)
-            step.take()
-        times = each(step, step.take, device)
-    return {"ms": spread(times), "loss": float(step.loss)}
+        graph.taken()
+        step = made(device, config, precision, way, **size)
+        times = each(step, device)
+    return {"ms": spread(times), "loss": float(step.loss[-1]), **graph.taken()}
 
 
-def each(step: Step, take: Callable[[], Any], device: str) -> list[float]:
+def each(step: Step, device: str) -> list[float]:
     """Milliseconds of each of the steps, by events on a card, else by the clock."""
     if device == "cpu":
         times = [time.perf_counter()]
         for k in range(STEPS):
             step.point(WARM + k)
-            take()
+            step.take()
             times.append(time.perf_counter())
         return [1e3 * (b - a) for a, b in pairwise(times)]
     events = [torch.cuda.Event(enable_timing=True) for _ in range(STEPS + 1)]
@@ -121,7 +134,7 @@ def each(step: Step, take: Callable[[], Any], device: str) -> list[float]:
     events[0].record()
     for k, event in enumerate(events[1:]):
         step.point(WARM + k)
-        take()
+        step.take()
         event.record()
     torch.cuda.synchronize()
     return [a.elapsed_time(b) for a, b in pairwise(events)]
@@ -131,66 +144,3 @@ def spread(times: list[float]) -> dict[str, float]:
     """The median, and the fastest and slowest."""
     named = {"median": median(times), "least": min(times), "most": max(times)}
     return {k: round(v, 3) for k, v in named.items()}
-
-
-def graphs(device: str, precision: str, size: dict) -> dict[str, Any]:
-    """Losses of replayed steps beside three eager runs from the same start.
-
-    Without a card the graph's place is taken by one more eager run.
-
-    Raises:
-        AssertionError: the replayed run is further from the nearest eager run than eager runs are
-            from each other.
-    """
-    with arithmetic(precision):
-        made = partial(Step, device, half=precision.startswith("bf16"), **size)
-        eager = [losses(made(), None) for _ in range(3)]
-        step = made()
-        replay = capture(step) if device == "cuda" else step.take
-        graph = losses(step, replay)
-        found = {"ms": spread(each(step, replay, device))}
-    gaps = [apart(a, b) for a, b in ((0, 1), (0, 2), (1, 2)) for a, b in [(eager[a], eager[b])]]
-    off = min(apart(graph, run) for run in eager)
-    found |= {"bitwise": off == 0, "off": off, "eager runs apart": gaps}  # pyright: ignore
-    found |= {"graph": graph, "eager": eager[0]}  # pyright: ignore
-    assert off <= max(gaps), f"graph off by {off:.3g}, eager runs apart by {gaps}"
-    return found
-
-
-def capture(step: Step) -> Callable[[], None]:
-    """The step as a graph, after a warm-up on a side stream whose steps count as the first ones.
-
-    What the warm-up does is what a run without a graph does in its first steps; capturing
-    itself takes no step.
-    """
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for k in range(WARM):
-            step.point(k)
-            step.take()
-    torch.cuda.current_stream().wait_stream(side)
-    step.optimizer.zero_grad(set_to_none=True)  # gradients are to live in the graph's memory
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step.take()
-    return graph.replay
-
-
-def losses(step: Step, replay: Callable[[], None] | None) -> list[float]:
-    """Of the steps after the warm-up; a step that is to be replayed has been warmed up already."""
-    if replay is None or replay == step.take:
-        for k in range(WARM):
-            step.point(k)
-            step.take()
-    found = []
-    for k in range(STEPS):
-        step.point(WARM + k)
-        (replay or step.take)()
-        found.append(float(step.loss))
-    return found
-
-
-def apart(one: list[float], other: list[float]) -> float:
-    """The largest difference between two rows of losses."""
-    return max(abs(a - b) for a, b in zip(one, other, strict=True))

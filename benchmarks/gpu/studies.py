@@ -3,12 +3,17 @@
     pipelines    the nets of SpecTrain on images at full width, and on texts
     narrow       the same nets on images at an eighth of the width
     paper-18     ResNet-18 and its sparse kin at full width, the original study's settings
+    paper-34     ResNet-34, paper-50 ResNet-50, likewise
+    exits        ResNet-18 with early exits at full width, 50 epochs
+    groups       ResNet-18 in 1 to 16 groups at full width, 30 epochs, as in the original study
 
-Commands of a round run side by side, each in processes of its own, because one net of these leaves
-most of a card idle. A round that takes longer than its limit is interrupted as by Ctrl-C, so that
-what is done is kept; the same call goes on with it. After each round DIR/results.tar.gz holds all
-records so far, without weights and checkpoints: copy them home, unpack them in the checkout, and
-the plan's own command shows them. `--plan` prints commands and limits and runs nothing.
+Commands of a round run side by side, each in processes of its own, because one small net leaves
+most of a card idle. ResNets train one after the other: replayed as CUDA graphs they fill it, and a
+run that is whole comes home, where nine that are half done do not. A round that takes longer than
+its limit is interrupted as by Ctrl-C, so that what is done is kept; the same call goes on with it.
+After each round DIR/results.tar.gz holds all records so far, without weights and checkpoints: copy
+them home, unpack them in the checkout, and the plan's own command shows them. `--plan` prints
+commands and limits and runs nothing.
 """
 
 import argparse
@@ -34,8 +39,21 @@ class Round(NamedTuple):
 
 
 # A checkpoint of VGG16 at full width has gigabytes, and its run takes seconds: none is written.
-ALL = "--checkpoint-every 1e6 --no-figures"
-PAPER = "ResNet-18 B-ResNet-18 R-ResNet-18"
+NEVER = "--checkpoint-every 1e6"
+ALONE = "--seeds 3 --jobs 1 --autocast --device cuda --checkpoint-every 60"
+MOST = 560  # seconds of a round that is alone in its call
+
+
+def paper(depth: int) -> tuple[Round, ...]:
+    """The published nets of this depth.
+
+    A run takes one to five minutes as CUDA graphs (an estimate from 3.2 ms a step of ResNet-18),
+    and five to ten if all of its steps were eager (16 to 36 ms); the same call goes on.
+    """
+    arms = f"ResNet-{depth} B-ResNet-{depth} R-ResNet-{depth}"
+    return (Round(MOST, (f"resnet paper --arms {arms} {ALONE}",)),)
+
+
 LINES = {
     "pipelines": (
         # ResNet50 in four stages holds a dozen GiB. Texts are read by the processor: there an LSTM
@@ -43,8 +61,8 @@ LINES = {
         Round(
             480,
             (
-                "parallel spectrain_full --jobs 3 --device cuda",
-                "parallel spectrain_texts --jobs 9 --device cpu",
+                f"parallel spectrain_full --jobs 3 --device cuda {NEVER}",
+                f"parallel spectrain_texts --jobs 9 --device cpu {NEVER}",
             ),
         ),
     ),
@@ -52,15 +70,15 @@ LINES = {
         Round(
             150,
             (
-                "parallel spectrain_images2 --jobs 7 --device cuda",
-                "parallel spectrain_images3 --jobs 7 --device cuda",
+                f"parallel spectrain_images2 --jobs 7 --device cuda {NEVER}",
+                f"parallel spectrain_images3 --jobs 7 --device cuda {NEVER}",
             ),
         ),
-        Round(120, ("parallel spectrain_images --jobs 14 --device cuda",)),
+        Round(120, (f"parallel spectrain_images --jobs 14 --device cuda {NEVER}",)),
     ),
-    "paper-18": (
-        Round(560, (f"resnet paper --arms {PAPER} --seeds 3 --jobs 9 --autocast --device cuda",)),
-    ),
+    **{f"paper-{depth}": paper(depth) for depth in (18, 34, 50)},
+    "exits": (Round(MOST, (f"resnet exits --width 64 --first 0 --epochs 50 {ALONE}",)),),
+    "groups": (Round(MOST, (f"resnet groups --width 64 --first 0 --epochs 30 {ALONE}",)),),
 }
 PATIENCE = 20  # seconds that an interrupted command has to write down what is done
 KEPT = (".json", ".jsonl", ".csv", ".txt")
@@ -95,7 +113,7 @@ def show(rounds: list[Round]) -> None:
 
 def words(command: str) -> list[str]:
     """What is started."""
-    return [sys.executable, "-m", *f"{command} {ALL}".split()]
+    return [sys.executable, "-m", *f"{command} --no-figures".split()]
 
 
 def take(rounds: list[Round], out: Path) -> Iterator[int]:

@@ -11,11 +11,18 @@ from bibd.kernels import modes
 def dense_weight(
     values: torch.Tensor, flat: torch.Tensor, shape: tuple[int, ...], members: tuple[int, ...] = ()
 ) -> torch.Tensor:
-    """Return the full weight (*members, out, in, *window) of the values."""
+    """Return the full weight (*members, out, in, *window) of the values.
+
+    Beside the zeros it is one operation, whose gradient is one more: on a GPU each is a launch, and
+    a net has them in every layer. (index_copy_ moves whole windows where scatter_ moves numbers;
+    what watches or transforms a call gets the one that it always got.)
+    """
     # No size is read from a tensor: torch.fx can follow.
     out, inputs, *window = shape
     axis = len(members)
     full = values.new_zeros(*members, out * inputs, *window)
+    if modes.quiet() and not members:
+        return full.index_copy_(0, flat, values).unflatten(0, (out, inputs))
     places = flat.view(*members, -1, *[1] * len(window)).expand_as(values)
     return full.scatter_(axis, places, values).unflatten(axis, (out, inputs))
 

@@ -39,14 +39,18 @@ class Batches:
         self.moves = self.labels.new_zeros(len(self.labels), 3)
 
     def begin(self, epoch: int) -> None:
-        """Draw where each image is cropped in this epoch, and whether it is flipped."""
+        """Draw where each image is cropped in this epoch, and whether it is flipped.
+
+        The draws go where those of the last epoch lay: a replayed step (harness.train.graph) reads
+        them there.
+        """
         if self.augment == "none":
             return
         g = generator(self.seed, "noise", epoch)
         n, shifts = len(self.labels), 2 * self.border + 1
         moves = torch.randint(shifts, (n, 3), generator=g)
         moves[:, 2] = torch.randint(2, (n,), generator=g) * (self.augment == "flip")
-        self.moves = moves.to(self.padded.device)
+        self.moves.copy_(moves)
 
     def draw(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return these samples, moved as this epoch has drawn it, and their labels."""

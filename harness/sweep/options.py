@@ -36,7 +36,8 @@ class Options:
     results: Path = Path("results")
     """Folder that the results go to; another one (mine) trains anew what is on record here."""
     jobs: int = 0
-    """Arms that train at a time, each in its own process; 0: what suits the plan and the cores."""
+    """Arms that train at a time, each in its own process (on a card: on the same one, whose memory
+    they share); 0: what suits the plan and the cores, one at a time on a card."""
     engine: str = "local"
     """Where arms train: local (processes on this machine), slurm or ray (many machines)."""
     partition: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None

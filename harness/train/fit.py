@@ -17,7 +17,9 @@ from torch import nn
 from harness.data import Data
 from harness.job import Job
 from harness.seeding import order, seeded
+from harness.train import graph as graphs
 from harness.train.clock import Clock
+from harness.train.compiled import Bill, Compiled
 from harness.train.plateau import Plateau
 
 Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -36,6 +38,8 @@ def fit(
     plateau: Plateau | None = None,
     step: Step | None = None,
     clock: Clock | None = None,
+    graph: str = "auto",
+    compiled: bool = False,
 ) -> Iterator[list[dict[str, Any] | None]]:
     """Train, and yield one row per seed after each epoch.
 
@@ -48,14 +52,16 @@ def fit(
         batch_size: Samples per member and step; the last batch may be smaller.
         job: Where to go on from, and where progress is shown.
         plateau: Who cools down when, and ends; by default all train to the last epoch.
-        step: Does one batch and returns the loss per member; by default gradient_step.
+        step: Does one batch and returns the loss per member, eagerly; by default descend.
         clock: Measures what one unstacked member costs; adds its times to the rows.
+        graph: Whether steps are replayed as a CUDA graph: "on", "off", or "auto" (on a card).
+        compiled: Whether the forward pass goes through torch.compile.
 
     A member whose loss is no longer finite gets a row with `failed`, which names the step; the
     others go on. A member that has ended gets None.
     """
     plateau = plateau or Plateau(len(seeds), epochs)
-    step = step or gradient_step(net, optimizer, plateau)
+    take_step = Bill(_stepper(net, optimizer, data, step, graph, compiled), _device(data))
     parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "plateau": plateau}
     for epoch in range(job.attach(**parts), epochs):
         ended = plateau.ended()
@@ -64,7 +70,7 @@ def fit(
         plateau.begin(epoch)
         begin = time.perf_counter()
         with seeded(seeds[0], "noise", epoch):
-            losses = _epoch(net, step, data, seeds, epoch, batch_size, job)
+            losses = _epoch(net, take_step, plateau, data, seeds, epoch, batch_size, job)
         seconds = time.perf_counter() - begin
         test_loss, accuracy = evaluate(net, data.test_x, data.test_y, len(seeds))
         rows = [
@@ -73,6 +79,7 @@ def fit(
         ]
         plateau.end(_validate(net, data, rows))
         times = {"group_time": seconds, **(clock.read() if clock else {})}
+        times |= take_step.row() if compiled else {}
         yield [None if done else row | times for done, row in zip(ended, rows, strict=True)]
 
 
@@ -86,14 +93,34 @@ def gradient_step(
     """
 
     def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        losses = member_losses(net(x), y)
         rates = plateau.rates() if plateau else None
-        optimizer.zero_grad(set_to_none=True)
-        (losses if rates is None else losses * rates.to(losses)).sum().backward()
-        optimizer.step()
-        return losses.detach()
+        return descend(net, optimizer, x, y, *([] if rates is None else [rates]))
 
     return step
+
+
+def descend(net, optimizer, x: torch.Tensor, y: torch.Tensor, *rates: torch.Tensor) -> torch.Tensor:
+    """Go down the sum of losses, each times its member's share of the rate if there are shares."""
+    losses = member_losses(net(x), y)
+    optimizer.zero_grad(set_to_none=True)
+    (losses * rates[0].to(losses) if rates else losses).sum().backward()
+    optimizer.step()
+    return losses.detach()
+
+
+def _stepper(net, optimizer, data: Data, step: Step | None, how: str, compiled: bool):
+    """Return what makes a step from the numbers of its samples and the shares of the rate."""
+    forward = Compiled(net) if compiled else net
+
+    def one(index: torch.Tensor, *rates: torch.Tensor) -> torch.Tensor:
+        x, y = take(data.train_x, index), take(data.train_y, index)
+        return step(x, y) if step else descend(forward, optimizer, x, y, *rates)
+
+    return one if step else graphs.stepper(one, how, _device(data))
+
+
+def _device(data: Data) -> str:
+    return str(data.train_x.device)
 
 
 def member_losses(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -129,15 +156,17 @@ def _validate(net: nn.Module, data: Data, rows: list[dict[str, Any]]) -> torch.T
     return losses
 
 
-def _epoch(net, step: Step, data: Data, seeds, epoch: int, batch_size: int, job: Job):
+def _epoch(net, step, plateau: Plateau, data: Data, seeds, epoch: int, batch_size: int, job: Job):
     """Make one pass over the training set; returns the losses (steps, members)."""
     net.train()
-    n = len(data.train_x)
+    n, device = len(data.train_x), data.train_x.device
     steps = math.ceil(n / batch_size)
-    orders = torch.stack([order(seed, epoch, n) for seed in seeds]).to(data.train_x.device)
+    orders = torch.stack([order(seed, epoch, n) for seed in seeds]).to(device)
+    rates = plateau.rates()
+    shares = [] if rates is None else [rates.to(device)]
     losses = []
     for k, index in enumerate(orders.split(batch_size, dim=1)):
-        losses.append(step(take(data.train_x, index), take(data.train_y, index)))
+        losses.append(step(index, *shares))
         job.progress = (k + 1) / steps
     return torch.stack(losses).cpu()
 

@@ -7,6 +7,7 @@ from bibd import families
 from bibd.pattern import check_family
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.names import check
+from harness.train.words import GRAPHS
 from harness.valid import check_counts
 
 WORDS = {
@@ -14,6 +15,7 @@ WORDS = {
     "data": DATASETS,
     "test_split": SPLITS,
     "init": ("true", "dense"),
+    "graph": GRAPHS,
 }
 
 
@@ -56,11 +58,15 @@ class Config:
     """Epochs at the end of a run in which the rate falls towards 0."""
     timed: bool = True
     """Measure after each epoch what one unstacked seed costs."""
+    graph: str = "auto"
+    """Replay each step as a CUDA graph, with equal numbers: {} (auto: on a card)."""
+    compile: bool = False
+    """Compile the forward pass (torch.compile); the first row of a run says how long it took."""
 
     def __post_init__(self):
         check_family(self.pattern)
         check_dataset(self.data)
-        for name in ("test_split", "init"):
+        for name in ("test_split", "init", "graph"):
             check(name.replace("_", " "), getattr(self, name), WORDS[name])
         check_counts(self, "epochs", "batch_size")
         for name in ("pad", "validation", "patience", "cooldown"):

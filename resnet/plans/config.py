@@ -12,6 +12,7 @@ from bibd.pattern import check_family
 from harness.data import DATASETS, SPLITS, check_dataset
 from harness.exits.words import CRITERIA, HEADS, check_exits
 from harness.names import check
+from harness.train.words import GRAPHS
 from harness.valid import check_counts
 from resnet.words import CLASSIFIERS, DEPTHS, INITS, LOSSES, STAGES, check_match
 
@@ -77,6 +78,10 @@ class Config:
     """Of the rate: constant, or cosine (a short rise, then down to 0)."""
     autocast: bool = False
     """Compute in bfloat16 where torch thinks it safe."""
+    graph: str = "auto"
+    """Replay each step as a CUDA graph, with equal numbers: {} (auto: on a card)."""
+    compile: bool = False
+    """Compile the forward pass (torch.compile); the first row of a run says how long it took."""
 
     def __post_init__(self):
         check_family(self.pattern)
@@ -115,6 +120,7 @@ WORDS = {
     "test_split": SPLITS,
     "augment": AUGMENTS,
     "schedule": SCHEDULES,
+    "graph": GRAPHS,
 }
 
 # On two cores: a sixteenth of the products and a rate that gets far in few epochs.

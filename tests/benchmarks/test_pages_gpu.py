@@ -1,11 +1,16 @@
 """What the pages say of a GPU is what its records hold, and what has not run is said so."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import pages_gpu
 from benchmarks.gpu.check import PARTS
 from benchmarks.gpu.studies import LINES
+from harness.record.study import Study
 from harness.result import pages
+from harness.sweep import modules
+from harness.sweep.options import parse
 from tests.parallel.records import made
 
 
@@ -76,6 +81,19 @@ def test_every_part_and_every_line_of_studies_says_what_has_run():
     for line, rounds in LINES.items():
         plans = {command.split()[1] for one in rounds for command in one.commands}
         assert plans == {name.split("/")[0] for _, name, _ in pages_gpu.STUDIES[line]}
+
+
+def test_a_record_lies_where_the_command_of_its_line_puts_it():
+    for line, rounds in LINES.items():
+        commands = [command.split() for one in rounds for command in one.commands]
+        for (study, plan, *words), (_, name, part) in zip(
+            commands, pages_gpu.STUDIES[line], strict=True
+        ):
+            whole = modules.plans(study)[plan]
+            options, changes = parse(plan, whole, study, words)
+            place = Study(study, plan, whole.override(changes), Path(), changes).out
+            assert place.as_posix() == f"{study}/{name}"
+            assert list(options.arms or whole.arms) == list(part.arms)
 
 
 def test_a_study_in_part_names_what_is_whole_and_what_is_not(monkeypatch):

@@ -52,7 +52,7 @@ def test_batches_by_a_plain_loop(augment, layout):
         crop = wide[:, top : top + 32, left : left + 32]
         crop = crop.flip(2) if flip else crop
         assert torch.allclose(got, (crop - mean) / std, atol=1e-5)
-    moves = batches.moves
+    moves = batches.moves.clone()
     assert moves.max() <= 8
     assert (moves[:, 2].unique().tolist() == [0, 1]) == (augment == "flip")
     if augment != "none":

@@ -19,6 +19,7 @@ from parallel.replicas.replicas import Looped
 from parallel.strategy import make
 from parallel.world.codecs import Bfloat16, Codec, Largest, LowRank
 from parallel.world.comm import HEADER, Comm
+from parallel.world.ops import AllReduce
 from parallel.world.run import run
 from parallel.world.spread import NUMBERS, by_slices, gathered
 from tests.drawn import examples
@@ -179,7 +180,7 @@ def exchanged(comm):
                     p.grad = drawn if has else None
             if step == 3 and 2 in comm.ranks:
                 executor.members.named[-1]["0.bias"].grad[3] = math.nan
-            gradients.average([3.0, 2.0, 2.0], executor.strategy.sends)
+            gradients.average([3.0, 2.0, 2.0], AllReduce("gradients", executor.strategy.sends))
             own = executor.members.named[0]
             for key, p in own.items():
                 found[f"{name} {step} {key}"] = torch.zeros(0) if p.grad is None else p.grad.clone()
