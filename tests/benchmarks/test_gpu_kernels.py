@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.gpu import fine, fine_cases, rivals
+from benchmarks.gpu import fine_cases, rivals
+from bibd.kernels.gpu import forms as fine
 from bibd.pattern import make_pattern
 from tests.python import python
 
@@ -30,7 +31,7 @@ SECOND = {"rows_mma": "uint2", "rows_lanes": "uint4"}
 
 @pytest.fixture
 def emulated(tmp_path):
-    """What stands for fine.compiled: a form compiled for the processor."""
+    """What stands for compiled: a form compiled for the processor."""
     made = {}
 
     def call(form):
