@@ -112,7 +112,7 @@ class SparseLinear(SparseLayer):
             y = None if torch.is_grad_enabled() else kernels.quick(x, *held, table)
             return kernels.native_linear(x, *held, table) if y is None else y
         if path in TRACED:
-            flat, tile = self._places().unsqueeze(0), self._tile if path == "triton" else 0
+            flat, tile = self._places().unsqueeze(0), self._tiled(path)
             sizes = self.in_features, self.out_features
             return kernels.traced_linear(x, *self._held(), flat, *sizes, tile)
         if path == "bag":
@@ -249,7 +249,7 @@ class StackedSparseLinear(Patterned):
             weight, bias = self._held()
             return kernels.native_linear(x, weight, bias, self.table, len(weight))
         if path in TRACED:
-            sizes, tile = self.shape[::-1], self._tile if path == "triton" else 0
+            sizes, tile = self.shape[::-1], self._tiled(path)
             return kernels.traced_linear(x, *self._held(), self._places(), *sizes, tile)
         if path == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)

@@ -64,6 +64,10 @@ class Patterned(nn.Module):
         """Return the side of the dense tiles that the connections make up; 0 if they do not."""
         return 0
 
+    def _tiled(self, path: str) -> int:
+        """Return the tiles that a path of a card takes: 0 none, 1 some where there are none."""
+        return (self._tile or 1) if path == "triton" else 0
+
     def _apply(self, fn, recurse=True):
         """Make the table anew where a module is moved, cast or emptied."""
         super()._apply(fn, recurse)

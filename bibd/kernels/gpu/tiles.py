@@ -72,7 +72,9 @@ class Tiles:
         self.inputs, self.outputs, self.flat, self.tile = inputs, outputs, flat, tile
         self.lists: dict[tuple, Lists] = {}
         self.broken = ""
-        if tile not in TILES or not all(whole(one, inputs, outputs, tile) for one in flat):
+        if tile not in TILES:
+            raise Unfit(f"the connections are no dense tiles of {', '.join(map(str, TILES))} a side")
+        if not all(whole(one, inputs, outputs, tile) for one in flat):
             raise Unfit(f"the connections are no tiles of {tile} x {tile}")
 
     def rows(self, x: torch.Tensor, values: torch.Tensor, back: bool, member: int = 0):
