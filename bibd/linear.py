@@ -17,7 +17,6 @@ from bibd.pattern import Pattern, beside, diagonal
 from bibd.signature import checked
 from bibd.state import Patterned
 
-
 TRACED = "traced", *kernels.PATHS  # what goes through registered operators
 
 

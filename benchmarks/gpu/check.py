@@ -8,7 +8,9 @@
 
 and, each a run of its own (APART):
 
+    backends   layers on the card's own kernels against float64 twins, under compile and in graphs
     kernels    which form of a sparse product gains, and how much
+    layers     sparse layers through `auto` beside dense ones: where which path is taken
     pipelines  policies and schedules against the CPU; ms of a step of the nets of the studies
 
 One JSON record, `DIR/check.json`, is written anew after every single check, so that what is done is
@@ -33,7 +35,8 @@ from typing import Any
 from harness.record import store
 
 # Part: (seconds that it is expected to take on a card, seconds after which it is cut off). The
-# estimates for twins and wrappers are launches: about 20 us each, and 10 to 30 s of compiling.
+# estimates for twins and wrappers are launches: about 20 us each, and 10 to 30 s of compiling;
+# those for backends and layers are compiling, and nothing of these two has run on a card yet.
 PARTS = {
     "machine": (2, 15),
     "twins": (30, 70),
@@ -41,9 +44,11 @@ PARTS = {
     "steps": (25, 60),
     "pipelines": (70, 120),
     "suite": (20, 30),
-    "kernels": (80, 120),
+    "backends": (80, 120),
+    "kernels": (30, 60),
+    "layers": (40, 60),
 }
-APART = ("kernels", "pipelines")  # these run if named: --parts kernels
+APART = ("backends", "kernels", "layers", "pipelines")  # these run if named: --parts kernels
 
 
 class TooLate(Exception):

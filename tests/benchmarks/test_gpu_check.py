@@ -33,11 +33,15 @@ def chosen(monkeypatch, part, *names):
     monkeypatch.setattr(module, "checks", lambda device, small: picked)
 
 
+RUNS = [], ["pipelines"], ["backends", "kernels", "layers"]
+
+
 def test_the_plan_is_within_four_minutes_and_runs_nothing(capsys):
-    for named in ([], ["--parts", *check.APART]):
-        assert check.main(["--plan", *named]) == 0
+    assert sorted(sum(RUNS, [])) == sorted(check.APART)
+    for named in RUNS:
+        assert check.main(["--plan", *(["--parts", *named] if named else [])]) == 0
         out = capsys.readouterr().out
-        parts = [p for p in check.PARTS if (p in check.APART) == bool(named)]
+        parts = named or [p for p in check.PARTS if p not in check.APART]
         for part in parts:
             expected, at_most = check.PARTS[part]
             assert f"{part:10} about {expected:3} s, cut off after {at_most:3} s" in out
@@ -128,6 +132,34 @@ def test_kernels_without_a_card_are_lines_that_say_so(results):
     ran = [line for line in lines if "error" in line]
     assert [line["variant"] for line in ran] == ["gather and bmm", "8 classes of 8 products"]
     assert all(line["forward ratio bf16"] > 0 for line in ran)
+
+
+def test_backends_without_a_card_are_lines_that_say_so_and_layers_are_timed(results):
+    code, record = results("backends", "layers")
+    assert code == 0
+    assert all("need a card" in line["skipped"] for line in record["parts"]["backends"])
+    lines = record["parts"]["layers"]
+    assert {line["pattern"] for line in lines} == {"bibd", "tiled-16"}
+    for line in lines:
+        assert line["path"] in ("dense", "native", "bag")
+        assert line["ratio"] == pytest.approx(line["dense ms"] / line["ms"], abs=1e-3)
+
+
+def test_backends_hold_layers_on_a_card_that_is_none(monkeypatch):
+    """As on a card, with kernels by the book of their tables."""
+    from benchmarks.gpu import backends
+    from tests.bibd.kernels.gpu import card
+
+    kernels = card.put_in(monkeypatch, shared=227 << 10, units=132)
+    monkeypatch.setattr(backends, "MOST", 300)
+    monkeypatch.setattr(backends, "SIZE", 128)
+    found = backends.case_of("cuda", 2, "cpu")
+    assert max(found["shares"].values()) <= 1
+    assert len(kernels) == 3
+    backends.used(backends.repeated, "cuda", "cpu")
+    backends.used(backends.mapped, "cuda", "cpu")
+    with pytest.raises(AssertionError, match="the dense path did the work"):
+        backends.on_a_card("cuda", lambda: backends.used(backends.repeated, "triton", "cpu"))
 
 
 def test_tests_that_name_a_card_are_found():

@@ -325,9 +325,15 @@ def test_equal_budgets_of_the_balance_question():
         ),
         (lambda: make_pattern("random", 9, 9, nonzeros=0), "nonzeros must be .* at least 1, got 0"),
         (lambda: make_pattern("tiled", 9, 8), "needs sizes that 4 divides, got 9 inputs"),
-        (lambda: make_pattern("tiled-16", 64, 24), "needs sizes that 16 divides, got 64 inputs, 24"),
+        (
+            lambda: make_pattern("tiled-16", 64, 24),
+            "needs sizes that 16 divides, got 64 inputs, 24",
+        ),
         (lambda: make_pattern("tiled-4x5", 64, 64), "5 tiles are to be kept of lines that have 4"),
-        (lambda: make_pattern("tiled-0", 64, 64), "unknown pattern 'tiled-0': did you mean 'tiled'"),
+        (
+            lambda: make_pattern("tiled-0", 64, 64),
+            "unknown pattern 'tiled-0': did you mean 'tiled'",
+        ),
         (lambda: make_pattern("tiled-16", 64, 64, nonzeros=64), "has a count of its own"),
         (lambda: make_pattern(affine_plane(3), 9, 9), "9 points, 12 blocks does not fit a layer"),
     ],

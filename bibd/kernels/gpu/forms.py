@@ -134,11 +134,13 @@ def laid_out(form: Form, at: np.ndarray, place: np.ndarray) -> tuple[np.ndarray,
     return table, place.reshape(*shape, 2, 4, 2).transpose(1, 0, 2, 3, 5, 4, 7, 6, 8)
 
 
-def grid(
-    form: Form, batch: int, outputs: int, units: int = SM
-) -> tuple[tuple[int, int, int], int]:
+def grid(form: Form, batch: int, outputs: int, units: int = SM) -> tuple[tuple[int, int, int], int]:
     """Blocks, and the last argument: rounds of a block, or tiles for gradients of weights."""
-    tiles, groups, room = ceil(batch / form.samples), ceil(outputs / form.group), units * form.blocks
+    tiles, groups, room = (
+        ceil(batch / form.samples),
+        ceil(outputs / form.group),
+        units * form.blocks,
+    )
     if form.kernel.startswith("weights"):
         each = ceil(tiles / max(1, room // (groups * form.chunks)))
         return (ceil(tiles / each), groups, form.chunks), each

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from bibd.kernels.dense import dense_weight
-from bibd.kernels.gpu import card
 from bibd.kernels.gpu.compile import notice
 from bibd.kernels.gpu.fine import TYPES, Connections
 from bibd.kernels.gpu.fit import Unfit

@@ -13,7 +13,9 @@ from bibd.kernels.gpu import card, compile, fit
 def entries(form):
     """What ENTRY of fine.cu says of each input of a part."""
     at = np.arange(form.chunk)
-    return {int(e): int(r) for r, e in zip(at, form.s * at + at // (8 // form.s) % form.s, strict=True)}
+    return {
+        int(e): int(r) for r, e in zip(at, form.s * at + at // (8 // form.s) % form.s, strict=True)
+    }
 
 
 class Book:

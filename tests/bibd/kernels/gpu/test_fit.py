@@ -98,7 +98,11 @@ def test_torchs_own_compiler_takes_the_kernels(product, dtype):
         assert name == one.kernel
         assert len(code) > 1000
     with pytest.raises(RuntimeError, match="undefined|error"):
-        compile_(one.source().replace("own == j", "nobody == j").replace("own + n", "nobody"), "rows_mma", *arguments)
+        compile_(
+            one.source().replace("own == j", "nobody == j").replace("own + n", "nobody"),
+            "rows_mma",
+            *arguments,
+        )
 
 
 def test_a_form_is_compiled_once_and_a_failure_is_kept(monkeypatch):

@@ -114,7 +114,10 @@ def test_vmap_over_seeds_is_the_loop(card):
     loop = torch.stack([call(w, one) for w, one in zip(weights, x, strict=True)])
     assert torch.equal(got, loop)
     grads = torch.func.vmap(torch.func.grad(lambda w, x: call(w, x).square().sum()))(weights, x)
-    each = [torch.func.grad(lambda w, x=one: call(w, x).square().sum())(w) for w, one in zip(weights, x, strict=True)]
+    each = [
+        torch.func.grad(lambda w, x=one: call(w, x).square().sum())(w)
+        for w, one in zip(weights, x, strict=True)
+    ]
     torch.testing.assert_close(grads, torch.stack(each))
 
 
@@ -190,7 +193,9 @@ def test_a_kernel_that_does_not_compile_leaves_the_work_to_dense(card, monkeypat
 def test_a_card_without_bf16_multiplies_float32(card, monkeypatch, capsys):
     monkeypatch.setattr(cards, "card", lambda device: cards.Card(48 << 10, 4, False))
     for dtype in (BF16, F32):
-        compare(made(64, 72, dtype=dtype), torch.randn(5, 64).to(dtype), torch.randn(5, 72).to(dtype))
+        compare(
+            made(64, 72, dtype=dtype), torch.randn(5, 64).to(dtype), torch.randn(5, 72).to(dtype)
+        )
     assert "does not multiply in bfloat16" in capsys.readouterr().err
     assert {form.wide for form in card} == {1}
 

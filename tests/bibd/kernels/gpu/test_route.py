@@ -23,7 +23,9 @@ def clock(card, monkeypatch):
         def clock(call):
             before = sum(kernel.calls for kernel in card.values())
             call()
-            return (sparse if sum(kernel.calls for kernel in card.values()) > before else dense) / 1e6
+            return (
+                sparse if sum(kernel.calls for kernel in card.values()) > before else dense
+            ) / 1e6
 
         monkeypatch.setattr(cards, "clock", clock)
         return card
@@ -42,7 +44,10 @@ def test_the_faster_path_is_taken_and_written_down_under_the_name_of_the_card(cl
         "linear 256 272 4352 x1 batch 16 float32 on a card train",
         "linear 256 272 4352 x1 batch 8 float32 on a card infer",
     ]
-    assert found["linear 256 272 4352 x1 batch 16 float32 on a card train"]["us"] == {"cuda": 10, "dense": 30}
+    assert found["linear 256 272 4352 x1 batch 16 float32 on a card train"]["us"] == {
+        "cuda": 10,
+        "dense": 30,
+    }
     layer(X).sum().backward()
 
 
@@ -104,7 +109,9 @@ def test_where_nothing_can_be_measured_what_is_on_file_decides(clock, monkeypatc
     assert layer.path(X[:3]) == "dense"
     call = tune.Call("linear", 256, 272, 4352, 1, (), 0, 0, torch.float32, True, "a card")
     assert tune.settled(call, any_batch=True) == "cuda"
-    slower = tune.known()[str(call._replace(batch=4))]._replace(us={"dense": 1.0}, median_us={"dense": 1.0})
+    slower = tune.known()[str(call._replace(batch=4))]._replace(
+        us={"dense": 1.0}, median_us={"dense": 1.0}
+    )
     tune.remember(str(call._replace(batch=9)), slower)
     assert tune.settled(call, any_batch=True) == "dense"
 
@@ -170,12 +177,13 @@ def test_explain_says_which_path_and_why(clock, capsys):
     assert "cuda              10.0 us    1.00x  <- auto" in said
     assert explain.main([*words, "--dtype", "float64"]) == 0
     said = capsys.readouterr().out
-    assert "cuda      not taken: there are kernels for bfloat16 and float32, not for torch.float64" in said
+    assert (
+        "cuda      not taken: there are kernels for bfloat16 and float32, not for torch.float64"
+        in said
+    )
 
 
 def test_explain_without_a_card_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="--device cuda: torch .* sees no GPU here"):
         explain.main(["--in", "64", "--out", "64", "--device", "cuda"])
-
-

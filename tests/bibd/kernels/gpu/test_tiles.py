@@ -30,7 +30,9 @@ def by_the_book(self, name, blocks, *given, **how):
             for at in range(first[o], first[o + 1]):
                 begin = w.storage_offset() + int(start[at])
                 tile = w.as_strided((t, t), (int(pitch[at]), 1), begin).double()
-                total += x[:, other[at] * t : (other[at] + 1) * t].double() @ (tile if back else tile.T)
+                total += x[:, other[at] * t : (other[at] + 1) * t].double() @ (
+                    tile if back else tile.T
+                )
             y[:, o * t : (o + 1) * t] = total.to(y.dtype)
         return
     x, g, dw, own, other, start, pitch, batch, inputs, outputs, t, *_ = given
