@@ -26,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.gpu.crossover", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("record", type=Path, help="check.json of part layers")
-    parser.add_argument("--to", type=Path, default=HOME, metavar="DIR", help="folder of the picture")
+    parser.add_argument(
+        "--to", type=Path, default=HOME, metavar="DIR", help="folder of the picture"
+    )
     options = parser.parse_args(argv)
     parts = json.loads(options.record.read_text())["parts"]
     lines = [line for line in parts.get("layers", []) if line["ok"]]

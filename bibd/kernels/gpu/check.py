@@ -1,6 +1,6 @@
 """Holds a kernel of a card beside a float64 twin on that card, before `auto` may take it.
 
-A result is a sum of n products, made in float32 in some order and rounded once. It is off by at most
+A result is a sum of n products, made in float32 in any order and rounded once. Its error is below
 
     (gamma(n + 4) + cut) S + eps |exact|     gamma(m) = m u / (1 - m u)    S: sum of absolute values
 
