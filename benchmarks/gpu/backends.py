@@ -1,7 +1,7 @@
 """The card's own backends, asked for by name, beside the float64 twin; and what torch does to them.
 
-Tensor cores cut where others round, so that the unit of a sum is twice that of float32: FAST. A call
-that went the dense way after all is a failure here.
+Tensor cores cut where others round, so that the unit of a sum is twice that of float32: FAST. A
+call that went the dense way after all is a failure here.
 """
 
 from collections.abc import Callable

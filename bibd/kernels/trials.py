@@ -116,11 +116,9 @@ def card_trials(
     sides = {"cuda": 0} | ({"triton": tile} if tile else {})
 
     def dense(x, v, b):
-        return (
-            dense_stacked(x, v, b, flat, shape)
-            if members
-            else dense_linear(x, v, b, flat[0], shape)
-        )
+        if members:
+            return dense_stacked(x, v, b, flat, shape)
+        return dense_linear(x, v, b, flat[0], shape)
 
     def sparse(side: int):
         return lambda x, v, b: traced_linear(x, v, b, flat, *shape[::-1], side)

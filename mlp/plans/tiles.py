@@ -2,15 +2,16 @@
 
 A graphics card multiplies dense tiles of 16 and more far faster than single connections. A design
 can be laid over tiles as well as over inputs; then two inputs of a tile meet in every output that
-reads them, and fewer pairs of tiles meet at all. 1024 -> 1024 -> 1024 -> 10, 32 connections for each
-output of the hidden layers:
+reads them, and fewer pairs of tiles meet at all. 1024 -> 1024 -> 1024 -> 10, 32 connections for
+each output of the hidden layers:
 
     tile 1     32 inputs of a line of AG(2, 32)
     tile 4      8 of the 16 tiles of a line of AG(2, 16)
     tile 16     2 of the  8 tiles of a line of AG(2, 8)
     random     32 inputs anywhere, as many outputs for every input
 
-At side 1 and at random an input is read by 32 outputs, at side 4 by 20 to 36, at side 16 by 16 to 48.
+At side 1 and at random an input is read by 32 outputs, at side 4 by 20 to 36, at side 16 by 16 to
+48.
 """
 
 from dataclasses import replace

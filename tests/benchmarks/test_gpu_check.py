@@ -37,7 +37,7 @@ RUNS = [], ["pipelines"], ["backends", "kernels", "layers"]
 
 
 def test_the_plan_is_within_four_minutes_and_runs_nothing(capsys):
-    assert sorted(sum(RUNS, [])) == sorted(check.APART)
+    assert sorted(part for run in RUNS for part in run) == sorted(check.APART)
     for named in RUNS:
         assert check.main(["--plan", *(["--parts", *named] if named else [])]) == 0
         out = capsys.readouterr().out

@@ -136,11 +136,8 @@ def laid_out(form: Form, at: np.ndarray, place: np.ndarray) -> tuple[np.ndarray,
 
 def grid(form: Form, batch: int, outputs: int, units: int = SM) -> tuple[tuple[int, int, int], int]:
     """Blocks, and the last argument: rounds of a block, or tiles for gradients of weights."""
-    tiles, groups, room = (
-        ceil(batch / form.samples),
-        ceil(outputs / form.group),
-        units * form.blocks,
-    )
+    tiles, groups = ceil(batch / form.samples), ceil(outputs / form.group)
+    room = units * form.blocks
     if form.kernel.startswith("weights"):
         each = ceil(tiles / max(1, room // (groups * form.chunks)))
         return (ceil(tiles / each), groups, form.chunks), each

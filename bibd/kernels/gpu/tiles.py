@@ -73,9 +73,8 @@ class Tiles:
         self.lists: dict[tuple, Lists] = {}
         self.broken = ""
         if tile not in TILES:
-            raise Unfit(
-                f"the connections are no dense tiles of {', '.join(map(str, TILES))} a side"
-            )
+            sides = ", ".join(map(str, TILES))
+            raise Unfit(f"the connections are no dense tiles of {sides} a side")
         if not all(whole(one, inputs, outputs, tile) for one in flat):
             raise Unfit(f"the connections are no tiles of {tile} x {tile}")
 

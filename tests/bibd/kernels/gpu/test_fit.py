@@ -1,6 +1,7 @@
 """Which form a pattern gets: those that were fastest on a card, filled up where sizes are odd."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -97,12 +98,8 @@ def test_torchs_own_compiler_takes_the_kernels(product, dtype):
         code, name = compile_(one.source(), one.kernel, *arguments)
         assert name == one.kernel
         assert len(code) > 1000
-    with pytest.raises(RuntimeError, match="undefined|error"):
-        compile_(
-            one.source().replace("own == j", "nobody == j").replace("own + n", "nobody"),
-            "rows_mma",
-            *arguments,
-        )
+    with pytest.raises(RuntimeError, match=r"undefined|error"):
+        compile_(found.source().replace("WARPS +", "NOBODY +"), found.kernel, *arguments)
 
 
 def test_a_form_is_compiled_once_and_a_failure_is_kept(monkeypatch):
@@ -114,10 +111,10 @@ def test_a_form_is_compiled_once_and_a_failure_is_kept(monkeypatch):
 
     monkeypatch.setattr(compiling, "by_torch", fails)
     monkeypatch.setattr(compiling, "_made", {})
-    monkeypatch.setattr(torch.cuda, "device", lambda index: __import__("contextlib").nullcontext())
+    monkeypatch.setattr(torch.cuda, "device", lambda index: nullcontext())
     one = Form("rows_mma", 2, 16, 1, 64, 1, 1)
     for _ in range(2):
-        with pytest.raises(Unfit, match="by_torch: OSError: libnvrtc.so.13.* | by_cupy: "):
+        with pytest.raises(Unfit, match=r"by_torch: OSError: libnvrtc.* \| by_cupy: "):
             compiling.compiled(one, 0)
     assert tried == [one]
     monkeypatch.setattr(compiling, "by_torch", lambda form: form.said)

@@ -35,7 +35,7 @@ def by_the_book(self, name, blocks, *given, **how):
                 )
             y[:, o * t : (o + 1) * t] = total.to(y.dtype)
         return
-    x, g, dw, own, other, start, pitch, batch, inputs, outputs, t, *_ = given
+    x, g, dw, own, other, start, pitch, *_, t, _, _ = given
     assert blocks == (len(own),)
     dw.fill_(torch.nan)
     for o, i, at, apart in zip(own, other, start, pitch, strict=True):
