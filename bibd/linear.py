@@ -248,8 +248,8 @@ class StackedSparseLinear(Patterned):
             weight, bias = self._held()
             return kernels.native_linear(x, weight, bias, self.table, len(weight))
         if path in TRACED:
-            sizes, tile = self.shape[::-1], self._tiled(path)
-            return kernels.traced_linear(x, *self._held(), self._places(), *sizes, tile)
+            sizes = self.shape[1], self.shape[0], self._tiled(path)
+            return kernels.traced_linear(x, *self._held(), self._places(), *sizes)
         if path == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
         return kernels.dense_stacked(x, self.weight, self.bias, self._places(), self.shape)

@@ -47,7 +47,7 @@ def casting(device: str) -> torch.dtype | None:
 def tf32() -> bool:
     """Return whether torch multiplies float32 on a card in TF32."""
     try:
-        return torch.backends.cuda.matmul.allow_tf32
+        return bool(torch.backends.cuda.matmul.allow_tf32)
     except RuntimeError:  # (the settings of torch 2.9 were used, which do not mix with this one)
         return torch.backends.cuda.matmul.fp32_precision == "tf32"
 

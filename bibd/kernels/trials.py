@@ -1,6 +1,7 @@
 """Makes the calls that bibd.kernels.tune times: each path of a layer on numbers of its own."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -121,26 +122,28 @@ def card_trials(
         return dense_linear(x, v, b, flat[0], shape)
 
     def sparse(side: int):
-        return lambda x, v, b: traced_linear(x, v, b, flat, *shape[::-1], side)
+        return lambda x, v, b: traced_linear(x, v, b, flat, shape[1], shape[0], side)
 
     def make(batch: int, dtype: torch.dtype, train: bool):
         of_bias = (*members, shape[0], *[1] * len(members)) if bias else None
         sizes = (*members, batch, shape[1]), (*members, flat.shape[1]), of_bias
         tensors = numbers(*sizes, dtype=dtype, train=train, device=flat.device)
         calls = {"dense": trial(dense, tensors, train)}
-        rows = [t.detach().reshape(-1, *t.shape[len(members) :]) for t in tensors[:2]]
+        first = len(members)
+        rows, values = (t.detach().reshape(-1, *t.shape[first:]) for t in tensors[:2])
+        why = partial(why_not, rows, values, flat, shape, train)
         for path, side in sides.items():
             call = trial(sparse(side), tensors, train)
-            calls[path] = checked(call, lambda side=side: why_not(*rows, flat, shape, side, train))
+            calls[path] = checked(call, partial(why, side))
         return {path: uncast(call, flat.device.type) for path, call in calls.items()}
 
     return make
 
 
-def why_not(x, values, flat, shape, side: int, train: bool) -> str:
+def why_not(x, values, flat, shape, train: bool, side: int) -> str:
     """Return what speaks against a kernel for one of these members; empty if nothing does."""
-    each = ((x[m], values[m], flat[m], shape[::-1], side, train) for m in range(len(flat)))
-    return next(filter(None, (held(*one) for one in each)), "")
+    found = (held(x[m], values[m], flat[m], shape[::-1], side, train) for m in range(len(flat)))
+    return next(filter(None, found), "")
 
 
 def checked(call: Callable[[], Any], why: Callable[[], str]) -> Callable[[], Any]:

@@ -40,11 +40,11 @@ def compiled(form: Form, index: int | None = None) -> Kernel:
 
 def _compile(form: Form) -> Kernel | str:
     said = []
-    for way in (by_torch, by_cupy):
+    for name, way in (("torch", by_torch), ("CuPy", by_cupy)):
         try:
             return way(form)
         except Exception as error:
-            said.append(f"{way.__name__}: {type(error).__name__}: {error}")
+            said.append(f"{name}: {type(error).__name__}: {error}")
     return f"{form.said()} was not compiled: {' | '.join(said)}"[:1500]
 
 

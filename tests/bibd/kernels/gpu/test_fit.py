@@ -114,7 +114,7 @@ def test_a_form_is_compiled_once_and_a_failure_is_kept(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device", lambda index: nullcontext())
     one = Form("rows_mma", 2, 16, 1, 64, 1, 1)
     for _ in range(2):
-        with pytest.raises(Unfit, match=r"by_torch: OSError: libnvrtc.* \| by_cupy: "):
+        with pytest.raises(Unfit, match=r"torch: OSError: libnvrtc.* \| CuPy: "):
             compiling.compiled(one, 0)
     assert tried == [one]
     monkeypatch.setattr(compiling, "by_torch", lambda form: form.said)
