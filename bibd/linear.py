@@ -87,8 +87,8 @@ class SparseLinear(SparseLayer):
     def _dense_fan(self) -> int:
         return self.in_features
 
-    def _side(self, table: torch.Tensor) -> int:
-        return kernels.side_of(table.numpy(), *self.pattern.shape)
+    def _side(self) -> int:
+        return kernels.side_of(self.pattern.flat, *self.pattern.shape)
 
     def _fits(self, x: torch.Tensor) -> bool:
         return x.ndim > 0 and x.shape[-1] == self.in_features
@@ -235,8 +235,8 @@ class StackedSparseLinear(Patterned):
         """Return where each connection stands in the weight of its member."""
         return torch.stack([torch.from_numpy(p.flat) for p in self.tables])
 
-    def _side(self, table: torch.Tensor) -> int:
-        sides = {kernels.side_of(one.numpy(), *self.shape[::-1]) for one in table}
+    def _side(self) -> int:
+        sides = {kernels.side_of(p.flat, *p.shape) for p in self.tables}
         return sides.pop() if len(sides) == 1 else 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

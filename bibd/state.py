@@ -54,13 +54,12 @@ class Patterned(nn.Module):
     def _fill(self) -> None:
         """Put the index table beside the values."""
         with torch.inference_mode(False):
-            table = self._make_table()
-            self.flat = table.to(self.weight.device)
-        self._tile = self._side(table)
+            self.flat = self._make_table().to(self.weight.device)
+        self._tile = self._side()
         self._table = self.flat, self.flat._version
         self._routes: dict[tuple, str] = {}
 
-    def _side(self, table: torch.Tensor) -> int:
+    def _side(self) -> int:
         """Return the side of the dense tiles that the connections make up; 0 if they do not."""
         return 0
 
