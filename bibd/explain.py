@@ -92,7 +92,7 @@ def explain(o: Options) -> dict[str, Any]:
         x = torch.zeros(o.batch, o.inputs, **made)
     _estimate(layer, x, o.train)
     tune.used()
-    with torch.set_grad_enabled(o.train):
+    with torch.set_grad_enabled(o.train), card.current(x):
         path = layer.path(x)
         kept = tune.used()
         calls = layer._trials(x)(o.batch, x.dtype, o.train)

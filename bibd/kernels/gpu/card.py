@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,11 @@ import torch
 
 from bibd.kernels import modes
 from bibd.kernels.gpu.fit import Card
+
+
+class Full(Exception):
+    """The memory of the card is full."""
+
 
 CALLS = 8  # in a row, as training makes them: the processor runs ahead of the card
 
@@ -37,23 +43,35 @@ def circumstances(device: torch.device) -> str:
     return name(device) + (", tf32" if modes.tf32() else "")
 
 
+def current(t: torch.Tensor) -> Any:
+    """Make the card of a tensor the current one for a while, where there are several."""
+    return torch.cuda.device(t.device) if t.is_cuda else nullcontext()
+
+
 def capturing() -> bool:
     """Return whether a CUDA graph is being captured, where nothing may wait or be built."""
     return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 def wait() -> None:
-    """Wait until the card has done all that it was asked for."""
+    """Wait until the current card has done all that it was asked for."""
     torch.cuda.synchronize()
 
 
 def clock(call: Callable[[], Any]) -> float:
-    """Return the seconds of a call among several: its launches or its arithmetic, as is longer."""
-    wait()
-    start = time.perf_counter()
-    for _ in range(CALLS):
-        call()
-    wait()
+    """Return the seconds of a call among several: its launches or its arithmetic, as is longer.
+
+    Raises:
+        Full: there is no memory for it now, which says nothing of its speed.
+    """
+    try:
+        wait()
+        start = time.perf_counter()
+        for _ in range(CALLS):
+            call()
+        wait()
+    except torch.OutOfMemoryError as error:
+        raise Full(str(error)) from error
     return (time.perf_counter() - start) / CALLS
 
 

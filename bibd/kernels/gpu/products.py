@@ -8,12 +8,10 @@ made comes from torch's allocator, so that CUDA graphs can hold it; tables are m
 first needs them.
 """
 
-from contextlib import nullcontext
-from typing import Any
-
 import torch
 
 from bibd.kernels.dense import dense_weight
+from bibd.kernels.gpu import card
 from bibd.kernels.gpu.compile import notice
 from bibd.kernels.gpu.fine import TYPES, Connections
 from bibd.kernels.gpu.fit import Unfit
@@ -60,7 +58,7 @@ def rows(x: torch.Tensor, values: torch.Tensor, flat, sizes: Sizes, back: bool, 
         Unfit: there is none for this.
     """
     _known(x.dtype)
-    with _current(x):
+    with card.current(x):
         by = found(flat, sizes, tile)
         return _beside([by.rows(x[m], values[m], back, m) for m in range(len(x))])
 
@@ -72,7 +70,7 @@ def weights(g: torch.Tensor, x: torch.Tensor, flat, sizes: Sizes, tile: int):
         Unfit: there is none for this.
     """
     _known(x.dtype)
-    with _current(x):
+    with card.current(x):
         by = found(flat, sizes, tile)
         return _beside([by.weights(g[m], x[m], m) for m in range(len(x))])
 
@@ -88,8 +86,3 @@ def _each(flat: torch.Tensor, members: torch.Tensor) -> torch.Tensor:
 
 def _beside(parts: list[torch.Tensor]) -> torch.Tensor:
     return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(parts)
-
-
-def _current(x: torch.Tensor) -> Any:
-    """Make the card of x the current one, where there are several."""
-    return torch.cuda.device(x.device) if x.is_cuda else nullcontext()

@@ -57,8 +57,9 @@ def route(
     if not ordinary or not modes.quiet() or card.capturing():
         return tune.settled(call, False)
     try:
-        return tune.choice(call, lambda: candidates()(1 << batch, dtype, train), card.clock)
-    except torch.OutOfMemoryError:
+        with card.current(values):
+            return tune.choice(call, lambda: candidates()(1 << batch, dtype, train), card.clock)
+    except (card.Full, torch.OutOfMemoryError):
         return "dense"  # (there is no room to measure beside what the user holds)
 
 

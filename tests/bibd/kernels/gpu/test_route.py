@@ -8,10 +8,12 @@ import torch
 from bibd import SparseConv2d, SparseLinear, explain, kernels
 from bibd.kernels import modes, tune
 from bibd.kernels.gpu import card as cards
+from bibd.kernels.gpu import check
 from bibd.linear import StackedSparseLinear
 from tests.bibd.kernels.gpu.card import Book, entries, put_in
 
 X = torch.randn(16, 256)
+CLOCK = cards.clock  # as it is
 
 
 @pytest.fixture
@@ -123,11 +125,14 @@ def test_measuring_leaves_room_and_random_numbers_to_the_user(clock, monkeypatch
     assert layer.path(X) == "cuda"
     assert torch.equal(torch.get_rng_state(), state)
 
-    def full(call):
+    def full(*given):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(cards, "clock", full)
+    monkeypatch.setattr(cards, "clock", CLOCK)
+    monkeypatch.setattr(check, "hold", full)
+    known = tune.known()
     assert layer.path(X[:1]) == "dense"
+    assert tune.known() == known  # (what there was no room for is not remembered)
 
 
 def test_stacks_are_measured(clock):
