@@ -72,6 +72,26 @@ def cases() -> dict[tuple[str, str], list[Line]]:
     return dict(sorted(found.items(), key=lambda item: _kind(item[1][0])))
 
 
+def layers() -> Rows:
+    """Layers through `auto` beside nn.Linear: the range over batches of each size and pattern."""
+    yield "layer", "type", "pass", "path", "nn.Linear / it"
+    groups: dict[tuple[str, ...], list[Line]] = {}
+    for line in (x for record in _records() for x in lines(record, "layers") if x["ok"]):
+        name = f"{line['pattern']}, {line['size']:,} square, {fixed(line['terms'], 0)} a row"
+        side = "training" if line["train"] else "forward"
+        groups.setdefault((name, line["dtype"], side), []).append(line)
+    for key, of in groups.items():
+        of = sorted(of, key=lambda line: line["batch"])
+        paths = ", ".join(f"{line['path']} ({line['batch']:,})" for line in of)
+        yield *key, paths, ", ".join(fixed(line["ratio"], 1) for line in of)
+    if not groups:
+        yield "not run", "", "", "", ""
+
+
+def _records() -> list[str]:
+    return [path.stem for path in sorted(HERE.glob("*.json"))]
+
+
 def _kind(line: Line) -> int:
     return ("fine", "tiled", "plane").index(line["name"].split()[0])
 
@@ -183,7 +203,11 @@ def step(name: str) -> str:
     return fixed(line["ms"]["median"], 1)
 
 
-TABLES: dict[str, Callable[[], Rows]] = {"kernels": kernels, "gpu": ran}
+TABLES: dict[str, Callable[[], Rows]] = {
+    "kernels": kernels,
+    "layers": layers,
+    "gpu": ran,
+}
 VALUES: dict[str, Callable[[], str]] = {
     "fine": partial(gains, "fine"),
     "fine_train": partial(gains, "fine", "train"),

@@ -2,6 +2,7 @@
 
 Measures each way to compute the layer, as `auto` does when it first meets such a call, and shows
 what `auto` has on file for this machine, which is what it goes by (`--again` measures that anew).
+With `--device cuda` on a card; a path that cannot be taken there says why.
 """
 
 import json
@@ -16,8 +17,8 @@ import torch
 import tyro
 
 from bibd.conv import SparseConv2d
-from bibd.kernels import build, tune
-from bibd.kernels.measure import measure
+from bibd.kernels import build, card, tune
+from bibd.kernels.measure import Clock, clocked, measure
 from bibd.layer import one_of
 from bibd.linear import SparseLinear
 from bibd.options import LayerOptions
@@ -45,6 +46,8 @@ class Options(LayerOptions):
     """Threads of torch; 0 leaves its default."""
     dtype: str = "float32"
     """float32, float64 or bfloat16."""
+    device: str = "cpu"
+    """cpu, or cuda (a number behind it names one of several cards: cuda:1)."""
     train: bool = False
     """Forward and backward pass; without, the forward pass alone."""
     again: bool = False
@@ -60,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
         if getattr(o, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(o, name)}")
     one_of("--dtype", o.dtype, tuple(DTYPES))
+    _look_for(o.device)
     most = MOST_THREADS * (os.cpu_count() or 1)
     if o.kernel < 0 or not 0 <= o.threads <= most:
         raise ValueError(
@@ -77,20 +81,24 @@ def main(argv: Sequence[str]) -> int:
 
 def explain(o: Options) -> dict[str, Any]:
     """Measure each way now; returns that with the choice of `auto` and the times it goes by."""
-    dtype, named = DTYPES[o.dtype], {"pattern": o.pattern, "seed": o.seed, "nonzeros": o.nonzeros}
+    made: Any = {"dtype": DTYPES[o.dtype], "device": o.device}
+    named = {"pattern": o.pattern, "seed": o.seed, "nonzeros": o.nonzeros} | made
     if o.kernel:
         window = o.kernel, o.stride, o.kernel // 2, 1, o.groups
-        layer = SparseConv2d(o.inputs, o.outputs, *window, dtype=dtype, **named)  # pyright: ignore
-        x = torch.zeros(o.batch, o.inputs, o.hw, o.hw, dtype=dtype)
+        layer = SparseConv2d(o.inputs, o.outputs, *window, **named)  # pyright: ignore
+        x = torch.zeros(o.batch, o.inputs, o.hw, o.hw, **made)
     else:
-        layer = SparseLinear(o.inputs, o.outputs, dtype=dtype, **named)
-        x = torch.zeros(o.batch, o.inputs, dtype=dtype)
+        layer = SparseLinear(o.inputs, o.outputs, **named)
+        x = torch.zeros(o.batch, o.inputs, **made)
     _estimate(layer, x, o.train)
     tune.used()
-    with torch.set_grad_enabled(o.train):
+    with torch.set_grad_enabled(o.train), card.current(x):
         path = layer.path(x)
         kept = tune.used()
-        times = measure(layer._trials(x)(o.batch, dtype, o.train), _tell)
+        calls = layer._trials(x)(o.batch, x.dtype, o.train)
+        reasons = {name: why for name, call in calls.items() if (why := _reason(call))}
+        left = {name: call for name, call in calls.items() if name not in reasons}
+        times = measure(left, _tell, _clock(x))
         if o.again and kept:
             path = _anew(kept, layer, x, o)
     return {
@@ -98,10 +106,12 @@ def explain(o: Options) -> dict[str, Any]:
         "path": path,
         "times_us": times.us,
         "median_us": times.median_us,
+        "not_taken": reasons,
         "on_file": {call: tune.known()[call].us for call in kept if call in tune.known()},
         "doubtful": sorted(call for call in kept if _doubtful(call)),
         "threads": torch.get_num_threads(),
-        "isa": build.isa() if build.library() else None,
+        "isa": build.isa() if not card.on_card(x) and build.library() else None,
+        "card": card.circumstances(x.device) if card.on_card(x) else None,
         "file": str(tune.path()),
     }
 
@@ -110,9 +120,35 @@ def _anew(kept: dict[str, str], layer: Any, x: torch.Tensor, o: Options) -> str:
     """Replace the times on file by new ones; returns the path that they choose."""
     for call in kept:
         batch = 1 << tune.bucket(o.batch)
-        tune.remember(call, measure(layer._trials(x)(batch, x.dtype, o.train)), again=True)
+        calls = layer._trials(x)(batch, x.dtype, o.train)
+        tune.remember(call, measure(calls, clock=_clock(x)), again=True)
         tune.forget(call)
     return layer.path(x)
+
+
+def _look_for(device: str) -> None:
+    """Refuse a device that is not here."""
+    if device != "cpu" and device.partition(":")[0] != "cuda":
+        raise ValueError(f"--device must be cpu or cuda, got {device!r}")
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ValueError(
+            f"--device {device}: torch {torch.__version__} sees no GPU here, so nothing can be "
+            "measured; leave --device out for the CPU (on a machine with a card, `nvidia-smi` "
+            "shows whether its driver runs)"
+        )
+
+
+def _clock(x: torch.Tensor) -> Clock:
+    return card.clock if card.on_card(x) else clocked
+
+
+def _reason(call: Any) -> str:
+    """Return why a path cannot be taken, and what it said."""
+    try:
+        call()
+    except ValueError as why:
+        return str(why)
+    return ""
 
 
 def _doubtful(call: str) -> bool:
@@ -140,11 +176,15 @@ def _tell(path: str, seconds: float) -> None:
 def text(found: dict[str, Any]) -> str:
     """Return the findings as text for people."""
     lines = [found["name"], f"  threads   {found['threads']}"]
-    lines.append(f"  native    {found['isa'] or 'no library: see the notice above'}")
+    if found["card"]:
+        lines.append(f"  card      {found['card']}")
+    else:
+        lines.append(f"  native    {found['isa'] or 'no library: see the notice above'}")
     best = min(found["times_us"].values())
     for path, time in sorted(found["times_us"].items(), key=lambda pair: pair[1]):
         taken = "  <- auto" if path == found["path"] else ""
         lines.append(f"  {path:<9} {time:>12,.1f} us  {time / best:6.2f}x{taken}")
+    lines += [f"  {path:<9} not taken: {why}" for path, why in found["not_taken"].items()]
     if found["on_file"]:
         lines.append(f"auto goes by what was measured once on this machine ({found['file']}):")
         for call, times in found["on_file"].items():

@@ -4,7 +4,8 @@
                      the smallest prime power q with q^2 >= v, some points deleted
     bibd_dual        the same with inputs and outputs exchanged: for layers that contract
     cyclic           Singer's plane: output t reads D + t, a circulant
-    tiled            bibd on a grid of 4-by-4 tiles
+    tiled            bibd on a grid of 4-by-4 tiles; tiled-16: of 16-by-16 ones; tiled-16x2: two
+                     of the tiles of its line for each output
     block_diagonal   separate groups ("grouped")
     iddl             "modular": the modular rule of the original study (see bibd.design.modular)
     random           anywhere;  random_fan_in: as many for every output;  random_biregular: and
@@ -20,7 +21,9 @@ class 0, and a line of any other class meets each of those once:
     . . . x x x x
 """
 
+import re
 from collections.abc import Callable
+from functools import partial
 from math import isqrt
 
 import numpy as np
@@ -90,15 +93,38 @@ def cyclic(v: int, b: int, seed: int | None) -> np.ndarray:
     return relabel(_places([rows[t % len(rows)] for t in range(b)], v), v, b, seed)
 
 
-def tiled(v: int, b: int, seed: int | None, tile: int = TILE) -> np.ndarray:
-    """Return a smaller bibd layer in which every connection has become a full tile."""
+def tiled(v: int, b: int, seed: int | None, tile: int = TILE, each: int = 0) -> np.ndarray:
+    """Return a smaller bibd layer in which every connection has become a full tile.
+
+    Args:
+        v: Inputs.
+        b: Outputs.
+        seed: Permutes the tiles, not what is in them; None leaves them in order.
+        tile: Side of a tile; 1 is the design itself.
+        each: Tiles for each output, out of its line, so that tiles of several sizes can have as
+            many connections; 0: all of them.
+    """
     if v % tile or b % tile:
         raise ValueError(
             f"pattern tiled needs sizes that {tile} divides, got {v} inputs, {b} outputs"
         )
     rows, cols = np.divmod(bibd(v // tile, b // tile, seed), v // tile)
+    if each:
+        rows, cols = _thinned(rows, cols, each)
     i, j = np.divmod(np.arange(tile * tile), tile)
     return np.sort(((tile * rows[:, None] + i) * v + tile * cols[:, None] + j).ravel())
+
+
+def _thinned(rows: np.ndarray, cols: np.ndarray, each: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keep so many columns of each row: row after row those that were kept least before."""
+    sizes = np.bincount(rows)
+    if each > sizes.min():
+        raise ValueError(f"tiled: {each} tiles are to be kept of lines that have {sizes.min()}")
+    read, kept = np.zeros(cols.max() + 1, int), []
+    for line in np.split(cols, np.cumsum(sizes)[:-1]):
+        kept.append(np.sort(line[np.argsort(read[line], kind="stable")[:each]]))
+        read[kept[-1]] += 1
+    return np.repeat(np.arange(len(sizes)), each), np.concatenate(kept)
 
 
 def block_diagonal(v: int, b: int, seed: int | None, nonzeros: int | None = None) -> np.ndarray:
@@ -160,6 +186,14 @@ FAMILIES: dict[str, Callable[..., np.ndarray]] = {
     "dense": dense,
 }
 COUNTED = ("block_diagonal", "random", "random_fan_in", "random_biregular")
+
+
+def named(name: str) -> Callable[..., np.ndarray] | None:
+    """Return the function of a family, or of `tiled-<side>` and `tiled-<side>x<tiles>`; or None."""
+    found = re.fullmatch(r"tiled-([1-9]\d{0,5})(?:x([1-9]\d{0,5}))?", name)
+    if found is None:
+        return FAMILIES.get(name)
+    return partial(tiled, tile=int(found[1]), each=int(found[2] or 0))
 
 
 def relabel(flat: np.ndarray, v: int, b: int, seed: int | None) -> np.ndarray:

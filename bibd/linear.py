@@ -17,6 +17,8 @@ from bibd.pattern import Pattern, beside, diagonal
 from bibd.signature import checked
 from bibd.state import Patterned
 
+TRACED = "traced", *kernels.PATHS  # what goes through registered operators
+
 
 class SparseLinear(SparseLayer):
     """y = x W^T + b with W zero outside the pattern; takes the place of nn.Linear.
@@ -35,14 +37,15 @@ class SparseLinear(SparseLayer):
             one draw from torch's generator, so that layers differ and torch.manual_seed governs.
         init: Kaiming normal: "true" by the connections that an output has, "dense" (the IDDL study)
             by the width of the input, which starts signals sqrt(fan_in / in) too small.
-        backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
+        backend: "auto", "dense", "bag", "native" (CPU), "cuda", "triton" (GPU); see bibd.kernels.
         device: Where parameters are made.
         dtype: Type of the parameters.
         nonzeros: How many connections, for random patterns and block_diagonal. None: as many as
             the modular rule has.
 
     A NaN or an infinity in one input stays with the outputs that read it on the paths "bag" and
-    "native"; on "dense", which "auto" may take, it reaches every output (0 * NaN is NaN).
+    "native"; on "dense", which "auto" may take, it reaches every output (0 * NaN is NaN), and on a
+    GPU's others perhaps.
     """
 
     @checked
@@ -84,6 +87,9 @@ class SparseLinear(SparseLayer):
     def _dense_fan(self) -> int:
         return self.in_features
 
+    def _side(self) -> int:
+        return kernels.side_of(self.pattern.flat, *self.pattern.shape)
+
     def _fits(self, x: torch.Tensor) -> bool:
         return x.ndim > 0 and x.shape[-1] == self.in_features
 
@@ -104,17 +110,16 @@ class SparseLinear(SparseLayer):
             held, table = self._held(), kernels.table(self.pattern)
             y = None if torch.is_grad_enabled() else kernels.quick(x, *held, table)
             return kernels.native_linear(x, *held, table) if y is None else y
-        if path == "traced":
-            flat = self._places().unsqueeze(0)
-            return kernels.traced_linear(
-                x, *self._held(), flat, self.in_features, self.out_features
-            )
+        if path in TRACED:
+            flat, tile = self._places().unsqueeze(0), self._tiled(path)
+            sizes = self.in_features, self.out_features
+            return kernels.traced_linear(x, *self._held(), flat, *sizes, tile)
         if path == "bag":
             return kernels.bag_linear(x, self.weight, self.bias, self.pattern)
         return kernels.dense_linear(x, self.weight, self.bias, self._places(), self.shape)
 
     def path(self, x: torch.Tensor) -> str:
-        """Return how this input would be multiplied: "dense", "bag" or "native"."""
+        """Return how this input would be multiplied: one of the backends, but for "auto"."""
         backend = kernels.wanted(self.backend)
         p = self.pattern
         sizes = p.in_features, p.out_features, p.nonzeros, 1
@@ -122,8 +127,8 @@ class SparseLinear(SparseLayer):
 
     def _trials(self, x: torch.Tensor):
         """Return what makes the calls to be timed, for inputs like this one."""
-        table, bias = kernels.table(self.pattern), self.bias is not None
-        return kernels.linear_trials(self.pattern, table, self._places(), bias)
+        bias = self.bias is not None
+        return kernels.linear_trials(self.pattern, self._places(), bias, self._tile)
 
     @classmethod
     def stack(cls, layers: "list[SparseLinear]") -> nn.Module:
@@ -148,7 +153,7 @@ class BibdLinear(SparseLinear):
         bias: Adds a learned vector to the output.
         seed: Permutes inputs and outputs of the pattern. None: the canonical order.
         init: Kaiming normal: "true" by the connections that an output has, "dense" by the width.
-        backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
+        backend: "auto", "dense", "bag", "native" (CPU), "cuda", "triton" (GPU); see bibd.kernels.
         device: Where parameters are made.
         dtype: Type of the parameters.
     """
@@ -181,7 +186,7 @@ class RandomSparseLinear(SparseLinear):
         bias: Adds a learned vector to the output.
         seed: Seed of the draw. None: one from torch's generator, so that layers differ.
         init: Kaiming normal: "true" by the connections that an output has, "dense" by the width.
-        backend: "auto", "dense", "bag" or "native"; see bibd.kernels.
+        backend: "auto", "dense", "bag", "native" (CPU), "cuda", "triton" (GPU); see bibd.kernels.
         device: Where parameters are made.
         dtype: Type of the parameters.
         nonzeros: How many connections. None: as many as the modular rule has for this size.
@@ -230,6 +235,10 @@ class StackedSparseLinear(Patterned):
         """Return where each connection stands in the weight of its member."""
         return torch.stack([torch.from_numpy(p.flat) for p in self.tables])
 
+    def _side(self) -> int:
+        sides = {kernels.side_of(p.flat, *p.shape) for p in self.tables}
+        return sides.pop() if len(sides) == 1 else 0
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Each member reads its own slice of x."""
         if self._is_one(x) and self._route_wide(x) == "native":
@@ -238,8 +247,8 @@ class StackedSparseLinear(Patterned):
         if path == "native":
             weight, bias = self._held()
             return kernels.native_linear(x, weight, bias, self.table, len(weight))
-        if path == "traced":
-            sizes = self.shape[1], self.shape[0]
+        if path in TRACED:
+            sizes = self.shape[1], self.shape[0], self._tiled(path)
             return kernels.traced_linear(x, *self._held(), self._places(), *sizes)
         if path == "bag":
             return kernels.bag_stacked(x, self.weight, self.bias, self.pattern)
@@ -266,7 +275,7 @@ class StackedSparseLinear(Patterned):
                 (x[0], values),
                 sizes,
                 (),
-                lambda: kernels.linear_trials(p, kernels.table(p), flat, self.bias is not None),
+                lambda: kernels.linear_trials(p, flat, self.bias is not None),
             )
         return found
 
@@ -299,7 +308,7 @@ class StackedSparseLinear(Patterned):
         return kernels.stacked(self.pattern, self.tables)
 
     def path(self, x: torch.Tensor) -> str:
-        """Return how this input would be multiplied: "dense", "bag" or "native"."""
+        """Return how this input would be multiplied: one of the backends, but for "auto"."""
         backend = kernels.wanted(self.backend)
         members, nonzeros = self.weight.shape
         sizes = self.shape[1], self.shape[0], nonzeros, members
@@ -308,7 +317,8 @@ class StackedSparseLinear(Patterned):
     def _trials(self, x: torch.Tensor):
         """Return what makes the calls to be timed, for inputs like this one."""
         flat, bias = self._places(), self.bias is not None
-        return kernels.stack_trials(self.pattern, self.table, flat, self.shape, bias)
+        sizes = self.shape, bias, self._tile
+        return kernels.stack_trials(self.pattern, lambda: self.table, flat, *sizes)
 
 
 def _check_equal(layers: Sequence[SparseLinear]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from bibd.certificate import LABELS, label
 from bibd.design import Design
-from bibd.families import COUNTED, FAMILIES, relabel
+from bibd.families import COUNTED, FAMILIES, named, relabel
 
 ALIASES = {"modular": "iddl"}  # records hold the second name
 
@@ -201,15 +201,17 @@ def make_pattern(
         return _of_design(family, v, b, seed)
     check_family(family)
     family = ALIASES.get(family, family)
+    makes = named(family)
+    assert makes is not None
     if nonzeros is None:
-        return _from_flat(family, (v, b), FAMILIES[family](v, b, seed), seed)
+        return _from_flat(family, (v, b), makes(v, b, seed), seed)
     if family not in COUNTED:
         raise ValueError(
             f"pattern {family} has a count of its own; nonzeros= is for {', '.join(COUNTED)}"
         )
     if nonzeros > v * b:
         raise ValueError(f"nonzeros must be in [1, {v * b}] for a layer ({v}, {b}), got {nonzeros}")
-    flat = FAMILIES[family](v, b, seed, nonzeros)
+    flat = makes(v, b, seed, nonzeros)
     return replace(_from_flat(family, (v, b), flat, seed), counted=True)
 
 
@@ -270,7 +272,7 @@ def check_whole(name: str, got: object, least: int) -> None:
 
 def check_family(family: str) -> None:
     """Refuse a name that is no pattern, with the nearest one that is."""
-    if isinstance(family, str) and (family in FAMILIES or family in ALIASES):
+    if isinstance(family, str) and (named(family) or family in ALIASES):
         return
     if isinstance(family, bool):
         raise ValueError(f"a pattern is a name, got {family}; for the bias say bias={family}")
@@ -282,4 +284,6 @@ def check_family(family: str) -> None:
     near = difflib.get_close_matches(family, [*FAMILIES, *ALIASES], n=1)
     near = ["block_diagonal"] if family == "grouped" else near
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ValueError(f"unknown pattern {family!r}: {hint}there are {', '.join(FAMILIES)}")
+    raise ValueError(
+        f"unknown pattern {family!r}: {hint}there are {', '.join(FAMILIES)} (and tiled-16, say)"
+    )

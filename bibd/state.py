@@ -12,6 +12,7 @@ from torch import nn
 
 from bibd.advice import warn
 from bibd.kernels import modes
+from bibd.kernels.gpu import card
 from bibd.kernels.native import KINDS, plain
 from bibd.pattern import Pattern
 
@@ -35,6 +36,7 @@ class Patterned(nn.Module):
     flat: torch.Tensor
     weight: nn.Parameter
     bias: nn.Parameter | None
+    _tile = 0  # see _side
 
     def _make_table(self) -> torch.Tensor:
         """Return the index table, on the CPU."""
@@ -53,8 +55,17 @@ class Patterned(nn.Module):
         """Put the index table beside the values."""
         with torch.inference_mode(False):
             self.flat = self._make_table().to(self.weight.device)
+        self._tile = self._side()
         self._table = self.flat, self.flat._version
         self._routes: dict[tuple, str] = {}
+
+    def _side(self) -> int:
+        """Return the side of the dense tiles that the connections make up; 0 if they do not."""
+        return 0
+
+    def _tiled(self, path: str) -> int:
+        """Return the tiles that a path of a card takes: 0 none, 1 some where there are none."""
+        return (self._tile or 1) if path == "triton" else 0
 
     def _apply(self, fn, recurse=True):
         """Make the table anew where a module is moved, cast or emptied."""
@@ -81,7 +92,7 @@ class Patterned(nn.Module):
         return self.weight if weight is None else weight, bias
 
     def path(self, x: torch.Tensor) -> str:
-        """Return how this input would be multiplied: "dense", "bag" or "native"."""
+        """Return how this input would be multiplied: one of the backends, but for "auto"."""
         raise NotImplementedError
 
     def _route(self, x: torch.Tensor) -> str:
@@ -97,8 +108,12 @@ class Patterned(nn.Module):
         kind = x.shape, x.dtype, grad, torch.get_num_threads(), self.backend
         # (A parametrization changes the class, a norm of the older kind adds a hook.)
         kind = *kind, type(self), len(self._forward_pre_hooks)
+        here = x.is_cpu
+        if card.on_card(x):  # (where autocast and TF32 change what is the fastest)
+            here = not card.capturing()
+            kind = *kind, modes.casting("cuda"), modes.tf32()
         brought = self._buffers["flat"] is not self._table[0]  # by a caller, as torch.func does
-        own = not brought and x.is_cpu and x.layout is torch.strided and type(x) in KINDS
+        own = not brought and here and x.layout is torch.strided and type(x) in KINDS
         found = self._routes.get(kind) if own else None
         if found is None:
             self._look(x)

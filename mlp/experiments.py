@@ -2,12 +2,13 @@
 
 smoke paper fashion notebook    the twelve models of the original study    mlp.plans.twelve
 balance density                 patterns at equal connections              mlp.plans.balance
+tiles                           designs of dense blocks                    mlp.plans.tiles
 """
 
 from harness.cli import Verb
-from mlp.plans import balance, twelve
+from mlp.plans import balance, tiles, twelve
 
-PLANS = {**twelve.PLANS, **balance.PLANS}
+PLANS = {**twelve.PLANS, **balance.PLANS, **tiles.PLANS}
 
 VERBS = {
     "costs": Verb(

@@ -1,6 +1,6 @@
 """Tables and numbers of the MLP study for the pages, from its records: see `make pages`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 
 from harness.experiment import Experiment
@@ -8,6 +8,7 @@ from harness.result import pages
 from harness.result.pages import Rows
 from harness.result.stats import Interval, interval
 from mlp.experiments import PLANS
+from mlp.plans import tiles as tile_plan
 from mlp.plans.twelve import PUBLISHED
 from mlp.plots import contrasts
 
@@ -70,6 +71,26 @@ def density() -> Rows:
         yield f"bibd - {name}", *cells
 
 
+def tiles() -> Rows:
+    """Return the table of plan tiles: accuracy, and what a side of tiles loses to the design."""
+    yield "side of a tile", "tiles an output", "accuracy", "minus side 1, points", "minus random"
+    whole = pages.recorded("mlp", "tiles")
+    if whole is None or any(len(whole.final(arm, "test_accuracy")) < 2 for arm in tile_plan.ARMS):
+        yield "not run yet", "", "", "", ""
+        return
+    for side, each in tile_plan.TILES.items():
+        arm = f"tile-{side}"
+        yield str(side), str(each), *_beside(whole, arm, ("tile-1", "random"))
+    yield "random", "", *_beside(whole, "random", ("tile-1", "random"))
+
+
+def _beside(whole: Experiment, arm: str, others: tuple[str, ...]) -> Iterator[str]:
+    yield pages.mean(whole.final(arm, "test_accuracy").values())
+    for other in others:
+        found = pages.difference(whole, arm, other) if other != arm else None
+        yield "" if found is None else pages.points(found)
+
+
 def at_32(data: str, name: str) -> Interval:
     """Return BIBD minus another pattern at q = 32."""
     return contrasts.at_densities(record("density"))[32, data, name].interval
@@ -128,6 +149,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "notebook": notebook,
     "balance": balance,
     "density": density,
+    "tiles": tiles,
     "plans": partial(pages.plans, "mlp", PLANS),
 }
 VALUES: dict[str, Callable[[], str]] = {

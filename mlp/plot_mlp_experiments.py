@@ -5,7 +5,7 @@ Writes beside this script
     mlp_experiments.{png,eps,json}               accuracy against connections, dense and sparse
     mlp_experiments_sparse_only.{png,eps,json}   the same without the dense models
     mlp_experiments_{accuracy,loss,train_loss}.{png,eps,json}   per epoch, a panel per size
-    (of plans balance and density: what plot_balance.py draws)
+    (of plans balance, density and tiles: what mlp/plots draws)
     log/mlp_experiments_plot_${BEGIN_TIME}.log   the table that it prints
 
 Also reads the original project's own dumps (through an allow-list of names; nothing is run).
@@ -51,6 +51,10 @@ def drawers(whole: Experiment) -> pictures.Drawers:
         from mlp.plots import balance as plot_balance
 
         return plot_balance.drawers(whole)
+    if whole.plan == "tiles":
+        from mlp.plots import tiles
+
+        return tiles.drawers(whole)
     found: dict[str, Any] = {
         "mlp_experiments": partial(_accuracy, whole, "mlp_experiments", ()),
         "mlp_experiments_sparse_only": partial(

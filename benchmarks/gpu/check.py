@@ -10,7 +10,9 @@ and, each a run of its own (APART):
 
     steps      ms of a training step of the nine ResNets, eager and replayed; seeds side by side
     compiled   the same of ResNet-18 under torch.compile, and what compiling takes
+    backends   layers on the card's own kernels against float64 twins, under compile and in graphs
     kernels    which form of a sparse product gains, and how much
+    layers     sparse layers through `auto` beside dense ones: where which path is taken
     pipelines  policies and schedules against the CPU; ms of a step of the nets of the studies
 
 One JSON record, `DIR/check.json`, is written anew after every single check, so that what is done is
@@ -37,7 +39,7 @@ from harness.record import store
 # Part: (seconds that it is expected to take on a card, seconds after which it is cut off). The
 # estimates for twins and wrappers are launches: about 20 us each, and 10 to 30 s of compiling. That
 # for steps: 25 steps of each line, of 3 to 48 ms, half a second to build a net, 9 processes at a
-# time; for compiled: 19 to 27 s a net.
+# time; for compiled: 19 to 27 s a net; for backends and layers: compiling.
 PARTS = {
     "machine": (2, 15),
     "twins": (30, 70),
@@ -47,9 +49,12 @@ PARTS = {
     "steps": (80, 120),
     "compiled": (95, 120),
     "pipelines": (70, 120),
-    "kernels": (80, 120),
+    "backends": (80, 120),
+    "kernels": (30, 60),
+    "layers": (40, 60),
 }
-APART = ("steps", "compiled", "kernels", "pipelines")  # these run if named: --parts kernels
+# (these run if named: --parts kernels)
+APART = ("steps", "compiled", "pipelines", "backends", "kernels", "layers")
 
 
 class TooLate(Exception):

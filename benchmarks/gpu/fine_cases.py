@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from benchmarks.gpu.clock import timed
-from benchmarks.gpu.fine import Form, compiled, grid, laid_out, predicted, slots
 from benchmarks.gpu.rivals import DTYPES, beside
+from bibd.kernels.gpu.compile import compiled
+from bibd.kernels.gpu.forms import Form, grid, laid_out, predicted, slots
 from bibd.pattern import Pattern, make_pattern
 
 RIVALS = {"bf16": ("bf16",), "fp32": ("fp32", "tf32", "bf16")}

@@ -1,6 +1,6 @@
 """Which form of a sparse product gains on this card, and how much: checked first, then timed.
 
-    fine      single connections: fine.cu, in the forms below
+    fine      single connections: fine.cu of bibd.kernels.gpu, in the forms below
     tiled     dense tiles on tensor cores (benchmarks.gpu.tiled)
     plane     a resolvable plane as batched products, a class of lines each
 
@@ -23,9 +23,10 @@ from typing import Any
 import torch
 
 from benchmarks.gpu import plane, tiled
-from benchmarks.gpu.fine import Form, compiled
 from benchmarks.gpu.fine_cases import diagnosis, forward, training
 from benchmarks.gpu.rivals import dense
+from bibd.kernels.gpu.compile import compiled
+from bibd.kernels.gpu.forms import Form
 
 Checks = list[tuple[str, Callable[[], dict[str, Any]]]]
 SIZES = ((4096, 4096), (16384, 4096), (1024, 4096), (4096, 256), (1024, 256), (16384, 256))

@@ -1,6 +1,6 @@
 """A design of dense tiles: products of kept tiles on tensor cores, three ways, beside dense.
 
-triton   tiled_kernels, forward and both gradients
+triton   bibd.kernels.gpu.tile_kernels, forward and both gradients; tiles kept one by one
 bsr      torch's own block-sparse product (bsr_dense_addmm), forward
 bmm      the tiles that an output reads brought together, then one batched product
 """
@@ -50,8 +50,9 @@ class Tiles:
         back = np.argsort(p.indices, kind="stable")
         starts = np.r_[0, np.cumsum(np.bincount(p.indices, minlength=size // tile))]
         on = lambda a: torch.from_numpy(np.array(a, np.int32)).to(device)  # noqa: E731
-        self.ahead = on(p.indptr), on(p.indices), on(np.arange(p.nonzeros))
-        self.back = on(starts), on(p.rows[back]), on(back)
+        begin, pitch = np.arange(p.nonzeros) * tile * tile, np.full(p.nonzeros, tile)
+        self.ahead = on(p.indptr), on(p.indices), on(begin), on(pitch)
+        self.back = on(starts), on(p.rows[back]), on(begin[back]), on(pitch)
         self.rows, self.cols = on(p.rows), on(p.indices)
         self.known: dict[str, torch.Tensor] = {}
 
@@ -128,9 +129,9 @@ def by_triton(setting: tuple, shape: tuple[int, int, int]) -> dict[str, Any]:
 
 def launches(s: Tiles, shape: tuple[int, int, int]) -> tuple[dict, dict]:
     """Functions of i, and where their results are."""
-    from benchmarks.gpu import tiled_kernels
+    from bibd.kernels.gpu import tile_kernels
 
-    kernels: Any = tiled_kernels
+    kernels: Any = tile_kernels
     most, warps, stages = shape
     how, n = dict(num_warps=warps, num_stages=stages), s.size // s.tile
     y, dx = (torch.full_like(s.x[0], torch.nan) for _ in range(2))
@@ -139,15 +140,16 @@ def launches(s: Tiles, shape: tuple[int, int, int]) -> tuple[dict, dict]:
 
     def rows(i: int) -> None:
         given = s.x[i % 2], s.weight, y, *s.ahead, *sizes
-        kernels.rows[blocks](*given, s.tile, most, False, **how)
+        kernels.rows[blocks](*given, s.tile, most, False, "ieee", **how)
 
     def back(i: int) -> None:
         given = s.g[i % 2], s.weight, dx, *s.back, *sizes
-        kernels.rows[blocks](*given, s.tile, most, True, **how)
+        kernels.rows[blocks](*given, s.tile, most, True, "ieee", **how)
 
     def weights(i: int) -> None:
-        given = s.x[i % 2], s.g[i % 2], dw, s.rows, s.cols, *sizes
-        kernels.weights[(len(s.rows),)](*given, s.tile, min(64, most), num_warps=4, num_stages=3)
+        given = s.x[i % 2], s.g[i % 2], dw, s.rows, s.cols, *s.ahead[2:], *sizes
+        step = s.tile, min(64, most), "ieee"
+        kernels.weights[(len(s.rows),)](*given, *step, num_warps=4, num_stages=3)
 
     calls = {"output": rows, "input": back, "weight": weights}
     return calls, {"output": y, "input": dx, "weight": dw}

@@ -3,15 +3,19 @@
 dense    scatter the values into a full weight, then F.linear or F.conv2d. Everything works.
 bag      read only the connections: embedding_bag forward, sampled_addmm backward. Linear, CPU.
 native   the library in native.cpp, compiled at first use. CPU.
-auto     on a CPU the fastest of the three, as measured here (bibd.kernels.tune); dense elsewhere
-         and where a program is written down (export from torch 2.7 on, jit.trace, fx).
+cuda     kernels for single connections in bibd/kernels/gpu, compiled at first use. Linear, GPU.
+triton   kernels for connections that are dense tiles of 16, 32, 64 or 128. Linear, GPU.
+auto     the fastest of those for this device, as measured here (bibd.kernels.tune); on a GPU one
+         that has also been held beside float64. Dense elsewhere and where a program is written
+         down (export from torch 2.7 on, jit.trace, fx).
 
 Where torch transforms, compiles or casts a call in a way that `bag` or `native` has no rule for,
 dense does the work: bag under compile, torch.func, autocast and on meta tensors, native under
-forward-mode AD and under autocast to float16.
+forward-mode AD and under autocast to float16, cuda and triton for types but bfloat16 and float32.
 
 A NaN or an infinity in an input reaches, on `bag` and `native`, the outputs that read that input;
-on `dense` all outputs of the sample, since 0 * NaN is NaN. `auto` may take `dense`.
+on `dense` all outputs of the sample, since 0 * NaN is NaN; on `cuda` and `triton` those that read
+it and perhaps others. `auto` may take `dense`.
 
 `backend=` of a layer names one; $IDDL_BACKEND names one for the layers that say "auto".
 """
@@ -28,6 +32,9 @@ from bibd.kernels.bag import held as held_by_bags
 from bibd.kernels.conv_ops import differentiable as traced_conv
 from bibd.kernels.conv_ops import native_conv
 from bibd.kernels.dense import dense_linear, dense_weight, unchanged
+from bibd.kernels.gpu import card
+from bibd.kernels.gpu.route import PATHS, has_no_rule, route
+from bibd.kernels.gpu.tiles import side_of
 from bibd.kernels.linear_ops import differentiable as traced_linear
 from bibd.kernels.linear_ops import native_linear
 from bibd.kernels.measure import Candidates
@@ -45,9 +52,11 @@ from bibd.pattern import Pattern
 
 __all__ = [
     "BACKENDS",
+    "PATHS",
     "Table",
     "bag_linear",
     "bag_stacked",
+    "card",
     "choose",
     "conv_trials",
     "dense_linear",
@@ -60,6 +69,7 @@ __all__ = [
     "one_trial",
     "paths",
     "quick",
+    "side_of",
     "stack_trials",
     "stacked",
     "table",
@@ -69,7 +79,7 @@ __all__ = [
     "wanted",
 ]
 
-BACKENDS = ("auto", "dense", "bag", "native")
+BACKENDS = ("auto", "dense", "bag", "native", *PATHS)
 _asked: list[str] = []  # of the environment
 TINY = 1 << 15  # possible connections (times members of a stack) below which dense is taken at once
 SHARE = 8  # where nothing can be measured: native if so many connections are possible for each
@@ -139,7 +149,11 @@ def choose(
         return "dense" if _has_no_rule(backend, x, values) else backend
     inputs, outputs, nonzeros, members = sizes
     possible = inputs * outputs * members
-    if possible * _pixels(geometry) < TINY or values.device.type != "cpu":
+    if possible * _pixels(geometry) < TINY:
+        return "dense"
+    if card.on_card(values) and not geometry:
+        return route(x, values, sizes, candidates)
+    if values.device.type != "cpu":
         return "dense"
     compiling = torch.compiler.is_compiling()
     if compiling or not native.plain(x, values) or modes.watched():
@@ -157,8 +171,10 @@ def _has_no_rule(backend: str, x: torch.Tensor, values: torch.Tensor) -> bool:
     """Return whether the wanted path cannot follow what goes on around this call."""
     if backend == "dense":
         return False
+    if backend in PATHS:
+        return has_no_rule(backend, x, values)
     if backend == "native":
-        kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+        kind = modes.casting("cpu")
         if modes.forward_mode():
             warn("backend 'native' has no rule for forward-mode AD: 'dense' computes this call")
             return True

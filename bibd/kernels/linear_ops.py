@@ -6,8 +6,10 @@ Two products are closed under differentiation (W(v) has the values v at its conn
     dv = sample(g, x) = g^T x at connections    dg = multiply(x, h)    dx = multiply(g, h, back)
 
 In plain eager mode `Fast` calls the library at once (a few microseconds); under torch.compile,
-torch.func, autocast and dispatch modes `Multiply` and `Sample` go through registered operators.
-Forward-mode AD has no rule and says so.
+torch.func, autocast and dispatch modes, and on a card, `Multiply` and `Sample` go through
+registered operators. Forward-mode AD has no rule and says so.
+
+`tile` is for a card alone: 0 takes connections one by one, another number tiles of that side.
 """
 
 from typing import Any
@@ -16,43 +18,60 @@ import torch
 from torch.utils.flop_counter import register_flop_formula
 
 from bibd.kernels import modes, native
+from bibd.kernels.gpu import card, products
 from bibd.kernels.library import LIBRARY, eager, given, members_of
 from bibd.kernels.table import Table
 
 LIBRARY.define(
-    "multiply(Tensor x, Tensor values, Tensor flat, int inputs, int outputs, bool back) -> Tensor"
+    "multiply(Tensor x, Tensor values, Tensor flat, int inputs, int outputs, bool back, "
+    "int tile=0) -> Tensor"
 )
 LIBRARY.define(
-    "sample(Tensor rows, Tensor columns, Tensor flat, int inputs, int outputs) -> Tensor"
+    "sample(Tensor rows, Tensor columns, Tensor flat, int inputs, int outputs, int tile=0) "
+    "-> Tensor"
 )
 
 
-def _multiply(x, values, flat, inputs, outputs, back):
+def _multiply(x, values, flat, inputs, outputs, back, tile=0):
     if x.ndim != 3 or values.ndim != 2 or len(x) != len(values) or len(x) % len(flat):
         raise ValueError(
             "expected x (members, batch, in), values (members, n) and as many rows of connections "
             f"or one, got {tuple(x.shape)}, {tuple(values.shape)} and {len(flat)}"
         )
+    if card.on_card(x):
+        _together(x, values, flat)
+        return products.multiply(x, values, flat, (inputs, outputs), back, tile)
     return native.linear(x, values, None, given(flat, inputs, outputs), back, len(values))
 
 
-def _sample(rows, columns, flat, inputs, outputs):
+def _sample(rows, columns, flat, inputs, outputs, tile=0):
     if rows.ndim != 3 or rows.shape[:2] != columns.shape[:2] or len(rows) % len(flat):
         raise ValueError(f"members or batches differ: {rows.shape} and {columns.shape}")
+    if card.on_card(rows):
+        _together(rows, columns, flat)
+        return products.sample(rows, columns, flat, (inputs, outputs), tile)
     return native.sampled(rows, columns, given(flat, inputs, outputs), len(rows))
 
 
-LIBRARY.impl("multiply", _multiply, "CPU")
-LIBRARY.impl("sample", _sample, "CPU")
+def _together(first: torch.Tensor, *rest: torch.Tensor) -> None:
+    """Refuse tensors of several devices or types, as the kernels read whatever they are given."""
+    if any(t.device != first.device for t in rest) or rest[0].dtype != first.dtype:
+        found = ", ".join(f"{t.dtype} on {t.device}" for t in (first, *rest))
+        raise ValueError(f"expected tensors of one type on one device, got {found}")
+
+
+for _device in ("CPU", "CUDA"):
+    LIBRARY.impl("multiply", _multiply, _device)
+    LIBRARY.impl("sample", _sample, _device)
 
 
 @torch.library.register_fake("iddl::multiply", lib=LIBRARY)
-def _(x, values, flat, inputs, outputs, back):
+def _(x, values, flat, inputs, outputs, back, tile=0):
     return x.new_empty(x.shape[0], x.shape[1], inputs if back else outputs)
 
 
 @torch.library.register_fake("iddl::sample", lib=LIBRARY)
-def _(rows, columns, flat, inputs, outputs):
+def _(rows, columns, flat, inputs, outputs, tile=0):
     return rows.new_empty(rows.shape[0], flat.shape[-1])
 
 
@@ -62,7 +81,7 @@ def _(x, values, *rest, **options) -> int:
 
 
 @register_flop_formula(torch.ops.iddl.sample)
-def _(rows, columns, flat, inputs, outputs, **options) -> int:
+def _(rows, columns, flat, *rest, **options) -> int:
     return 2 * rows[0] * rows[1] * flat[-1]
 
 
@@ -70,37 +89,37 @@ class Multiply(torch.autograd.Function):
     """Maps (members, batch, in) to (members, batch, out) by the registered operator."""
 
     @staticmethod
-    def forward(x, values, flat, inputs, outputs, back):
-        return torch.ops.iddl.multiply(x, values, flat, inputs, outputs, back)
+    def forward(x, values, flat, inputs, outputs, back, tile):
+        return torch.ops.iddl.multiply(x, values, flat, inputs, outputs, back, tile)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:3])
-        ctx.sizes, ctx.back = inputs[3:5], inputs[5]
+        ctx.sizes, ctx.back, ctx.tile = inputs[3:5], inputs[5], inputs[6]
 
     @staticmethod
     def backward(ctx, *grads):
         (grad,), (x, values, flat) = grads, ctx.saved_tensors
         of_x = of_values = None
         if ctx.needs_input_grad[0]:
-            of_x = Multiply.apply(grad, values, flat, *ctx.sizes, not ctx.back)
+            of_x = Multiply.apply(grad, values, flat, *ctx.sizes, not ctx.back, ctx.tile)
         if ctx.needs_input_grad[1]:
             pair = (x, grad) if ctx.back else (grad, x)
-            of_values = Sample.apply(*pair, flat, *ctx.sizes)
-        return of_x, of_values, None, None, None, None
+            of_values = Sample.apply(*pair, flat, *ctx.sizes, ctx.tile)
+        return of_x, of_values, None, None, None, None, None
 
     @staticmethod
-    def vmap(info, dims, x, values, flat, inputs, outputs, back):
+    def vmap(info, dims, x, values, flat, *rest):
         x, values, flat = members_of(info, dims[:3], (x, values, flat))
         n, members, batch, width = x.shape
         if dims[1] is None and dims[2] is None:  # one more batch axis
             x = x.transpose(0, 1).reshape(members, n * batch, width)
-            y = Multiply.apply(x, values[0], flat[0], inputs, outputs, back)
+            y = Multiply.apply(x, values[0], flat[0], *rest)
             return y.unflatten(1, (n, batch)), 1
         flat = flat.flatten(0, 1) if dims[2] is not None else flat[0]
         if dims[2] is not None and len(flat) != n * members:
             flat = flat.unflatten(0, (n, -1)).repeat_interleave(members, 1).flatten(0, 1)
-        y = Multiply.apply(x.flatten(0, 1), values.flatten(0, 1), flat, inputs, outputs, back)
+        y = Multiply.apply(x.flatten(0, 1), values.flatten(0, 1), flat, *rest)
         return y.unflatten(0, (n, members)), 0
 
 
@@ -108,33 +127,33 @@ class Sample(torch.autograd.Function):
     """The gradient of the values, by the registered operator."""
 
     @staticmethod
-    def forward(rows, columns, flat, inputs, outputs):
-        return torch.ops.iddl.sample(rows, columns, flat, inputs, outputs)
+    def forward(rows, columns, flat, inputs, outputs, tile):
+        return torch.ops.iddl.sample(rows, columns, flat, inputs, outputs, tile)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:3])
-        ctx.sizes = inputs[3:5]
+        ctx.sizes, ctx.tile = inputs[3:5], inputs[5]
 
     @staticmethod
     def backward(ctx, *grads):
         (grad,), (rows, columns, flat) = grads, ctx.saved_tensors
-        of_rows = Multiply.apply(columns, grad, flat, *ctx.sizes, False)
-        of_columns = Multiply.apply(rows, grad, flat, *ctx.sizes, True)
-        return of_rows, of_columns, None, None, None
+        of_rows = Multiply.apply(columns, grad, flat, *ctx.sizes, False, ctx.tile)
+        of_columns = Multiply.apply(rows, grad, flat, *ctx.sizes, True, ctx.tile)
+        return of_rows, of_columns, None, None, None, None
 
     @staticmethod
-    def vmap(info, dims, rows, columns, flat, inputs, outputs):
+    def vmap(info, dims, rows, columns, flat, *rest):
         rows, columns, flat = members_of(info, dims[:3], (rows, columns, flat))
         n, members = rows.shape[:2]
         flat = flat.flatten(0, 1) if dims[2] is not None else flat[0]
         if dims[2] is not None and len(flat) != n * members:
             flat = flat.unflatten(0, (n, -1)).repeat_interleave(members, 1).flatten(0, 1)
-        found = Sample.apply(rows.flatten(0, 1), columns.flatten(0, 1), flat, inputs, outputs)
+        found = Sample.apply(rows.flatten(0, 1), columns.flatten(0, 1), flat, *rest)
         return found.unflatten(0, (n, members)), 0
 
 
-def differentiable(x: Any, values: Any, bias: Any, flat, inputs: int, outputs: int):
+def differentiable(x: Any, values: Any, bias: Any, flat, inputs: int, outputs: int, tile: int = 0):
     """Multiply by the operators, under any transform and autocast; flat is (tables, n)."""
     x, values, bias = modes.cast(x, values, bias)
     members = values.shape[0] if values.ndim == 2 else 1
@@ -144,7 +163,7 @@ def differentiable(x: Any, values: Any, bias: Any, flat, inputs: int, outputs: i
             f"expected {x.dtype} input of shape ({start}, {inputs}), got {tuple(x.shape)}"
         )
     rows = x.reshape(members, -1, x.shape[-1])
-    y: Any = Multiply.apply(rows, values.reshape(members, -1), flat, inputs, outputs, False)
+    y: Any = Multiply.apply(rows, values.reshape(members, -1), flat, inputs, outputs, False, tile)
     if bias is not None:
         y = y + bias.reshape(members, 1, -1)
     return y.reshape(*x.shape[:-1], outputs)
@@ -181,9 +200,9 @@ def _again(wanted, grad, x, values, table: Table):
     """Return gradients that can be differentiated in turn, or that something watches."""
     members, sizes = len(values) if values.ndim == 2 else 1, (table.inputs, table.outputs)
     g, v = grad.reshape(members, -1, table.outputs), values.reshape(members, -1)
-    of_x: Any = Multiply.apply(g, v, table.flat, *sizes, True) if wanted[0] else None
+    of_x: Any = Multiply.apply(g, v, table.flat, *sizes, True, 0) if wanted[0] else None
     rows = x.reshape(members, -1, table.inputs)
-    of_values: Any = Sample.apply(g, rows, table.flat, *sizes) if wanted[1] else None
+    of_values: Any = Sample.apply(g, rows, table.flat, *sizes, 0) if wanted[1] else None
     return (
         of_x.reshape(x.shape) if wanted[0] else None,
         of_values.reshape(values.shape) if wanted[1] else None,

@@ -16,6 +16,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 Candidates = Mapping[str, Callable[[], Any]]
+Clock = Callable[[Callable[[], Any]], float]
 BUDGET = 0.02  # seconds a path, after its first call
 ROUNDS = 7
 MOST_PASSES = 4  # of so many rounds, while they disagree
@@ -51,14 +52,24 @@ def disagree(us: Mapping[str, float], medians: Mapping[str, float]) -> bool:
     return any(medians[path] > DISAGREE * t for path, t in us.items() if t < HOPELESS * best)
 
 
+def clocked(call: Callable[[], Any]) -> float:
+    """Return the seconds of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
 def measure(
-    candidates: Candidates, tell: Callable[[str, float], None] = lambda path, seconds: None
+    candidates: Candidates,
+    tell: Callable[[str, float], None] = lambda path, seconds: None,
+    clock: Clock = clocked,
 ) -> Measured:
     """Time each path by turns; a path's time is that of its shortest call.
 
     Args:
         candidates: A call for each path.
         tell: Hears a path and the seconds of its first calls, as they come.
+        clock: Gives the seconds of a call.
 
     Raises:
         ValueError, RuntimeError, MemoryError: from path "dense", the one without limits.
@@ -66,7 +77,7 @@ def measure(
     shortest: dict[str, float] = {}
     for path, call in candidates.items():
         try:
-            shortest[path] = _first(call)
+            shortest[path] = _first(call, clock)
         except (ValueError, RuntimeError, MemoryError):
             if path == "dense":
                 raise
@@ -76,21 +87,23 @@ def measure(
     rest = {p: candidates[p] for p, t in shortest.items() if t < HOPELESS * best}
     rounds: dict[str, list[float]] = {path: [] for path in rest}
     for _ in range(MOST_PASSES if len(rest) > 1 else 0):
-        turns(rest, rounds, _affordable(sum(shortest[path] for path in rest)))
+        turns(rest, rounds, _affordable(sum(shortest[path] for path in rest)), clock)
         if not all(rounds.values()) or not disagree(*_summary(shortest, rounds)):
             break
     us, medians = _summary(shortest, rounds)
     return Measured(us, medians, _load(), time.time())
 
 
-def turns(rest: Candidates, rounds: dict[str, list[float]], times: int) -> None:
+def turns(
+    rest: Candidates, rounds: dict[str, list[float]], times: int, clock: Clock = clocked
+) -> None:
     """Let each path have its turn so many times, and add the shortest call of each turn."""
     for _ in range(times):
         for path, call in rest.items():
             until = time.perf_counter() + BUDGET / ROUNDS
-            found = [_time(call)]
+            found = [clock(call)]
             while time.perf_counter() < until:
-                found.append(_time(call))
+                found.append(clock(call))
             rounds[path].append(min(found))
 
 
@@ -109,19 +122,13 @@ def _affordable(seconds: float) -> int:
     return ROUNDS if seconds * ROUNDS < LONG else int(LONG / seconds)
 
 
-def _first(call: Callable[[], Any]) -> float:
-    took = _time(call)  # builds tables, wakes threads
+def _first(call: Callable[[], Any], clock: Clock) -> float:
+    took = clock(call)  # builds tables, wakes threads
     if took > LONG / ROUNDS:
         return took
     # (One that was interrupted by another program would seem hopeless, so a short one has three.)
-    took = _time(call)
-    return took if took > BUDGET else min(took, _time(call), _time(call))
-
-
-def _time(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    took = clock(call)
+    return took if took > BUDGET else min(took, clock(call), clock(call))
 
 
 def _load() -> float:

@@ -31,10 +31,25 @@ def cast(*tensors: torch.Tensor | None) -> list[Any]:
 
     It leaves float64 alone.
     """
-    if not torch.is_autocast_enabled("cpu"):
+    kind = casting("cpu" if tensors[0] is None else tensors[0].device.type)
+    if kind is None:
         return list(tensors)
-    kind = torch.get_autocast_dtype("cpu")
     return [t if t is None or t.dtype is torch.float64 else t.to(kind) for t in tensors]
+
+
+def casting(device: str) -> torch.dtype | None:
+    """Return the type that autocast gives products on a kind of device; None: it is off."""
+    if device not in ("cpu", "cuda") or not torch.is_autocast_enabled(device):
+        return None
+    return torch.get_autocast_dtype(device)
+
+
+def tf32() -> bool:
+    """Return whether torch multiplies float32 on a card in TF32."""
+    try:
+        return bool(torch.backends.cuda.matmul.allow_tf32)
+    except RuntimeError:  # (the settings of torch 2.9 were used, which do not mix with this one)
+        return torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
 def autocast() -> bool:

@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 import torch
 
 from bibd.kernels import build
-from bibd.kernels.measure import Candidates, Measured, measure
+from bibd.kernels.measure import Candidates, Clock, Measured, clocked, measure
 
 FORMAT = 2  # of the file
+LARGEST = 40  # exponent of the largest batch
 REST = 600.0  # seconds for which doubtful times stand, so that processes started together agree
 
 
@@ -43,13 +44,15 @@ class Call(NamedTuple):
     threads: int
     dtype: torch.dtype
     train: bool
+    card: str = ""  # and how it multiplies; empty: the processor
 
     def __str__(self):
         shape = "".join(f" {n}" for n in self.geometry)
         size = f"{self.inputs} {self.outputs} {self.nonzeros}{shape} x{self.members}"
         kind = str(self.dtype).removeprefix("torch.")
         use = "train" if self.train else "infer"
-        return f"{self.kind} {size} batch {1 << self.batch} {kind} {self.threads} threads {use}"
+        where = f"on {self.card}" if self.card else f"{self.threads} threads"
+        return f"{self.kind} {size} batch {1 << self.batch} {kind} {where} {use}"
 
 
 _chosen: dict[Call, str] = {}
@@ -63,17 +66,29 @@ def bucket(batch: int) -> int:
     return (batch - 1).bit_length()
 
 
-def choice(call: Call, candidates: Callable[[], Candidates]) -> str:
+def choice(call: Call, candidates: Callable[[], Candidates], clock: Clock = clocked) -> str:
     """Return the fastest path of this call, measured if no process has done that before."""
     found = _chosen.get(call)
     if found is None:
         with _lock:
             times = known().get(str(call))
             if times is None or _is_over(times):
-                times = remember(str(call), measure(candidates()))
+                times = remember(str(call), measure(candidates(), clock=clock))
         found = _chosen[call] = times.best
     _used[str(call)] = found
     return found
+
+
+def settled(call: Call, any_batch: bool) -> str:
+    """Return the path of this call as far as it is known, where nothing can be measured now.
+
+    With `any_batch`, the one that all batches measured so far have taken; "dense" if they differ.
+    """
+    batches = range(LARGEST + 1) if any_batch else [call.batch]
+    found = known()
+    times = (found.get(str(call._replace(batch=n))) for n in batches)
+    taken = {one.best for one in times if one is not None}
+    return taken.pop() if len(taken) == 1 else "dense"
 
 
 def _is_over(times: Measured) -> bool:
@@ -101,9 +116,16 @@ def path() -> Path:
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line for line in lines if line.startswith("model name")), "")
-    parts = FORMAT, cpu, os.cpu_count(), build.isa(), torch.__version__, build.sources()
+    made = build.sources(), _of_cards()
+    parts = FORMAT, cpu, os.cpu_count(), build.isa(), torch.__version__, *made
     digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     return build.cache_dir() / f"choices-{digest}.json"
+
+
+def _of_cards() -> bytes:
+    """Return the text that a card's times depend on."""
+    room = build.SOURCES / "gpu"
+    return b"\0".join(f.read_bytes() for f in sorted([*room.glob("*.cu"), *room.glob("*.py")]))
 
 
 def known() -> dict[str, Measured]:

@@ -32,16 +32,20 @@ def chosen(monkeypatch, part, *names):
     monkeypatch.setattr(module, "checks", lambda device, small: picked)
 
 
-def test_the_plan_is_within_four_minutes_or_two_of_a_part_apart_and_runs_nothing(capsys):
-    for named in ([], *(["--parts", part] for part in check.APART)):
-        assert check.main(["--plan", *named]) == 0
+RUNS = [], ["pipelines"], ["steps"], ["compiled"], ["backends", "kernels", "layers"]
+
+
+def test_the_plan_is_within_four_minutes_and_runs_nothing(capsys):
+    assert sorted(part for run in RUNS for part in run) == sorted(check.APART)
+    for named in RUNS:
+        assert check.main(["--plan", *(["--parts", *named] if named else [])]) == 0
         out = capsys.readouterr().out
-        parts = named[1:] or [p for p in check.PARTS if p not in check.APART]
+        parts = named or [p for p in check.PARTS if p not in check.APART]
         for part in parts:
             expected, at_most = check.PARTS[part]
             assert f"{part:10} about {expected:3} s, cut off after {at_most:3} s" in out
         assert len(out.splitlines()) == len(parts) + 1
-        assert sum(check.PARTS[part][1] for part in parts) <= (120 if named else 240)
+        assert sum(check.PARTS[part][1] for part in parts) <= 240
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
@@ -158,6 +162,35 @@ def test_kernels_without_a_card_are_lines_that_say_so(results):
     ran = [line for line in lines if "error" in line]
     assert [line["variant"] for line in ran] == ["gather and bmm", "8 classes of 8 products"]
     assert all(line["forward ratio bf16"] > 0 for line in ran)
+
+
+def test_backends_without_a_card_say_so_and_layers_are_timed(results, monkeypatch):
+    monkeypatch.setitem(check.PARTS, "layers", (40, 3600))  # (a compiler may have to run first)
+    code, record = results("backends", "layers")
+    assert code == 0
+    assert all("need a card" in line["skipped"] for line in record["parts"]["backends"])
+    lines = record["parts"]["layers"]
+    assert {line["pattern"] for line in lines} == {"bibd", "tiled-16"}
+    for line in lines:
+        assert line["path"] in ("dense", "native", "bag")
+        assert line["ratio"] == pytest.approx(line["dense ms"] / line["ms"], abs=1e-3)
+
+
+def test_backends_hold_layers_on_a_card_that_is_none(monkeypatch):
+    """As on a card, with kernels by the book of their tables."""
+    from benchmarks.gpu import backends
+    from tests.bibd.kernels.gpu import card
+
+    kernels = card.put_in(monkeypatch, shared=227 << 10, units=132)
+    monkeypatch.setattr(backends, "MOST", 300)
+    monkeypatch.setattr(backends, "SIZE", 128)
+    found = backends.case_of("cuda", 2, "cpu")
+    assert max(found["shares"].values()) <= 1
+    assert len(kernels) == 3
+    backends.used(backends.repeated, "cuda", "cpu")
+    backends.used(backends.mapped, "cuda", "cpu")
+    with pytest.raises(AssertionError, match="the dense path did the work"):
+        backends.on_a_card("cuda", lambda: backends.used(backends.repeated, "triton", "cpu"))
 
 
 def test_tests_that_name_a_card_are_found():

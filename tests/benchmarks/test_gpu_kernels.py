@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.gpu import fine, fine_cases, rivals
+from benchmarks.gpu import fine_cases, rivals
+from bibd import SparseLinear
+from bibd.kernels.gpu import forms as fine
 from bibd.pattern import make_pattern
+from tests.bibd.kernels.gpu import card
+from tests.bibd.kernels.gpu.test_products import compare
 from tests.python import python
 
 COMPILER = shutil.which("g++") or ""
@@ -30,7 +34,7 @@ SECOND = {"rows_mma": "uint2", "rows_lanes": "uint4"}
 
 @pytest.fixture
 def emulated(tmp_path):
-    """What stands for fine.compiled: a form compiled for the processor."""
+    """What stands for compiled: a form compiled for the processor."""
     made = {}
 
     def call(form):
@@ -66,6 +70,7 @@ def code(form):
 def setting(form, batch, inputs, outputs, seed=0):
     """A pattern with its connections dealt to slots, and values."""
     g = torch.Generator().manual_seed(seed)
+    inputs, outputs = (inputs - 10, outputs - 14) if form.edges else (inputs, outputs)
     p = make_pattern("random_biregular", inputs, outputs, seed, nonzeros=outputs * 20)
     at, place = fine.slots(p.rows, p.indices, outputs, form)
     table, place = fine.laid_out(form, at, place)
@@ -77,11 +82,11 @@ def setting(form, batch, inputs, outputs, seed=0):
 
 ROWS = [
     fine.Form("rows_mma", 2, 2, 1, 128, 1, 2),
-    fine.Form("rows_mma", 4, 1, 4, 64, 2, 1),
+    fine.Form("rows_mma", 4, 1, 4, 64, 2, 1, edges=1),
     fine.Form("rows_mma", 8, 2, 2, 64, 2, 1),
-    fine.Form("rows_lanes", 2, 2, 1, 128, 1, 4, wide=1),
+    fine.Form("rows_lanes", 2, 2, 1, 128, 1, 4, wide=1, edges=1),
     fine.Form("rows_lanes", 1, 1, 2, 64, 2, 2, wide=1),
-    fine.Form("rows_lanes", 2, 1, 2, 64, 2, 2, mode=0),
+    fine.Form("rows_lanes", 2, 1, 2, 64, 2, 2, mode=0, edges=1),
     fine.Form("rows_lanes", 2, 1, 1, 128, 1, 4, mode=1),
     fine.Form("rows_lanes", 4, 2, 1, 128, 1, 4, mode=2),
 ]
@@ -92,6 +97,7 @@ ROWS = [
 def test_rows_are_those_of_a_dense_twin(form, emulated):
     batch, inputs, outputs = 19, 128, 64
     p, table, place, values, x, _ = setting(form, batch, inputs, outputs)
+    inputs, outputs = p.shape
     weights = torch.cat([values, values.new_zeros(1)])[torch.from_numpy(place)]
     y = x.new_full((batch, outputs), torch.nan)
     blocks, last = fine.grid(form, batch, outputs)
@@ -108,9 +114,9 @@ def test_rows_are_those_of_a_dense_twin(form, emulated):
 
 WEIGHTS = [
     fine.Form("weights_mma", 2, 2, 1, 128, 1, 2),
-    fine.Form("weights_mma", 4, 1, 4, 64, 2, 1),
+    fine.Form("weights_mma", 4, 1, 4, 64, 2, 1, edges=1),
     fine.Form("weights_lanes", 1, 1, 1, 128, 1, 4, wide=1),
-    fine.Form("weights_lanes", 1, 1, 2, 64, 2, 2, wide=1),
+    fine.Form("weights_lanes", 1, 1, 2, 64, 2, 2, wide=1, edges=1),
 ]
 
 
@@ -119,6 +125,7 @@ WEIGHTS = [
 def test_gradients_of_weights_are_those_of_a_dense_twin(form, emulated):
     batch, inputs, outputs = 45, 128, 64
     p, table, place, _, x, d = setting(form, batch, inputs, outputs)
+    inputs, outputs = p.shape
     blocks, last = fine.grid(form, batch, outputs)
     dw = torch.full((blocks[0], place.size), torch.nan)
     emulated(form)(blocks, x, d, torch.from_numpy(table), dw, batch, inputs, outputs, last)
@@ -192,14 +199,27 @@ calls, results = tiled.launches(s, (32, 4, 1))
 for name, call in calls.items():
     call(0)
     s.check(results[name], name)
+
+import pytest
+from bibd import SparseLinear
+from bibd.kernels.gpu import compile
+from tests.bibd.kernels.gpu import card
+from tests.bibd.kernels.gpu.test_products import compare
+
+card.put_in(pytest.MonkeyPatch())
+for name, sizes, batch in (("tiled-16", (64, 96), 5), ("tiled-32x2", (128, 128), 33)):
+    layer = SparseLinear(*sizes, name, seed=2, backend="triton")
+    compare(layer, torch.randn(batch, sizes[0]), torch.randn(batch, sizes[1]))
+assert not compile._said, compile._said
 """
 
 
-def test_tiles_are_those_of_a_dense_twin(monkeypatch):
-    """In Triton's interpreter (in float16: it multiplies bfloat16 as if it were integers)."""
+def test_tiles_are_those_of_a_dense_twin_alone_and_in_a_layer(monkeypatch):
+    """In Triton's interpreter (without bfloat16: it multiplies that as if it were integers)."""
     pytest.importorskip("triton")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    assert python("-c", TILES).returncode == 0
+    done = python("-c", TILES)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_does_not_fit_a_form_is_refused():
@@ -207,3 +227,14 @@ def test_what_does_not_fit_a_form_is_refused():
     p = make_pattern("random_biregular", 128, 64, 0, nonzeros=64 * 20)
     with pytest.raises(ValueError, match="20 slots are needed"):
         fine.slots(p.rows, p.indices, 64, form)
+
+
+@needs_compiler
+@pytest.mark.slow  # (six kernels are compiled)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_layer_by_the_kernels_as_they_stand(dtype, emulated, monkeypatch):
+    """Odd sizes, of which nothing is full, and a second batch with the same tables."""
+    card.put_in(monkeypatch, emulated)
+    layer = SparseLinear(119, 51, "random_biregular", seed=3, backend="cuda", dtype=dtype)
+    for batch in (1, 21):
+        compare(layer, torch.randn(batch, 119).to(dtype), torch.randn(batch, 51).to(dtype))

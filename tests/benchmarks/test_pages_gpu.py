@@ -1,10 +1,12 @@
 """What the pages say of a GPU is what its records hold, and what has not run is said so."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks import pages_gpu
+from benchmarks.gpu import crossover
 from benchmarks.gpu.check import PARTS
 from benchmarks.gpu.studies import LINES
 from harness.record.study import Study
@@ -119,3 +121,38 @@ def test_a_check_that_failed_is_named(monkeypatch):
     found = {line["command"].split()[-1]: line for line in table(pages_gpu.ran())}
     assert found["twins`"]["what has run"] == "1 of 2 checks passed (not: b)"
     assert found["steps`"]["what has run"] == "not run"
+
+
+def layer(batch, ratio, path="dense", **more):
+    line = {"name": f"{batch}", "ok": True, "size": 64, "pattern": "bibd", "batch": batch}
+    line |= {"dtype": "bf16", "train": False, "terms": 8.0, "path": path}
+    return line | {"ratio": ratio, "ms": 1.0, "dense ms": ratio} | more
+
+
+def test_layers_have_a_line_for_each_pass_with_path_and_gain_by_batch(record, monkeypatch):
+    monkeypatch.setattr(pages_gpu, "_records", lambda: ["one"])
+    record()
+    assert [line["layer"] for line in table(pages_gpu.layers())] == ["not run"]
+    record(layer(4096, 2.0, "cuda"), layer(64, 1.0), layer(64, 0.9, train=True))
+    first, second = table(pages_gpu.layers())
+    assert first["layer"] == "bibd, 64 square, 8 a row"
+    assert first["path"] == "dense (64), cuda (4,096)"
+    assert first["nn.Linear / it"] == "1.0, 2.0"
+    assert second["pass"] == "training"
+
+
+def test_the_map_has_a_panel_for_each_pattern_type_and_pass(tmp_path, capsys):
+    found = [layer(64, 1.0), layer(512, 2.0, "cuda"), layer(64, 0.5, train=True)]
+    card = {"name": "machine", "ok": True, "card": {"name": "a card"}}
+    path = tmp_path / "check.json"
+    path.write_text(json.dumps({"parts": {"machine": [card], "layers": found}}))
+    assert crossover.main([str(path), "--to", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "crossover.json").read_text()) == found
+    assert (tmp_path / "crossover.png").stat().st_size > 1000
+    fig = crossover.draw(found, "a card")
+    assert [ax.get_title() for ax in fig.axes] == ["bibd, bf16, forward", "bibd, bf16, training"]
+    assert [t.get_text() for t in fig.axes[0].texts] == ["1\ndense", "2\ncuda"]
+    path.write_text(json.dumps({"parts": {"machine": [card]}}))
+    with pytest.raises(SystemExit):
+        crossover.main([str(path)])
+    assert "holds no line of part layers" in capsys.readouterr().err

@@ -121,6 +121,15 @@ def test_spectrum_complement_and_dual(q):
     assert (w @ x[0, :v]) @ y[0] == pytest.approx(x[0, :v] @ (table(dual(d)) @ y[0]))
 
 
+def test_tiles_have_any_side_and_as_many_an_output_as_are_asked_for():
+    assert make_pattern("tiled-4", 36, 48).digest() == make_pattern("tiled", 36, 48).digest()
+    assert make_pattern("tiled-1", 36, 42).digest() == make_pattern("bibd", 36, 42).digest()
+    whole, part = (make_pattern(name, 128, 144, 3).mask() for name in ("tiled-2", "tiled-2x3"))
+    assert (whole | ~part).all()
+    assert (part.sum(1) == 6).all()
+    assert (part == np.kron(part[::2, ::2], np.ones((2, 2), bool))).all()
+
+
 def test_tiles_are_a_kronecker_product():
     d = affine_plane(3)
     assert (table(tiled(d, 4)) == np.kron(table(d), np.ones((4, 4)))).all()
@@ -316,6 +325,16 @@ def test_equal_budgets_of_the_balance_question():
         ),
         (lambda: make_pattern("random", 9, 9, nonzeros=0), "nonzeros must be .* at least 1, got 0"),
         (lambda: make_pattern("tiled", 9, 8), "needs sizes that 4 divides, got 9 inputs"),
+        (
+            lambda: make_pattern("tiled-16", 64, 24),
+            "needs sizes that 16 divides, got 64 inputs, 24",
+        ),
+        (lambda: make_pattern("tiled-4x5", 64, 64), "5 tiles are to be kept of lines that have 4"),
+        (
+            lambda: make_pattern("tiled-0", 64, 64),
+            "unknown pattern 'tiled-0': did you mean 'tiled'",
+        ),
+        (lambda: make_pattern("tiled-16", 64, 64, nonzeros=64), "has a count of its own"),
         (lambda: make_pattern(affine_plane(3), 9, 9), "9 points, 12 blocks does not fit a layer"),
     ],
 )

@@ -45,7 +45,10 @@ def test_a_mask_may_need_a_gradient():
     ("options", "says"),
     [
         ({"init": "xavier"}, "init must be one of true, dense, got 'xavier'"),
-        ({"backend": "cuda"}, "backend must be one of auto, dense, bag, native, got 'cuda'"),
+        (
+            {"backend": "gpu"},
+            "backend must be one of auto, dense, bag, native, cuda, triton, got 'gpu'",
+        ),
         ({"pattern": "bibdd"}, "unknown pattern 'bibdd'"),
         (
             {"pattern": make_pattern("iddl", 9, 9)},

@@ -270,7 +270,10 @@ def test_the_environment_names_a_backend_for_layers_that_leave_it_open(backend, 
     assert conv is None or first.split()[1] == conv
     assert second == "dense"
     wrong = script(LAYER, "layer(x)", env={"IDDL_BACKEND": "fast"})
-    assert "IDDL_BACKEND must be one of auto, dense, bag, native, got 'fast'" in wrong.stderr
+    assert (
+        "IDDL_BACKEND must be one of auto, dense, bag, native, cuda, triton, got 'fast'"
+        in wrong.stderr
+    )
 
 
 def test_only_sound_names_of_instruction_sets(monkeypatch):

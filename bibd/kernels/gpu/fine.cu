@@ -1,4 +1,4 @@
-// Products with fine patterns (single connections), for benchmarks.gpu.kernels.
+// Products with fine patterns (single connections): see bibd.kernels.gpu.forms.
 //
 // The inputs of 8 S samples stand in shared memory, features-major: a row of S segments of 16 bytes
 // for each input. Segment s of row r is at 16 (ENTRY(r) ^ s): the eight rows of consecutive
@@ -14,12 +14,18 @@
 // Set by #define: KERNEL_name, S, WARPS, SETS (eights of outputs of a warp, or fours and so on: OUTS), CHUNK
 // (inputs held at a time), CHUNKS, STEPS (16 inputs each for mma, 8 for lanes), BLOCKS (of a
 // multiprocessor), WIDE (1: float32), MODE (of rows_lanes in bf16: 0 float32, 1 products in bf16x2
-// and sums in float32, 2 eight terms in bf16x2), PART (1: load only, 2: multiply only).
+// and sums in float32, 2 eight terms in bf16x2), PART (1: load only, 2: multiply only), EDGES (1:
+// the last chunk or the last group is not full).
 
 typedef unsigned int u32;
 typedef unsigned short u16;
 #define ENTRY(r) (S * (r) + (((r) / (8 / S)) % S))
 #define THREADS (32 * WARPS)
+#if EDGES
+#define WITHIN(place, size) ((place) < (size))
+#else
+#define WITHIN(place, size) true
+#endif
 
 #if WIDE
 #define SAMPLES (4 * S)
@@ -72,13 +78,14 @@ __device__ __forceinline__ void load(
     const real* x, uint4* tile, int first, int inputs, int batch, int b0) {
     for (int u = threadIdx.x; u < CHUNK / 2 * S; u += THREADS) {
         const int s = u / (CHUNK / 2), f = 2 * (u % (CHUNK / 2));
+        const bool here = WITHIN(first + f, inputs);  // (inputs are even)
 #if WIDE
         float2 v[4];
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             const int b = b0 + 4 * s + j;
             v[j] = make_float2(0, 0);
-            if (b < batch) v[j] = __ldg((const float2*)(x + (size_t)b * inputs + first + f));
+            if (b < batch && here) v[j] = __ldg((const float2*)(x + (size_t)b * inputs + first + f));
         }
         float4* out = (float4*)tile;
         out[ENTRY(f) ^ s] = make_float4(v[0].x, v[1].x, v[2].x, v[3].x);
@@ -88,7 +95,7 @@ __device__ __forceinline__ void load(
 #pragma unroll
         for (int j = 0; j < 8; j++) {
             const int b = b0 + 8 * s + j;
-            v[j] = b < batch ? __ldg((const u32*)(x + (size_t)b * inputs + first + f)) : 0;
+            v[j] = b < batch && here ? __ldg((const u32*)(x + (size_t)b * inputs + first + f)) : 0;
         }
 #pragma unroll
         for (int i = 0; i < 4; i++) {
@@ -159,7 +166,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) rows_mma(
                 for (int i = 0; i < 2; i++) {
                     const int b = b0 + 16 * h + 8 * i + own;
                     const int to = ((group * WARPS + warp) * SETS + o) * 8 + 2 * (lane & 3);
-                    if (b < batch)
+                    if (b < batch && WITHIN(to, outputs))  // (outputs are even)
                         *(u32*)(y + (size_t)b * outputs + to) =
                             both(acc[o][h][2 * i], acc[o][h][2 * i + 1]);
                 }
@@ -186,14 +193,16 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) weights_mma(
 #pragma unroll
         for (int o = 0; o < SETS; o++) {
             u32 b[S / 2][2];
-            const u16* from = g + ((group * WARPS + warp) * SETS + o) * 8 + own;
+            const int output = ((group * WARPS + warp) * SETS + o) * 8 + own;
+            const int most = WITHIN(output, outputs) ? batch : 0;
+            const u16* from = g + output;
 #pragma unroll
             for (int h = 0; h < S / 2; h++)
 #pragma unroll
                 for (int i = 0; i < 2; i++) {
                     const int n = b0 + 16 * h + 8 * i + 2 * (lane & 3);
-                    u32 one = n < batch ? __ldg(from + (size_t)n * outputs) : 0;
-                    u32 two = n + 1 < batch ? __ldg(from + (size_t)(n + 1) * outputs) : 0;
+                    u32 one = n < most ? __ldg(from + (size_t)n * outputs) : 0;
+                    u32 two = n + 1 < most ? __ldg(from + (size_t)(n + 1) * outputs) : 0;
                     b[h][i] = one | two << 16;
                 }
 #pragma unroll
@@ -297,9 +306,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) rows_lanes(
                 const int b = b0 + EACH * s + k;
                 const int to = ((group * WARPS + warp) * SETS + o) * OUTS + own;
 #if WIDE
-                if (b < batch) y[(size_t)b * outputs + to] = acc[o][k];
+                if (b < batch && WITHIN(to, outputs)) y[(size_t)b * outputs + to] = acc[o][k];
 #else
-                if (b < batch) y[(size_t)b * outputs + to] = (u16)both(acc[o][k], 0);
+                if (b < batch && WITHIN(to, outputs))
+                    y[(size_t)b * outputs + to] = (u16)both(acc[o][k], 0);
 #endif
             }
     }
@@ -324,10 +334,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS) weights_lanes(
 #pragma unroll
         for (int o = 0; o < SETS; o++) {
             float d[4];
-            const float* from = g + ((group * WARPS + warp) * SETS + o) * 32 + lane;
+            const int output = ((group * WARPS + warp) * SETS + o) * 32 + lane;
+            const int most = WITHIN(output, outputs) ? batch : 0;
+            const float* from = g + output;
 #pragma unroll
             for (int k = 0; k < 4; k++)
-                d[k] = b0 + k < batch ? __ldg(from + (size_t)(b0 + k) * outputs) : 0.f;
+                d[k] = b0 + k < most ? __ldg(from + (size_t)(b0 + k) * outputs) : 0.f;
 #pragma unroll
             for (int c = 0; c < STEPS; c++) {
                 const uint4 e4 = __ldg(table + (at + o * STEPS + c) * 32 + lane);

@@ -1,20 +1,17 @@
-"""Kernels of fine.cu: how a pattern is laid out for one, how one is compiled and started.
+"""Forms of the kernels in fine.cu: how a pattern is laid out for one, and how it is started.
 
 The order of an output's terms is free. Input r lies in banks that r mod 8 says, so the tables give
 slot t of output o an input of residue (t + o) mod 8 as long as there are some: eight slots of an
 output, and one slot of eight outputs, are read without two rows in one bank.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-RESIDUES, SM = 8, 132
+RESIDUES, SM = 8, 132  # (132: the multiprocessors of an H100)
 
 
 @dataclass(frozen=True)
@@ -32,6 +29,7 @@ class Form:
     wide: int = 0
     mode: int = 0
     part: int = 0
+    edges: int = 0
 
     @property
     def mma(self) -> bool:
@@ -65,7 +63,7 @@ class Form:
 
     def source(self) -> str:
         """The file with its #defines."""
-        names = "s warps sets chunk chunks steps blocks wide mode part"
+        names = "s warps sets chunk chunks steps blocks wide mode part edges"
         lines = [f"#define {name.upper()} {getattr(self, name)}" for name in names.split()]
         text = Path(__file__).with_name("fine.cu").read_text()
         return "\n".join([f"#define KERNEL_{self.kernel}", *lines, text])
@@ -81,10 +79,13 @@ class Form:
 def slots(rows: np.ndarray, cols: np.ndarray, outputs: int, form: Form, sort: bool = True):
     """Deal connections to slots.
 
+    With `edges` the last group is filled up with outputs that have no connection.
+
     Returns:
         Inputs counted from their chunk, and places among the connections (or their number, where a
         slot is empty), both (chunks, outputs, slots).
     """
+    outputs += -outputs % form.group if form.edges else 0
     chunk, local = np.divmod(cols.astype(np.int64), form.chunk)
     line = chunk * outputs + rows
     if sort:
@@ -133,13 +134,13 @@ def laid_out(form: Form, at: np.ndarray, place: np.ndarray) -> tuple[np.ndarray,
     return table, place.reshape(*shape, 2, 4, 2).transpose(1, 0, 2, 3, 5, 4, 7, 6, 8)
 
 
-def grid(form: Form, batch: int, outputs: int) -> tuple[tuple[int, int, int], int]:
+def grid(form: Form, batch: int, outputs: int, units: int = SM) -> tuple[tuple[int, int, int], int]:
     """Blocks, and the last argument: rounds of a block, or tiles for gradients of weights."""
-    tiles, groups, room = ceil(batch / form.samples), outputs // form.group, SM * form.blocks
+    tiles, groups = ceil(batch / form.samples), ceil(outputs / form.group)
+    room = units * form.blocks
     if form.kernel.startswith("weights"):
-        most = max(1, room // (groups * form.chunks))
-        splits = max(d for d in range(1, tiles + 1) if tiles % d == 0 and d <= most)
-        return (splits, groups, form.chunks), tiles // splits
+        each = ceil(tiles / max(1, room // (groups * form.chunks)))
+        return (ceil(tiles / each), groups, form.chunks), each
     if form.chunks > 1:
         return (tiles, groups, 1), 1
     fit = [d for d in range(1, groups + 1) if groups % d == 0 and tiles * groups // d >= 0.9 * room]
@@ -151,46 +152,3 @@ def predicted(form: Form, batch: int, nonzeros: int, clock: float = 1.75e9) -> f
     """Milliseconds in which shared memory gives what is gathered: 128 bytes a clock and unit."""
     each = 4 if form.wide else 2
     return 1e3 * nonzeros * batch * each / (SM * 128 * clock)
-
-
-@cache
-def compiled(form: Form) -> Callable[..., Any]:
-    """A function of grid and arguments.
-
-    Raises:
-        RuntimeError: neither torch nor CuPy compiles it; with what they said.
-    """
-    said = []
-    for way in (by_torch, by_cupy):
-        try:
-            return way(form)
-        except Exception as error:
-            said.append(f"{way.__name__}: {type(error).__name__}: {error}")
-    raise RuntimeError(" | ".join(said)[:1500])
-
-
-def by_torch(form: Form) -> Callable[..., Any]:
-    """Through torch's own NVRTC."""
-    import torch
-
-    kernel: Any = torch.cuda._compile_kernel(form.source(), form.kernel)
-    kernel.set_shared_memory_config(form.shared)
-    block = 32 * form.warps, 1, 1
-    return lambda blocks, *args: kernel(blocks, block, list(args), form.shared)
-
-
-def by_cupy(form: Form) -> Callable[..., Any]:
-    """Through CuPy, on torch's stream."""
-    import cupy  # pyright: ignore[reportMissingImports]
-    import torch
-
-    kernel = cupy.RawKernel(form.source(), form.kernel, options=("--std=c++17",))
-    kernel.max_dynamic_shared_size_bytes = form.shared
-    block = 32 * form.warps, 1, 1
-
-    def call(blocks, *args):
-        plain = [a.data_ptr() if isinstance(a, torch.Tensor) else np.int32(a) for a in args]
-        with cupy.cuda.ExternalStream(torch.cuda.current_stream().cuda_stream):
-            kernel(blocks, block, tuple(plain), shared_mem=form.shared)
-
-    return call

@@ -1,0 +1,72 @@
+"""Sparse layers through `auto` beside dense ones: where which path is taken, and what it gains.
+
+A line has size (inputs and outputs), pattern, batch, type, whether there is a backward pass, the
+path that `auto` took, milliseconds of the layer and of nn.Linear as users call them (eager, several
+calls in a row), and their ratio. `auto` measures and checks as it meets a case. Float32 is float32:
+TF32 is off, as torch has it.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from itertools import product
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.gpu.clock import ROUNDS
+from bibd import SparseLinear
+from bibd.kernels import card, measure
+from bibd.pattern import Pattern, make_pattern
+
+SIZES, BATCHES = (1024, 2048, 4096, 8192), (64, 512, 4096)
+PATTERNS = "bibd", "tiled-64"
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+def checks(device: str, small: bool) -> list[tuple[str, Callable[[], dict[str, Any]]]]:
+    """One line for each case; small: what a processor does in no time."""
+    sizes, batches = ((256,), (32,)) if small else (SIZES, BATCHES)
+    patterns = ("bibd", "tiled-16") if small else PATTERNS
+    found = []
+    for size, pattern, dtype in product(sizes, patterns, DTYPES):
+        for batch, train in product(batches, (False, True)):
+            name = f"{pattern} {size}, {batch}, {dtype}{', training' * train}"
+            found.append((name, partial(case, size, pattern, batch, dtype, train, device)))
+    return found
+
+
+def case(
+    size: int, pattern: str, batch: int, dtype: str, train: bool, device: str
+) -> dict[str, Any]:
+    """One layer beside nn.Linear."""
+    made: Any = dict(device=device, dtype=DTYPES[dtype])
+    layer = SparseLinear(size, size, drawn(pattern, size), **made)
+    dense = nn.Linear(size, size, **made)
+    x = torch.randn(batch, size, requires_grad=train, **made)
+    with torch.set_grad_enabled(train):
+        path = layer.path(x)
+        ours, theirs = (milliseconds(module, x, train) for module in (layer, dense))
+    named = {"size": size, "pattern": pattern, "batch": batch, "dtype": dtype, "train": train}
+    terms = round(layer.pattern.nonzeros / size, 1)
+    found = {"terms": terms, "path": path, "ms": ours, "dense ms": theirs}
+    return named | found | {"ratio": round(theirs / ours, 3)}
+
+
+@cache
+def drawn(pattern: str, size: int) -> Pattern:
+    """The pattern of a size, which lines share."""
+    return make_pattern(pattern, size, size)
+
+
+def milliseconds(module: nn.Module, x: torch.Tensor, train: bool) -> float:
+    """The shortest of some rounds of calls."""
+
+    def call() -> None:
+        y = module(x)
+        if train:
+            torch.autograd.grad(y, [x, *module.parameters()], y.detach())
+
+    call()
+    clock = card.clock if card.on_card(x) else measure.clocked
+    return round(1e3 * min(clock(call) for _ in range(ROUNDS)), 5)

@@ -1,0 +1,13 @@
+"""Products of sparse linear layers on an NVIDIA card.
+
+    card          what is asked of the card itself
+    forms  fit    forms of the kernels in fine.cu; which one a pattern, a type and a card get
+    compile       one of them for this card, once a process
+    fine          single connections: tables, and the three products of a training step
+    tiles         dense tiles of 16, 32, 64 or 128: the same by Triton (tile_kernels)
+    products      behind the operators of linear_ops: one of the two, or dense
+    check         a kernel beside a float64 twin, before `auto` may take it
+
+None of it waits for the card in a call, and sums have one order. Of what is here only the kernels
+themselves have run on a card so far (benchmarks/gpu/records), not the layers that call them.
+"""

@@ -1,0 +1,88 @@
+"""What is asked of the card itself; tests put a processor in its place here."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import cache
+from typing import Any
+
+import torch
+
+from bibd.kernels import modes
+from bibd.kernels.gpu.fit import Card
+
+
+class Full(Exception):
+    """The memory of the card is full."""
+
+
+CALLS = 8  # in a row, as training makes them: the processor runs ahead of the card
+
+
+def on_card(t: torch.Tensor) -> bool:
+    """Return whether a tensor lies on an NVIDIA card."""
+    return t.is_cuda and torch.version.hip is None
+
+
+@cache
+def card(device: torch.device) -> Card:
+    """Return what forms have to know of a card."""
+    found = torch.cuda.get_device_properties(device)
+    shared = getattr(found, "shared_memory_per_block_optin", 48 * 1024)
+    return Card(shared, found.multi_processor_count, (found.major, found.minor) >= (8, 0))
+
+
+@cache
+def name(device: torch.device) -> str:
+    """Return the name under which times on this card are kept."""
+    return torch.cuda.get_device_name(device)
+
+
+def circumstances(device: torch.device) -> str:
+    """Return what decides the times of a call beside its own sizes: the card, and TF32."""
+    return name(device) + (", tf32" if modes.tf32() else "")
+
+
+def current(t: torch.Tensor) -> Any:
+    """Make the card of a tensor the current one for a while, where there are several."""
+    return torch.cuda.device(t.device) if t.is_cuda else nullcontext()
+
+
+def capturing() -> bool:
+    """Return whether a CUDA graph is being captured, where nothing may wait or be built."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+
+
+def wait() -> None:
+    """Wait until the current card has done all that it was asked for."""
+    torch.cuda.synchronize()
+
+
+def clock(call: Callable[[], Any]) -> float:
+    """Return the seconds of a call among several: its launches or its arithmetic, as is longer.
+
+    Raises:
+        Full: there is no memory for it now, which says nothing of its speed.
+    """
+    try:
+        wait()
+        start = time.perf_counter()
+        for _ in range(CALLS):
+            call()
+        wait()
+    except torch.OutOfMemoryError as error:
+        raise Full(str(error)) from error
+    return (time.perf_counter() - start) / CALLS
+
+
+def refuse_capture() -> None:
+    """Refuse to build a table in a CUDA graph.
+
+    Raises:
+        RuntimeError: with what to do.
+    """
+    if capturing():
+        raise RuntimeError(
+            "this CUDA graph meets a sparse layer that has no table on the card yet: call the "
+            "layer once with such an input (forward, and backward if there is one), then capture"
+        )

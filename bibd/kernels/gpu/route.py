@@ -1,0 +1,73 @@
+"""The path of a call on a card under `auto`: dense, unless another was measured there and checked.
+
+Measured as on a processor (bibd.kernels.tune), in the same file, under the name of the card. Where
+nothing can be measured - while torch compiles or transforms, or a CUDA graph is captured - what is
+on file decides: of this call, or, under torch.compile, of all batches of this layer if they agree.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from bibd.advice import warn
+from bibd.kernels import modes, native, tune
+from bibd.kernels.gpu import card, fine
+from bibd.kernels.measure import Candidates
+
+PATHS = "cuda", "triton"
+
+
+def has_no_rule(backend: str, x: torch.Tensor, values: torch.Tensor) -> bool:
+    """Return whether a wanted path cannot follow this call, after a warning.
+
+    Raises:
+        ValueError: the layer is on no card.
+    """
+    if not card.on_card(values) and not values.is_meta:
+        raise ValueError(
+            f"backend '{backend}' is for a GPU (an NVIDIA card) and this layer is on "
+            f"{values.device}: use 'auto', or layer.to('cuda') where there is one"
+        )
+    dtype = modes.casting(x.device.type) or x.dtype
+    if dtype in fine.TYPES and not modes.forward_mode():
+        return False
+    why = f"kernels for {dtype}" if dtype not in fine.TYPES else "rule for forward-mode AD"
+    warn(f"backend '{backend}' has no {why}: 'dense' computes this call")
+    return True
+
+
+def route(
+    x: torch.Tensor,
+    values: torch.Tensor,
+    sizes: tuple[int, int, int, int],
+    candidates: Callable[[], Callable[[int, torch.dtype, bool], Candidates]],
+) -> str:
+    """Choose the path of a linear layer's call on a card; arguments as of bibd.kernels.choose."""
+    dtype = modes.casting(x.device.type) or x.dtype
+    if dtype not in fine.TYPES or x.device != values.device or modes.forward_mode():
+        return "dense"
+    train = torch.is_grad_enabled() and (x.requires_grad or values.requires_grad)
+    if torch.compiler.is_compiling():
+        return on_file(*sizes, dtype, train, values.device)
+    batch = tune.bucket(max(1, x.numel() // (sizes[0] * sizes[3])))
+    call = tune.Call(
+        "linear", *sizes, (), batch, 0, dtype, train, card.circumstances(values.device)
+    )
+    ordinary = type(x) in native.KINDS and type(values) in native.KINDS
+    if not ordinary or not modes.quiet() or card.capturing():
+        return tune.settled(call, False)
+    try:
+        with card.current(values):
+            return tune.choice(call, lambda: candidates()(1 << batch, dtype, train), card.clock)
+    except (card.Full, torch.OutOfMemoryError):
+        return "dense"  # (there is no room to measure beside what the user holds)
+
+
+@torch.compiler.assume_constant_result
+def on_file(
+    inputs: int, outputs: int, nonzeros: int, members: int,
+    dtype: torch.dtype, train: bool, device: torch.device,
+) -> str:  # fmt: skip
+    """Return what all measured batches of a layer have taken; "dense" if they differ."""
+    sizes, where = (inputs, outputs, nonzeros, members), card.circumstances(device)
+    return tune.settled(tune.Call("linear", *sizes, (), 0, 0, dtype, train, where), True)

@@ -1,0 +1,192 @@
+"""What `auto` takes on a card: dense, unless another was measured faster there and held right."""
+
+import json
+
+import pytest
+import torch
+
+from bibd import SparseConv2d, SparseLinear, explain, kernels
+from bibd.kernels import modes, tune
+from bibd.kernels.gpu import card as cards
+from bibd.kernels.gpu import check
+from bibd.linear import StackedSparseLinear
+from tests.bibd.kernels.gpu.card import Book, entries, put_in
+
+X = torch.randn(16, 256)
+CLOCK = cards.clock  # as it is
+
+
+@pytest.fixture
+def clock(card, monkeypatch):
+    """Say how long a call takes that starts kernels of the card, and one that does not."""
+
+    def put(sparse, dense):
+        def clock(call):
+            before = sum(kernel.calls for kernel in card.values())
+            call()
+            return (
+                sparse if sum(kernel.calls for kernel in card.values()) > before else dense
+            ) / 1e6
+
+        monkeypatch.setattr(cards, "clock", clock)
+        return card
+
+    return put
+
+
+def test_the_faster_path_is_taken_and_written_down_under_the_name_of_the_card(clock):
+    clock(sparse=10, dense=30)
+    layer = SparseLinear(256, 272)
+    assert layer.path(X) == "cuda"
+    with torch.no_grad():
+        assert layer.path(X[:5]) == "cuda"
+    found = json.loads(tune.path().read_text())
+    assert list(found) == [
+        "linear 256 272 4352 x1 batch 16 float32 on a card train",
+        "linear 256 272 4352 x1 batch 8 float32 on a card infer",
+    ]
+    assert found["linear 256 272 4352 x1 batch 16 float32 on a card train"]["us"] == {
+        "cuda": 10,
+        "dense": 30,
+    }
+    layer(X).sum().backward()
+
+
+def test_dense_is_taken_where_it_is_faster_and_what_is_on_file_is_not_measured_again(clock):
+    clock(sparse=30, dense=10)
+    layer = SparseLinear(256, 272)
+    assert layer.path(X) == "dense"
+    clock(sparse=10, dense=30)
+    tune.used()
+    assert layer.path(X) == "dense"
+    assert layer.path(X.bfloat16()) != "dense"  # (another type is another call)
+
+
+@pytest.mark.parametrize("wrong", ["rows", "weights"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_kernel_that_answers_wrong_is_never_taken(monkeypatch, clock, capsys, wrong, dtype):
+    class Wrong(Book):
+        """One connection is that of another input."""
+
+        def __call__(self, blocks, x, second, table, *rest):
+            if self.form.kernel.startswith(wrong):
+                table = table.clone()
+                table.view(-1)[0] = next(e for e in entries(self.form) if e != table.view(-1)[0])
+            super().__call__(blocks, x, second, table, *rest)
+
+    kernels = put_in(monkeypatch, Wrong)
+    monkeypatch.setattr(cards, "clock", lambda call: call() is not None)
+    layer = SparseLinear(256, 272, dtype=dtype)
+    assert layer.path(X.to(dtype)) == "dense"
+    assert kernels
+    said = capsys.readouterr().err
+    assert "its check beside float64 failed" in said
+    assert "above their bound" in said
+    (times,) = tune.known().values()
+    assert list(times.us) == ["dense"]
+
+
+def test_autocast_and_tf32_are_calls_of_their_own(clock, monkeypatch):
+    clock(sparse=10, dense=30)
+    layer = SparseLinear(256, 272)
+    assert layer(X).dtype is torch.float32
+    monkeypatch.setattr(modes, "tf32", lambda: True)
+    layer(X)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer.path(X) == "dense"  # (a processor's autocast watches: nothing is measured)
+    names = list(tune.known())
+    assert [name.split(" on ")[1] for name in names] == ["a card train", "a card, tf32 train"]
+
+
+def test_where_nothing_can_be_measured_what_is_on_file_decides(clock, monkeypatch):
+    clock(sparse=10, dense=30)
+    layer = SparseLinear(256, 272)
+    monkeypatch.setattr(cards, "capturing", lambda: True)
+    assert layer.path(X) == "dense"
+    monkeypatch.setattr(cards, "capturing", lambda: False)
+    assert layer.path(X) == "cuda"
+    monkeypatch.setattr(cards, "capturing", lambda: True)
+    assert layer.path(X) == "cuda"
+    assert layer.path(X[:3]) == "dense"
+    call = tune.Call("linear", 256, 272, 4352, 1, (), 0, 0, torch.float32, True, "a card")
+    assert tune.settled(call, any_batch=True) == "cuda"
+    slower = tune.known()[str(call._replace(batch=4))]._replace(
+        us={"dense": 1.0}, median_us={"dense": 1.0}
+    )
+    tune.remember(str(call._replace(batch=9)), slower)
+    assert tune.settled(call, any_batch=True) == "dense"
+
+
+def test_measuring_leaves_room_and_random_numbers_to_the_user(clock, monkeypatch):
+    clock(sparse=10, dense=30)
+    state = torch.get_rng_state()
+    layer = SparseLinear(256, 272, seed=0)
+    torch.set_rng_state(state)
+    assert layer.path(X) == "cuda"
+    assert torch.equal(torch.get_rng_state(), state)
+
+    def full(*given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(cards, "clock", CLOCK)
+    monkeypatch.setattr(check, "hold", full)
+    known = tune.known()
+    assert layer.path(X[:1]) == "dense"
+    assert tune.known() == known  # (what there was no room for is not remembered)
+
+
+def test_stacks_are_measured(clock):
+    clock(sparse=10, dense=30)
+    stack = StackedSparseLinear([SparseLinear(256, 272) for _ in range(2)])
+    x = torch.randn(2, 8, 256)
+    assert stack.path(x) == "cuda"
+    dense = kernels.dense_stacked(x, stack.weight, stack.bias, stack.flat, stack.shape)
+    torch.testing.assert_close(stack(x), dense)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")  # torch's forward mode, of its own
+def test_words_that_do_not_fit_are_refused_or_warned_of(card, monkeypatch):
+    layer = SparseLinear(64, 72, backend="cuda", dtype=torch.float64)
+    with pytest.warns(UserWarning, match="'cuda' has no kernels for torch.float64: 'dense'"):
+        assert layer.path(X[:, :64].double()) == "dense"
+    layer = SparseLinear(64, 72, backend="cuda")
+    x = X[:, :64]
+    with pytest.warns(UserWarning, match="no rule for forward-mode AD"):
+        assert torch.func.jvp(layer, (x,), (x,))[1].shape == (16, 72)
+    monkeypatch.setattr(cards, "on_card", lambda t: False)
+    for backend in kernels.PATHS:
+        with pytest.raises(ValueError, match=rf"backend '{backend}' is for a GPU .*: use 'auto'"):
+            SparseLinear(8, 8, backend=backend)(X[:, :8])
+    with pytest.raises(ValueError, match="must be one of auto, dense, bag, native, cuda, triton"):
+        SparseLinear(8, 8, backend="gpu")
+    with pytest.raises(ValueError, match="backend must be one of auto, dense, native"):
+        SparseConv2d(8, 8, 3, backend="cuda")
+
+
+def test_the_environment_names_it_too(card, monkeypatch):
+    monkeypatch.setattr(kernels, "_asked", ["cuda"])
+    assert SparseLinear(64, 72).path(X[:, :64]) == "cuda"
+    monkeypatch.setattr(cards, "on_card", lambda t: False)
+    with pytest.raises(ValueError, match="is for a GPU"):
+        SparseLinear(64, 72)(X[:, :64])
+
+
+def test_explain_says_which_path_and_why(clock, capsys):
+    clock(sparse=10, dense=30)
+    words = ["--in", "256", "--out", "272", "--batch", "16"]
+    assert explain.main(words) == 0
+    said = capsys.readouterr().out
+    assert "card      a card" in said
+    assert "cuda              10.0 us    1.00x  <- auto" in said
+    assert explain.main([*words, "--dtype", "float64"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "cuda      not taken: there are kernels for bfloat16 and float32, not for torch.float64"
+        in said
+    )
+
+
+def test_explain_without_a_card_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"--device cuda: torch .* sees no GPU here"):
+        explain.main(["--in", "64", "--out", "64", "--device", "cuda"])

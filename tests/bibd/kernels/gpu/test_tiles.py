@@ -1,0 +1,116 @@
+"""Dense tiles on a card: which patterns are tiles, their lists, and layers beside a dense twin.
+
+tests/benchmarks/test_gpu_kernels.py runs the kernels themselves, in Triton's interpreter.
+"""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from bibd import SparseLinear, make_pattern
+from bibd.kernels import tune
+from bibd.kernels.gpu import card as cards
+from bibd.kernels.gpu import tiles
+from bibd.kernels.gpu.fit import Unfit
+from bibd.linear import StackedSparseLinear
+from tests.bibd.kernels.gpu.test_products import compare
+
+
+def by_the_book(self, name, blocks, *given, **how):
+    """What tile_kernels write, from the same lists; counts its calls."""
+    by_the_book.calls += 1
+    if name == "rows":
+        x, w, y, first, other, start, pitch, batch, _, outputs, t, samples, back, _ = given
+        assert blocks == (outputs // t, -(-batch // samples))
+        y.fill_(torch.nan)
+        for o in range(outputs // t):
+            total = torch.zeros(batch, t, dtype=torch.float64)
+            for at in range(first[o], first[o + 1]):
+                begin = w.storage_offset() + int(start[at])
+                tile = w.as_strided((t, t), (int(pitch[at]), 1), begin).double()
+                total += x[:, other[at] * t : (other[at] + 1) * t].double() @ (
+                    tile if back else tile.T
+                )
+            y[:, o * t : (o + 1) * t] = total.to(y.dtype)
+        return
+    x, g, dw, own, other, start, pitch, *_, t, _, _ = given
+    assert blocks == (len(own),)
+    dw.fill_(torch.nan)
+    for o, i, at, apart in zip(own, other, start, pitch, strict=True):
+        part = g[:, o * t : (o + 1) * t].double().T @ x[:, i * t : (i + 1) * t].double()
+        dw.as_strided((t, t), (int(apart), 1), int(at)).copy_(part)
+
+
+@pytest.fixture
+def book(card, monkeypatch):
+    by_the_book.calls = 0
+    monkeypatch.setattr(tiles.Tiles, "_start", by_the_book)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "side"),
+    [
+        ("tiled-16", (64, 96), 16), ("tiled-32", (128, 128), 32), ("tiled-64x2", (512, 256), 64),
+        ("tiled-128", (512, 512), 128), ("tiled-256", (1024, 1024), 128), ("dense", (48, 32), 16),
+        ("tiled-8", (64, 64), 0), ("bibd", (64, 72), 0), ("random", (256, 256), 0),
+        ("block_diagonal", (256, 256), 16), ("dense", (40, 40), 0),
+    ],
+)  # fmt: skip
+def test_the_side_of_tiles_is_found(name, sizes, side):
+    p = make_pattern(name, *sizes)
+    assert tiles.side_of(p.flat, *sizes) == side
+    assert SparseLinear(*sizes, p)._tile == side
+
+
+def test_one_connection_elsewhere_is_no_tile():
+    p = make_pattern("tiled-16", 64, 64)
+    free = np.setdiff1d(np.arange(64 * 64), p.flat)
+    moved = np.sort(np.r_[p.flat[:-1], free[-1]])
+    assert tiles.side_of(moved, 64, 64) == 0
+    with pytest.raises(Unfit, match="no tiles of 16 x 16"):
+        tiles.Tiles(moved[None], 64, 64, tile=16)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("name", "sizes"), [("tiled-16", (144, 80)), ("tiled-32x2", (288, 384))])
+def test_every_tensor_is_that_of_the_dense_twin(book, name, sizes, dtype):
+    for seed in (None, 1):
+        layer = SparseLinear(*sizes, name, seed=seed, backend="triton", dtype=dtype)
+        x = torch.randn(21, sizes[0]).to(dtype)
+        assert layer.path(x) == "triton"
+        compare(layer, x, torch.randn(21, sizes[1]).to(dtype))
+    assert by_the_book.calls == 6
+
+
+def test_a_stack_of_different_tiles(book):
+    layers = [SparseLinear(64, 96, "tiled-16", seed=seed, backend="triton") for seed in range(3)]
+    stack, x = StackedSparseLinear(layers), torch.randn(3, 5, 64)
+    for y, layer, one in zip(stack(x), layers, x, strict=True):
+        assert torch.equal(y, layer(one))
+
+
+def test_what_is_no_tile_or_does_not_compile_is_multiplied_densely(card, capsys, monkeypatch):
+    layer = SparseLinear(64, 72, backend="triton")
+    compare(layer, torch.randn(5, 64), torch.randn(5, 72))
+    monkeypatch.setitem(sys.modules, "bibd.kernels.gpu.tile_kernels", None)
+    layer = SparseLinear(64, 64, "tiled-16", backend="triton")
+    compare(layer, torch.randn(5, 64), torch.randn(5, 64))
+    said = capsys.readouterr().err
+    assert said.count("iddl: no kernel of the card") == 1
+    assert not card
+
+
+def test_auto_times_tiles_too(book, monkeypatch):
+    def clock(call):
+        before = by_the_book.calls
+        call()
+        return 1e-5 if by_the_book.calls > before else 1e-4
+
+    monkeypatch.setattr(cards, "clock", clock)
+    layer, x = SparseLinear(256, 256, "tiled-16"), torch.randn(9, 256)
+    assert layer.path(x) == "triton"
+    (times,) = tune.known().values()
+    assert set(times.us) == {"cuda", "dense", "triton"}
+    compare(layer, x, torch.randn(9, 256))
