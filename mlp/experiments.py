@@ -12,5 +12,6 @@ PLANS = {**twelve.PLANS, **balance.PLANS}
 VERBS = {
     "costs": Verb(
         "Connections, parameters, MACs, FLOPs, bytes and latency of each model.", "mlp.costs:main"
-    )
+    ),
+    "export": Verb("The net of a run as a file in ONNX.", "mlp.export:main"),
 }
