@@ -14,4 +14,5 @@ VERBS = {
         "Connections, parameters, MACs, FLOPs, bytes and latency of each model.", "mlp.costs:main"
     ),
     "export": Verb("The net of a run as a file in ONNX.", "mlp.export:main"),
+    "page": Verb("One HTML file that reads drawn digits, without a server.", "mlp.web.page:main"),
 }
