@@ -45,7 +45,7 @@ class Report:
         return self.rest + sum(layer.dense for layer in self.layers)
 
     def __str__(self):
-        rows = [HEADS]
+        rows: list[tuple[str, ...]] = [HEADS]
         for x in self.layers:
             size = " x ".join(map(str, x.shape))
             name = x.name.removeprefix("net.").removesuffix("weight").strip(".") or "(the net)"

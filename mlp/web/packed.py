@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bibd import SparseLinear
+from bibd.linear import SparseLinear
 from harness.exits import EarlyExit
 from harness.exits.exits import stages_of
 
@@ -20,12 +20,11 @@ MOST = 127
 
 def round8(net: nn.Module) -> None:
     """Give the linear layers of a net values that int8 holds."""
-    for layer in net.modules():
-        if isinstance(layer, nn.Linear | SparseLinear):
-            whole, scales, rows = _int8(layer)
-            values = whole.astype(np.float32) * scales[rows]
-            with torch.no_grad():
-                layer.weight.copy_(torch.from_numpy(values).view_as(layer.weight))
+    for layer in _linear(net):
+        whole, scales, rows = _int8(layer)
+        values = torch.from_numpy(whole.astype(np.float32) * scales[rows])
+        with torch.no_grad():
+            layer.weight.copy_(values.view_as(layer.weight))
 
 
 def packed(net: EarlyExit, int8: bool) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def packed(net: EarlyExit, int8: bool) -> dict[str, Any]:
 
 def _layer(within: nn.Module, int8: bool) -> dict[str, Any]:
     """Return the one linear layer of a stage or head."""
-    (layer,) = (m for m in within.modules() if isinstance(m, nn.Linear | SparseLinear))
+    (layer,) = _linear(within)
     found: dict[str, Any] = {"inputs": layer.in_features, "outputs": layer.out_features}
     if isinstance(layer, SparseLinear):
         p = layer.pattern
@@ -55,6 +54,10 @@ def _layer(within: nn.Module, int8: bool) -> dict[str, Any]:
     if layer.bias is not None:
         found["bias"] = text(layer.bias.detach().numpy().astype("<f4"))
     return found
+
+
+def _linear(net: nn.Module) -> list[Any]:
+    return [m for m in net.modules() if isinstance(m, nn.Linear | SparseLinear)]
 
 
 def _int8(layer: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
