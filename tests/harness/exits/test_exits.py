@@ -97,7 +97,6 @@ def test_compacted_exits_are_those_of_one_sample_at_a_time(name):
 
 
 @torch.no_grad()
-@torch.no_grad()
 def test_what_exits_say_is_how_samples_leave():
     """`at_exits`, from which graphs are made: its first `leaves` is the exit of `early`."""
     net = trained_a_little(pattern="bibd").double()
@@ -117,6 +116,7 @@ def test_what_exits_say_is_how_samples_leave():
         torch.testing.assert_close(rest, found[-1].logits, rtol=0, atol=1e-12)
 
 
+@torch.no_grad()
 def test_in_float32_only_samples_at_the_threshold_may_differ():
     net = trained_a_little()
     x = torch.randn(300, 3, 32, 32)
