@@ -7,7 +7,8 @@ const at = (id) => document.getElementById(id);
 // Weights: of each output its values, and which inputs they belong to (none: all in turn).
 const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer;
 function opened(p) {
-  const starts = new Uint32Array(p.outputs + 1), counts = p.counts && new Uint16Array(bytes(p.counts));
+  const starts = new Uint32Array(p.outputs + 1);
+  const counts = p.counts && new Uint16Array(bytes(p.counts));
   for (let o = 0; o < p.outputs; o++) starts[o + 1] = starts[o] + (counts ? counts[o] : p.inputs);
   const scales = p.scales && new Float32Array(bytes(p.scales));
   const values = new Float32Array(scales ? new Int8Array(bytes(p.values)) : bytes(p.values));
@@ -59,16 +60,24 @@ function picture(strokes) {
   const points = strokes.flat();
   const out = new Float32Array((side + 2 * net.pad) ** 2);
   if (!points.length) return out;
-  const ends = [0, 1].map((a) => [Math.min(...points.map((p) => p[a])), Math.max(...points.map((p) => p[a]))]);
+  const along = (i) => points.map((p) => p[i]);
+  const ends = [0, 1].map((i) => [Math.min(...along(i)), Math.max(...along(i))]);
   const scale = (box - 2 * pen) / Math.max(...ends.map(([low, high]) => high - low), 0.02);
   let shift = ends.map(([low, high]) => middle - (scale * (low + high)) / 2), ink;
   for (let turn = 0; turn < 2; turn++) {
     ink = inked(strokes, scale, shift);
     const sum = [0, 0, 0];
-    ink.forEach((v, k) => [v, v * (k % side), v * Math.floor(k / side)].forEach((t, j) => (sum[j] += t)));
-    if (!turn) shift = [shift[0] + middle - sum[1] / sum[0], shift[1] + middle - sum[2] / sum[0]];
+    ink.forEach((v, k) => {
+      sum[0] += v;
+      sum[1] += v * (k % side);
+      sum[2] += v * Math.floor(k / side);
+    });
+    if (!turn) shift = shift.map((v, i) => v + middle - sum[i + 1] / sum[0]);
   }
-  ink.forEach((v, k) => (out[(Math.floor(k / side) + net.pad) * (side + 2 * net.pad) + (k % side) + net.pad] = v));
+  ink.forEach((v, k) => {
+    const row = Math.floor(k / side) + net.pad;
+    out[row * (side + 2 * net.pad) + (k % side) + net.pad] = v;
+  });
   return out;
 }
 
@@ -76,7 +85,8 @@ function inked(strokes, scale, shift) {
   const ink = new Float32Array(side * side);
   for (const stroke of strokes)
     for (let n = 0; n < stroke.length; n++) {
-      const [a, b] = [stroke[Math.max(n - 1, 0)], stroke[n]].map((p) => [0, 1].map((i) => p[i] * scale + shift[i]));
+      const placed = (p) => [0, 1].map((i) => p[i] * scale + shift[i]);
+      const a = placed(stroke[Math.max(n - 1, 0)]), b = placed(stroke[n]);
       const [low, high] = [Math.min, Math.max].map((f, j) => [0, 1].map((i) => {
         const edge = f(a[i], b[i]) + (j ? 2 : -2);
         return Math.max(0, Math.min(side - 1, j ? Math.ceil(edge) : Math.floor(edge)));
@@ -84,9 +94,11 @@ function inked(strokes, scale, shift) {
       const d = [b[0] - a[0], b[1] - a[1]], length = d[0] ** 2 + d[1] ** 2;
       for (let y = low[1]; y <= high[1]; y++)
         for (let x = low[0]; x <= high[0]; x++) {
-          const t = length ? ((x - a[0]) * d[0] + (y - a[1]) * d[1]) / length : 0, u = Math.max(0, Math.min(1, t));
+          const t = length ? ((x - a[0]) * d[0] + (y - a[1]) * d[1]) / length : 0;
+          const u = Math.max(0, Math.min(1, t)); // the nearest place on the line
           const far = Math.hypot(x - a[0] - u * d[0], y - a[1] - u * d[1]);
-          ink[y * side + x] = Math.max(ink[y * side + x], Math.min(1, Math.max(0, pen + 0.5 - far)));
+          const dark = Math.min(1, Math.max(0, pen + 0.5 - far));
+          ink[y * side + x] = Math.max(ink[y * side + x], dark);
         }
     }
   return ink;

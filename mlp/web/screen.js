@@ -6,9 +6,11 @@ const digits = Array.from({ length: 10 }, (_, d) => {
   row.innerHTML = `<i aria-hidden="true"></i><b>${d}</b><span></span>`;
   return at("bars").appendChild(row);
 });
+const nothing = "Nothing is drawn yet.";
 const percent = (p) => `${p > 0.99 && p < 1 ? ">99" : Math.round(100 * p)} %`;
 const many = (n) => Math.round(n).toLocaleString("en");
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const root = document.documentElement;
+const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 
 // A canvas in the pixels of the screen; returns its context, in CSS pixels.
 function fresh(canvas, height) {
@@ -28,8 +30,8 @@ function drawn() {
   c.lineCap = c.lineJoin = "round";
   for (const stroke of strokes) {
     c.beginPath();
-    stroke.forEach(([x, y], n) => (n ? c.lineTo(x * size, y * size) : c.moveTo(x * size, y * size)));
-    if (stroke.length === 1) c.lineTo(stroke[0][0] * size, stroke[0][1] * size);
+    c.moveTo(...stroke[0].map((v) => v * size));
+    for (const point of stroke) c.lineTo(...point.map((v) => v * size));
     c.stroke();
   }
   if (!keyed) return;
@@ -52,12 +54,12 @@ function told() {
     now = performance.now();
   } while (some && now - begin < 1);
   seen = some ? found : null;
-  const exit = `exit ${found.exit + 1} of ${net.exits}`;
+  const time = (1000 * (now - begin)) / calls, exit = `exit ${found.exit + 1} of ${net.exits}`;
   at("digit").textContent = some ? found.digit : "\u00b7";
-  at("told").textContent = some ? `${percent(found.sure)} sure, left at ${exit}` : "Nothing is drawn yet.";
+  at("told").textContent = some ? `${percent(found.sure)} sure, left at ${exit}` : nothing;
   at("cost").textContent = some
-    ? `${many(found.macs)} multiply-adds of ${many(net.macs)} (with dense layers ${many(net.dense)}), ` +
-      `${many((1000 * (now - begin)) / calls)} \u00b5s on this device`
+    ? `${many(found.macs)} multiply-adds of ${many(net.macs)} ` +
+      `(with dense layers ${many(net.dense)}), ${many(time)} \u00b5s on this device`
     : "";
   digits.forEach((row, d) => {
     row.className = some && d === found.digit ? "top" : "";
@@ -69,7 +71,8 @@ function told() {
 }
 
 function said() { // once a stroke is done, for those who listen
-  at("live").textContent = strokes.length ? `${seen.digit}, ${at("told").textContent}` : "The drawing is empty.";
+  const told = at("told").textContent;
+  at("live").textContent = seen ? `${seen.digit}, ${told}` : "The drawing is empty.";
 }
 
 function begin(point) { strokes.push([point]); down = true; told(); }

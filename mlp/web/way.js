@@ -54,7 +54,8 @@ function plan(width, inputs) {
 }
 
 function carried(found, x, some) {
-  const { levels, tall, size, corner, units, spot, label, height } = plan(way.clientWidth, x.length);
+  const laid = plan(way.clientWidth, x.length);
+  const { levels, tall, size, corner, units, spot, label, height } = laid;
   way.style.height = `${height}px`;
   const c = fresh(way, height);
   c.font = "12px system-ui, sans-serif";
@@ -97,7 +98,7 @@ function carried(found, x, some) {
     c.fillText(d, tall ? px : px + 8, tall ? py + 12 : py);
   }
   way.setAttribute("aria-label", some
-    ? `The ${chosen.length} connections that added most to the answer ${found.digit}: from the drawing ` +
-      `through ${found.seen.length - 1} of ${levels - 1} hidden layers.`
-    : "Nothing is drawn yet.");
+    ? `The ${chosen.length} connections that added most to the answer ${found.digit}: ` +
+      `from the drawing through ${found.seen.length - 1} of ${levels - 1} hidden layers.`
+    : nothing);
 }

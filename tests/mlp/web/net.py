@@ -1,4 +1,4 @@
-"""A small net trained on MNIST (arm bibd-16-mnist of plan density, seed 0, with its exit), and digits.
+"""A small net trained on MNIST (arm bibd-16-mnist of plan density, seed 0), and drawn digits.
 
 The net is kept beside this file, for tests that have no MNIST; strokes.json holds ten digits as
 lines between points of the unit square.

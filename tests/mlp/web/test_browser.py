@@ -232,7 +232,7 @@ def test_the_slider_says_who_leaves(show):
 
 
 def test_lines_are_connections_that_added(show, pages):
-    """Each line is a connection of the net, and of those into its unit none that is left out adds more."""
+    """Each is a connection of the net, and none into its unit that is left out adds more."""
     shown, (_, net) = show(), pages[False]
     by_mouse(shown, STROKES[8])
     x = torch.tensor(shown.evaluate("[...picture(strokes)]"))
