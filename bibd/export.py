@@ -32,9 +32,11 @@ class Options:
     """The shape of one input, without the batch axis: --shape 3 32 32."""
     weights: Annotated[Path | None, tyro.conf.arg(metavar="STATE.pt")] = None
     """A state_dict that torch.save has written."""
-    exits: str = ""
+    exits: Annotated[str, tyro.conf.arg(help_behavior_hint="(default: none)")] = ""
     """Early exits: all (logits of all), if (one sample, really leaves), split (a file a part)."""
-    thresholds: tuple[float, ...] = ()
+    thresholds: Annotated[
+        tuple[float, ...], tyro.conf.arg(help_behavior_hint="(default: none)")
+    ] = ()
     """When a sample is sure, for if and split: one for all early exits, or one each."""
     json: bool = False
     """Print one JSON object."""

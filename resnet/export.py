@@ -24,9 +24,9 @@ class Options:
     """The folder of a run, results/resnet/<plan>/<arm>-<hash>/seed-<s>."""
     to: Annotated[Path, tyro.conf.arg(metavar="FILE.onnx")]
     """The file to be written."""
-    exits: str = ""
+    exits: Annotated[str, tyro.conf.arg(help_behavior_hint=flags.empty(""))] = ""
     """Early exits: all (logits of all), if (one sample, really leaves), split (a file a part)."""
-    thresholds: tuple[float, ...] = ()
+    thresholds: Annotated[tuple[float, ...], tyro.conf.arg(help_behavior_hint=flags.empty(""))] = ()
     """When a sample is sure, for if and split: one for all early exits, or one each."""
     data_root: Annotated[str | None, tyro.conf.arg(metavar="DIR")] = None
     """Folder of downloaded data sets."""
