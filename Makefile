@@ -13,7 +13,8 @@ TORCH_LOW := torch==2.6.0 torchvision==0.21.0
 TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
 QUICK_MACHINES := iddl user nehalem avx2
 EXTRAS := tests/compress/int8 tests/compress/identities/test_int8.py tests/compress/runs/test_int8.py \
-  tests/benchmarks/test_int8.py tests/compress/pruning
+  tests/benchmarks/test_int8.py tests/compress/pruning tests/bibd/onnx tests/mlp/test_saved.py tests/mlp/web \
+  tests/resnet/test_export.py
 TOGETHER := -n auto --dist worksteal
 export PYTHON
 # (images set it: each of hundreds of processes of tests would compile the project anew)
@@ -38,8 +39,8 @@ test-slow: $(DEV) ## what takes minutes, and all examples of hypothesis
 	$(MAKE) test-sanitized test-isas
 	$(PYTHON) tests/machines.py --quick $(QUICK_MACHINES)
 
-test-extras: $(DEV) ## the tests of the extras int8 and structured, which are installed for it
-	$(PYTHON) -m pip install -q -e '.[int8,structured]'
+test-extras: $(DEV) ## the tests of the extras browser, int8, onnx and structured, which are installed for it
+	$(PYTHON) -m pip install -q -e '.[browser,int8,onnx,structured]'
 	$(PYTHON) -m pytest -m "not slow" $(EXTRAS) $(TOGETHER)
 
 test-engines: $(DEV) ## studies on two Slurm nodes (as root, with slurm-wlm and munge) and two Ray nodes of this machine (IDDL_MOMENTS=all: each moment)

@@ -41,6 +41,7 @@ _HOME = {
     "spectral_norm": "bibd.norms",
     "UnreadInputs": "bibd.advice",
     "sparsify": "bibd.convert",
+    "to_onnx": "bibd.onnx.to_onnx",
 }
 __all__ = sorted(_HOME)
 

@@ -19,6 +19,7 @@ VERBS = {
     "explain": "the ways to compute a layer here, their times, and the one that is taken",
     "bench": "sparse layers against dense ones and other sparse ways, on this machine",
     "certify": "the certificate of a pattern: label, parameters, pair coverage, spectrum",
+    "export": "a net with sparse layers as a file in ONNX, of standard operators",
     "draw": "its graph, table and pairs, or (--conv) its kernels, as PNG and EPS",
 }
 

@@ -13,5 +13,7 @@ PLANS = {**twelve.PLANS, **balance.PLANS, **tiles.PLANS}
 VERBS = {
     "costs": Verb(
         "Connections, parameters, MACs, FLOPs, bytes and latency of each model.", "mlp.costs:main"
-    )
+    ),
+    "export": Verb("The net of a run as a file in ONNX.", "mlp.export:main"),
+    "page": Verb("One HTML file that reads drawn digits, without a server.", "mlp.web.page:main"),
 }

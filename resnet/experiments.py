@@ -14,4 +14,5 @@ VERBS = {
         "Parameters, MACs, FLOPs, bytes and latency of every model.", "resnet.costs:main"
     ),
     "bench": Verb("Time the early exits of the trained nets of plan exits.", "resnet.bench:main"),
+    "export": Verb("The net of a run as a file in ONNX, with its exits.", "resnet.export:main"),
 }

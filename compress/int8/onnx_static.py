@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from bibd.onnx.exported import exported as onnx_of
+from bibd.onnx.exported import strip
+from bibd.onnx.extras import first_line, session
 from compress.int8.asked import Asked
-from compress.int8.extras import cause, load, overflows, quiet, silent
+from compress.int8.extras import load, overflows, quiet
 from compress.int8.quantized import Facts, Quantized
 
 FACTS, CHECK, INPUT = "iddl.int8", "iddl.crc32", "x"
@@ -47,26 +50,8 @@ def make(asked: Asked, how: str, **_: Any) -> bytes:
 def exported(asked: Asked) -> Any:
     """Return the net as an ONNX model in float32, for any number of samples."""
     load("onnx", "onnxscript")
-    sizes = ({0: torch.export.Dim("samples")},)
-    how: dict[str, Any] = dict(dynamo=True, external_data=False, verbose=False)
-    try:
-        with silent(), torch.no_grad():
-            program: Any = torch.onnx.export(
-                asked.net, (asked.example,), input_names=[INPUT], dynamic_shapes=sizes, **how
-            )
-    except Exception as error:
-        raise ValueError(f"torch.onnx cannot export {_name(asked)}: {cause(error)}") from error
-    return program.model_proto
-
-
-def _name(asked: Asked) -> str:
-    return type(asked.net.net).__name__
-
-
-def first_line(error: Exception) -> str:
-    """Return the line of an exporter's error that says most."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__
+    named = type(asked.net.net).__name__
+    return onnx_of(asked.net, (asked.example,), [INPUT], called=named)
 
 
 def _quantised(model: Any, asked: Asked, reduced: bool) -> Any:
@@ -111,18 +96,11 @@ def _unround_logits(model: Any) -> None:
 
 
 def _strip(model: Any) -> None:
-    """Drop what nobody runs: traces, shapes between layers, the zeros that biases begin at."""
-    del model.graph.value_info[:], model.metadata_props[:], model.graph.metadata_props[:]
+    """Drop what nobody runs, the zeros that biases begin at among it."""
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[2:] and node.input[2].endswith(ZEROS):
             del node.input[2]
-    used = {name for node in model.graph.node for name in node.input}
-    for value in [v for v in model.graph.initializer if v.name not in used]:
-        model.graph.initializer.remove(value)
-    for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, model.graph):
-        part.ClearField("doc_string")
-        if hasattr(part, "metadata_props"):
-            del part.metadata_props[:]
+    strip(model)
 
 
 def sealed(model: Any, facts: str) -> bytes:
@@ -182,18 +160,3 @@ class OnnxNet(Quantized):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_session": None, "_threads": 0}
-
-
-def session(content: bytes, threads: int) -> Any:
-    """Return what runs a model on the CPU.
-
-    Raises:
-        ValueError: onnxruntime does not take it.
-    """
-    (ort,) = load("onnxruntime")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    try:
-        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ValueError(f"onnxruntime does not take it ({first_line(error)})") from None

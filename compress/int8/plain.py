@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bibd import SparseConv2d, SparseLinear
+from bibd.onnx.dense import densify
 
 
 class Plain(nn.Module):
@@ -24,7 +24,7 @@ class Plain(nn.Module):
         super().__init__()
         self.net: Any = copy.deepcopy(net)
         self.eval()
-        self.sparse = densify(self)
+        self.sparse = len(densify(self))
         self.early = hasattr(net, "forward_exits")
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -41,29 +41,3 @@ class Plain(nn.Module):
         if self.early and hasattr(self.net, "early"):
             found.append("all exits are computed, no sample leaves early")
         return tuple(found)
-
-
-@torch.no_grad()
-def densify(net: nn.Module) -> int:
-    """Put dense layers in the place of sparse ones; returns how many there were."""
-    made: dict[int, nn.Module] = {}
-    for name, module in list(net.named_modules(remove_duplicate=False)):
-        if isinstance(module, SparseLinear | SparseConv2d):
-            layer = made.setdefault(id(module), _dense(module))
-            net.set_submodule(name, layer)
-    return len(made)
-
-
-def _dense(layer: Any) -> nn.Module:
-    bias, dtype = layer.bias is not None, layer.weight.dtype
-    if isinstance(layer, SparseLinear):
-        dense: Any = nn.Linear(layer.in_features, layer.out_features, bias, dtype=dtype)
-    else:
-        sizes = layer.in_channels, layer.out_channels, layer.shape[2:]
-        how = dict(stride=layer.stride, padding=layer.padding, dilation=layer.dilation)
-        how |= dict(groups=layer.groups, bias=bias, padding_mode=layer.padding_mode)
-        dense = nn.Conv2d(*sizes, **how, dtype=dtype)
-    dense.weight.copy_(layer.to_dense())
-    if bias:
-        dense.bias.copy_(layer.bias)
-    return dense.eval()

@@ -50,6 +50,15 @@ class Answers(NamedTuple):
     score: torch.Tensor
 
 
+class Said(NamedTuple):
+    """What an exit says of a batch, and what flows on from there to the next stage."""
+
+    logits: torch.Tensor
+    score: torch.Tensor
+    leaves: torch.Tensor
+    on: torch.Tensor
+
+
 class EarlyExit(nn.Module):
     """A net with heads after some of its stages; called as such, it is the net.
 
@@ -139,6 +148,23 @@ class EarlyExit(nn.Module):
                 x, rest = keep(x, stay), rest[stay]
         parts.append(_answers(rest, x, len(self.heads), self.score(x)))
         return _in_order(parts)
+
+    def at_exits(self, x: torch.Tensor, thresholds: Thresholds) -> list[Said]:
+        """Return what each exit says of all samples: for exporters, whose graphs cannot shrink.
+
+        At the last all leave, and what flows on is their logits.
+        """
+        bounds = check_thresholds(thresholds, len(self.heads))
+        found = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i in self.after:
+                logits = self._head(i)(x)
+                score = self.score(logits)
+                bound = torch.tensor(bounds[len(found)], dtype=score.dtype, device=x.device)
+                found.append(Said(logits, score, leaves(score, bound), x))
+        score = self.score(x)
+        return [*found, Said(x, score, torch.ones_like(score, dtype=torch.bool), x)]
 
     def costs(self) -> list[Cost]:
         """Return what it costs to leave at each exit: all stages and heads up to there."""

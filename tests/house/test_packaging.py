@@ -52,6 +52,8 @@ def test_the_wheel_works_from_another_directory(tmp_path):
     assert {p.name for p in site.iterdir() if not p.name.endswith(".dist-info")} == set(PACKAGES)
     sources = {p.name for p in (ROOT / "bibd" / "kernels").iterdir() if p.suffix in (".h", ".cpp")}
     assert sources <= {p.name for p in (site / "bibd" / "kernels").iterdir()}
+    web = {p.name for p in (ROOT / "mlp" / "web").iterdir() if p.suffix in (".html", ".css", ".js")}
+    assert web <= {p.name for p in (site / "mlp" / "web").iterdir()}
     place = tmp_path / "elsewhere"
     place.mkdir()
     env = {"PYTHONPATH": str(site), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}

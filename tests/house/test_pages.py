@@ -136,7 +136,7 @@ def dry(words, tmp_path):
     study, verb = words[2], words[3]
     if verb == "draw":
         return [*words, "--to", str(tmp_path / "picture")]
-    if verb in ("bench", "pack", "sizes"):
+    if verb in ("bench", "export", "pack", "page", "sizes"):
         return [*words[:4], "--help"]
     if words[2:4] == ["resnet", "costs"] and "--depths" not in words:
         return [*words, "--depths", "18"]  # (of all depths it takes minutes of nothing but sums)

@@ -97,6 +97,26 @@ def test_compacted_exits_are_those_of_one_sample_at_a_time(name):
 
 
 @torch.no_grad()
+def test_what_exits_say_is_how_samples_leave():
+    """`at_exits`, from which graphs are made: its first `leaves` is the exit of `early`."""
+    net = trained_a_little(pattern="bibd").double()
+    x = torch.randn(40, 3, 32, 32, dtype=torch.float64)
+    scores = [net.score(logits).sort().values for logits in net.forward_exits(x)[:-1]]
+    for bounds in ([float(s[19:21].mean()) for s in scores], [1, 0, 1]):
+        found, want = net.at_exits(x, bounds), net.early(x, bounds)
+        leaves = torch.stack([said.leaves for said in found])
+        assert torch.equal(leaves.int().argmax(0), want.exit)
+        for i, said in enumerate(found):
+            mine = want.exit == i
+            torch.testing.assert_close(said.logits[mine], want.logits[mine], rtol=0, atol=1e-12)
+            torch.testing.assert_close(said.score[mine], want.score[mine], rtol=0, atol=1e-12)
+        rest = found[1].on
+        for stage in net.stages[3:]:
+            rest = stage(rest)
+        torch.testing.assert_close(rest, found[-1].logits, rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
 def test_in_float32_only_samples_at_the_threshold_may_differ():
     net = trained_a_little()
     x = torch.randn(300, 3, 32, 32)
