@@ -16,25 +16,18 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.data import Data
-from parallel.identities import coded_oracle, oracle
-from parallel.identities.talks import Machines, PushSums
-from parallel.replicas.coded.factored import first
+from parallel.identities import oracle, rules
 from parallel.strategy import Strategy, make
-from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
+from parallel.strategy.averaging import LocalSGD
 from parallel.strategy.base import random
 from parallel.strategy.diloco import DiLoCo
-from parallel.strategy.easgd import EASGD
 from parallel.strategy.gossip import ElasticGossip, GossipPull, GossipPush
-from parallel.strategy.hierarchical import Hierarchical
 from parallel.strategy.ist import IST
-from parallel.strategy.push_sum import PushSum
-from parallel.strategy.zero import ZeRO1
 from parallel.subnets.cutting import partition
 from parallel.training.loop import rows
 from parallel.training.training import Training
-from parallel.world.codecs import Codec
 from parallel.world.comm import Comm
-from parallel.world.ops import AllReduce, Exchange, Push, check, messages, traffic
+from parallel.world.ops import Exchange, Push, check, traffic
 from parallel.world.run import run
 from parallel.world.world import World
 
@@ -132,7 +125,7 @@ def by_oracle(maker: Maker) -> float:
     xs, ys = data.train_x.tolist(), data.train_y.tolist()
     batches = [[i.tolist() for i in found.shards.at(k)] for k in range(1, STEPS + 1)]
     sgd = partial(oracle.SGD, **MOMENTUM)
-    start = [_lists(net(0 if strategy.same_start else r)) for r in range(workers)]
+    start = [rules.lists(net(0 if strategy.same_start else r)) for r in range(workers)]
     if isinstance(strategy, IST):
         widths = [6, 6]
 
@@ -142,7 +135,7 @@ def by_oracle(maker: Maker) -> float:
 
         words = sgd, strategy.period, parts, strategy.rescale
         return _apart([oracle.subnets(start[0], xs, ys, batches, *words)], [_flat(found)])
-    talk = _talk(strategy, oracle.flat(start[0]))
+    talk = rules.talk(strategy, oracle.flat(start[0]), net(), SEED)
     expected = oracle.run(start, xs, ys, batches, sgd, talk)
     rows = _rows(found)
     mine = [torch.cat([v[r].flatten() for v in rows.values()]).tolist() for r in range(workers)]
@@ -158,83 +151,6 @@ def _rows(found: Training) -> dict[str, torch.Tensor]:
         return found.members.get("params")
     whole = found.executor.consensus()
     return {k: torch.stack([v] * found.comm.workers) for k, v in whole.items()}
-
-
-def _talk(s: Strategy, start: list[float]) -> oracle.Talk:
-    """Return a strategy's rule in the oracle's words; an unknown one's by its plan and rows."""
-    talks = lambda step: messages(s.plan(SEED, step).before)  # noqa: E731
-    if isinstance(s, PostLocalSGD):
-        period, switch = s.period, s.switch
-        late = lambda k: k > switch and (k - switch - s.phase) % period == 0  # noqa: E731
-        return oracle.Averages(lambda k: k <= switch, late, s.weighted)
-    if isinstance(s, DiLoCo):
-        late = lambda k: (k - s.phase) % s.period == 0  # noqa: E731
-        return oracle.Outer(start, late, s.weighted, *s.outer)
-    if isinstance(s, Hierarchical):
-        late = lambda k: s.machines > 1 and (k - s.phase) % s.period == 0  # noqa: E731
-        return Machines(s.per_machine, late, s.weighted)
-    if isinstance(s, LocalSGD):
-        late = lambda k: (k - s.phase) % s.period == 0  # noqa: E731
-        return oracle.Averages(lambda k: False, late, s.weighted)
-    if isinstance(s.sends, Codec):
-        return coded_oracle.of(s, SEED, _lists(net()), _first)
-    if isinstance(s, GradientAllReduce | ZeRO1):
-        return oracle.Averages(lambda k: True, lambda k: False, s.weighted)
-    if isinstance(s, EASGD):
-        return oracle.Centre(start, s.strength, s.period)
-    if isinstance(s, ElasticGossip):
-        return oracle.Springs("elastic", talks, s.alpha, s.weights)
-    if isinstance(s, GossipPull | GossipPush):
-        return oracle.Springs("pull" if isinstance(s, GossipPull) else "push", talks)
-    if isinstance(s, PushSum):
-        return PushSums(lambda step: messages(s.plan(SEED, step).after), WORKERS)
-    if isinstance(s, Local | NoComm):
-        return oracle.Talk()
-    return Declared(s)
-
-
-def _first(k: int, rank: int) -> oracle.Vectors:
-    """Return what the second factor of tensor number k is before the first step."""
-    name, p = list(net().named_parameters())[k]
-    return first(SEED, name, p.shape[1], rank).tolist()
-
-
-class Declared(oracle.Averages):
-    """The rule of an unknown strategy for the oracle: what its plan and rows say, by numbers."""
-
-    def __init__(self, strategy: Strategy):
-        plan = lambda step: strategy.plan(SEED, step)  # noqa: E731
-        early = lambda step: AllReduce("gradients") in plan(step).before  # noqa: E731
-        late = lambda step: AllReduce("state") in plan(step).after  # noqa: E731
-        super().__init__(early, late, strategy.weighted)
-        self.strategy = strategy
-
-    def _mixed(self, ops: Any, w: oracle.Vectors) -> oracle.Vectors:
-        if not messages(ops):
-            return [[0.0] * len(w[0]) for _ in w]
-        table = self.strategy.mixing(ops)
-        return [
-            [
-                sum(a * w[k][j] for k, a in table.get(i, {i: 1.0}).items()) - w[i][j]
-                for j in range(len(w[0]))
-            ]
-            for i in range(len(w))
-        ]
-
-    def displacements(self, step: int, w: oracle.Vectors) -> oracle.Vectors:
-        """Return what the messages before the step add to each worker."""
-        return self._mixed(self.strategy.plan(SEED, step).before, w)
-
-    def after(self, step: int, w: oracle.Vectors) -> oracle.Vectors:
-        """Return the weights after the messages that follow the step."""
-        w = super().after(step, w)
-        moved = self._mixed(self.strategy.plan(SEED, step).after, w)
-        return [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(w, moved, strict=True)]
-
-
-def _lists(model: nn.Sequential) -> oracle.Net:
-    linears = [m for m in model if isinstance(m, nn.Linear)]
-    return [(m.weight.tolist(), m.bias.tolist()) for m in linears]
 
 
 def _flat(found: Training) -> list[float]:

@@ -7,7 +7,7 @@ import torch
 from parallel.replicas.coded import Coder
 from parallel.replicas.replicas import Looped, Stacked, filled
 from parallel.world.comm import HEADER, Comm, State
-from parallel.world.ops import AllReduce, copies
+from parallel.world.ops import AllReduce
 
 
 class Gradients:
@@ -59,7 +59,9 @@ class Gradients:
         self.early = self._which() if early else None
         if coder:
             return coder.sent(rows)
-        return copies(op, self.comm.workers) * sum(value[0].nbytes for value in rows.values())
+        each = op.among or self.comm.workers
+        rings = 2 * (each - 1) * (self.comm.workers // each)
+        return rings * sum(value[0].nbytes for value in rows.values())
 
     def _silence(self, rows: State, counts: Sequence[float]) -> None:
         """Set to zero what does not count (0 times NaN is NaN)."""

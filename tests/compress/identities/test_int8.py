@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from bibd.onnx import dense
 from compress.identities import int8, integers
-from compress.int8 import graphs, norms, plain
+from compress.int8 import graphs, norms
 from harness.result.findings import find
 from tests.compress.int8.needs import needs_export, needs_the_extra
 
@@ -17,7 +18,7 @@ def failed(word):
 
 
 def test_a_dense_copy_that_loses_a_connection_is_found(monkeypatch):
-    right = plain._dense
+    right = dense.dense
 
     def lossy(layer):
         made = right(layer)
@@ -25,7 +26,7 @@ def test_a_dense_copy_that_loses_a_connection_is_found(monkeypatch):
             made.weight[0] = 0
         return made
 
-    monkeypatch.setattr(plain, "_dense", lossy)
+    monkeypatch.setattr(dense, "dense", lossy)
     assert len(failed("exported")) == 3
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from parallel import World, train
 from parallel.identities import averaging as identities
+from parallel.identities import rules
 from parallel.strategy import make
 from parallel.training.training import Training
 from parallel.world.comm import Comm
@@ -53,5 +54,5 @@ def test_uneven_subnets_are_masked_nets(rescale):
     parts = lambda k: [[p.tolist() for p in own] for own in partition([7, 5], 3, random(5, k))]  # noqa: E731
     words = batches, partial(oracle.SGD, **sgd), 3, parts, rescale
     xs, ys = data.train_x.tolist(), data.train_y.tolist()
-    expected = oracle.subnets(identities._lists(model), xs, ys, *words)
+    expected = oracle.subnets(rules.lists(model), xs, ys, *words)
     assert identities._apart([expected], [identities._flat(found)]) <= 1e-12
