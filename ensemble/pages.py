@@ -79,8 +79,8 @@ def sizes() -> Rows:
     gains, longer = bars.gains(whole), bars.as_long(whole)
     for m, found in bars.by_size(whole).items():
         old = bars.PUBLISHED[m]
-        more = pages.points(gains[m]), fixed(100 * (old - bars.PUBLISHED[1]), 2, "+")
-        ours, theirs = more if m in gains else ("", "")
+        ours = pages.points(gains[m]) if m in gains else ""
+        theirs = fixed(100 * (old - bars.PUBLISHED[1]), 2, "+") if m in gains else ""
         one = pages.mean(longer[m].values()) if m in longer else ""
         yield str(m), pages.mean(found.values()), ours, one, fixed(old, 4), theirs
 

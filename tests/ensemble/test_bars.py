@@ -1,9 +1,11 @@
 """The original study's two pictures of its ensemble, and its dumps of sizes."""
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
+from ensemble import pages
 from ensemble import plot_ensemble_experiments as plot
 from ensemble.plans.paper import INDEX, NET, PLANS, PUBLISHED, RULE, SIZES
 from ensemble.plots import bars
@@ -23,7 +25,7 @@ def whole():
 
 
 def _row(m, seed, arm):
-    found = {"epoch": m, "test_accuracy": 0.4 + 0.01 * m, "hard_accuracy": 0.4}
+    found = {"epoch": m, "test_accuracy": 0.4 + 0.01 * m + 0.001 * seed, "hard_accuracy": 0.4}
     found |= {"calibrated_nll": 1 / m, "mean_accuracy": 0.4, "disagreement": None}
     found["steps"] = 80 * m
     if arm == RULE:
@@ -103,3 +105,15 @@ def test_a_dump_of_something_else_is_refused_and_not_run(content, tmp_path, caps
     assert plot.main([str(path), "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert "is no dump of sizes" in said or "Nothing in it was run" in said
+
+
+@pytest.mark.parametrize("arms", [1, 2])
+def test_the_page_tells_each_size_also_while_only_the_rule_has_run(whole, monkeypatch, arms):
+    part = [run for run in whole.runs if run.arm in list(whole.arms())[:arms]]
+    monkeypatch.setattr(pages, "record", lambda plan: replace(whole, runs=part))
+    head, one, *more = pages.TABLES["sizes"]()
+    assert {len(line) for line in (one, *more)} == {len(head)}
+    assert [line[0] for line in (one, *more)] == list(map(str, SIZES))
+    assert one[2] == one[5] == ""
+    assert all(line[2] and line[5] for line in more)
+    assert bool(one[3]) is (arms == 2)
