@@ -15,6 +15,8 @@ QUICK_MACHINES := iddl user nehalem avx2
 EXTRAS := tests/compress/int8 tests/compress/identities/test_int8.py tests/compress/runs/test_int8.py \
   tests/benchmarks/test_int8.py tests/compress/pruning tests/bibd/onnx tests/mlp/test_saved.py tests/mlp/web \
   tests/resnet/test_export.py
+# (clusters of this machine: a target of their own, and a process each, as most of their time is waiting)
+NODES := tests/harness/engine/test_slurm_nodes.py tests/harness/engine/test_ray_nodes.py
 TOGETHER := -n auto --dist worksteal
 export PYTHON
 # (images set it: each of hundreds of processes of tests would compile the project anew)
@@ -35,7 +37,7 @@ test: $(DEV) ## the test suite, one process a core (about 9 minutes on 2 cores)
 test-slow test-sanitized test-isas: export IDDL_EXAMPLES = all
 
 test-slow: $(DEV) ## what takes minutes, and all examples of hypothesis
-	$(PYTHON) -m pytest -m "slow or hypothesis" $(TOGETHER)
+	$(PYTHON) -m pytest -m "slow or hypothesis" $(TOGETHER) $(addprefix --ignore=,$(NODES))
 	$(MAKE) test-sanitized test-isas
 	$(PYTHON) tests/machines.py --quick $(QUICK_MACHINES)
 
@@ -45,7 +47,7 @@ test-extras: $(DEV) ## the tests of the extras browser, int8, onnx and structure
 
 test-engines: $(DEV) ## studies on two Slurm nodes (as root, with slurm-wlm and munge) and two Ray nodes of this machine (IDDL_MOMENTS=all: each moment)
 	$(PYTHON) -m pip install -q -e '.[ray]'
-	$(PYTHON) -m pytest -m slow tests/harness/engine
+	$(PYTHON) -m pytest -m slow $(NODES) -n 2 --dist loadfile
 
 test-machines: $(DEV) ## the suite on machines that are not this one, an hour or two (python tests/machines.py --list)
 	$(PYTHON) tests/machines.py
