@@ -139,7 +139,7 @@ class DataParallel(Scattered):
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
         """Load a bare model's state into all replicas."""
-        model = self.consensus.filled(self)
+        model = self.consensus.filled(self, state_dict)
         found = model.load_state_dict(state_dict, strict, assign)
         held = model.state_dict()
         state = {k: v.detach().clone() for k, v in held.items() if isinstance(v, torch.Tensor)}
@@ -168,8 +168,7 @@ class DataParallel(Scattered):
     def _apply(self, fn: Callable, recurse: bool = True) -> "DataParallel":
         """Move or cast (`.to()`, `.double()`) also the consensus and what the executor keeps."""
         super()._apply(fn, recurse)
-        self.consensus.model._apply(fn)
-        self.consensus.forget()
+        self.consensus.move(fn)
         self.executor.states.move(fn)
         return self
 

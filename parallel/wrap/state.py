@@ -1,10 +1,12 @@
 """The consensus of a wrapper's replicas, as a model to look at; it is made when somebody asks."""
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
-from parallel.replicas.hollow import fill, is_hollow
+from parallel.replicas.hollow import fill, hollow, is_hollow
 
 
 class Consensus:
@@ -29,11 +31,19 @@ class Consensus:
         self.shown = self._look()
         return self.model
 
-    def filled(self, net: Any) -> nn.Module:
-        """Return the model to load something into, which may leave some of it as it is."""
-        if is_hollow(self.model):
-            fill(self.model).load_state_dict(_agreed(net))
-        return self.model
+    def filled(self, net: Any, state: Any) -> nn.Module:
+        """Return the model to load a state into; what that leaves out is as replicas have it."""
+        model = fill(self.model)
+        if self.version != version(net) and not model.state_dict().keys() <= set(state):
+            model.load_state_dict(_agreed(net))
+        return model
+
+    def move(self, fn: Callable[[torch.Tensor], Any]) -> None:
+        """Move or cast the model, which stays without weights where it has none."""
+        empty = is_hollow(self.model)
+        self.model._apply(fn)
+        self.model = hollow(self.model) if empty else self.model
+        self.forget()
 
     def _look(self) -> list[tuple[int, bool]]:
         return [(p._version, p.requires_grad) for p in self.model.parameters()]

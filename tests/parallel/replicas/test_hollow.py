@@ -1,5 +1,7 @@
 """Models without weights, for who divides what he holds."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -35,9 +37,20 @@ def test_nobody_has_a_model_to_look_at_before_he_looks(name):
     assert not is_hollow(training.judge)
 
 
-def test_a_state_of_some_layers_leaves_the_others():
-    start = identities.net()
-    net = DataParallel(style="zero3", model=start, workers=2)
-    some = {k: v for k, v in identities.net(1).state_dict().items() if k.startswith("4.")}
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["all_reduce", "zero1", "zero2", "zero3"])
+def test_a_state_of_some_layers_leaves_the_others(name, dtype):
+    """Also after a cast, which gives the model to look at no weights, and after a step."""
+    net = DataParallel(style=name, model=identities.net(), workers=2).to(dtype)
+    assert is_hollow(net.consensus.model) is (name != "all_reduce")
+    start, other = (identities.net(seed).to(dtype).state_dict() for seed in (0, 1))
+    some = {k: v for k, v in other.items() if k.startswith("4.")}
     net.load_state_dict(some, strict=False)
-    assert identities.apart(net.state_dict(), start.state_dict() | some) == 0
+    assert identities.apart(net.state_dict(), start | some) == 0
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    net(identities.task().train_x[:6].to(dtype)).square().mean().backward()
+    optimizer.step()
+    stepped = copy.deepcopy(net).state_dict()  # (so that nobody has looked at this one)
+    net.load_state_dict(some, strict=False)
+    assert identities.apart(stepped, start | some) > 0
+    assert identities.apart(net.state_dict(), stepped | some) == 0
