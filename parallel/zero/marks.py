@@ -24,19 +24,23 @@ class Mark(torch.Tensor):
         args: tuple = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Do what torch does, but for what writes: such names end with one underscore.
+        """Do what torch does, but for what writes: `g[...] = x`, and names that end with one _.
 
         Raises:
             ValueError: says what to do instead.
         """
         name = getattr(func, "__name__", "")
-        if name.endswith("_") and not name.endswith("__") and name not in HARMLESS:
+        within = name.endswith("_") and not name.endswith("__") and name not in HARMLESS
+        if within or name == "__setitem__":
             raise ValueError(
                 f"{name}: under zero1 to zero3 gradients are with their owners, what is left"
                 " cannot be changed. Clip by net.clip_grad_norm_(...), clear by zero_grad(), which"
                 " sets to None, and leave out a GradScaler: bfloat16 needs none"
             )
         return super().__torch_function__(func, types, args, kwargs or {})  # pyright: ignore
+
+    def __deepcopy__(self, memo: dict) -> "Mark":
+        return self  # (nobody can write into it)
 
 
 class Marks:

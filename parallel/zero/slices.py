@@ -40,6 +40,11 @@ class Slices:
         self.groups: list[list[Any]] = []  # of the optimizer, while it steps pieces
         self.view()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if not self.apart:
+            self.view()  # (a copy's pieces have memory of their own)
+
     @torch.no_grad()
     def view(self) -> None:
         """Let the pieces be views of what the models hold now (`.to()` gives them new memory)."""

@@ -171,6 +171,22 @@ def test_torchs_clipping_is_no_silent_mistake(name):
         nn.utils.clip_grad_norm_(net.parameters(), 1e-3)
     with pytest.raises(ValueError, match=r"zero_: .* clear by zero_grad\(\), which sets to None"):
         net.zero_grad(set_to_none=False)
+    for p in net.parameters():
+        with pytest.raises(ValueError, match=r"__setitem__: .* cannot be changed"):
+            p.grad[...] = 0
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_copy_in_the_middle_of_a_step_goes_on_alike(name):
+    net = DataParallel(style=name, model=identities.net(), workers=2)
+    go_on(net, torch.optim.SGD(net.parameters(), lr=0.1), 1)
+    net(identities.task().train_x[:6]).square().mean().backward()
+    twin = copy.deepcopy(net)
+    assert all(p.grad is None for p in twin.parameters())  # (as of any copy of a net)
+    net.zero_grad()
+    for one in (net, twin):
+        go_on(one, torch.optim.SGD(one.parameters(), lr=0.1), 2)
+    assert identities.apart(net.state_dict(), twin.state_dict()) == 0
 
 
 @pytest.mark.parametrize("name", STAGES)
