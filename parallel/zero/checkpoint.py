@@ -15,6 +15,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +29,7 @@ from parallel.zero.room import rest_of
 from parallel.zero.slices import Slices
 
 Tensors = dict[str, torch.Tensor]
+INDEX = ".metadata"  # DCP's file that says what is where, written last
 Places = dict[str, list[tuple[int, int]]]  # what is here of each parameter
 
 
@@ -37,7 +39,8 @@ def save(net: Any, optimizer: torch.optim.Optimizer, folder: str | PathLike) -> 
     Args:
         net: A DataParallel whose style is zero1, zero2 or zero3.
         optimizer: That of its parameters.
-        folder: Where to; it is made.
+        folder: Where to; it is made. What was saved there before is gone as soon as this begins:
+            one that is interrupted cannot be loaded, and is not half of each.
 
     Raises:
         ValueError: the net's workers hold no slices.
@@ -50,6 +53,8 @@ def save(net: Any, optimizer: torch.optim.Optimizer, folder: str | PathLike) -> 
         "steps": torch.tensor(net.steps),
         "groups": torch.frombuffer(bytearray(groups.getvalue()), dtype=torch.uint8),
     }
+    if executor.comm.rank == 0:  # (nobody writes before all ranks have told rank 0 what they have)
+        (Path(folder) / INDEX).unlink(missing_ok=True)
     _quietly(state_dict_saver.save, found, folder)
 
 

@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 from torch import nn
+from torch.distributed.checkpoint import CheckpointException, FileSystemWriter
 
 from parallel import DataParallel, World
 from parallel.identities import averaging as identities
@@ -65,6 +66,22 @@ def test_who_holds_no_slices_or_another_net_is_told(tmp_path):
         checkpoint.save(*started("all_reduce", 2, MOMENTUM, nn.Linear(4, 3)), tmp_path / "no")
     with pytest.raises(ValueError, match="the states have 12 of the numbers 0 to 18 of weight"):
         checkpoint.load(*started("zero2", 2, MOMENTUM, nn.Linear(4, 7)), tmp_path / "none")
+
+
+def test_over_an_old_one_is_the_new_one_or_none(tmp_path, monkeypatch):
+    """Of an interrupted one some ranks' numbers may be the new ones, and some the old."""
+    net = started("zero2", 2, MOMENTUM, identities.net())
+    checkpoint.save(*net, tmp_path)
+    go_on(*net, 1)
+    checkpoint.save(*net, tmp_path)
+    other = started("zero2", 2, MOMENTUM, identities.net(1))
+    checkpoint.load(*other, tmp_path)
+    assert other[0].steps == 1
+    monkeypatch.setattr(FileSystemWriter, "write_data", lambda *_: 1 / 0)
+    with pytest.raises(CheckpointException):
+        checkpoint.save(*net, tmp_path)
+    with pytest.raises(FileNotFoundError):
+        checkpoint.load(*other, tmp_path)
 
 
 def as_script(comm, style, place, saved):
