@@ -201,7 +201,7 @@ class Executor:
         if self.gradients.coder:
             self.gradients.coder.load_state_dict(state.get("coder"))
         if self.states.mass:
-            self.states.mass.each = list(state["mass"])
+            self.states.mass.load(state.get("mass"))
         self.planned, self.comm.sent = state["bytes"]
 
 
