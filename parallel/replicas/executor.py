@@ -310,9 +310,19 @@ def asked(
                     f"know {names} (set `holds` of {type(strategy).__name__})"
                 )
             same_codec(op, strategy)
+            _living(op, comm)
     if not comm.alone and found:
         comm.agree(step, found.digest())
     return found
+
+
+def _living(op: Op, comm: Comm) -> None:
+    """Refuse what cannot go on without a worker, where one may die."""
+    if comm.elastic and isinstance(op, AllReduce) and (op.codec or op.among):
+        raise ValueError(
+            f"plan: {op} needs all workers, and this world goes on without those that died: take "
+            "elastic=False"
+        )
 
 
 def _shares(strategy: Strategy, counts: Sequence[float]) -> Sequence[float]:
