@@ -254,9 +254,7 @@ class Gradients:
         self.early = self._which() if early else None
         if coder:
             return coder.sent(rows)
-        each = op.among or self.comm.workers
-        rings = 2 * (each - 1) * (self.comm.workers // each)
-        return rings * sum(value[0].nbytes for value in rows.values())
+        return traffic((op,), self.comm.workers, size(rows))
 
     def _silence(self, rows: State, counts: Sequence[float]) -> None:
         """Set to zero what does not count (0 times NaN is NaN)."""
