@@ -116,7 +116,7 @@ class Largest(Kept):
         for own in owed:
             order = sorted(range(len(own)), key=lambda j: (-abs(own[j]), j))[:many]
             sent.append([v if j in order else 0.0 for j, v in enumerate(own)])
-        self.kept[k] = _less(owed, sent)
+        self.kept[k] = less(owed, sent)
         return mean(sent, [1.0] * len(sent))
 
 
@@ -137,7 +137,7 @@ class LowRank(Kept):
         p = orthonormal(_mean([product(m, q) for m in owed]))
         own = [product(_turned(m), p) for m in owed]
         new = _mean(own)
-        self.kept[k] = _less(flat, [_flat(product(p, _turned(o))) for o in own])
+        self.kept[k] = less(flat, [_flat(product(p, _turned(o))) for o in own])
         said = [any(column) for column in zip(*p, strict=True)]
         self.second[k] = [
             [n if s else o for n, o, s in zip(x, y, said, strict=True)]
@@ -182,7 +182,8 @@ def _added(x: Vectors, y: Vectors) -> Vectors:
     return [[a + b for a, b in zip(*both, strict=True)] for both in zip(x, y, strict=True)]
 
 
-def _less(x: Vectors, y: Vectors) -> Vectors:
+def less(x: Vectors, y: Vectors) -> Vectors:
+    """Return one less the other."""
     return [[a - b for a, b in zip(*both, strict=True)] for both in zip(x, y, strict=True)]
 
 

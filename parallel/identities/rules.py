@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from parallel.identities import coded_oracle, oracle
-from parallel.identities.talks import Machines, PushSums
+from parallel.identities.talks import Machines, PushSums, in_groups
 from parallel.replicas.coded.factored import first
 from parallel.strategy import Strategy
 from parallel.strategy.averaging import GradientAllReduce, Local, LocalSGD, NoComm, PostLocalSGD
@@ -57,7 +57,7 @@ def talk(s: Strategy, start: list[float], net: nn.Sequential, seed: int) -> orac
         return PushSums(lambda step: messages(s.plan(seed, step).after), s.workers)
     if isinstance(s, Local | NoComm):
         return oracle.Talk()
-    return Declared(s, seed)
+    return DeclaredPushes(s, seed) if s.push_sum else Declared(s, seed)
 
 
 def lists(model: nn.Sequential) -> oracle.Net:
@@ -77,10 +77,18 @@ class Declared(oracle.Averages):
 
     def __init__(self, strategy: Strategy, seed: int):
         plan = lambda step: strategy.plan(seed, step)  # noqa: E731
-        early = lambda step: AllReduce("gradients") in plan(step).before  # noqa: E731
+        self.op = lambda step: plan(step).gradients
+        early = lambda step: bool((op := self.op(step)) and not op.among)  # noqa: E731
         late = lambda step: AllReduce("state") in plan(step).after  # noqa: E731
         super().__init__(early, late, strategy.weighted)
         self.strategy, self.seed = strategy, seed
+
+    def gradients(self, step: int, g: oracle.Vectors, counts: list[int]) -> oracle.Vectors:
+        """Return the mean of all, of one's group, or what one has."""
+        found, op = super().gradients(step, g, counts), self.op(step)
+        if not (op and op.among):
+            return found
+        return in_groups(g, counts if self.weighted else [1] * len(counts), op.among)
 
     def _mixed(self, ops: Any, w: oracle.Vectors) -> oracle.Vectors:
         if not messages(ops):
@@ -103,3 +111,32 @@ class Declared(oracle.Averages):
         w = super().after(step, w)
         moved = self._mixed(self.strategy.plan(self.seed, step).after, w)
         return [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(w, moved, strict=True)]
+
+
+class DeclaredPushes(oracle.Talk):
+    """The rule of an unknown push-sum: numerators and masses move as its plan and columns say."""
+
+    def __init__(self, strategy: Strategy, seed: int):
+        self.strategy, self.plan = strategy, partial(strategy.plan, seed)
+        self.masses, self.begun = [1.0] * strategy.workers, []
+
+    def _pushed(self, ops: Any, z: oracle.Vectors, u: oracle.Vectors) -> oracle.Vectors:
+        """Return the ratios after numerators m z + u, and masses m, were pushed."""
+        table = self.strategy.mixing(ops) if messages(ops) else {}
+        rows = [table.get(i, {i: 1.0}) for i in range(len(z))]
+        each = zip(self.masses, z, u, strict=True)
+        xs = [[m * a + b for a, b in zip(old, new, strict=True)] for m, old, new in each]
+        self.masses = [sum(p * self.masses[k] for k, p in row.items()) for row in rows]
+        return [
+            [sum(p * xs[k][j] for k, p in row.items()) / m for j in range(len(xs[0]))]
+            for row, m in zip(rows, self.masses, strict=True)
+        ]
+
+    def displacements(self, step: int, w: oracle.Vectors) -> oracle.Vectors:
+        """Return what the messages before the step add to each worker."""
+        self.begun = self._pushed(self.plan(step).before, w, [[0.0] * len(own) for own in w])
+        return coded_oracle.less(self.begun, w)
+
+    def after(self, step: int, w: oracle.Vectors) -> oracle.Vectors:
+        """Return the ratios, after the numerators have made the step and were pushed."""
+        return self._pushed(self.plan(step).after, self.begun, coded_oracle.less(w, self.begun))

@@ -42,9 +42,10 @@ class Machines(Averages):
     def gradients(self, step: int, g: Vectors, counts: list[int]) -> Vectors:
         """Return the mean of one's machine, weighted by samples."""
         super().gradients(step, g, counts)
-        counts, found = counts if self.weighted else [1] * len(counts), []
-        for i in range(len(g)):
-            first = i - i % self.each
-            own = slice(first, first + self.each)
-            found.append(mean(g[own], counts[own]))
-        return found
+        return in_groups(g, counts if self.weighted else [1] * len(counts), self.each)
+
+
+def in_groups(g: Vectors, counts: list[int], each: int) -> Vectors:
+    """Return for each worker the weighted mean of its group, of so many in a row."""
+    firsts = [i - i % each for i in range(len(g))]
+    return [mean(g[i : i + each], counts[i : i + each]) for i in firsts]

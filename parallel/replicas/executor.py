@@ -201,7 +201,7 @@ class Executor:
         if self.gradients.coder:
             self.gradients.coder.load_state_dict(state.get("coder"))
         if self.states.mass:
-            self.states.mass.each = list(state["mass"])
+            self.states.mass.load(state.get("mass"))
         self.planned, self.comm.sent = state["bytes"]
 
 
@@ -254,9 +254,7 @@ class Gradients:
         self.early = self._which() if early else None
         if coder:
             return coder.sent(rows)
-        each = op.among or self.comm.workers
-        rings = 2 * (each - 1) * (self.comm.workers // each)
-        return rings * sum(value[0].nbytes for value in rows.values())
+        return traffic((op,), self.comm.workers, size(rows))
 
     def _silence(self, rows: State, counts: Sequence[float]) -> None:
         """Set to zero what does not count (0 times NaN is NaN)."""
@@ -310,9 +308,19 @@ def asked(
                     f"know {names} (set `holds` of {type(strategy).__name__})"
                 )
             same_codec(op, strategy)
+            _living(op, comm)
     if not comm.alone and found:
         comm.agree(step, found.digest())
     return found
+
+
+def _living(op: Op, comm: Comm) -> None:
+    """Refuse what cannot go on without a worker, where one may die."""
+    if comm.elastic and isinstance(op, AllReduce) and (op.codec or op.among):
+        raise ValueError(
+            f"plan: {op} needs all workers, and this world goes on without those that died: take "
+            "elastic=False"
+        )
 
 
 def _shares(strategy: Strategy, counts: Sequence[float]) -> Sequence[float]:

@@ -5,6 +5,8 @@ keep()     before the local step, stretch() after it: z + u becomes z + u / m, a
 rows(P)    the mixing of z that P is for x, m_j P_ij / m_i; from then on masses are P m
 """
 
+from collections.abc import Sequence
+
 from parallel.replicas.states import States
 from parallel.strategy.base import Mixing
 from parallel.world.comm import Comm, State
@@ -21,6 +23,12 @@ class Mass:
     def begin(self) -> None:
         """Let all weigh 1, as at the start."""
         self.each = [1.0] * self.comm.workers
+
+    def load(self, masses: Sequence[float] | None) -> None:
+        """Go on from masses; None, as of a strategy without them: all weigh 1."""
+        self.begin()
+        if masses is not None:
+            self.each = list(masses)
 
     def _weights(self) -> State:
         return {k: v for k, v in self.states.rows().items() if k.startswith("params:")}

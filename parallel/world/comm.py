@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from parallel.world.ops import CENTRE, Message, Op, host, traffic
+from parallel.world.ops import CENTRE, Message, Op, host, ring, traffic
 
 State = dict[str, torch.Tensor]
 HEADER = ".header"  # travels with gradients and says whose they are: not counted
@@ -170,12 +170,6 @@ def normal(counts: Sequence[float]) -> list[float]:
     """Return the shares of the whole; all alike where nobody has anything."""
     whole = sum(counts)
     return [c / whole for c in counts] if whole else [1 / len(counts)] * len(counts)
-
-
-def ring(workers: int, among: int = 0) -> int:
-    """Return how many times its size all workers send for a mean, of all or in groups."""
-    each = among or workers
-    return 2 * (each - 1) * (workers // each)
 
 
 def size(rows: State) -> float:

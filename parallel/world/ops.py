@@ -232,5 +232,10 @@ def copies(op: AllReduce, workers: int) -> int:
     """Return how often all workers together send what one has to be averaged."""
     if op.codec:
         return op.codec.copies(workers)
-    each = op.among or workers
+    return ring(workers, op.among)
+
+
+def ring(workers: int, among: int = 0) -> int:
+    """Return how many times its size all workers send for a mean, of all or in groups."""
+    each = among or workers
     return 2 * (each - 1) * (workers // each)

@@ -18,11 +18,11 @@ import torch.distributed as dist
 
 from parallel.world import interface, packing, star
 from parallel.world.aside import Aside
-from parallel.world.comm import Comm, State, Table, Ticket, kept, nbytes, normal, refuse, ring, size
+from parallel.world.comm import Comm, State, Table, Ticket, kept, nbytes, normal, refuse, size
 from parallel.world.environment import from_environment
 from parallel.world.faults import Faults, PeerLost
 from parallel.world.group import Group
-from parallel.world.ops import CENTRE, Message, Op, host, messages
+from parallel.world.ops import CENTRE, Message, Op, host, messages, ring
 from parallel.world.rendezvous import store_of
 from parallel.world.world import World
 

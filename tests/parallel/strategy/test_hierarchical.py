@@ -13,8 +13,10 @@ from torch import nn
 from parallel import DataParallel, World, train
 from parallel.identities import averaging as identities
 from parallel.plans.smoke import Every
-from parallel.strategy import make, of
+from parallel.replicas.executor import CARRIES, asked
+from parallel.strategy import Strategy, make, of
 from parallel.strategy.hierarchical import Hierarchical
+from parallel.world.codecs import Bfloat16
 from parallel.world.comm import Comm
 from parallel.world.ops import AllReduce, Exchange, Round, check, traffic
 from tests.drawn import examples
@@ -98,6 +100,40 @@ def test_options_that_cannot_be(options, said):
 def test_other_options_are_the_oracle_too(options):
     """Of 3 workers to a machine there is one machine."""
     assert identities.by_oracle(lambda: Hierarchical(period=3, **options)) <= 1e-12
+
+
+class Pairs(Strategy):
+    """Somebody's own: pairs in every step but each fourth, which has all; weights in each third."""
+
+    per_machine = 2
+
+    def plan(self, seed, step):
+        if self.workers == 1:
+            return Round()
+        mean = AllReduce("gradients", among=2 if step % 4 else 0)
+        return Round((mean,), () if step % 3 else (AllReduce("state"),))
+
+
+def test_groups_in_a_plan_of_ones_own_are_the_oracle_too():
+    assert identities.by_oracle(Pairs) <= 1e-12
+
+
+@pytest.mark.parametrize(
+    "op", [AllReduce("gradients", among=2), AllReduce("gradients", Bfloat16())]
+)
+def test_groups_and_codecs_need_all_workers(op):
+    class Own(Strategy):
+        sends = op.codec or "gradients"
+
+        def plan(self, seed, step):
+            return Round((op,))
+
+    comm, strategy = Comm(4), Own()
+    strategy.init(4)
+    assert asked(strategy, comm, 0, 1, Round(), CARRIES).gradients == op
+    comm.elastic = True
+    with pytest.raises(ValueError, match=r"needs all workers.*take elastic=False"):
+        asked(strategy, comm, 0, 1, Round(), CARRIES)
 
 
 def step(net, optimizer, parts, reduction="mean"):

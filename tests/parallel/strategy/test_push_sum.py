@@ -16,10 +16,10 @@ from parallel import DataParallel, World, train
 from parallel.identities import averaging as identities
 from parallel.identities.pushes import Massless
 from parallel.replicas.mass import Mass
-from parallel.strategy import make
+from parallel.strategy import Strategy, make
 from parallel.strategy.push_sum import PushSum
 from parallel.world.comm import Comm
-from parallel.world.ops import messages, traffic
+from parallel.world.ops import Push, Round, messages, traffic
 from tests.drawn import examples
 
 GRAPHS = st.sampled_from(["exponential", "ring"])
@@ -107,6 +107,27 @@ def test_other_options_are_the_oracle_too(options):
     assert identities.by_oracle(lambda: PushSum(**options)) <= 1e-12
 
 
+class Thirds(Strategy):
+    """Somebody's own: who sends keeps two thirds; one message before the step, one after it."""
+
+    push_sum = True
+    elastic = False
+
+    def plan(self, seed, step):
+        n = self.workers
+        to = lambda k: (Push(k % n, (k + 1) % n),)  # noqa: E731
+        return Round(to(step), to(step // 2)) if n > 1 else Round()
+
+    def mixing(self, ops):
+        ((source, target),) = messages(ops)
+        return {source: {source: 2 / 3}, target: {target: 1.0, source: 1 / 3}}
+
+
+def test_a_push_sum_of_ones_own_is_what_its_columns_say():
+    assert identities.by_oracle(Thirds) <= 1e-12
+    assert len({*identities.trained(Thirds()).executor.states.mass.each}) > 1
+
+
 def test_a_wrapper_makes_steps_of_numerators():
     """By hand: x and m of each replica, gradients at x / m, and the plan's messages."""
     data, options = identities.task(), dict(probability=0.5)
@@ -167,6 +188,18 @@ def test_a_wrapper_goes_on_to_the_bit_with_its_masses():
     for one in ((net, optimizer), (again, other)):
         loop(*one, range(5, 10))
     assert identities.apart(net.replicas.state_dict(), again.replicas.state_dict()) == 0
+
+
+def test_masses_begin_at_one_where_a_state_has_none():
+    """As of a strategy without masses, or of a release that knew no masses."""
+    other = identities.trained(make("exponential"), steps=2).state_dict()
+    older = copy.deepcopy(other)
+    del older["team"]["mass"], older["team"]["coder"]
+    for state in (other, older):
+        found = identities.trained(PushSum(probability=0.6))
+        assert found.executor.states.mass.each != [1.0] * 3
+        found.load_state_dict(state)
+        assert found.executor.states.mass.each == [1.0] * 3
 
 
 def test_a_loaded_model_is_a_new_start_and_a_net_may_become_float64():

@@ -145,6 +145,18 @@ WRAPPED = """
 """
 
 
+def alone(net, steps, samples):
+    """Train a wrapper in this process; the sums of its tensors."""
+    optimizer = torch.optim.SGD(net.parameters(), **identities.MOMENTUM)
+    data = identities.task()
+    for step in range(steps):
+        index = torch.arange(samples) + step
+        optimizer.zero_grad()
+        F.cross_entropy(net(data.train_x[index]), data.train_y[index]).backward()
+        optimizer.step()
+    return [v.double().sum().item() for v in net.state_dict().values()]
+
+
 def test_the_wrapper_under_torchrun_is_the_wrapper_alone(tmp_path):
 
     done = launch(tmp_path, WRAPPED)
@@ -158,14 +170,7 @@ def test_the_wrapper_under_torchrun_is_the_wrapper_alone(tmp_path):
     for style, *sums in lines:
         words = dict(workers=None if style == "torch" else 2) | options.get(style, {})
         net = DataParallel(style=style, model=identities.net(), **words)
-        optimizer = torch.optim.SGD(net.parameters(), **identities.MOMENTUM)
-        data = identities.task()
-        for step in range(10):
-            index = torch.arange(7) + step
-            optimizer.zero_grad()
-            F.cross_entropy(net(data.train_x[index]), data.train_y[index]).backward()
-            optimizer.step()
-        mine = [v.double().sum().item() for v in net.state_dict().values()]
+        mine = alone(net, steps=10, samples=7)
         assert mine == pytest.approx([float.fromhex(v) for v in sums], abs=1e-12), style
 
 
@@ -199,15 +204,8 @@ def test_two_machines_of_two_ranks_are_the_wrapper_alone(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     told = [(tmp_path / f"rank_{r}").read_text().split() for r in range(4)]
     net = DataParallel(style="hierarchical", model=identities.net(), workers=4, iterations=3)
-    optimizer = torch.optim.SGD(net.parameters(), **identities.MOMENTUM)
-    data = identities.task()
-    for step in range(6):
-        index = torch.arange(10) + step
-        optimizer.zero_grad()
-        F.cross_entropy(net(data.train_x[index]), data.train_y[index]).backward()
-        optimizer.step()
+    mine = alone(net, steps=6, samples=10)
     assert sum(float(sent) for sent, *_ in told) == net.bytes_sent
-    mine = [v.sum().item() for v in net.state_dict().values()]
     for _, *sums in told:
         assert [float.fromhex(v) for v in sums] == pytest.approx(mine, abs=1e-12)
 
