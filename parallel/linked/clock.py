@@ -61,6 +61,8 @@ def seconds(options: Options, size: int) -> list[dict[str, Any]]:
         ValueError: a number that cannot be, or an unknown strategy.
     """
     numbers = (options.bytes, *options.gbit, *options.workers)
+    if not (options.gbit and options.workers and options.strategies):
+        raise ValueError("expected one or more of --gbit, --workers and --strategies each")
     if min(numbers) <= 0 or min(options.compute, options.latency) < 0:
         raise ValueError(
             "expected bytes, gbit and workers above 0, compute and latency of 0 or more, got "

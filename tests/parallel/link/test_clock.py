@@ -53,6 +53,7 @@ def test_the_command_prints_a_line_for_each(capsys, tmp_path):
     ("words", "text"),
     [
         ([], "expected one of --params"),
+        (["--params", "9", "--strategies"], "expected one or more of --gbit, --workers"),
         (["--params", "9", "--workers", "0"], "expected bytes, gbit and workers above 0"),
         (["--params", "9", "--compute", "-1"], "compute and latency of 0 or more"),
         (["--params", "9", "--strategies", "rign"], "did you mean 'ring'"),
