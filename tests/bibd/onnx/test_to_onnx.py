@@ -84,7 +84,7 @@ def test_a_file_of_planes_holds_values_and_no_indices(wide):
 @needs_the_extra
 def test_the_bytes_on_the_page_are_those_of_the_file(wide, tmp_path):
     """Values and places to the byte; names and nodes are the exporter's, and a few thousand."""
-    net, path, report = wide
+    net, _, report = wide
     random = build(Config(hidden=(812, 812), pattern="random"), 784, 10, seed=0).eval()
     other = bibd.to_onnx(random, torch.zeros(1, 784), tmp_path / "random.onnx")
     values = [4 * sum(p.numel() for p in x.parameters()) for x in (net, random)]
