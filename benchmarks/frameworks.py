@@ -73,7 +73,8 @@ def alone(name: str) -> dict[str, Any]:
     argv = [sys.executable, "-c", CODE.format(name)]
     done = subprocess.run(argv, capture_output=True, text=True, env=env)
     if done.returncode:
-        return {"name": name, "error": done.stderr.strip().splitlines()[-1]}
+        said = done.stderr.strip() or f"exit status {done.returncode}"  # (killed: nothing is said)
+        return {"name": name, "error": said.splitlines()[-1]}
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -46,6 +46,8 @@ def main(argv: Sequence[str]) -> int:
     """Write the file, print what is in it, and return the exit status."""
     config = (tyro.conf.FlagCreatePairsOff,)
     o = tyro.cli(Options, prog="python -m bibd export", args=list(argv), config=config)
+    if min(o.shape, default=1) < 1:
+        raise ValueError(f"sizes of --shape are 1 or more, such as --shape 3 32 32; got {o.shape}")
     net = found(o.net)
     if o.weights:
         _load(net, o.weights)
@@ -60,7 +62,7 @@ def found(name: str) -> nn.Module:
         ValueError: there is no such module or name, or it is no net.
     """
     module, colon, attribute = name.partition(":")
-    if not colon or not module or not attribute:
+    if not colon or not module or not attribute or module.startswith("."):
         run = f"; {name} is a folder: python -m mlp export {name}" if Path(name).is_dir() else ""
         raise ValueError(f"a net is named as {NAMED}; got {name!r}{run}")
     try:

@@ -36,4 +36,8 @@ def alone(state: dict[str, torch.Tensor], like: dict[str, torch.Tensor]) -> dict
 
 
 def _same(name: str, value: torch.Tensor, like: dict[str, torch.Tensor]) -> bool:
-    return name in like and value.numel() == like[name].numel() and value.is_floating_point()
+    return name in like and _sizes(value) == _sizes(like[name]) and value.is_floating_point()
+
+
+def _sizes(value: torch.Tensor) -> list[int]:
+    return [n for n in value.shape if n > 1]

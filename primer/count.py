@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 
-@dataclass
+@dataclass(eq=False)  # (two that have counted as much are not the same one)
 class Counter:
     """What was counted; `held` is what `holding` holds at the moment."""
 

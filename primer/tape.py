@@ -44,7 +44,12 @@ class Tape:
         return Tensor(self, len(self.nodes) - 1, value)
 
     def write(self, op: str, inputs: "list[Tensor]", y: np.ndarray) -> "Tensor":
-        """Write an operation down, and keep what its pulls will read."""
+        """Write an operation down, and keep what its pulls will read.
+
+        Raises:
+            ValueError: a sum or a product repeats a value that a gradient has to come back to.
+        """
+        self._check(op, inputs, y)
         asked = {
             word
             for reads, i in zip(OPS[op].reads, inputs, strict=True)
@@ -56,6 +61,14 @@ class Tape:
         active = any(self.nodes[i.number].active for i in inputs)
         self.nodes.append(Node(op, tuple(i.number for i in inputs), y.shape, active, kept))
         return Tensor(self, len(self.nodes) - 1, y)
+
+    def _check(self, op: str, inputs: "list[Tensor]", y: np.ndarray) -> None:
+        for i in inputs if op in ("add", "mul") else ():
+            if self.nodes[i.number].active and i.value.shape != y.shape:
+                raise ValueError(
+                    f"{op} repeats a value of shape {i.value.shape} to {y.shape}, and its gradient "
+                    "would have to be summed: repeat it by a product, such as np.ones((n, 1)) @ b"
+                )
 
     def saved(self) -> list[np.ndarray]:
         """Return the results that the tape keeps, each once; leaves would be there without it."""

@@ -58,7 +58,7 @@ def asked(
     """Return the module to be exported, and the names of what it answers.
 
     Raises:
-        ValueError: a net that has no exits of this kind.
+        ValueError: a net that has no exits of this kind, or does not take such inputs.
     """
     needed = {"": "forward", "all": "forward_exits"}.get(exits, "at_exits")
     if not hasattr(net, needed):
@@ -67,12 +67,23 @@ def asked(
             f"{type(net).__name__} has none"
         )
     whole = KINDS[exits](net, thresholds).eval()
-    with torch.no_grad():
-        y = whole(*x)
+    y = _answered(whole, x)
     if not exits:
         return whole, [f"y{i}" for i in range(len(y))] if isinstance(y, tuple | list) else ["y"]
     each = SAYS if needed == "at_exits" else SAYS[:1]
     return whole, [f"{each[i % len(each)]}.{i // len(each)}" for i in range(len(y))]
+
+
+@torch.no_grad()
+def _answered(whole: Any, x: Sequence[torch.Tensor]) -> Any:
+    try:
+        return whole(*x)
+    except (RuntimeError, TypeError, IndexError) as error:
+        shapes = ", ".join(str(tuple(part.shape[1:])) for part in x)
+        raise ValueError(
+            f"{type(whole.net).__name__} does not take samples of shape {shapes}: {error}; give "
+            "what it takes as example= (of a command: --shape, without the batch axis)"
+        ) from error
 
 
 def pieces(model: Any) -> list[Any]:

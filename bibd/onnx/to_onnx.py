@@ -24,7 +24,7 @@ from bibd.onnx.exported import exported, strip
 from bibd.onnx.report import Report
 from bibd.onnx.weights import Stored, put
 
-EXITS = ("", "all", "if", "split")
+EXITS = ("all", "if", "split")
 
 
 def to_onnx(
@@ -55,9 +55,11 @@ def to_onnx(
 
     Raises:
         ImportError: the extra is not installed; has the line to type.
+        OSError: a file that cannot be written.
         ValueError: a net that cannot be exported, or settings that do not fit.
     """
-    one_of("exits", exits, EXITS)
+    if exits:
+        one_of("exits", exits, EXITS)
     if (exits in ("if", "split")) != (thresholds is not None):
         raise ValueError(
             f"thresholds= are for exits='if' and 'split', which need them; got exits={exits!r} and "
@@ -99,9 +101,13 @@ def _written(model: Any, path: Path, exits: str, stored: list[Stored]) -> Report
     elif exits == "split":
         pieces = cut.pieces(model)
         parts = {path.with_suffix(f".{i}{path.suffix}"): part for i, part in enumerate(pieces)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for file, part in parts.items():
-        file.write_bytes(part.SerializeToString())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for file, part in parts.items():
+            file.write_bytes(part.SerializeToString())
+    except OSError as error:
+        said = f"could not write {path}: {error.strerror}; name another file, such as net.onnx"
+        raise OSError(error.errno, said) from None
     return Report(
         {str(file): file.stat().st_size for file in parts},
         max(o.version for o in model.opset_import if not o.domain),

@@ -55,6 +55,10 @@ class Options:
     """Folder of downloaded data sets."""
 
     def __post_init__(self):
+        if self.seed < 0:
+            raise ValueError(f"--seed is a whole number from 0 on, got {self.seed}")
+        if self.out.is_dir():  # (told now, not once the net is trained)
+            raise ValueError(f"{self.out} is a folder: name a file in it, such as digit.html")
         check("plan", self.plan, PLANS)
         config = PLANS[self.plan].arms[check("arm", self.arm, PLANS[self.plan].arms)]
         if config.data != "mnist" or len(config.hidden) != 2:

@@ -38,6 +38,17 @@ def test_a_kept_net_is_the_one_that_was_tested(folders):
     assert config.epochs == len(run.rows) == 1
 
 
+def test_weights_of_another_shape_are_not_bent_into_this_one():
+    """Only axes of one member are dropped: as many numbers in another order are other weights."""
+    like = {"w": torch.zeros(4, 6), "b": torch.zeros(4)}
+    kept = {"w": torch.rand(1, 4, 6), "b": torch.rand(1, 4, 1)}
+    found = saved.alone(kept, like)
+    assert torch.equal(found["w"], kept["w"][0])
+    assert torch.equal(found["b"], kept["b"][0, :, 0])
+    for other in ((6, 4), (1, 6, 4), (2, 12)):
+        assert saved.alone({"w": torch.rand(other)}, like)["w"].shape == other
+
+
 def test_a_run_without_weights_says_how_they_are_kept(folders):
     with pytest.raises(FileNotFoundError, match=r"--seeds 1-1 --keep-weights"):
         saved.net(folders[1])

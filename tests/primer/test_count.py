@@ -50,6 +50,15 @@ def test_blocks_inside_of_blocks_count_for_both_and_outside_for_none():
     assert (inner.macs, inner.adds) == (8, 4)
 
 
+def test_the_block_that_ends_is_the_one_that_counts_no_more():
+    x = np.ones((2, 2))
+    with count.counting() as outer:
+        with count.counting() as inner:
+            count.times(x, x)  # (so far both have counted the same)
+        count.times(x, x)
+    assert (outer.macs, inner.macs) == (8, 4)
+
+
 def failing(x, y):
     count.alive(x, x)
     with count.holding(y):

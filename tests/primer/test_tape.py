@@ -102,6 +102,18 @@ def test_what_has_no_influence_has_gradient_zero():
     assert gy.tolist() == [[0], [0], [0]]
 
 
+def test_a_value_that_is_repeated_by_broadcasting_is_refused():
+    """The pulls of add and mul do not sum: the gradient would have the wrong shape."""
+    row, square = np.ones((1, 3)), np.ones((3, 3))
+    for f in (lambda a: a + square, lambda a: (square * a).total()):
+        with pytest.raises(ValueError, match=r"repeats a value of shape \(1, 3\) to \(3, 3\)"):
+            vjp(f, row)
+    (there,) = grad(lambda a: (np.ones((3, 1)) @ a + square).total(), row)
+    assert there.tolist() == [[3, 3, 3]]
+    (scaled,) = grad(lambda a: (0.5 * a).total(), square)  # a number has no gradient
+    assert np.array_equal(scaled, square / 2)
+
+
 def test_values_that_do_not_say_what_an_operation_does_say_so():
     with pytest.raises(NotImplementedError, match="Overloaded does not say what 'sin' does"):
         Overloaded().sin()

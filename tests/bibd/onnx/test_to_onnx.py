@@ -1,6 +1,7 @@
 """Files in ONNX, run by onnxruntime, against the nets that they were made of."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,29 @@ def test_a_file_of_planes_holds_values_and_no_indices(wide):
         - report.places
     )
     assert f"{path}: {report.bytes:,} bytes; ONNX, opset {report.opset}" in str(report)
+
+
+@needs_the_extra
+def test_the_bytes_on_the_page_are_those_of_the_file(wide, tmp_path):
+    """Values and places to the byte; names and nodes are the exporter's, and a few thousand."""
+    net, _, report = wide
+    random = build(Config(hidden=(812, 812), pattern="random"), 784, 10, seed=0).eval()
+    other = bibd.to_onnx(random, torch.zeros(1, 784), tmp_path / "random.onnx")
+    values = [4 * sum(p.numel() for p in x.parameters()) for x in (net, random)]
+    page = " ".join((Path(bibd.__file__).parent / "README.md").read_text().split())
+    said = re.findall(
+        r"is ([\d,]+) bytes with pattern `bibd` \(its values alone ([\d,]+)\), ([\d,]+) with "
+        r"`random`, and ([\d,]+) with dense layers",
+        page,
+    )
+    bytes_, alone, of_random, dense = (int(n.replace(",", "")) for n in said[0])
+    assert alone == values[0]
+    nodes = bytes_ - values[0] - report.places
+    assert 0 < nodes < 4000
+    assert dense - bytes_ == report.dense - report.bytes
+    assert abs(report.bytes - bytes_) < nodes  # (another torch names its nodes otherwise)
+    assert abs(other.bytes - of_random) < nodes
+    assert of_random > values[1] + other.places
 
 
 @needs_the_extra
@@ -211,6 +235,11 @@ def small():
     return SparseLinear(16, 20)
 
 
+def full():
+    """A net of torch's, which says of wrong sizes what its product says."""
+    return nn.Linear(16, 20)
+
+
 def test_a_command_that_names_no_net_is_answered(tmp_path, capsys):
     for name, text in {
         "net.onnx": "a net is named as MODULE:NAME, such as torchvision.models:resnet18; got",
@@ -219,16 +248,38 @@ def test_a_command_that_names_no_net_is_answered(tmp_path, capsys):
         "torch.nn:Linus": "has no attribute 'Linus'",
         "bibd:certify": "bibd:certify wants arguments",
         "os:getcwd": "os:getcwd gives str, expected a net",
+        ".nets:build": "a net is named as MODULE:NAME, such as torchvision.models:resnet18; got",
     }.items():
         code = main(["export", name, "--shape", "16", "--to", str(tmp_path / "n.onnx")])
         assert (code, text in capsys.readouterr().err) == (2, True), name
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        (["15"], "Linear does not take samples of shape (15,): "),
+        (["0"], "sizes of --shape are 1 or more, such as --shape 3 32 32; got (0,)"),
+        (["3", "-1"], "sizes of --shape are 1 or more"),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_answered(shape, text, tmp_path, capsys):
+    words = ["export", f"{__name__}:full", "--to", str(tmp_path / "n.onnx"), "--shape", *shape]
+    code = main(words)
+    assert (code, text in capsys.readouterr().err) == (2, True)
+
+
+@needs_the_extra
+def test_a_file_that_cannot_be_written_is_answered(tmp_path, capsys):
+    code = main(["export", f"{__name__}:small", "--to", str(tmp_path), "--shape", "16"])
+    said = f"could not write {tmp_path}: Is a directory; name another file, such as net.onnx"
+    assert (code, said in capsys.readouterr().err) == (1, True)
 
 
 def test_settings_that_do_not_fit_are_answered(tmp_path):
     net, x = nn.Sequential(nn.Linear(4, 3)), torch.zeros(2, 4)
     early = attach(nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 3)), 0, (4,), 3, head="linear")
     for module, example, how, text in [
-        (net, x, dict(exits="some"), "exits must be one of , all, if, split, got 'some'"),
+        (net, x, dict(exits="some"), "exits must be one of all, if, split, got 'some'"),
         (net, x, dict(exits="if"), "thresholds= are for exits='if' and 'split', which need them"),
         (net, x, dict(thresholds=0.5), "thresholds= are for exits='if' and 'split'"),
         (net, x, dict(exits="all"), r"for a net that has forward_exits\(x\)"),

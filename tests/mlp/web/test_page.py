@@ -3,12 +3,14 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import mlp
 from bibd import SparseLinear
 from harness.data import Data
 from harness.record import store, weights
@@ -21,6 +23,7 @@ from mlp.web.page import Options, main
 from tests.mlp.web.net import page, trained
 
 LIMITS = {False: 450_000, True: 150_000}
+SAID = "the page is {} kB in float32 and {} kB in int8"  # in mlp/README.md
 
 
 def held(path):
@@ -62,6 +65,12 @@ def test_a_page_is_one_small_file_that_asks_nobody(tmp_path, int8):
     assert "default-src 'none'" in text
     assert "96.20%" in text
     assert ("int8" if int8 else "float32") in text
+
+
+def test_a_page_is_as_large_as_the_readme_says(tmp_path):
+    sizes = [round(page(tmp_path, int8)[0].stat().st_size / 1000) for int8 in (False, True)]
+    readme = (Path(mlp.__file__).parent / "README.md").read_text()
+    assert SAID.format(*sizes) in " ".join(readme.split())
 
 
 @pytest.mark.parametrize("int8", [False, True])
@@ -147,6 +156,8 @@ def test_the_weights_of_a_run_are_taken(small, tmp_path, capsys):
         (dict(arm="bibd-16-fashion"), "a page of digits is for arms on mnist with two"),
         (dict(arm="bibd-61-mnist"), r"did you mean 'bibd-16-mnist'"),
         (dict(plan="densty"), "did you mean 'density'"),
+        (dict(seed=-1), "--seed is a whole number from 0 on, got -1"),
+        (dict(out=Path(__file__).parent), "is a folder: name a file in it, such as digit.html"),
     ],
 )
 def test_nets_that_do_not_fit_are_answered(words, text):
