@@ -84,6 +84,15 @@ def test_every_tensor_is_that_of_the_dense_twin(book, name, sizes, dtype):
     assert by_the_book.calls == 6
 
 
+def test_values_that_lie_apart_are_read_where_they_lie(book):
+    layer, x = SparseLinear(64, 96, "tiled-16", backend="triton"), torch.randn(5, 64)
+    apart = torch.stack([layer.weight.detach(), torch.full_like(layer.weight, 9)], 1)
+    given = {"weight": apart[:, 0], "bias": layer.bias}
+    assert torch.equal(torch.func.functional_call(layer, given, (x,)), layer(x))
+    call = lambda weight: torch.func.functional_call(layer, given | {"weight": weight}, (x,))  # noqa: E731
+    assert torch.equal(torch.vmap(call, 1)(apart)[0], layer(x))
+
+
 def test_a_stack_of_different_tiles(book):
     layers = [SparseLinear(64, 96, "tiled-16", seed=seed, backend="triton") for seed in range(3)]
     stack, x = StackedSparseLinear(layers), torch.randn(3, 5, 64)
