@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bibd import SparseLinear, make_pattern
+from bibd import SparseLinear, from_mask, make_pattern
 from bibd.kernels import tune
 from bibd.kernels.gpu import card as cards
 from bibd.kernels.gpu import tiles
@@ -123,3 +123,8 @@ def test_auto_times_tiles_too(book, monkeypatch):
     (times,) = tune.known().values()
     assert set(times.us) == {"cuda", "dense", "triton"}
     compare(layer, x, torch.randn(9, 256))
+    flat = torch.randperm(256 * 256, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(256 * 256, dtype=torch.bool).index_fill_(0, flat[: len(layer.flat)], True)
+    other = SparseLinear(256, 256, from_mask(mask.view(256, 256)))
+    assert other.path(x) != "triton"  # (as many connections, but no tiles)
+    assert [set(times.us) for times in tune.known().values()].count({"cuda", "dense"}) == 1
