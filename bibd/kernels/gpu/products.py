@@ -31,7 +31,8 @@ def found(flat: torch.Tensor, sizes: Sizes, tile: int) -> Connections | Tiles:
     """
     by = given(flat, *sizes, kind=keeper(tile) if tile else Connections)
     if card.capturing():  # (where `given` makes room for others, these live as long as the layer)
-        _captured.setdefault(flat if flat._base is None else flat._base, set()).add(by)
+        owner = flat if flat._base is None else flat._base
+        _captured[owner] = {*(_captured.get(owner) or ()), by}
     return by
 
 

@@ -74,8 +74,9 @@ def on_file(
     return tune.settled(_call(sizes, 0, dtype, train, device), True)
 
 
-def _call(sizes: tuple[int, ...], batch: int, dtype, train: bool, device) -> tune.Call:
+def _call(
+    sizes: tuple[int, int, int, int, int], batch: int, dtype, train: bool, device
+) -> tune.Call:
     """Return the name of a call; connections in tiles are another kind than as many elsewhere."""
-    *counts, tile = sizes
-    kind = f"linear in tiles of {tile}," if tile else "linear"
-    return tune.Call(kind, *counts, (), batch, 0, dtype, train, card.circumstances(device))
+    kind = f"linear in tiles of {sizes[4]}," if sizes[4] else "linear"
+    return tune.Call(kind, *sizes[:4], (), batch, 0, dtype, train, card.circumstances(device))
