@@ -123,7 +123,8 @@ class SparseLinear(SparseLayer):
         backend = kernels.wanted(self.backend)
         p = self.pattern
         sizes = p.in_features, p.out_features, p.nonzeros, 1
-        return kernels.choose(backend, (x, self.weight), sizes, (), lambda: self._trials(x))
+        given = (x, self.weight), sizes, (), lambda: self._trials(x)
+        return kernels.choose(backend, *given, self._tile)
 
     def _trials(self, x: torch.Tensor):
         """Return what makes the calls to be timed, for inputs like this one."""
@@ -312,7 +313,8 @@ class StackedSparseLinear(Patterned):
         backend = kernels.wanted(self.backend)
         members, nonzeros = self.weight.shape
         sizes = self.shape[1], self.shape[0], nonzeros, members
-        return kernels.choose(backend, (x, self.weight), sizes, (), lambda: self._trials(x))
+        given = (x, self.weight), sizes, (), lambda: self._trials(x)
+        return kernels.choose(backend, *given, self._tile)
 
     def _trials(self, x: torch.Tensor):
         """Return what makes the calls to be timed, for inputs like this one."""

@@ -108,9 +108,9 @@ class Patterned(nn.Module):
         kind = x.shape, x.dtype, grad, torch.get_num_threads(), self.backend
         # (A parametrization changes the class, a norm of the older kind adds a hook.)
         kind = *kind, type(self), len(self._forward_pre_hooks)
-        here = x.is_cpu
+        here, captured = x.is_cpu, False
         if card.on_card(x):  # (where autocast and TF32 change what is the fastest)
-            here = not card.capturing()
+            here, captured = True, card.capturing()
             kind = *kind, modes.casting("cuda"), modes.tf32()
         brought = self._buffers["flat"] is not self._table[0]  # by a caller, as torch.func does
         own = not brought and here and x.layout is torch.strided and type(x) in KINDS
@@ -122,7 +122,7 @@ class Patterned(nn.Module):
                 return "traced"  # with that table; or for its operators to compute or refuse
             if found == "bag" and brought:
                 return "dense"
-            if own:
+            if own and not captured:  # (nothing could be measured for a graph)
                 if len(self._routes) >= MOST_ROUTES:  # (sentences of every length)
                     self._routes.clear()
                 self._routes[kind] = found

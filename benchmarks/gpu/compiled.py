@@ -1,7 +1,7 @@
 """What `--compile` gives a step of ResNet-18, eager and replayed, and the seconds that it costs.
 
-Compiling the deeper nets takes longer than this part may: a third of a minute for 18 layers on an
-H200, so that a plan of fifty epochs has to win it back. bfloat16, and dense in TF32.
+Compiling the deeper nets may take longer than this part may: a third of a minute is expected for 18
+layers, which a plan of fifty epochs has to win back. bfloat16, and dense in TF32.
 """
 
 import time

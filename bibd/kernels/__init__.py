@@ -125,6 +125,7 @@ def choose(
     sizes: tuple[int, int, int, int],
     geometry: tuple[int, ...],
     candidates: Callable[[], Callable[[int, torch.dtype, bool], Candidates]],
+    tile: int = 0,
 ) -> str:
     """Choose the path of one call.
 
@@ -135,6 +136,7 @@ def choose(
         geometry: What else a convolution has: window, stride, padding and image size.
         candidates: Makes what makes the paths to be timed, from batch, dtype and whether gradients
             are needed.
+        tile: Side of the dense tiles that a linear layer's connections make up; 0: none.
     """
     x, values = tensors
     if not isinstance(x, torch.Tensor) or (backend == "auto" and modes.tracing()):
@@ -152,7 +154,7 @@ def choose(
     if possible * _pixels(geometry) < TINY:
         return "dense"
     if card.on_card(values) and not geometry:
-        return route(x, values, sizes, candidates)
+        return route(x, values, (*sizes, tile), candidates)
     if values.device.type != "cpu":
         return "dense"
     compiling = torch.compiler.is_compiling()

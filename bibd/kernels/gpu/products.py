@@ -9,6 +9,7 @@ first needs them.
 """
 
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from bibd.kernels.dense import dense_weight
 from bibd.kernels.gpu import card
@@ -19,6 +20,7 @@ from bibd.kernels.gpu.tiles import Tiles, keeper
 from bibd.kernels.library import given
 
 Sizes = tuple[int, int]
+_captured = WeakTensorKeyDictionary()  # tables whose addresses a CUDA graph has, by a layer's index
 
 
 def found(flat: torch.Tensor, sizes: Sizes, tile: int) -> Connections | Tiles:
@@ -27,7 +29,11 @@ def found(flat: torch.Tensor, sizes: Sizes, tile: int) -> Connections | Tiles:
     Raises:
         Unfit: they are no tiles of that side.
     """
-    return given(flat, *sizes, kind=keeper(tile) if tile else Connections)
+    by = given(flat, *sizes, kind=keeper(tile) if tile else Connections)
+    if card.capturing():  # (where `given` makes room for others, these live as long as the layer)
+        owner = flat if flat._base is None else flat._base
+        _captured[owner] = {*(_captured.get(owner) or ()), by}
+    return by
 
 
 def multiply(x: torch.Tensor, values: torch.Tensor, flat, sizes: Sizes, back: bool, tile: int):

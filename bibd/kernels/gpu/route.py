@@ -39,10 +39,13 @@ def has_no_rule(backend: str, x: torch.Tensor, values: torch.Tensor) -> bool:
 def route(
     x: torch.Tensor,
     values: torch.Tensor,
-    sizes: tuple[int, int, int, int],
+    sizes: tuple[int, int, int, int, int],
     candidates: Callable[[], Callable[[int, torch.dtype, bool], Candidates]],
 ) -> str:
-    """Choose the path of a linear layer's call on a card; arguments as of bibd.kernels.choose."""
+    """Choose the path of a linear layer's call on a card.
+
+    Arguments as of bibd.kernels.choose; the last of the sizes is the side of tiles.
+    """
     dtype = modes.casting(x.device.type) or x.dtype
     if dtype not in fine.TYPES or x.device != values.device or modes.forward_mode():
         return "dense"
@@ -50,9 +53,7 @@ def route(
     if torch.compiler.is_compiling():
         return on_file(*sizes, dtype, train, values.device)
     batch = tune.bucket(max(1, x.numel() // (sizes[0] * sizes[3])))
-    call = tune.Call(
-        "linear", *sizes, (), batch, 0, dtype, train, card.circumstances(values.device)
-    )
+    call = _call(sizes, batch, dtype, train, values.device)
     ordinary = type(x) in native.KINDS and type(values) in native.KINDS
     if not ordinary or not modes.quiet() or card.capturing():
         return tune.settled(call, False)
@@ -65,9 +66,17 @@ def route(
 
 @torch.compiler.assume_constant_result
 def on_file(
-    inputs: int, outputs: int, nonzeros: int, members: int,
+    inputs: int, outputs: int, nonzeros: int, members: int, tile: int,
     dtype: torch.dtype, train: bool, device: torch.device,
 ) -> str:  # fmt: skip
     """Return what all measured batches of a layer have taken; "dense" if they differ."""
-    sizes, where = (inputs, outputs, nonzeros, members), card.circumstances(device)
-    return tune.settled(tune.Call("linear", *sizes, (), 0, 0, dtype, train, where), True)
+    sizes = inputs, outputs, nonzeros, members, tile
+    return tune.settled(_call(sizes, 0, dtype, train, device), True)
+
+
+def _call(
+    sizes: tuple[int, int, int, int, int], batch: int, dtype, train: bool, device
+) -> tune.Call:
+    """Return the name of a call; connections in tiles are another kind than as many elsewhere."""
+    kind = f"linear in tiles of {sizes[4]}," if sizes[4] else "linear"
+    return tune.Call(kind, *sizes[:4], (), batch, 0, dtype, train, card.circumstances(device))

@@ -84,7 +84,8 @@ class Tiles:
         sizes = (self.outputs, self.inputs) if back else (self.inputs, self.outputs)
         samples, warps, stages = shape(t, len(x), x.dtype)
         y = x.new_empty(len(x), sizes[1])
-        given = x.contiguous(), values, y, lists.first, *lists[2:], len(x), *sizes
+        tensors = x.contiguous(), values.contiguous(), y
+        given = *tensors, lists.first, *lists[2:], len(x), *sizes
         blocks = sizes[1] // t, -(-len(x) // samples)
         how = t, samples, back, precision(x.dtype)
         self._start("rows", blocks, *given, *how, num_warps=warps, num_stages=stages)

@@ -1,7 +1,9 @@
 """Layers on a card beside their masked dense twin in float64: every tensor, with derived bounds."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from bibd import SparseLinear
+from bibd.kernels import library
 from bibd.kernels.gpu import card as cards
-from bibd.kernels.gpu import check
+from bibd.kernels.gpu import check, products
 from bibd.kernels.gpu import compile as compiling
 from bibd.kernels.gpu.fit import Unfit
 from bibd.linear import StackedSparseLinear
@@ -198,6 +201,21 @@ def test_a_card_without_bf16_multiplies_float32(card, monkeypatch, capsys):
         )
     assert "does not multiply in bfloat16" in capsys.readouterr().err
     assert {form.wide for form in card} == {1}
+
+
+def test_tables_of_a_graph_live_as_long_as_its_layer(card, monkeypatch):
+    """A replay reads them at addresses that it was given once."""
+    layer, x = made(64, 72), torch.randn(5, 64)
+    layer(x)
+    table = weakref.ref(products.found(layer.flat[None], (64, 72), 0))
+    monkeypatch.setattr(cards, "capturing", lambda: True)
+    layer(x)
+    library._given.clear()
+    gc.collect()
+    assert table() is not None
+    del layer
+    gc.collect()
+    assert table() is None
 
 
 def test_a_table_is_not_built_while_a_graph_is_captured(card, monkeypatch):

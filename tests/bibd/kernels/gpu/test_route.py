@@ -117,6 +117,18 @@ def test_where_nothing_can_be_measured_what_is_on_file_decides(clock, monkeypatc
     assert tune.settled(call, any_batch=True) == "dense"
 
 
+def test_a_graph_takes_the_path_of_the_calls_before_it_whatever_is_on_file(clock, monkeypatch):
+    clock(sparse=10, dense=30)
+    layer = SparseLinear(256, 272)
+    assert layer._route(X) == "cuda"
+    tune.path().unlink()  # (a cache that cannot be written has no such file at all)
+    monkeypatch.setattr(cards, "capturing", lambda: True)
+    assert layer._route(X) == "cuda"
+    assert layer._route(X[:3]) == "dense"
+    monkeypatch.setattr(cards, "capturing", lambda: False)
+    assert layer._route(X[:3]) == "cuda"
+
+
 def test_measuring_leaves_room_and_random_numbers_to_the_user(clock, monkeypatch):
     clock(sparse=10, dense=30)
     state = torch.get_rng_state()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from bibd import SparseLinear, make_pattern
+from bibd import SparseLinear, from_mask, make_pattern
 from bibd.kernels import tune
 from bibd.kernels.gpu import card as cards
 from bibd.kernels.gpu import tiles
@@ -84,6 +84,15 @@ def test_every_tensor_is_that_of_the_dense_twin(book, name, sizes, dtype):
     assert by_the_book.calls == 6
 
 
+def test_values_that_lie_apart_are_read_where_they_lie(book):
+    layer, x = SparseLinear(64, 96, "tiled-16", backend="triton"), torch.randn(5, 64)
+    apart = torch.stack([layer.weight.detach(), torch.full_like(layer.weight, 9)], 1)
+    given = {"weight": apart[:, 0], "bias": layer.bias}
+    assert torch.equal(torch.func.functional_call(layer, given, (x,)), layer(x))
+    call = lambda weight: torch.func.functional_call(layer, given | {"weight": weight}, (x,))  # noqa: E731
+    assert torch.equal(torch.vmap(call, 1)(apart)[0], layer(x))
+
+
 def test_a_stack_of_different_tiles(book):
     layers = [SparseLinear(64, 96, "tiled-16", seed=seed, backend="triton") for seed in range(3)]
     stack, x = StackedSparseLinear(layers), torch.randn(3, 5, 64)
@@ -114,3 +123,8 @@ def test_auto_times_tiles_too(book, monkeypatch):
     (times,) = tune.known().values()
     assert set(times.us) == {"cuda", "dense", "triton"}
     compare(layer, x, torch.randn(9, 256))
+    flat = torch.randperm(256 * 256, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(256 * 256, dtype=torch.bool).index_fill_(0, flat[: len(layer.flat)], True)
+    other = SparseLinear(256, 256, from_mask(mask.view(256, 256)))
+    assert other.path(x) != "triton"  # (as many connections, but no tiles)
+    assert [set(times.us) for times in tune.known().values()].count({"cuda", "dense"}) == 1
