@@ -47,6 +47,7 @@ from parallel.world.ops import (
     Send,
     all_sent,
     check,
+    ring,
     traffic,
 )
 
@@ -254,7 +255,8 @@ class Gradients:
         self.early = self._which() if early else None
         if coder:
             return coder.sent(rows)
-        return traffic((op,), self.comm.workers, size(rows))
+        whole = sum(value[0].nbytes for value in rows.values())
+        return ring(self.comm.workers, op.among) * whole
 
     def _silence(self, rows: State, counts: Sequence[float]) -> None:
         """Set to zero what does not count (0 times NaN is NaN)."""

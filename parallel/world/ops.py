@@ -18,7 +18,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from parallel.world.codecs import Codec
 
@@ -235,6 +235,7 @@ def copies(op: AllReduce, workers: int) -> int:
     return ring(workers, op.among)
 
 
+@cache
 def ring(workers: int, among: int = 0) -> int:
     """Return how many times its size all workers send for a mean, of all or in groups."""
     each = among or workers

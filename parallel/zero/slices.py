@@ -59,20 +59,17 @@ class Slices:
     def values(self, i: int, name: str) -> torch.Tensor:
         """Return a parameter of a worker here, in a row: a view."""
         if isinstance(self.members, Stacked):
-            return self._row(self.members.params[name].detach(), i, name)
+            return _row(self.members, self.members.params[name].detach(), i, name)
         return flat(self.members.named[i][name].detach())
 
     def gradient(self, i: int, name: str) -> torch.Tensor:
         """Return the gradient of a parameter, in the same order of numbers."""
         leaf: Any = self.leaf(i, name)
         if isinstance(self.members, Stacked):
-            return self._row(leaf.grad, i, name)
+            return _row(self.members, leaf.grad, i, name)
         if leaf.grad.stride() == leaf.stride():
             return flat(leaf.grad)
         return flat(torch.empty_like(leaf).copy_(leaf.grad))
-
-    def _row(self, stacked: torch.Tensor, i: int, name: str) -> torch.Tensor:
-        return stacked.reshape(self.members.shapes[name])[i].reshape(-1)  # pyright: ignore
 
     def leaf(self, i: int, name: str) -> nn.Parameter:
         """Return the parameter that holds this one of a worker here, maybe with all others'."""
@@ -123,7 +120,7 @@ class Slices:
         if key == "step" or value.shape != leaf.shape:
             return value.clone()
         if isinstance(self.members, Stacked):
-            row = self._row(value, i, part.name)
+            row = _row(self.members, value, i, part.name)
         else:
             row = torch.empty(leaf.numel(), dtype=value.dtype, device=leaf.device)
             row.as_strided(leaf.shape, self.strides[part.name]).copy_(value)
@@ -159,3 +156,8 @@ class Slices:
             self.view()
         if self.moved:
             self.moved()
+
+
+def _row(members: Stacked, stacked: torch.Tensor, i: int, name: str) -> torch.Tensor:
+    """Return what is worker i's of a tensor that holds all workers', in a row."""
+    return stacked.reshape(members.shapes[name])[i].reshape(-1)
