@@ -9,10 +9,10 @@
 and, each a run of its own (APART):
 
     steps      ms of a training step of the nine ResNets, eager and replayed; seeds side by side
-    compiled   the same of ResNet-18 under torch.compile, and what compiling takes
+    compiled   the same of three of them under torch.compile, and what that takes
     backends   layers on the card's own kernels against float64 twins, under compile and in graphs
     kernels    which form of a sparse product gains, and how much
-    layers     sparse layers through `auto` beside dense ones: where which path is taken
+    layers     sparse layers through `auto` beside dense ones, eager and as CUDA graphs
     pipelines  policies and schedules against the CPU; ms of a step of the nets of the studies
 
 One JSON record, `DIR/check.json`, is written anew after every single check, so that what is done is
@@ -51,7 +51,7 @@ PARTS = {
     "pipelines": (70, 120),
     "backends": (80, 120),
     "kernels": (30, 60),
-    "layers": (40, 60),
+    "layers": (100, 130),
 }
 # (these run if named: --parts kernels)
 APART = ("steps", "compiled", "pipelines", "backends", "kernels", "layers")

@@ -32,7 +32,7 @@ def chosen(monkeypatch, part, *names):
     monkeypatch.setattr(module, "checks", lambda device, small: picked)
 
 
-RUNS = [], ["pipelines"], ["steps"], ["compiled"], ["backends", "kernels", "layers"]
+RUNS = [], ["pipelines"], ["steps"], ["compiled"], ["backends", "kernels"], ["layers"]
 
 
 def test_the_plan_is_within_four_minutes_and_runs_nothing(capsys):
@@ -174,6 +174,7 @@ def test_backends_without_a_card_say_so_and_layers_are_timed(results, monkeypatc
     for line in lines:
         assert line["path"] in ("dense", "native", "bag")
         assert line["ratio"] == pytest.approx(line["dense ms"] / line["ms"], abs=1e-3)
+        assert list(line["replayed"]) == ["nn.Linear", "dense"]
 
 
 def test_backends_hold_layers_on_a_card_that_is_none(monkeypatch):
