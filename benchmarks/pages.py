@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pages_gpu
+from benchmarks import pages_gpu, pages_steps
 from benchmarks.sparse.goals import DENSE, PEERS
 from compress.plots import dynamic
 from harness.result.pages import Rows, fixed
@@ -157,10 +157,12 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "speed": speed,
     "studies": studies,
     **pages_gpu.TABLES,
+    **pages_steps.TABLES,
 }
 VALUES: dict[str, Callable[[], str]] = {
     "linear": lambda: over_dense("linear"),
     "conv": lambda: over_dense("conv"),
     "ten": ten,
     **pages_gpu.VALUES,
+    **pages_steps.VALUES,
 }

@@ -73,23 +73,52 @@ def cases() -> dict[tuple[str, str], list[Line]]:
 
 
 def layers() -> Rows:
-    """Layers through `auto` beside nn.Linear: the range over batches of each size and pattern."""
-    yield "layer", "type", "pass", "path", "nn.Linear / it"
+    """Layers through `auto` beside nn.Linear, called and replayed; a cell has all batches."""
+    yield "card", "layer", "type", "pass", "path (batch)", "nn.Linear / it", "replayed"
     groups: dict[tuple[str, ...], list[Line]] = {}
-    for line in (x for record in _records() for x in lines(record, "layers") if x["ok"]):
-        name = f"{line['pattern']}, {line['size']:,} square, {fixed(line['terms'], 0)} a row"
-        side = "training" if line["train"] else "forward"
-        groups.setdefault((name, line["dtype"], side), []).append(line)
+    for record in records():
+        for line in (x for x in lines(record, "layers") if x["ok"]):
+            name = f"{line['pattern']}, {line['size']:,} square, {fixed(line['terms'], 0)} a row"
+            side = "training" if line["train"] else "forward"
+            key = card(record).split()[1], name, line["dtype"], side
+            groups.setdefault(key, []).append(line)
     for key, of in groups.items():
         of = sorted(of, key=lambda line: line["batch"])
         paths = ", ".join(f"{line['path']} ({line['batch']:,})" for line in of)
-        yield *key, paths, ", ".join(fixed(line["ratio"], 1) for line in of)
-    if not groups:
-        yield "not run", "", "", "", ""
+        ratios = ", ".join(fixed(line["ratio"], 1) for line in of)
+        yield *key, paths, ratios, ", ".join(filter(None, map(_replayed, of)))
 
 
-def _records() -> list[str]:
+def _replayed(line: Line) -> str:
+    path, ratio = replayed(line)
+    return f"{path} {fixed(ratio, 1)}" if path else ""
+
+
+def replayed(line: Line) -> tuple[str, float]:
+    """The fastest path of a layer as a CUDA graph, and how many times longer nn.Linear takes."""
+    ms = dict(line.get("replayed") or {})
+    dense = ms.pop("nn.Linear", 0.0)
+    path = min(ms, key=lambda name: ms[name], default="")
+    return path, dense / ms[path] if path else 0.0
+
+
+def large(pattern: str) -> str:
+    """The range of how many times longer nn.Linear takes than the largest layers, replayed."""
+    found = [line for record in records() for line in lines(record, "layers") if line["ok"]]
+    found = [line for line in found if line["pattern"] == pattern and "replayed" in line]
+    most = max(line["size"] for line in found)
+    ratios = [replayed(line)[1] for line in found if line["size"] == most]
+    return f"{fixed(min(ratios), 1)} to {fixed(max(ratios), 1)}"
+
+
+def records() -> list[str]:
+    """The names of all records."""
     return [path.stem for path in sorted(HERE.glob("*.json"))]
+
+
+def card(record: str) -> str:
+    """The card of a record."""
+    return lines(record, "machine")[0]["card"]["name"]
 
 
 def _kind(line: Line) -> int:
@@ -156,20 +185,21 @@ def ran() -> Rows:
     """What has run on a card: the parts of the check, then the studies."""
     yield "command", "what has run", "on"
     for part in PARTS:
-        yield f"`python -m benchmarks.gpu.check --parts {part}`", *_part(part)
+        of = [record for record in records() if lines(record, part)]
+        for words in [_part(part, record) for record in of] or [("not run", "")]:
+            yield f"`python -m benchmarks.gpu.check --parts {part}`", *words
     for line, plans in STUDIES.items():
         for words in plans:
             yield f"`python -m benchmarks.gpu.studies {line}`", *_plan(*words)
 
 
-def _part(part: str) -> tuple[str, str]:
-    for path in sorted(HERE.glob("*.json")):
-        if found := lines(path.stem, part):
-            card = lines(path.stem, "machine")[0]["card"]["name"]
-            good = sum(line["ok"] for line in found)
-            bad = "; ".join(line["name"] for line in found if not line["ok"])
-            return f"{good} of {len(found)} checks passed" + f" (not: {bad})" * bool(bad), card
-    return "not run", ""
+def _part(part: str, record: str) -> tuple[str, str]:
+    found = lines(record, part)
+    late = [x for x in found if not x["ok"] and x.get("error", "").startswith("TooLate")]
+    good = sum(line["ok"] for line in found)
+    bad = "; ".join(line["name"] for line in found if not line["ok"] and line not in late)
+    said = f"{good} of {len(found) - len(late)} checks passed" + f" (not: {bad})" * bool(bad)
+    return said + f", {len(late)} not reached in its time" * bool(late), card(record)
 
 
 def _plan(study: str, name: str, plan: Plan) -> tuple[str, str]:
@@ -197,12 +227,6 @@ def _share(plan: Plan, done: list[Run]) -> str:
     )
 
 
-def step(name: str) -> str:
-    """Milliseconds of a training step, by the name of its check."""
-    (line,) = (x for x in lines("check-h100", "steps") if x["name"] == name)
-    return fixed(line["ms"]["median"], 1)
-
-
 TABLES: dict[str, Callable[[], Rows]] = {
     "kernels": kernels,
     "layers": layers,
@@ -213,6 +237,6 @@ VALUES: dict[str, Callable[[], str]] = {
     "fine_train": partial(gains, "fine", "train"),
     "tiled": partial(gains, "tiled"),
     "tiled_train": partial(gains, "tiled", "train"),
-    "eager_step": partial(step, "eager dense, bf16 autocast, channels_last"),
-    "graph_step": partial(step, "graph dense, bf16 autocast"),
+    "large_fine": partial(large, "bibd"),
+    "large_tiled": partial(large, "tiled-64"),
 }

@@ -41,6 +41,13 @@ def accuracy(plan: str, arm: str) -> str:
     return mean(record(plan).final(arm, "test_accuracy").values())
 
 
+def minutes(depth: str) -> str:
+    """Format how long the runs of one depth took on a card, tests included."""
+    runs = [run for run in record(CARD).done() if run.arm.endswith(depth)]
+    times = [sum(r["train_time"] + r["inference_time"] for r in run.rows) for run in runs]
+    return f"{fixed(min(times) / 60, 1)} to {fixed(max(times) / 60, 1)}"
+
+
 def millions(value: float) -> str:
     """Format a number in millions, such as 555.42."""
     return fixed(value / 1e6, 2)
@@ -261,6 +268,8 @@ TABLES: dict[str, Callable[[], Iterable]] = {
 VALUES: dict[str, Callable[[], str]] = {
     "card_dense": lambda: accuracy(CARD, "ResNet-18"),
     "card_modular": lambda: accuracy(CARD, "B-ResNet-18"),
+    "card_minutes": lambda: minutes("-34"),
+    "card_minutes_eager": lambda: minutes("-18"),
     "sparse": _said(pages.loss, "cpu", "ResNet-18", "B-ResNet-18"),
     "modular_random": _said(pages.prose, "cpu", "B-ResNet-18", "biregular-ResNet-18"),
     "bibd_random": _said(pages.prose, "cpu", "bibd-ResNet-18", "biregular-as-bibd-ResNet-18"),

@@ -2,9 +2,9 @@
 
 Both run the trainers of the studies for two epochs, with a last batch that is smaller, under
 kernels that sum in one order (cudnn.deterministic): without that, two eager runs in float32 differ
-from each other as much as a replayed one does. (Of the record of an H100, check `graph dense,
-float32` failed so: three eager runs lay 0.0172 apart, and a replayed one lay 0.0173 from the
-nearest.) Without a card there is a second eager run in the place of the replayed one.
+from each other as much as a replayed one does. (On an H100 three eager ones lay 0.0172 apart, and a
+replayed one lay 0.0173 from the nearest.) Without a card there is a second eager run in the place
+of the replayed one.
 """
 
 import copy

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pages_gpu
+from benchmarks import pages_gpu, pages_steps
 from benchmarks.gpu import crossover
 from benchmarks.gpu.check import PARTS
 from benchmarks.gpu.studies import LINES
@@ -129,16 +129,44 @@ def layer(batch, ratio, path="dense", **more):
     return line | {"ratio": ratio, "ms": 1.0, "dense ms": ratio} | more
 
 
-def test_layers_have_a_line_for_each_pass_with_path_and_gain_by_batch(record, monkeypatch):
-    monkeypatch.setattr(pages_gpu, "_records", lambda: ["one"])
-    record()
-    assert [line["layer"] for line in table(pages_gpu.layers())] == ["not run"]
-    record(layer(4096, 2.0, "cuda"), layer(64, 1.0), layer(64, 0.9, train=True))
+def test_layers_have_a_line_for_each_pass_with_path_and_gain_by_batch(monkeypatch):
+    again = {"nn.Linear": 6.0, "dense": 4.0, "cuda": 2.0}
+    late = {"name": "late", "ok": False, "error": "TooLate: the time of this part has run out"}
+    few = layer(64, 0.7, replayed={"nn.Linear": 1.0, "dense": 1.0})
+    many = layer(4096, 2.0, "cuda", replayed=again)
+    found = [many, few, layer(64, 0.9, train=True), late]
+    card = {"name": "machine", "ok": True, "card": {"name": "NVIDIA X1 80GB"}}
+    parts = {"machine": [card], "layers": found}
+    monkeypatch.setattr(pages_gpu, "records", lambda: ["one"])
+    monkeypatch.setattr(pages_gpu, "lines", lambda record, part: parts.get(part, []))
     first, second = table(pages_gpu.layers())
+    assert first["card"] == "X1"
     assert first["layer"] == "bibd, 64 square, 8 a row"
-    assert first["path"] == "dense (64), cuda (4,096)"
-    assert first["nn.Linear / it"] == "1.0, 2.0"
-    assert second["pass"] == "training"
+    assert first["path (batch)"] == "dense (64), cuda (4,096)"
+    assert first["nn.Linear / it"] == "0.7, 2.0"
+    assert first["replayed"] == "dense 1.0, cuda 3.0"
+    assert (second["pass"], second["replayed"]) == ("training", "")
+    said = {line["command"].split()[-1]: line for line in table(pages_gpu.ran())}
+    assert said["layers`"]["what has run"] == "3 of 3 checks passed, 1 not reached in its time"
+
+
+def test_steps_of_every_net_that_the_record_has_are_told():
+    timed = [x for x in pages_gpu.lines("layers-h100", "steps") if x["ok"] and "ms" in x]
+    lines = table(pages_steps.steps())
+    assert len(lines) * (len(lines[0]) - 1) == len(timed) == 54
+    (one,) = (x for x in timed if x["name"] == "R-ResNet-34, tf32, graph")
+    (line,) = (x for x in lines if x["net"] == "R-ResNet-34")
+    assert line["tf32, graph"] == f"{one['ms']['median']:.1f}"
+    assert pages_steps.step("ResNet-18", "graph") == lines[0]["bf16 autocast, graph"]
+    ratio = {
+        x["name"]: x["graph ms"]["median"] for x in pages_gpu.lines("compiled-h200", "compiled")
+    }
+    assert pages_steps.over("compiled") == f"{ratio['B-ResNet-18'] / ratio['ResNet-18']:.2f}"
+    assert [line["seeds of ResNet-18 at a time"] for line in table(pages_steps.beside())] == [
+        "1",
+        "3",
+        "9",
+    ]
 
 
 def test_the_map_has_a_panel_for_each_pattern_type_and_pass(tmp_path, capsys):
@@ -152,6 +180,9 @@ def test_the_map_has_a_panel_for_each_pattern_type_and_pass(tmp_path, capsys):
     fig = crossover.draw(found, "a card")
     assert [ax.get_title() for ax in fig.axes] == ["bibd, bf16, forward", "bibd, bf16, training"]
     assert [t.get_text() for t in fig.axes[0].texts] == ["1\ndense", "2\ncuda"]
+    again = {"nn.Linear": 6.0, "dense": 4.0, "cuda": 2.0}
+    once_more = crossover.panels([layer(64, 1.0, replayed=again)])["bibd, bf16, forward, replayed"]
+    assert [(line["path"], line["ratio"]) for line in once_more] == [("cuda", 3.0)]
     path.write_text(json.dumps({"parts": {"machine": [card]}}))
     with pytest.raises(SystemExit):
         crossover.main([str(path)])
