@@ -19,6 +19,8 @@ from bibd.kernels.table import Table
 from bibd.kernels.table import table as of_pattern
 from bibd.pattern import Pattern
 
+LARGE = 32  # side of tiles
+
 
 def numbers(
     *sizes: tuple[int, ...] | None,
@@ -112,9 +114,11 @@ def card_trials(
 ) -> Callable[[int, torch.dtype, bool], dict[str, Callable[[], Any]]]:
     """Return what makes the calls of each path on a card, of one layer or of a stack.
 
-    What is not dense is held beside float64 first, and says what is wrong in a ValueError.
+    What is not dense is held beside float64 first, and says what is wrong in a ValueError. Of large
+    tiles no single connections are tried: their tables take many seconds, and the products longer.
     """
-    sides = {"cuda": 0} | ({"triton": tile} if tile else {})
+    sides = {"triton": tile} if tile else {}
+    sides |= {"cuda": 0} if tile < LARGE else {}
 
     def dense(x, v, b):
         if members:

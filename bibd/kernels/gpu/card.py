@@ -61,10 +61,13 @@ def wait() -> None:
 def clock(call: Callable[[], Any]) -> float:
     """Return the seconds of a call among several: its launches or its arithmetic, as is longer.
 
+    One goes before that is not counted: Triton compiles in a first call, for seconds.
+
     Raises:
         Full: there is no memory for it now, which says nothing of its speed.
     """
     try:
+        call()
         wait()
         start = time.perf_counter()
         for _ in range(CALLS):

@@ -147,6 +147,26 @@ def test_measuring_leaves_room_and_random_numbers_to_the_user(clock, monkeypatch
     assert tune.known() == known  # (what there was no room for is not remembered)
 
 
+def test_what_a_first_call_builds_is_no_part_of_its_time(card, monkeypatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(cards.time, "perf_counter", lambda: now[0])
+
+    def call():
+        now[0] += 0.25 if calls else 4.0  # (to the bit: sums of these are exact)
+        calls.append(now[0])
+
+    assert cards.clock(call) == 0.25
+    assert len(calls) == 1 + cards.CALLS
+
+
+@pytest.mark.parametrize(("pattern", "paths"), [("tiled-16", 3), ("tiled-32", 2), ("bibd", 2)])
+def test_large_tiles_are_not_tried_as_single_connections(card, pattern, paths):
+    layer = SparseLinear(256, 256, pattern)
+    calls = layer._trials(X)(16, torch.float32, False)
+    assert len(calls) == paths
+    assert ("cuda" in calls) == (pattern != "tiled-32")
+
+
 def test_stacks_are_measured(clock):
     clock(sparse=10, dense=30)
     stack = StackedSparseLinear([SparseLinear(256, 272) for _ in range(2)])
