@@ -1,6 +1,7 @@
 """A design of dense tiles: products of kept tiles on tensor cores, three ways, beside dense.
 
-triton   bibd.kernels.gpu.tile_kernels, forward and both gradients; tiles kept one by one
+triton   bibd.kernels.gpu.tile_kernels, forward and both gradients; tiles kept one by one, or (`of a
+         layer`, to see what that costs) with the values row after row
 bsr      torch's own block-sparse product (bsr_dense_addmm), forward
 bmm      the tiles that an output reads brought together, then one batched product
 """
@@ -34,6 +35,7 @@ def checks(device: str, small: bool, batch: int) -> list:
         name = f"tiled {size}, tiles of {tile}, {batch}"
         for shape in SHAPES.get(tile, [(32, 4, 1)]):
             found.append((f"{name}: triton {shape}", partial(by_triton, setting, shape)))
+        found.append((f"{name}: triton of a layer", partial(of_a_layer, setting)))
         found += [(f"{name}: {w.__name__[3:]}", partial(w, setting)) for w in (by_bsr, by_bmm)]
     return found
 
@@ -122,6 +124,33 @@ def by_triton(setting: tuple, shape: tuple[int, int, int]) -> dict[str, Any]:
 
     for name in ("input", "weight"):
         found[f"{name} ms"] = timed(calls[name], s.device)
+    ms = found["train ms"] = timed(step, s.device)
+    beside(found, ms, "train", (s.size, s.batch, s.device), ("bf16",))
+    return found
+
+
+def of_a_layer(setting: tuple) -> dict[str, Any]:
+    """Forward and gradients by what a layer calls, its values row after row."""
+    if setting[-1] == "cpu":
+        return {"variant": "triton of a layer", "skipped": "kernels need a card"}
+    from bibd.kernels.gpu.tiles import Tiles as Lists
+
+    s = made(*setting)
+    t = s.tile
+    flat = make_pattern(f"tiled-{t}", s.size, s.size).flat
+    lists = Lists(flat[None], s.size, s.size, tile=t)
+    dense = s.grid().transpose(1, 2).reshape(-1)
+    values = dense[torch.from_numpy(flat).to(s.device)].to(s.weight.dtype)
+    del dense
+
+    def step(i: int) -> None:
+        lists.rows(s.x[i % 2], values, back=False)
+        lists.rows(s.g[i % 2], values, back=True)
+        lists.weights(s.g[i % 2], s.x[i % 2])
+
+    error = {"output": s.check(lists.rows(s.x[0], values, back=False), "output")}
+    error["input"] = s.check(lists.rows(s.g[0], values, back=True), "input")
+    found = s.line("triton of a layer", lambda i: lists.rows(s.x[i % 2], values, False), error)
     ms = found["train ms"] = timed(step, s.device)
     beside(found, ms, "train", (s.size, s.batch, s.device), ("bf16",))
     return found
