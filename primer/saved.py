@@ -17,18 +17,21 @@ from torch.autograd.graph import saved_tensors_hooks
 
 @dataclass(eq=False)
 class Kept:
-    """Memory that was kept: the bytes of each piece by its place, and what holds it in life."""
+    """Memory that was kept: the bytes of each piece, by its place.
 
-    known: frozenset[int]
+    Known and kept memory is held in life: else its place could be given to something else.
+    """
+
+    known: dict[int, torch.UntypedStorage]
     pieces: dict[int, int] = field(default_factory=dict)
-    _tensors: list[torch.Tensor] = field(default_factory=list, repr=False)
+    _held: list[torch.UntypedStorage] = field(default_factory=list, repr=False)
 
     def note(self, tensor: torch.Tensor) -> torch.Tensor:
         """Count a tensor, if its memory was not seen before; return it as it is."""
         memory = tensor.untyped_storage()
         if memory.data_ptr() not in self.known:
             self.pieces[memory.data_ptr()] = memory.nbytes()
-            self._tensors.append(tensor)  # (or its place could be given to another)
+            self._held.append(memory)
         return tensor
 
     @property
@@ -40,6 +43,7 @@ class Kept:
 @contextmanager
 def keeping(known: Iterable[torch.Tensor]) -> Iterator[Kept]:
     """Count inside the block what backward will read, but for memory that is known."""
-    kept = Kept(frozenset(t.untyped_storage().data_ptr() for t in known))
+    memories = [tensor.untyped_storage() for tensor in known]
+    kept = Kept({memory.data_ptr(): memory for memory in memories})
     with saved_tensors_hooks(kept.note, lambda tensor: tensor):
         yield kept

@@ -61,6 +61,16 @@ def test_views_of_one_memory_are_kept_once_and_weights_never():
     assert kept.bytes == x.nbytes + 2 * x.nbytes
 
 
+def test_memory_that_is_known_is_given_to_nobody_else_meanwhile():
+    """As under zero3, whose parameters let go of theirs inside a step."""
+    known = [torch.zeros(64) for _ in range(20)]
+    places = {t.data_ptr() for t in known}
+    with keeping(known):
+        known.clear()
+        others = [torch.zeros(64) for _ in range(20)]
+        assert not places & {t.data_ptr() for t in others}
+
+
 def test_a_line_is_found_again():
     x = [1.0, 4.0, 64.0, 4096.0]
     a, b = costs.line(x, [0.25 + 0.5 * v for v in x])
