@@ -17,6 +17,14 @@ FORMULAS = {
         *(f"memory.levels.{name}" for name in ("flops", "moved")),
     ],
     "13_convolution": [f"convolution.costs.{cost}" for cost in ("macs", "held", "adds")],
+    "16_batch_size": [
+        *(f"batch.costs.{name}" for name in ("kept", "macs", "held")),
+        *(f"batch.{name}" for name in ("noise.squared", "valley.steps", "valley.best")),
+    ],
+    "17_what_fills_memory": [
+        *(f"filling.states.{name}" for name in ("held", "lent")),
+        *("batch.costs.kept", "filling.files.letters"),
+    ],
     "10_autodiff": ["autodiff.sides.macs", "autodiff.sides.held", "autodiff.checkpoint.macs"],
 }
 CASES = [(book, name) for book, names in FORMULAS.items() for name in names]
