@@ -17,6 +17,10 @@ FORMULAS = {
         *(f"memory.levels.{name}" for name in ("flops", "moved")),
     ],
     "13_convolution": [f"convolution.costs.{cost}" for cost in ("macs", "held", "adds")],
+    "15_all_reduce": [
+        *(f"allreduce.costs.{name}" for name in ("messages", "numbers", "posted", "seconds")),
+        *(f"allreduce.fusion.{name}" for name in ("posted", "sent")),
+    ],
     "10_autodiff": ["autodiff.sides.macs", "autodiff.sides.held", "autodiff.checkpoint.macs"],
 }
 CASES = [(book, name) for book, names in FORMULAS.items() for name in names]
