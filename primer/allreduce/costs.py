@@ -100,8 +100,8 @@ def clock(plan: Plan, size: int, alpha: Any, beta: Any, item: int = 4) -> Any:
     for moves in plan.rounds:
         ends, out, into = list(ready), list(ready), list(ready)
         for m in moves:
-            bytes = (m.last - m.first) * -(-size // plan.slices) * item
-            end = max(out[m.source], into[m.target]) + alpha + beta * bytes
+            moved = (m.last - m.first) * -(-size // plan.slices) * item
+            end = max(out[m.source], into[m.target]) + alpha + beta * moved
             out[m.source] = into[m.target] = end
             ends[m.source], ends[m.target] = max(ends[m.source], end), max(ends[m.target], end)
         ready = ends

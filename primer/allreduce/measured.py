@@ -83,5 +83,5 @@ def _least(comm: Comm, calls: Sequence[Callable[[], Any]], repeats: int) -> list
 def line(points: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
     """Return alpha and beta of (messages, bytes, seconds): least squares of the relative errors."""
     table = np.array([[m / t, b / t] for m, b, t in points])
-    alpha, beta = np.linalg.lstsq(table, np.ones(len(points)))[0]
+    alpha, beta = np.linalg.lstsq(table, np.ones(len(points)), rcond=None)[0]
     return float(alpha), float(beta)

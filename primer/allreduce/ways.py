@@ -55,7 +55,7 @@ def ring(n: int) -> Plan:
     rounds = []
     for k in range(n - 1):
         given = [(r, (r - k) % n) for r in range(n)]
-        rounds.append([Move(r, (r + 1) % n, slice, slice + 1) for r, slice in given])
+        rounds.append([Move(r, (r + 1) % n, part, part + 1) for r, part in given])
     return _there_and_back(n, n, rounds)
 
 

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -17,29 +16,13 @@ from primer.depth import bounds, cuts
 from primer.depth.carried import Carried, perform
 from primer.depth.cuts import Node, Task
 from tests.drawn import examples
+from tests.primer.whole import by_torch, drawn
 
 POWERS = st.sampled_from([1, 2, 4])
 
 
 def net_of(widths):
     return nn.Sequential(*[nn.Linear(a, b, bias=False) for a, b in pairwise(widths)])
-
-
-def drawn(widths, batch):
-    """Small whole numbers, whose sums are exact in any order."""
-    draw = np.random.default_rng(batch)
-    shapes = [*pairwise(widths), (batch, widths[0]), (batch, widths[-1])]
-    *weights, x, target = [draw.integers(-2, 3, shape).astype(float) for shape in shapes]
-    return weights, x, target
-
-
-def by_torch(weights, x, target):
-    there = [torch.tensor(w, requires_grad=True) for w in weights]
-    y = torch.tensor(x)
-    for w in there:
-        y = (y @ w).relu()
-    ((y - torch.tensor(target)) ** 2 / 2).sum().backward()
-    return [w.grad.numpy() for w in there]
 
 
 @examples(20)

@@ -7,7 +7,7 @@ import pytest
 
 from primer.depth import elements
 from primer.depth.elements import Scalar
-from tests.primer.depth.test_cuts import by_torch, drawn
+from tests.primer.whole import by_torch, drawn
 
 
 @pytest.mark.parametrize(
