@@ -17,6 +17,14 @@ FORMULAS = {
         *(f"memory.levels.{name}" for name in ("flops", "moved")),
     ],
     "13_convolution": [f"convolution.costs.{cost}" for cost in ("macs", "held", "adds")],
+    "14_work_depth": [
+        *(f"depth.bounds.{name}" for name in ("works", "depths")),
+        *(f"depth.elements.{name}" for name in ("made", "depth")),
+    ],
+    "15_all_reduce": [
+        *(f"allreduce.costs.{name}" for name in ("messages", "numbers", "posted", "seconds")),
+        *(f"allreduce.fusion.{name}" for name in ("posted", "sent")),
+    ],
     "16_batch_size": [
         *(f"batch.costs.{name}" for name in ("kept", "macs", "held")),
         *(f"batch.{name}" for name in ("noise.squared", "valley.steps", "valley.best")),
