@@ -9,6 +9,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 sync_api = pytest.importorskip(
     "playwright.sync_api", reason="a browser is driven by playwright: pip install 'iddl[browser]'"
 )
+expect = sync_api.expect  # what waits for a page (functions to wait for would be `eval`ed there)
 NEEDS = [
     pytest.mark.skipif(
         not CHROMIUM, reason="there is no chromium on the PATH: apt install chromium"
