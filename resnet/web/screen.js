@@ -48,7 +48,7 @@ function told(said) {
   at("answer").textContent =
     `${named(digit)}, ${percent(score)} sure, left at exit ${end + 1} of ${exits}`;
   at("truth").textContent = label === undefined ? "Nobody has said what this is."
-    : right ? `Right: it is of class ${named(label)}.` : `Wrong: it is of class ${named(label)}.`;
+    : `${right ? "Right" : "Wrong"}: it is \u201c${named(label)}\u201d.`;
   at("cost").textContent = `${many(net.macs[end])} multiply-adds of ${many(net.macs[exits - 1])}, ` +
     `${time.toFixed(1)} ms on this device`;
   items.forEach(({ item, text, bar }, k) => {
@@ -101,7 +101,7 @@ async function everyone() {
   const mean = (values) => values.reduce((a, b) => a + b) / values.length;
   const counts = net.macs.map((_, k) => found.filter((f) => f.exit === k + 1).length);
   at("every").textContent =
-    `${found.filter((f) => f.right).length} of ${found.length} are read rightly. ` +
+    `${found.filter((f) => f.right).length} of ${found.length} answers are right. ` +
     `${counts.map((n, k) => `${n} left at exit ${k + 1}`).join(", ")}: ` +
     `${million(mean(found.map((f) => net.macs[f.exit - 1])))} multiply-adds and ` +
     `${mean(found.map((f) => f.time)).toFixed(1)} ms a picture, where all exits take ` +

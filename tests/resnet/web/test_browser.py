@@ -91,11 +91,11 @@ def test_thresholds_say_who_leaves(show, made):
 def test_all_pictures_are_read(show):
     shown = show()
     shown.click("#all")
-    real.expect(shown.locator("#every")).to_contain_text("are read rightly")
+    real.expect(shown.locator("#every")).to_contain_text("answers are right")
     said, marks = shown.inner_text("#every"), shown.locator("#pictures span").all_inner_texts()
     assert len(marks) == COUNT
     right = sum(mark.startswith("\u2713") for mark in marks)
-    assert said.startswith(f"{right} of {COUNT} are read rightly.")
+    assert said.startswith(f"{right} of {COUNT} answers are right.")
     for exit in (1, 2, 3):
         count = sum(mark.endswith(f"exit {exit}") for mark in marks)
         assert f"{count} left at exit {exit}" in said
@@ -115,7 +115,7 @@ def test_pictures_are_chosen_by_keys_and_told(show):
     for said in (
         'radio "picture 2: class 1" [checked]', 'group "Pictures of the test set"', "status:",
         'slider "leave when more than 13 % sure"', 'button "Read them all"',
-        'button "A picture of your own"', 'list "What each exit says"', 'img "picture 2: class 1"',
+        'button "Your own picture"', 'list "What each exit says"', 'img "picture 2: class 1"',
     ):  # fmt: skip
         assert said in tree, (said, tree)
 
@@ -138,7 +138,7 @@ def test_a_picture_of_ones_own_is_read(show, made):
 def test_it_fits_at_every_width(show, width):
     shown = show(width, color_scheme="dark" if width in (320, 768) else "light")
     shown.click("#all")
-    real.expect(shown.locator("#every")).to_contain_text("are read rightly")
+    real.expect(shown.locator("#every")).to_contain_text("answers are right")
     real.fits(
         shown, width, ("#shown", "#answer", "#exits", "#pictures", "#own + *, .buttons", "#every")
     )
