@@ -27,7 +27,7 @@ function paint(canvas, values) {
 const items = net.macs.map((macs, k) => {
   const early = k < exits - 1, bar = element("i", {}), text = element("p", {});
   const item = element("li", { className: "idle" },
-    element("h3", {}, `exit ${k + 1}`, element("span", {}, `${million(macs)} multiply-adds`)),
+    element("h2", {}, `exit ${k + 1}`, element("span", {}, `${million(macs)} multiply-adds`)),
     text, element("div", { className: "bar", ariaHidden: "true" }, bar));
   if (early) {
     const bound = element("span", {}), id = `bound${k}`;

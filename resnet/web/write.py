@@ -26,7 +26,7 @@ def write(
     }
     texts = {
         "about": words,
-        "size": sizes(engine, parts, {name: len(text) for name, text in files.items()}),
+        "size": sizes(engine, parts, {name: len(text.encode()) for name, text in files.items()}),
         "net": onefile.data(known),
     }
     files["index.html"] = onefile.filled(TEMPLATE, ("run", "screen"), texts)
@@ -52,9 +52,12 @@ def about(net: EarlyExit, config: Config, data: Data, folder: Path) -> str:
     columns += [[f"{share:.1%}" for share in right]] if right else []
     words = (
         f"A ResNet-{config.depth} of width {config.width}, pattern {config.pattern}, "
-        f"{config.groups} group{'s' * (config.groups > 1)}, trained on {data.name} ({data.split}). "
+        f"{config.groups} group{'s' * (config.groups > 1)}, trained on {data.name} for "
+        f"{config.epochs} epochs ({data.split}), one seed. "
         f"An exit is sure by its {net.criterion.replace('_', ' ')}."
     )
+    if config.pattern != "dense":
+        words += " Multiply-adds are those of its connections; the runtime computes all others too."
     rows = list(map(list, zip(*columns, strict=True)))
     return f"<p>{plain(words)}</p>{table(heads, rows, 'what each exit costs')}"
 

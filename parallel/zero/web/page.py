@@ -83,7 +83,14 @@ def points_table(found: list[points.Point]) -> str:
     """Return what was measured as a table, in bytes a weight; a sentence where there is nothing."""
     if not found:
         return f"<p>{points.NOTHING}</p>"
-    heads = ["", "what was measured", "weights", "ranks", "bytes a weight", "by the formula"]
+    heads = [
+        "strategy or class",
+        "what was measured",
+        "weights",
+        "ranks",
+        "bytes a weight",
+        "by the formula",
+    ]
     rows = [
         [p.name, p.what, f"{p.weights:,}", str(p.ranks), f"{p.measured:.2f}", f"{p.formula:.2f}"]
         for p in found

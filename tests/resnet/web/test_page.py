@@ -71,7 +71,9 @@ def test_the_folder_holds_the_net_in_parts(made):
         found = dict(zip(said, part.run(said, {"x": found["on"]}), strict=True))
         got = torch.from_numpy(found["logits"])
         torch.testing.assert_close(got, logits, rtol=0, atol=1e-5)
-    assert "<td>40.0%</td>" in (out / "index.html").read_text()
+    text = (out / "index.html").read_text()
+    assert "<td>40.0%</td>" in text
+    assert "the runtime computes all others too" in text
 
 
 @needs_the_extra
