@@ -14,7 +14,7 @@ TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
 QUICK_MACHINES := iddl user nehalem avx2
 EXTRAS := tests/compress/int8 tests/compress/identities/test_int8.py tests/compress/runs/test_int8.py \
   tests/benchmarks/test_int8.py tests/compress/pruning tests/bibd/onnx tests/mlp/test_saved.py tests/mlp/web \
-  tests/resnet/test_export.py
+  tests/parallel/zero/web tests/resnet/test_export.py tests/resnet/web
 # (clusters of this machine: a target of their own, and a process each, as most of their time is waiting)
 NODES := tests/harness/engine/test_slurm_nodes.py tests/harness/engine/test_ray_nodes.py
 TOGETHER := -n auto --dist worksteal
@@ -43,6 +43,7 @@ test-slow: $(DEV) ## what takes minutes, and all examples of hypothesis
 
 test-extras: $(DEV) ## the tests of the extras browser, int8, onnx and structured, which are installed for it
 	$(PYTHON) -m pip install -q -e '.[browser,int8,onnx,structured]'
+	npm install --silent --no-save --ignore-scripts --prefix . onnxruntime-web || echo 'no npm here: one page is not tried'
 	$(PYTHON) -m pytest -m "not slow" $(EXTRAS) $(TOGETHER)
 
 test-engines: $(DEV) ## studies on two Slurm nodes (as root, with slurm-wlm and munge) and two Ray nodes of this machine (IDDL_MOMENTS=all: each moment)

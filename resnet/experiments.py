@@ -15,4 +15,7 @@ VERBS = {
     ),
     "bench": Verb("Time the early exits of the trained nets of plan exits.", "resnet.bench:main"),
     "export": Verb("The net of a run as a file in ONNX, with its exits.", "resnet.export:main"),
+    "page": Verb(
+        "A page that reads pictures by the net of a run, and leaves early.", "resnet.web.page:main"
+    ),
 }

@@ -10,10 +10,8 @@ import tyro
 from bibd.export import bounds, write
 from harness import flags
 from harness.data.pictures import images
-from harness.job import Job
-from harness.record import trained, weights
-from resnet.plans.config import Config
-from resnet.trainer import build, layout, read
+from resnet import saved
+from resnet.trainer import layout
 
 
 @dataclass(frozen=True)
@@ -37,10 +35,7 @@ class Options:
 def main(argv: Sequence[str]) -> int:
     """Write the file and print what is in it."""
     o = flags.read(Options, argv, "python -m resnet export")
-    found = trained.read(o.run, Config)
-    data = read(found.config, Job(data_root=o.data_root))
-    net = build(found.config, data, found.seed)
-    weights.load_state(net, found.state, str(o.run / weights.FILE))
-    x = images(data.test_x[:2], data, layout(found.config, "cpu"))
+    net, config, data = saved.net(o.run, o.data_root)
+    x = images(data.test_x[:2], data, layout(config, "cpu"))
     how = dict(exits=o.exits, thresholds=bounds(o.thresholds))
     return write(net, x, o.to, o.json, **how)

@@ -1,12 +1,12 @@
 """Writes the page of a net: template, style, program, weights, and how good the net is."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from harness import cost
 from harness.exits import EarlyExit
 from harness.record import store
+from harness.result import onefile
 from mlp.plans.config import Config
 from mlp.web.exit import Exits
 from mlp.web.packed import packed
@@ -18,14 +18,12 @@ HEADS = "exit", "multiply-adds", "right, of all", "leave here"
 
 def write(net: EarlyExit, config: Config, found: Exits, arm: str, out: Path, int8: bool) -> Path:
     """Write the page of a net; one in int8 has been through `round8`."""
-    parts = {name: (HERE / f"digit.{name}").read_text() for name in ("html", "css")}
-    js = "".join((HERE / f"{name}.js").read_text() for name in ("digit", "way", "screen"))
-    filled = {"css": parts["css"], "js": js, "about": about(net, config, found, arm, int8)}
-    filled["table"] = _table(net, found)
-    filled["net"] = json.dumps(_facts(net, config, found) | packed(net, int8))
-    page = parts["html"]
-    for name, text in filled.items():
-        page = page.replace(f"{{{{{name}}}}}", text)
+    texts = {
+        "about": about(net, config, found, arm, int8),
+        "table": _table(net, found),
+        "net": onefile.data(_facts(net, config, found) | packed(net, int8)),
+    }
+    page = onefile.filled(HERE / "digit.html", ("digit", "way", "screen"), texts)
     return store.write(out, page)
 
 

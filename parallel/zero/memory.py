@@ -1,20 +1,13 @@
 """`python -m parallel memory --params 7.5e9 --ranks 64`: what a rank holds and sends under ZeRO.
 
-    stage        held                          sent in a step
-    all_reduce   (p + g + K) N                 2 r p N
-    zero1        (p + g) N + K S               2 r p N
-    zero2        p N + (g + K) S               2 r p N
-    zero3        (p + g + K) S                 3 r p N
-
-N numbers, S = ceil(N / ranks), r = (ranks - 1) / ranks; p, g, K are bytes of a weight, its gradient
-and its state. `mixed` are 2, 2 and a float32 copy beside the state. Activations are not counted.
+The formulas are those of parallel/zero/formulas.py.
 """
 
 import importlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,9 +17,8 @@ from harness import flags
 from harness.names import check
 from harness.result import export, screen
 
-STATES = {"adam": 2, "momentum": 1, "sgd": 0}  # float32 numbers that an optimizer keeps of each
-STAGES = ("all_reduce", "zero1", "zero2", "zero3")
-HEADS = ["strategy", "parameters", "gradients", "optimizer", "held", "sent in a step"]
+HEADS = {"name": "strategy", "sent": "sent in a step"}  # where a column is no key
+PAPER = "7.5e9"  # weights of the paper's example: those of a page that is told none
 
 
 @dataclass(frozen=True)
@@ -43,33 +35,14 @@ class Options:
     """What it keeps of each weight: two numbers, one, none."""
     precision: Literal["mixed", "float32"] = "mixed"
     """mixed: weights and gradients of 2 bytes, and a float32 copy of the weights to step."""
+    activations: Annotated[str, tyro.conf.arg(metavar="N")] = "0"
+    """Numbers that a rank keeps of the forward for its backward, such as 1e9."""
+    html: Annotated[Path | None, tyro.conf.arg(metavar="FILE.html")] = None
+    """Also write a page there: sliders for all of this, and what was measured on the curves."""
     json: bool = False
     """Print a list of objects, one for each strategy, in bytes."""
     to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Also write the table there: as .csv, .tex, .md or .json, by the name's ending."""
-
-
-def table(size: int, ranks: int, optimizer: str, precision: str) -> list[dict[str, Any]]:
-    """Return bytes that the first rank holds and that a rank sends, for each strategy.
-
-    Raises:
-        ValueError: an unknown optimizer, or no ranks or weights.
-    """
-    from parallel.strategy import make
-    from parallel.strategy.zero import Held, held
-
-    if size < 1 or ranks < 1:
-        raise ValueError(f"expected 1 or more weights and ranks, got {size} and {ranks}")
-    kept = 4 * STATES[check("optimizer", optimizer, STATES)]
-    each = Held(2, 2, 4 + kept) if precision == "mixed" else Held(4, 4, kept)
-    found = []
-    for stage, name in enumerate(STAGES):
-        strategy = make(name)
-        strategy.init(ranks)
-        bytes_held = held(stage, size, ranks, each)
-        sent = strategy.theory(each.parameters * size)
-        found.append({"name": name, **asdict(bytes_held), "held": bytes_held.total, "sent": sent})
-    return found
 
 
 def counted(name: str) -> int:
@@ -112,30 +85,52 @@ def size_of(params: str, model: str) -> int:
         raise ValueError("expected one of --params 7.5e9 and --model resnet18")
     if model:
         return counted(model)
+    return whole("--params", params)
+
+
+def whole(flag: str, text: str) -> int:
+    """Return the whole number of a flag, which may be written as 7.5e9.
+
+    Raises:
+        ValueError: it is none, or less than nothing.
+    """
     try:
-        number = float(params)
+        number = float(text)
     except ValueError:
         number = math.nan
-    if not (math.isfinite(number) and number == int(number)):
-        raise ValueError(f"--params {params}: expected a whole number such as 7.5e9")
+    if not (math.isfinite(number) and number == int(number) and number >= 0):
+        raise ValueError(f"{flag} {text}: expected a whole number such as 7.5e9")
     return int(number)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    options = flags.read(Options, argv, "python -m parallel memory")
-    export.check(options.to)
-    size = size_of(options.params, options.model)
-    lines = table(size, options.ranks, options.optimizer, options.precision)
+    from parallel.zero.formulas import table
+
+    o = flags.read(Options, argv, "python -m parallel memory")
+    export.check(o.to)
+    size = size_of(o.params or (PAPER if o.html and not o.model else ""), o.model)
+    activations = whole("--activations", o.activations)
+    lines = table(size, o.ranks, o.optimizer, o.precision, activations)
+    heads = [HEADS.get(key, key) for key in lines[0]]
     rows = [[line["name"], *(said(v) for v in list(line.values())[1:])] for line in lines]
-    if options.to:
-        export.write(options.to, lines, HEADS, rows)
-    if options.json:
+    if o.html:
+        _page(o, size, activations)
+    if o.to:
+        export.write(o.to, lines, heads, rows)
+    if o.json:
         print(json.dumps(lines))
-        return 0
-    how = f"{options.optimizer}, {options.precision}"
-    screen.show(f"{size:,} weights on {options.ranks} ranks ({how})", HEADS, rows)
+    else:
+        how = f"{size:,} weights on {o.ranks} ranks ({o.optimizer}, {o.precision})"
+        screen.show(how, heads, rows)
     return 0
+
+
+def _page(o: Options, size: int, activations: int) -> None:
+    from parallel.zero.web.page import Setting, write
+
+    assert o.html is not None
+    write(o.html, Setting(size, o.ranks, o.optimizer, o.precision, activations))
 
 
 def said(size: float) -> str:

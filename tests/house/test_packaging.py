@@ -52,8 +52,14 @@ def test_the_wheel_works_from_another_directory(tmp_path):
     assert {p.name for p in site.iterdir() if not p.name.endswith(".dist-info")} == set(PACKAGES)
     sources = {p.name for p in (ROOT / "bibd" / "kernels").iterdir() if p.suffix in (".h", ".cpp")}
     assert sources <= {p.name for p in (site / "bibd" / "kernels").iterdir()}
-    web = {p.name for p in (ROOT / "mlp" / "web").iterdir() if p.suffix in (".html", ".css", ".js")}
-    assert web <= {p.name for p in (site / "mlp" / "web").iterdir()}
+    web = [p.relative_to(ROOT) for name in PACKAGES for p in (ROOT / name).rglob("*.css")]
+    assert len(web) > 2
+    for style in web:
+        for kind in (".html", ".css"):
+            source = (ROOT / style).with_suffix(kind)
+            assert source.exists() <= (site / style).with_suffix(kind).exists(), style
+        scripts = {p.name for p in (ROOT / style).parent.glob("*.js")}
+        assert scripts <= {p.name for p in (site / style).parent.glob("*.js")}
     place = tmp_path / "elsewhere"
     place.mkdir()
     env = {"PYTHONPATH": str(site), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}

@@ -1,32 +1,21 @@
 """The page in a real browser: what is drawn is read, at every width, and nobody is asked."""
 
-import shutil
 from math import hypot
 
 import pytest
 import torch
 
+from tests import browser as real
 from tests.mlp.web.net import INPUTS, STROKES, page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="a browser is driven by playwright: pip install 'iddl[browser]'"
-)
-pytestmark = [
-    pytest.mark.skipif(
-        not CHROMIUM, reason="there is no chromium on the PATH: apt install chromium"
-    ),
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # (of playwright's driver)
-]
-WIDTHS = {320: 640, 375: 667, 768: 1024, 1280: 800}
+pytestmark = real.NEEDS
+WIDTHS = 320, 375, 768, 1280
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_api.sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with real.launched() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -38,25 +27,10 @@ def pages(tmp_path_factory):
 @pytest.fixture
 def show(browser, pages):
     """Open the page at a width; at the end of the test it must have said and asked nothing."""
-    contexts, said, asked = [], [], []
-
-    def open_(width=1280, int8=False, **how):
-        view = {"width": width, "height": WIDTHS[width]}
-        contexts.append(browser.new_context(viewport=view, **how))
-        shown = contexts[-1].new_page()
-        shown.on("console", lambda message: said.append(message.text))
-        shown.on("pageerror", lambda error: said.append(str(error)))
-        shown.on("request", lambda request: asked.append(request.url))
-        shown.goto(f"file://{pages[int8][0]}")
-        return shown
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert {url for url in asked if not url.startswith("data:")} <= {
-        f"file://{path}" for path, _ in pages.values()
-    }
+    with real.visits(browser, [real.address(path) for path, _ in pages.values()]) as visit:
+        yield lambda width=1280, int8=False, **how: visit(
+            real.address(pages[int8][0]), width, **how
+        )
 
 
 def spots(shown, stroke):
@@ -108,10 +82,7 @@ def test_ten_digits_of_ten_are_read(show, width, by):
 def test_it_fits_at_every_width(show, width):
     shown = show(width, color_scheme="dark" if width in (320, 768) else "light")
     for drawn in (False, True):
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
-        for name in ("#pad", "#bars", "#way", "#cost", "table"):
-            box = shown.locator(name).bounding_box()
-            assert 0 <= box["x"] <= box["x"] + box["width"] <= width, name
+        real.fits(shown, width, ("#pad", "#bars", "#way", "#cost", "table"))
         if not drawn:
             before = shown.locator("#pad").bounding_box()
             by_mouse(shown, STROKES[7])
@@ -123,7 +94,7 @@ def test_a_phone_shows_answer_and_drawing_without_scrolling(show):
     shown = show(375, has_touch=True)
     for name in ("#digit", "#bars", "#pad"):
         box = shown.locator(name).bounding_box()
-        assert box["y"] + box["height"] <= WIDTHS[375], name
+        assert box["y"] + box["height"] <= real.HEIGHTS[375], name
 
 
 @pytest.mark.parametrize("int8", [False, True])
@@ -278,28 +249,4 @@ def test_it_can_be_used_without_seeing_it(show):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_letters_stand_out(show, scheme):
-    """At least 4.5 to 1 for letters, 3 to 1 for what a bar and a border of focus are drawn in."""
-    shown = show(color_scheme=scheme)
-    names = ["back", "card", "ink", "soft", "mark", "faint"]
-    code = "(names) => names.map((n) => getComputedStyle(document.documentElement)"
-    light = [luminance(c) for c in shown.evaluate(f"{code}.getPropertyValue('--' + n))", names)]
-    tone = dict(zip(names, light, strict=True))
-    for letters, ground in [
-        ("ink", "back"),
-        ("ink", "card"),
-        ("soft", "back"),
-        ("soft", "card"),
-        ("mark", "back"),
-    ]:
-        assert contrast(tone[letters], tone[ground]) >= 4.5, (letters, ground)
-    assert contrast(tone["mark"], tone["faint"]) >= 3
-
-
-def luminance(colour):
-    parts = [int(colour.strip()[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
-    return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-
-def contrast(a, b):
-    return (max(a, b) + 0.05) / (min(a, b) + 0.05)
+    real.letters_stand_out(show(color_scheme=scheme))

@@ -6,7 +6,8 @@ import pytest
 import torch
 import torchvision
 
-from parallel.zero.memory import counted, main, said, table
+from parallel.zero.formulas import table
+from parallel.zero.memory import counted, main, said
 
 
 def test_the_command_prints_the_table_of_the_paper(command):
