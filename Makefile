@@ -14,7 +14,7 @@ TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
 QUICK_MACHINES := iddl user nehalem avx2
 EXTRAS := tests/compress/int8 tests/compress/identities/test_int8.py tests/compress/runs/test_int8.py \
   tests/benchmarks/test_int8.py tests/compress/pruning tests/bibd/onnx tests/mlp/test_saved.py tests/mlp/web \
-  tests/resnet/test_export.py
+  tests/resnet/test_export.py tests/harness/result/test_report_browser.py tests/primer/site
 # (clusters of this machine: a target of their own, and a process each, as most of their time is waiting)
 NODES := tests/harness/engine/test_slurm_nodes.py tests/harness/engine/test_ray_nodes.py
 TOGETHER := -n auto --dist worksteal
