@@ -6,24 +6,26 @@ import pytest
 
 from harness.experiment import Experiment, Run
 from harness.result import figure, report
-from tests.browser import WIDTHS, Views, faults, marks, opened
+from tests.axe import faults
+from tests.browser import NEEDS, address, fits, launched, visits
 from tests.harness.result.test_figure import experiment, study
 
-pytestmark = marks
+pytestmark = NEEDS
 RUNNING = [Run("high", 7, "high", {}, [{"epoch": 1, "test_accuracy": 0.9}])]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with opened() as browser:
-        yield browser
+    with launched() as opened:
+        yield opened
 
 
 @pytest.fixture
-def look(browser):
-    views = Views(browser)
-    yield views
-    views.close()
+def look(browser, made, tmp_path):
+    """Open a report at a width; what it has asked for is itself."""
+    own = [made, study(tmp_path).out / "report.html"]
+    with visits(browser, map(address, own)) as visit:
+        yield lambda path, width, scheme="light": visit(address(path), width, color_scheme=scheme)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +42,10 @@ def made(tmp_path_factory):
     return report.write(mine, experiment(), pictures=[narrow, wide])
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width", [320, 375, 768, 1280])
 def test_it_fits_and_is_legible_at_every_width(look, made, width):
     shown = look(made, width, "dark" if width in (320, 768) else "light")
+    fits(shown, width, ("h1", "pre", "figure"))
     assert faults(shown) == []
     for box in shown.locator("figure .scroll").all():
         inside = box.evaluate("b => [b.clientWidth, b.scrollWidth]")
