@@ -45,7 +45,7 @@ def made(tmp_path_factory):
 @pytest.mark.parametrize("width", [320, 375, 768, 1280])
 def test_it_fits_and_is_legible_at_every_width(look, made, width):
     shown = look(made, width, "dark" if width in (320, 768) else "light")
-    fits(shown, width, ("h1", "pre", "figure"))
+    fits(shown, width, ("h1", "main"))
     assert faults(shown) == []
     for box in shown.locator("figure .scroll").all():
         inside = box.evaluate("b => [b.clientWidth, b.scrollWidth]")
