@@ -32,13 +32,13 @@ figure{margin:2rem 0}figure svg{display:block;max-width:100%;height:auto}
 """
 
 
-def page(title: str, body: Sequence[str], refresh: bool) -> str:
+def page(title: str, body: Sequence[str], refresh: bool = False, style: str = "") -> str:
     """Return the whole HTML file; one with `refresh` loads itself again every few seconds."""
     again = '<meta http-equiv="refresh" content="5">' if refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
-        f"<title>{plain(title)}</title><style>{CSS}</style></head>"
+        f"<title>{plain(title)}</title><style>{CSS}{style}</style></head>"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
 
