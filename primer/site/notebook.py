@@ -51,11 +51,13 @@ def _beginning(book: Any) -> tuple[str, str]:
 @cache
 def _exporter() -> Any:
     from nbconvert.exporters import HTMLExporter
+    from traitlets.config import Config
 
-    made = HTMLExporter(raw_template=(HERE / "notebook.html.j2").read_text("utf-8"))
+    first = Config({"NbConvertBase": {"display_data_priority": FORMS}})
+    template = (HERE / "notebook.html.j2").read_text("utf-8")
+    made = HTMLExporter(config=first, raw_template=template)
     made.exclude_input_prompt = made.exclude_output_prompt = True
     made.register_filter("markdown2html", _markdown)
-    made.register_filter("filter_data_type", lambda data: [f for f in FORMS if f in data][:1])
     return made
 
 
