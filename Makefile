@@ -22,7 +22,7 @@ export PYTHON
 # (images set it: each of hundreds of processes of tests would compile the project anew)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-sanitized test-isas test-extras test-engines test-machines lint pages bench test-torch-range clean
+.PHONY: help demo test test-slow test-sanitized test-isas test-extras test-engines test-machines lint pages site bench test-torch-range clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -72,6 +72,9 @@ lint: $(DEV) ## ruff, pyright, the floors of the house, shellcheck where it is i
 pages: $(DEV) ## write the tables and numbers of all READMEs from the records
 	$(PYTHON) -m harness.result.pages
 
+site: $(DEV) ## pages of all notebooks, published records and demos in site/, to open without a network (3 minutes)
+	$(PYTHON) -m primer.site
+
 bench: $(DEV) ## measure the speed claims of the README on this machine
 	$(PYTHON) -m benchmarks.startup
 	$(PYTHON) -m benchmarks.mlp_study
@@ -102,4 +105,4 @@ test-torch-range: ## the suite at both ends of the supported torch releases (two
 	@touch $@ .venv/.runtime
 
 clean: ## remove environments, caches and what smoke left
-	rm -rf .venv .venv-torch-* .pytest_cache .ruff_cache .hypothesis results/*/smoke
+	rm -rf .venv .venv-torch-* .pytest_cache .ruff_cache .hypothesis results/*/smoke site

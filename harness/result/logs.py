@@ -24,16 +24,18 @@ def plain(fig: Figure) -> None:
     """
     for ax in fig.axes:
         for axis, ends in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
-            low, high = sorted(ends)
-            if not _bare(axis, low, high):
-                continue
-            size, room = axis.get_ticklabels()[0].get_fontsize(), _room(axis)
-            wide = axis.axis_name == "x"
-            tried = _places(low, high, axis.get_transform().base)
-            fits = (v for v in tried if _apart(v, room / log(high / low), size, wide))
-            axis.set_major_locator(FixedLocator(next(fits)))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-            axis.set_minor_formatter(NullFormatter())
+            if _bare(axis, *sorted(ends)):
+                _label(axis, *sorted(ends))
+
+
+def _label(axis: Any, low: float, high: float) -> None:
+    """Label one axis with the most numbers that do not touch."""
+    size, wide = axis.get_ticklabels()[0].get_fontsize(), axis.axis_name == "x"
+    scale = _room(axis) / log(high / low)
+    tried = _places(low, high, axis.get_transform().base)
+    axis.set_major_locator(FixedLocator(next(v for v in tried if _apart(v, scale, size, wide))))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def number(value: float) -> str:

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -26,10 +27,11 @@ class Demo:
 def _digit() -> tuple[Figure, str]:
     from sklearn.datasets import load_digits
 
+    digits: Any = load_digits()
     with figure.style():
         fig = Figure(figsize=(4, 2.5))
         ax = fig.add_subplot()
-        ax.imshow(load_digits().images[3], cmap="gray_r", interpolation="bicubic")
+        ax.imshow(digits.images[3], cmap="gray_r", interpolation="bicubic")
         ax.set_axis_off()
     return fig, "A three, written by hand."
 

@@ -35,6 +35,10 @@ def repaired(html: str, follow: Callable[[str], str]) -> str:
         _box(soup, table, "table")
     for block in soup("pre"):
         _box(soup, block, "text")
+    for formula in soup("math", display="block"):
+        _box(soup, formula, "formula")
+    for number, box in enumerate(soup("div", class_="scroll"), 1):
+        box["aria-label"] += f" {number}"
     for link in soup("a", href=True):
         _lead(link, follow(str(link["href"])))
     return str(soup)
