@@ -29,18 +29,18 @@ def _verdicts(found: Sequence[Difference]) -> str:
     if len(found) <= FEW:
         return ". ".join(d.sentence for d in found) + "."
     words = [_word(d) for d in found]
-    named = [f"{words.count(word)} {text}" for word, text in WORDS.items() if word in words]
-    text = f"Of {len(found)} comparisons {', '.join(named)}."
+    named = [f"{text} in {words.count(word)}" for word, text in WORDS.items() if word in words]
+    text = f"Of {len(found)} comparisons: {', '.join(named)}."
     shown = [d for d, word in zip(found, words, strict=True) if word in ("better", "worse")]
     most = max(shown, key=lambda d: abs(d.interval.mean), default=None)
     return text + (f" The largest: {most.sentence}." if most else "")
 
 
 WORDS = {
-    "better": "show the first to be better",
-    "worse": "show it to be worse",
-    "none": "show no difference",
-    "alone": "have no interval",
+    "better": "the first better",
+    "worse": "the first worse",
+    "none": "no difference shown",
+    "alone": "no interval",
 }
 
 

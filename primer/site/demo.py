@@ -70,8 +70,8 @@ def write(name: str, site: Path) -> Leaf | str:
     argv = [sys.executable, "-m", *demo.command, str(path.resolve())]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
     if done.returncode or not path.exists():
-        said = done.stderr.strip() or f"exit status {done.returncode}"
-        return f"{name} is left out: {said.splitlines()[-1]}"
+        said = " ".join(re.sub("[\u2500-\u257f]", " ", done.stderr).split())  # (no boxes)
+        return f"{name} is left out: {said or f'exit status {done.returncode}'}"
     fig, seen = demo.draw()
     title = re.search(r"<title>(.*?)</title>", path.read_text("utf-8"))
     svg = b64encode(drawing.slim(figure.svg(fig)).encode()).decode()

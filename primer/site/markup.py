@@ -4,6 +4,7 @@ Tables, code and pictures scroll in boxes that the keyboard reaches, a picture s
 links lead to what the site has, and styles and scripts that a library left are gone.
 """
 
+import re
 import struct
 from base64 import b64decode
 from collections.abc import Callable
@@ -55,11 +56,12 @@ def _tell(image: Any) -> None:
 
 
 def _width(source: str) -> int:
-    """Return how many pixels wide a PNG is that stands in the page."""
+    """Return how many pixels wide a picture is that stands in the page; 0: nobody says."""
     kind, _, data = source.partition(",")
-    if kind != "data:image/png;base64":
-        return 0
-    return struct.unpack(">I", b64decode(data[:64])[16:20])[0]
+    if kind == "data:image/png;base64":
+        return struct.unpack(">I", b64decode(data[:64])[16:20])[0]
+    points = re.search(rb'width="([\d.]+)pt"', b64decode(data)) if "svg" in kind else None
+    return round(float(points[1]) * 96 / 72) if points else 0
 
 
 def _box(soup: Any, element: Any, label: str) -> None:

@@ -31,8 +31,10 @@ def test_many_are_counted_and_the_largest_is_named(better):
     pairs = (("high", "low"), ("twin", "low"), ("high", "twin"), ("alone", "low"))
     plan = replace(PLAN, arms=ARMS, compare=pairs, metric=metric)
     said = answer(whole(), plan)
-    words = "show the first to be better" if better == "higher" else "show it to be worse"
-    assert said.startswith(f"Of 4 comparisons 2 {words}, 2 have no interval. The largest: ")
+    word = "better" if better == "higher" else "worse"
+    assert said.startswith(
+        f"Of 4 comparisons: the first {word} in 2, no interval in 2. The largest: "
+    )
     assert said.count(" than low") == 1
 
 

@@ -14,7 +14,7 @@ from tests.tree import ROOT
 pytest.importorskip("nbconvert", reason="pip install 'iddl[dev]'")
 PNG = base64.b64encode((ROOT / "figure/mlp/balance/effects.png").read_bytes()).decode()
 IMG = f'<img src="data:image/png;base64,{PNG}" alt="lines that rise from left to right">'
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="600pt" height="9pt"/>'
 
 
 class Links(HTMLParser):
@@ -70,6 +70,7 @@ def test_a_drawing_is_taken_before_its_pixels(tmp_path):
     assert leaf.seen == 'says "what"'
     assert leaf.picture.startswith("data:image/svg+xml;base64,")
     assert "image/png" not in page
+    assert 'style="min-width:480px"' in page  # of 600 points, which are 800 pixels
 
 
 def test_a_picture_without_a_text_and_a_notebook_without_a_title_are_refused(tmp_path):
