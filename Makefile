@@ -14,7 +14,8 @@ TORCH_HIGH := torch==2.15.0 torchvision==0.29.2
 QUICK_MACHINES := iddl user nehalem avx2
 EXTRAS := tests/compress/int8 tests/compress/identities/test_int8.py tests/compress/runs/test_int8.py \
   tests/benchmarks/test_int8.py tests/compress/pruning tests/bibd/onnx tests/mlp/test_saved.py tests/mlp/web \
-  tests/parallel/zero/web tests/resnet/test_export.py tests/resnet/web
+  tests/parallel/zero/web tests/resnet/test_export.py tests/resnet/web \
+  tests/harness/result/test_report_browser.py tests/primer/site
 # (clusters of this machine: a target of their own, and a process each, as most of their time is waiting)
 NODES := tests/harness/engine/test_slurm_nodes.py tests/harness/engine/test_ray_nodes.py
 TOGETHER := -n auto --dist worksteal
@@ -22,7 +23,7 @@ export PYTHON
 # (images set it: each of hundreds of processes of tests would compile the project anew)
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-sanitized test-isas test-extras test-engines test-machines lint pages bench test-torch-range clean
+.PHONY: help demo test test-slow test-sanitized test-isas test-extras test-engines test-machines lint pages site bench test-torch-range clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -73,6 +74,9 @@ lint: $(DEV) ## ruff, pyright, the floors of the house, shellcheck where it is i
 pages: $(DEV) ## write the tables and numbers of all READMEs from the records
 	$(PYTHON) -m harness.result.pages
 
+site: $(DEV) ## pages of all notebooks, published records and demos in site/, to open without a network (3 minutes)
+	$(PYTHON) -m primer.site
+
 bench: $(DEV) ## measure the speed claims of the README on this machine
 	$(PYTHON) -m benchmarks.startup
 	$(PYTHON) -m benchmarks.mlp_study
@@ -103,4 +107,4 @@ test-torch-range: ## the suite at both ends of the supported torch releases (two
 	@touch $@ .venv/.runtime
 
 clean: ## remove environments, caches and what smoke left
-	rm -rf .venv .venv-torch-* .pytest_cache .ruff_cache .hypothesis results/*/smoke
+	rm -rf .venv .venv-torch-* .pytest_cache .ruff_cache .hypothesis results/*/smoke site

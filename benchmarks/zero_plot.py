@@ -44,7 +44,6 @@ def draw(data: dict[str, dict[str, list[float]]], note: str) -> Figure:
         ticks = sorted({n for line in data.values() for n in line["ranks"]})
         ax.set(xscale="log", yscale="log", xlabel="ranks", ylabel="weights of the largest net (M)")
         ax.set_xticks(ticks, [f"{n:g}" for n in ticks])
-        figure.log_axis(ax.yaxis)
         ax.minorticks_off()
         fig.legend(loc="outside lower center", ncols=4, fontsize=9, columnspacing=1.2)
         titles.headline(fig, note)

@@ -144,7 +144,6 @@ def _against_flops(data: dict[str, dict], families: Sequence[str], note: str):
             figure.bars(ax, points, families.index(name), LABELS.get(name, name))
         if log:
             ax.set_xscale("log")
-            figure.log_axis(ax.xaxis)
         low, high = ax.get_ylim()  # (of two seeds an interval may leave what is possible)
         ax.set(xlabel=AXIS, ylabel="test accuracy", ylim=(max(low, 0), min(high, 1)))
         titles.headline(fig, note)

@@ -83,7 +83,6 @@ def _draw(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
         alone = _alone(ax, whole, len(data))
         _published(ax, whole)
         ax.set_xscale("log")
-        figure.log_axis(ax.xaxis)
         equal = "equal numbers are drawn beside each other"
         ax.set(xlabel=f"connections, % of the dense net's (log; {equal})", ylabel="test error, %")
         ax.legend(fontsize=9)

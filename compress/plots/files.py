@@ -63,7 +63,6 @@ def _nets(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
             data[arm] = _lines(ax, whole, arm)
             _published(ax, arm)
             ax.set_xscale("log")
-            figure.log_axis(ax.xaxis)
             ax.set(xlabel="bytes on the disk (log)", ylabel="test error, %", title=arm)
             ax.legend(fontsize=8, loc="upper right")
         titles.letters(axes)

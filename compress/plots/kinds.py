@@ -43,7 +43,6 @@ def _kinds(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
         for i, (kind, found) in enumerate(data.items()):
             figure.bars(ax, found, i, NAMES[kind])
         ax.set_xscale("log")
-        figure.log_axis(ax.xaxis)
         ax.set(xlabel="bytes on the disk (log)", ylabel="test error, %")
         ax.set_ylim(bottom=0)
         ax.legend(fontsize=9)

@@ -106,7 +106,6 @@ def _draw(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
                 figure.bars(ax, found | {"x": moved}, i, label)
             ax.set_xscale("log")
             ax.invert_xaxis()
-            figure.log_axis(ax.xaxis)
             ax.set(xlabel="weights left, % (log)", ylabel=words)
         axes[0].legend(fontsize=9)
         titles.letters(axes)

@@ -89,7 +89,6 @@ def _members(whole: Experiment) -> Iterator[Picture]:
         for side, line in lines.items():
             figure.band(ax, line, list(SIDES).index(side), NAMES[side])
         ax.set_xscale("log", base=2)
-        figure.log_axis(ax.xaxis)
         ax.set_xticks([1, 2, 4, 8, 16], ["1", "2", "4", "8", "16"])
     for line, label in zip(axes, SCORES.values(), strict=True):
         line[0].set_ylabel(label)
@@ -143,7 +142,6 @@ def _cost(whole: Experiment) -> Iterator[Picture]:
             for arm, told in data.items():
                 _point(ax, arm, told[name], told[key], arm.endswith(f"-{lengths(whole)[-1]}"))
             ax.set_xscale("log")
-            figure.log_axis(ax.xaxis)
             ax.tick_params(axis="x", labelsize=9, labelrotation=45)
             ax.set_xlabel(axis, fontsize=9)
         line[0].set_ylabel(label)

@@ -111,7 +111,6 @@ def _draw(whole: Experiment) -> Iterator[Picture]:
         for ax, (axis, label) in zip(axes, AXES.items(), strict=True):
             _panel(ax, data[axis])
             ax.set_xscale("log")
-            figure.log_axis(ax.xaxis)
             ax.tick_params(axis="x", labelsize=9, labelrotation=45)
             ax.set_xlabel(label, fontsize=9)
         axes[0].set_ylabel("test accuracy")

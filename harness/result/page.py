@@ -25,18 +25,20 @@ th:first-child,.words{text-align:left}thead th{border-bottom:2px solid}
 tr:nth-child(even)>*{background:var(--shade)}.scroll{overflow-x:auto}
 code,pre{background:var(--shade);padding:.1rem .3rem;white-space:pre-wrap;overflow-wrap:anywhere}
 @media(max-width:600px){body{margin:1rem auto}th,td{padding:.2rem .35rem}}
-figure{margin:2rem 0}figure .scroll{background:#fff}svg{display:block;max-width:100%;height:auto}
+figure{margin:2rem 0}figure svg{display:block;max-width:100%;height:auto}
+@media(prefers-color-scheme:dark){figure svg{filter:invert(.91) hue-rotate(180deg)}}
+.room{min-height:6em}
 .fail{color:var(--bad)}.small,figcaption{font-size:.85rem;color:var(--soft)}
 """
 
 
-def page(title: str, body: Sequence[str], refresh: bool) -> str:
+def page(title: str, body: Sequence[str], refresh: bool = False, style: str = "") -> str:
     """Return the whole HTML file; one with `refresh` loads itself again every few seconds."""
     again = '<meta http-equiv="refresh" content="5">' if refresh else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
-        f"<title>{plain(title)}</title><style>{CSS}</style></head>"
+        f"<title>{plain(title)}</title><style>{CSS}{style}</style></head>"
         f"<body><main>{''.join(body)}</main></body></html>\n"
     )
 
@@ -81,23 +83,23 @@ def download(name: str, kind: str, text: str) -> str:
     return f'<a download="{plain(name)}" href="data:{kind};charset=utf-8,{quote(text)}">{name}</a>'
 
 
-def picture(fig: Any, number: int) -> str:
-    """Return a matplotlib figure as an SVG picture, with a sentence below on what it shows."""
-    from harness.result import figure
+def fold(title: str, content: str, opened: bool = False) -> str:
+    """Return what is shown when somebody asks for it."""
+    head = f"<summary>{plain(title)}</summary>"
+    return f"<details{' open' if opened else ''}>{head}{content}</details>"
 
-    words = figure.sentence(fig)
+
+def picture(fig: Any, number: int, words: str = "") -> str:
+    """Return a matplotlib figure as an SVG picture, with a sentence below on what it shows."""
+    from harness.result import drawing, figure
+
+    words = words or figure.sentence(fig)
     width = round(96 * fig.get_figwidth())
     least = f"min-width:{round(0.8 * width)}px"  # smaller than that its letters are no letters
-    drawn = _own_names(figure.svg(fig), f"f{number}-")
+    drawn = drawing.slim(figure.svg(fig), f"f{number}-")
     head = f'<svg role="img" aria-label="{plain(words)}" style="{least}"'
     drawn = drawn.replace("<svg", head, 1)
     return (
         f"<figure>{_scroll(drawn, f'figure {number}')}"
         f"<figcaption>Figure {number}. {plain(words)}</figcaption></figure>"
     )
-
-
-def _own_names(svg: str, prefix: str) -> str:
-    """Give the ids of a drawing a prefix, so that they differ from other drawings' ids."""
-    svg = re.sub(r'(\sid=")', rf"\1{prefix}", svg)
-    return re.sub(r'(href="#|url\(#)', rf"\1{prefix}", svg)

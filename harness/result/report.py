@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.experiment import DONE, Experiment, Run
-from harness.plan import as_dict
 from harness.record import store
 from harness.record.study import Study
-from harness.result import export, page, table, titles
+from harness.result import export, listing, page, table, titles
+from harness.result.answer import answer
 from harness.result.page import plain as _e
 from harness.result.page import prose
 
@@ -31,21 +31,41 @@ def write(
     `running` are runs with some of their epochs; `pictures` the study's own figures, which take
     the place of the plain curves.
     """
+    found = [listing.runs(study, bool(running))]
+    return store.write(study.out / "report.html", text(study, whole, running, pictures, found))
+
+
+def text(
+    study: Study,
+    whole: Experiment,
+    running: Sequence[Run] = (),
+    pictures: Sequence[Any] = (),
+    more: Sequence[str] = (),
+) -> str:
+    """Return the page; what is in `more` stands at its end.
+
+    While runs go on, all that will stand above a place has its room from the beginning, so that
+    the page does not move under its reader when it loads itself again.
+    """
+    live = bool(running)
     shown = Experiment(whole.folder, whole.plan, whole.question, [*whole.runs], whole.provenance)
     shown.runs += [run for run in running if run.status == DONE]
+    failures = _failures(study, whole)
     body = [
         f"<h1>{_e(study.folder)}: {_e(study.name)}</h1>",
-        f"<p>{prose(study.plan.question)}</p>",
+        _answer(study, whole, live),
         _status(study, whole, running),
-        _results(study, whole),
-        _comparisons(study, whole),
-        _arms(study),
-        _failures(study, whole),
-        _pictures(pictures) if pictures else _curves(study, shown),
+        _results(study, whole, live),
+        _comparisons(study, whole, live),
+        listing.settings(study, live),
+        "" if live else failures,
+        _pictures(pictures) if pictures else _curves(study, shown, live),
+        failures if live else "",
         _provenance(study, whole),
+        *more,
     ]
     title = f"{study.folder} {study.name}: {study.plan.question}"
-    return store.write(study.out / "report.html", page.page(title, body, refresh=bool(running)))
+    return page.page(title, body, refresh=live)
 
 
 class Live:
@@ -86,55 +106,65 @@ def reproduce(study: Study) -> str:
     return shlex.join(words)
 
 
+def _answer(study: Study, whole: Experiment, live: bool) -> str:
+    """Return the question and, in the same breath, what is known of its answer."""
+    found = answer(whole, study.plan) or "No run has finished yet."
+    so_far = "So far: " if live and whole.done() else ""
+    room = ' class="room"' if live else ""
+    return f"<p{room}>{prose(study.plan.question)} <strong>{_e(so_far + found)}</strong></p>"
+
+
 def _status(study: Study, whole: Experiment, running: Sequence[Run]) -> str:
     planned = len(study.plan.arms) * len(study.plan.seeds)
     text = f"{len(whole.done())} runs done; the plan has {planned}."
+    if failed := len(table.failures(whole)):
+        text += f" {failed} failed."
     if running:
         epochs = max(len(run.rows) for run in running)
         text += f" Now: {_e(running[0].arm)}, {len(running)} seeds, epoch {epochs}."
     expect = f"<p>Expected: {prose(study.plan.expect)}</p>" if study.plan.expect else ""
-    return f"<p><strong>{text}</strong></p>{expect}"
+    return f"<p>{text}</p>{expect}"
 
 
-def _results(study: Study, whole: Experiment) -> str:
+def _results(study: Study, whole: Experiment, live: bool) -> str:
     lines = table.summarize(whole, study.plan.measure.name)
+    if not lines and not live:
+        return ""
+    heads, rows = table.cells(lines, study.plan.measure)
+    if live:
+        there = {line["name"] for line in lines}
+        rows += [_later(arm, heads) for arm in study.plan.arms if arm not in there]
+    shown = page.table(heads, rows, "results")
+    return (
+        f'<h2>Results</h2><p class="small">{_note(whole, lines)}</p>{shown}{_files(study, lines)}'
+    )
+
+
+def _note(whole: Experiment, lines: Sequence[dict[str, Any]]) -> str:
+    """Say what the table of results stands on."""
     if not lines:
-        return "<h2>Results</h2><p>No run has finished yet.</p>"
-    span = titles.span(line["epochs"] for line in lines)
-    note = f"Last epoch ({span}), {_stands_on(whole)}."
+        return "Last epoch."
+    note = f"Last epoch ({titles.span(line['epochs'] for line in lines)}), {_stands_on(whole)}."
     if mixed := table.mixed(whole):
         note += f" {mixed[:1].upper()}{mixed[1:]}."
-    shown = page.table(*table.cells(lines, study.plan.measure), "results")
-    return f'<h2>Results</h2><p class="small">{_e(note)}</p>{shown}{_files(study, lines)}'
+    return _e(note)
+
+
+def _later(name: str, heads: Sequence[str]) -> list[str]:
+    """Return a line of a table that keeps its place until there is something to say."""
+    return [name, "not done yet", *[""] * (len(heads) - 2)]
 
 
 def _files(study: Study, lines: Sequence[dict[str, Any]]) -> str:
     """Return links that download the table as CSV and as JSON."""
+    if not lines:
+        return '<p class="small">No run has finished yet.</p>'
     name = f"{study.folder}-{study.name}"
     links = (
         page.download(f"{name}.csv", "text/csv", export.as_csv(lines)),
         page.download(f"{name}.json", "application/json", export.as_json(lines)),
     )
     return f'<p class="small">All digits of this table: {", ".join(links)}</p>'
-
-
-def _arms(study: Study) -> str:
-    """Return a table of what the names of the arms stand for: the settings that differ."""
-    shared = study.plan.shared()
-    settings = {arm: as_dict(config) for arm, config in study.plan.arms.items()}
-    keys = [key for key in next(iter(settings.values())) if key not in shared]
-    if not keys:
-        return ""
-    rows = [[arm, *(_setting(of[key]) for key in keys)] for arm, of in settings.items()]
-    heads = ["model", *(key.replace("_", " ") for key in keys)]
-    shown = page.table(heads, rows, "settings of the models", words=range(1, len(heads)))
-    return f"<details><summary>What the names of the models mean</summary>{shown}</details>"
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
 
 
 def _stands_on(whole: Experiment) -> str:
@@ -144,12 +174,16 @@ def _stands_on(whole: Experiment) -> str:
     return "; ".join(titles.data(data, split) for data, split in sorted(splits))
 
 
-def _comparisons(study: Study, whole: Experiment) -> str:
+def _comparisons(study: Study, whole: Experiment, live: bool) -> str:
     found = table.differences(whole, study.plan)
-    if not found:
-        return ""
     rows = [[f"{d.first} - {d.second}", d.text, d.verdict] for d in found]
     heads = ["difference, paired by seed", "mean and 95 % interval", "verdict"]
+    if live:
+        there = {(d.first, d.second) for d in found}
+        later = (pair for pair in study.plan.compare if pair not in there)
+        rows += [_later(" - ".join(pair), heads) for pair in later]
+    if not rows:
+        return ""
     note = "Intervals are per comparison, not adjusted for their number."
     shown = page.table(heads, rows, "comparisons", words=(2,))
     return f'<h2>Comparisons</h2>{shown}<p class="small">{note}</p>'
@@ -168,27 +202,28 @@ def _pictures(pictures: Sequence[Any]) -> str:
     return "<h2>Figures</h2>" + "".join(map(page.picture, pictures, count(1)))
 
 
-def _curves(study: Study, shown: Experiment) -> str:
+def _curves(study: Study, shown: Experiment, live: bool = False) -> str:
     from harness.result import figure
 
     found, number = [], count(1)
     for metric in dict.fromkeys((study.plan.measure.name, "train_loss", "test_loss")):
         arms = [arm for arm in shown.arms() if figure.by_epoch(shown, metric, arm)]
+        arms = list(study.plan.arms) if arms and live else arms
+        words = f"{metric.replace('_', ' ')} per epoch"
         if arms:
-            found.append(f"<h2>{_e(metric.replace('_', ' '))} per epoch</h2>")
+            found.append(f"<h2>{_e(words)}</h2>")
         for start in range(0, len(arms), MOST_CURVES):
             fig = figure.curves(shown, metric, arms[start : start + MOST_CURVES])
-            found.append(page.picture(fig, next(number)))
+            told = f"{words}, of the models that have begun." if live else ""
+            found.append(page.picture(fig, next(number), told))
     note = '<p class="small">Lines are means over seeds, tints their 95 % intervals.</p>'
     return "".join(found) + (note if found else "")
 
 
 def _provenance(study: Study, whole: Experiment) -> str:
     blocks = "".join(f"<pre>{_e(_lines(facts))}</pre>" for facts in whole.provenance.values())
-    return (
-        f"<h2>Reproduce</h2><pre>{_e(reproduce(study))}</pre>"
-        f"<details><summary>Provenance</summary>{blocks}</details>"
-    )
+    folded = page.fold("Provenance", blocks)
+    return f"<h2>Reproduce</h2><pre>{_e(reproduce(study))}</pre>{folded}"
 
 
 def _lines(facts: dict) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from harness.experiment import Experiment, Run
 from harness.metric import ACCURACY, Metric
 from harness.plan import Plan
+from harness.result import times
 from harness.result.stats import Difference, Interval, interval, paired
 
 FACTS = ("connections", "parameters", "macs", "flops", "bytes")
@@ -93,8 +94,8 @@ HEADS = {
     "connections": "connections",
     "parameters": "parameters",
     "flops": "FLOPs",
-    "train_time": "training s/epoch",
-    "inference_time": "inference s/test set",
+    "train_time": "training {unit}/epoch",
+    "inference_time": "inference {unit}/test set",
 }
 
 
@@ -103,8 +104,19 @@ def cells(
 ) -> tuple[list[str], list[list[str]]]:
     """Return heads and texts of the table, with only the columns that the lines have."""
     keys = [k for k in HEADS if k in ("name", "mean") or any(k in line for line in lines)]
-    heads = [HEADS[k].format(metric=metric.head) for k in keys]
-    return heads, [[_cell(line, k, metric) for k in keys] for line in lines]
+    columns = [_column(lines, key, metric) for key in keys]
+    rows = zip(*(texts for _, texts in columns), strict=True)
+    return [head for head, _ in columns], [list(row) for row in rows]
+
+
+def _column(lines: list[dict[str, Any]], key: str, metric: Metric) -> tuple[str, list[str]]:
+    """Return head and texts of one column; a line without such a value has an empty text."""
+    if key not in SECONDS:
+        return HEADS[key].format(metric=metric.head), [_cell(line, key, metric) for line in lines]
+    there = [line[key] for line in lines if key in line]
+    unit, texts = times.fitting(there)
+    found = iter(texts)
+    return HEADS[key].format(unit=unit), [next(found) if key in line else "" for line in lines]
 
 
 def _cell(line: dict[str, Any], key: str, metric: Metric) -> str:
@@ -112,6 +124,4 @@ def _cell(line: dict[str, Any], key: str, metric: Metric) -> str:
         scale, digits, _ = metric.of_values  # (the unit stands in the head)
         return Interval(line["mean"], line["low"], line["high"], line["n"]).text(scale, digits)
     value = line.get(key, "")
-    if isinstance(value, float):
-        return f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -58,7 +58,6 @@ def _against_macs(data: dict[str, dict], note: str) -> tuple[str, Any, dict]:
             ax.plot(d["full"], d["mean"][-1], **star)
         ax.plot([], [], "*", color="#555555", markersize=12, label="always full, no heads")
         ax.set_xscale("log")
-        figure.log_axis(ax.xaxis)
         low, high = ax.get_ylim()  # (of few seeds an interval may leave what is possible)
         ax.set_ylim(max(low, 0), min(high, 1))
         ax.set(xlabel="expected MACs per image (M), heads included", ylabel="test accuracy")

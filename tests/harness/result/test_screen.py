@@ -102,7 +102,7 @@ def test_a_log_has_no_terminals_width(capsys, monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     heads, rows = results(MODELS[:1])
     screen.show("", heads, rows)
-    assert "inference s/test set" in capsys.readouterr().out
+    assert "inference us/test set" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("width", [60, 80, 100])

@@ -1,0 +1,51 @@
+"""The index of the site: a card with a picture and a sentence for each page."""
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from harness.record import store
+from harness.result import page
+from primer.site import notebook
+from primer.site.leaf import Leaf
+
+WIDE = 640  # pixels of a picture on a card: sharp on a phone too
+TITLE = "IDDL: notes, records and pages that compute"
+WORDS = "The same network trained in many ways, and compared so that the answers can be believed."
+
+
+def write(site: Path, sections: Mapping[str, Sequence[Leaf]]) -> Path:
+    """Write index.html: a heading for each section, and the cards of its pages."""
+    body = [f"<h1>{TITLE}</h1>", f"<p>{WORDS}</p>"]
+    for title, leaves in sections.items():
+        cards = "".join(_card(leaf, _picture(leaf, site)) for leaf in leaves)
+        body += [f"<h2>{title}</h2>", f'<ul class="cards">{cards}</ul>'] if cards else []
+    return store.write(site / "index.html", page.page(TITLE, body, style=notebook.style()))
+
+
+def _card(leaf: Leaf, picture: str) -> str:
+    image = f'<img src="{picture}" alt="{page.plain(leaf.seen)}" loading="lazy">'
+    link = f'<h3><a href="{leaf.place}">{page.plain(leaf.title)}</a></h3>'
+    return f'<li>{image}{link}<p class="small">{page.plain(leaf.words)}</p></li>'
+
+
+def _picture(leaf: Leaf, site: Path) -> str:
+    """Write the picture of a card as a file of its own; returns its place."""
+    kind, _, data = leaf.picture.partition(",")
+    content = b64decode(data)
+    place = f"pictures/{Path(leaf.place).stem}"
+    if kind.startswith("data:image/svg"):
+        return store.write(site / f"{place}.svg", content).relative_to(site).as_posix()
+    return store.write(site / f"{place}.png", _small(content)).relative_to(site).as_posix()
+
+
+def _small(png: bytes) -> bytes:
+    """Return a picture that is no wider than its card, in 64 colours."""
+    from PIL import Image
+
+    image = Image.open(BytesIO(png)).convert("RGB")
+    image.thumbnail((WIDE, WIDE))
+    small = BytesIO()
+    image.quantize(64).save(small, "png", optimize=True)
+    return small.getvalue()
