@@ -6,6 +6,7 @@ reliability   accuracy minus confidence, before and after the temperature
 diversity     disagreement over the accuracy of a member alone
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
@@ -63,7 +64,7 @@ def stands_on(whole: Experiment) -> str:
         for length in lengths(whole)
         for rs in [[r for r in whole.done() if r.arm.endswith(f"-{length}")]]
     ]
-    seeds = titles.seeds([len({r.seed for r in whole.done()})])
+    seeds = titles.seeds([*Counter(r.arm for r in whole.done()).values()])
     return f"{run.config['data']} ({run.facts['split']}), {', '.join(epochs)}, {seeds}"
 
 
