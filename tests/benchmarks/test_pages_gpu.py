@@ -81,6 +81,8 @@ def test_every_case_of_the_record_has_its_line_and_no_form_of_it_is_faster():
 
 
 def test_every_part_and_every_line_of_studies_says_what_has_run():
+    lines = [tuple(line) for line in pages_gpu.ran()]
+    assert len(set(lines)) == len(lines)  # (part machine is in all records)
     found = {line["command"] for line in table(pages_gpu.ran())}
     assert {f"`python -m benchmarks.gpu.check --parts {part}`" for part in PARTS} <= found
     assert {f"`python -m benchmarks.gpu.studies {line}`" for line in LINES} <= found
