@@ -186,7 +186,7 @@ def ran() -> Rows:
     yield "command", "what has run", "on"
     for part in PARTS:
         of = [record for record in records() if lines(record, part)]
-        for words in [_part(part, record) for record in of] or [("not run", "")]:
+        for words in dict.fromkeys(_part(part, record) for record in of) or [("not run", "")]:
             yield f"`python -m benchmarks.gpu.check --parts {part}`", *words
     for line, plans in STUDIES.items():
         for words in plans:

@@ -55,7 +55,7 @@ class Metric:
 
     def judge(self, low: float, high: float) -> str | None:
         """Say whether an interval of a difference makes the first better or worse, or neither."""
-        if low <= 0 <= high:
+        if not (low > 0 or high < 0):  # (what is no number is no verdict)
             return None
         return "better" if (low > 0) == (self.better == "higher") else "worse"
 

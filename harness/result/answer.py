@@ -57,6 +57,8 @@ def _ends(lines: list[dict], metric: Metric) -> str:
         return f"{_told(lines[0], metric)}."
     ordered = sorted(lines, key=lambda line: line["mean"], reverse=metric.better == "higher")
     best, worst = (_told(line, metric) for line in (ordered[0], ordered[-1]))
+    if ordered[0]["mean"] == ordered[-1]["mean"]:
+        return f"The means of all {len(lines)} models are equal. {best}."
     return f"Of {len(lines)} models {best} has the best mean, {worst} the worst."
 
 

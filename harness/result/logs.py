@@ -10,7 +10,7 @@ from math import ceil, floor, log, log10
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 STEPS = ((1, 2, 3, 5), (1, 2, 5), (1, 3))  # labels within a decade, the most first
 PLAIN = 1e-4, 1e7  # beyond these a power of ten is shorter
@@ -29,11 +29,12 @@ def plain(fig: Figure) -> None:
 
 
 def _label(axis: Any, low: float, high: float) -> None:
-    """Label one axis with the most numbers that do not touch."""
-    size, wide = axis.get_ticklabels()[0].get_fontsize(), axis.axis_name == "x"
-    scale = _room(axis) / log(high / low)
-    tried = _places(low, high, axis.get_transform().base)
-    axis.set_major_locator(FixedLocator(next(v for v in tried if _apart(v, scale, size, wide))))
+    """Label one axis with the most numbers that do not touch; places of its own stay."""
+    if isinstance(axis.get_major_locator(), LogLocator):
+        size, wide = axis.get_ticklabels()[0].get_fontsize(), axis.axis_name == "x"
+        scale = _room(axis) / log(high / low)
+        tried = _places(low, high, axis.get_transform().base)
+        axis.set_major_locator(FixedLocator(next(v for v in tried if _apart(v, scale, size, wide))))
     axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())
 
@@ -61,13 +62,22 @@ def _room(axis: Any) -> float:
 def _places(low: float, high: float, base: float) -> Iterator[list[float]]:
     """Yield where labels may stand, the most first, at the end a single one."""
     first, last = floor(log(low, base)), ceil(log(high, base))
-    for steps in STEPS if base == 10 else ():
-        every = (step * 10.0**power for power in range(first, last) for step in steps)
-        yield [value for value in every if low <= value <= high]
+    found = []
+    for steps in STEPS if base == 10 else ((1,),):
+        every = (step * base**power for power in range(first, last + 1) for step in steps)
+        found.append([value for value in every if low <= value <= high])
+    if len(found[0]) < 2:  # (320 to 480 has none of these)
+        found = [_even(low, high, count) for count in (5, 3, 2)]
+    yield from found
     for stride in range(1, last - first + 2):
         every = (base**power for power in range(first, last + 1) if power % stride == 0)
         yield [value for value in every if low <= value <= high]
     yield [10.0 ** round(log10(low * high) / 2)]
+
+
+def _even(low: float, high: float, count: int) -> list[float]:
+    """Return round numbers at equal distances, so many gaps at most."""
+    return [v for v in map(float, MaxNLocator(count).tick_values(low, high)) if low <= v <= high]
 
 
 def _apart(values: Sequence[float], scale: float, size: float, wide: bool) -> bool:

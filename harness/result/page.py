@@ -80,7 +80,8 @@ def _scroll(content: str, label: str) -> str:
 
 def download(name: str, kind: str, text: str) -> str:
     """Return a link to a file that is embedded in the page itself."""
-    return f'<a download="{plain(name)}" href="data:{kind};charset=utf-8,{quote(text)}">{name}</a>'
+    shown = plain(name)
+    return f'<a download="{shown}" href="data:{kind};charset=utf-8,{quote(text)}">{shown}</a>'
 
 
 def fold(title: str, content: str, opened: bool = False) -> str:
@@ -97,8 +98,8 @@ def picture(fig: Any, number: int, words: str = "") -> str:
     width = round(96 * fig.get_figwidth())
     least = f"min-width:{round(0.8 * width)}px"  # smaller than that its letters are no letters
     drawn = drawing.slim(figure.svg(fig), f"f{number}-")
-    head = f'<svg role="img" aria-label="{plain(words)}" style="{least}"'
-    drawn = drawn.replace("<svg", head, 1)
+    drawn = drawn.replace('style="', f'style="{least};', 1)  # (the first is its own: its font)
+    drawn = drawn.replace("<svg", f'<svg role="img" aria-label="{plain(words)}"', 1)
     return (
         f"<figure>{_scroll(drawn, f'figure {number}')}"
         f"<figcaption>Figure {number}. {plain(words)}</figcaption></figure>"

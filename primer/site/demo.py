@@ -6,6 +6,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -76,4 +77,4 @@ def write(name: str, site: Path) -> Leaf | str:
     title = re.search(r"<title>(.*?)</title>", path.read_text("utf-8"))
     svg = b64encode(drawing.slim(figure.svg(fig)).encode()).decode()
     address = f"data:image/svg+xml;base64,{svg}"
-    return Leaf(f"demos/{name}", title[1] if title else name, demo.words, address, seen)
+    return Leaf(f"demos/{name}", unescape(title[1]) if title else name, demo.words, address, seen)

@@ -25,23 +25,33 @@ def write(path: Path, site: Path, follow: Callable[[str], str]) -> Leaf:
         follow: Returns where its links lead.
 
     Raises:
-        ValueError: no heading at its beginning, or a picture without a text.
+        ValueError: no heading at its beginning, no picture, or one without a text.
     """
     book = nbformat.read(path, as_version=4)
     try:
         heading, words = _beginning(book)
         body, _ = _exporter().from_notebook_node(book)
         body = markup.repaired(body, follow)
+        card = _card(body)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     place = f"notebooks/{path.stem}.html"
     store.write(site / place, page.page(heading, [HOME, body], refresh=False, style=style()))
-    return Leaf(place, heading, words, *markup.pictures(body)[-1])
+    return Leaf(place, heading, words, *card)
+
+
+def _card(body: str) -> tuple[str, str]:
+    """Return the last picture that stands in the page itself, for the index."""
+    found = [one for one in markup.pictures(body) if one[0].startswith("data:")]
+    if not found:
+        raise ValueError("no picture for the index: end a cell with Picture(fig) of primer.picture")
+    return found[-1]
 
 
 def _beginning(book: Any) -> tuple[str, str]:
     """Return the heading of a notebook, and the first sentence below it."""
-    heading, _, rest = book.cells[0].source.partition("\n")
+    first = book.cells[0].source if book.cells else ""
+    heading, _, rest = first.partition("\n")
     if not heading.startswith("# "):
         raise ValueError(f"a notebook begins with its title, '# ...', got {heading!r}")
     paragraph = rest.strip().partition("\n\n")[0].replace("\n", " ")

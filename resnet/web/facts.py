@@ -50,8 +50,14 @@ def thresholds(folder: Path, heads: int) -> list[float]:
     """
     for line in last(folder).get("exits", {}).get("fitted", ()):
         if line["name"] == AIM and "held_out" in line:
-            return [ceil(100 * bound) / 100 for bound in line["held_out"]["thresholds"]]
+            return [_stop(bound) for bound in line["held_out"]["thresholds"]]
     return [SURE] * heads
+
+
+def _stop(bound: float) -> float:
+    """Return the stop of a slider for a threshold; only that of nobody leaves becomes 1."""
+    up = ceil(round(100 * bound, 9)) / 100  # (100 * 0.07 is above 7)
+    return min(up, 0.99) if bound < 1 else up
 
 
 def last(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ const million = (n) => (n < 1e6 ? many(n) : `${(n / 1e6).toFixed(1)} million`);
 const named = (k) => net.classes[k];
 const bounds = [...net.thresholds];
 let chosen = null, wanted = 0; // {values, label}; a newer wish makes older ones void
+let reading = 0; // of all pictures: void once a threshold is moved
 
 function element(name, attributes, ...children) {
   const made = Object.assign(document.createElement(name), attributes);
@@ -34,7 +35,7 @@ const items = net.macs.map((macs, k) => {
     const slider = element("input",
       { id, type: "range", min: 0, max: 1, step: 0.01, value: bounds[k] });
     const tell = () => { bound.textContent = `${Math.round(100 * slider.value)} %`; };
-    slider.addEventListener("input", () => { bounds[k] = Number(slider.value); tell(); ask(); });
+    slider.addEventListener("input", () => { bounds[k] = Number(slider.value); tell(); forget(); ask(); });
     item.append(element("label", { htmlFor: id }, "leave when more than ", bound, " sure"), slider);
     tell();
   }
@@ -88,11 +89,19 @@ const choices = net.labels.map((label, k) => {
   return { box, radio };
 });
 
+// What was read of all pictures under other thresholds.
+function forget() {
+  reading++;
+  at("every").textContent = "";
+  for (const { box } of choices) box.className = box.lastChild.textContent = "";
+}
+
 // All pictures under the same thresholds: where each leaves, and how many answers are right.
 async function everyone() {
-  const found = [];
+  const found = [], wish = ++reading;
   for (let k = 0; k < net.labels.length; k++) {
     const said = await next(() => answer(picture(k), bounds)), { digit, time } = said[said.length - 1];
+    if (wish !== reading) return;
     const right = digit === net.labels[k];
     found.push({ exit: said.length, right, time });
     choices[k].box.className = right ? "" : "wrong";

@@ -35,9 +35,10 @@ def write(
 
 def sizes(engine: runtime.Runtime, parts: list[bytes], files: dict[str, int]) -> str:
     """Return in words what the page loads."""
+    name = f"onnxruntime-web {engine.version}".rstrip()
     load, net = files["ort.js"] + files["runtime.js"], files["net.js"]
     return (
-        f"Beside this page lie {said(load + net)}: onnxruntime-web {engine.version}, {said(load)} "
+        f"Beside this page lie {said(load + net)}: {name}, {said(load)} "
         f"({said(engine.size)} unpacked), and the net in {len(parts)} parts, {said(net)} "
         f"({said(sum(map(len, parts)))} in ONNX)."
     )

@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+from torch import nn
 
 from benchmarks import pages_gpu, pages_steps
-from benchmarks.gpu import crossover
+from benchmarks.gpu import crossover, layers
 from benchmarks.gpu.check import PARTS
 from benchmarks.gpu.studies import LINES
+from bibd.kernels.gpu import compile as compiling
 from harness.record.study import Study
 from harness.result import pages
 from harness.sweep import modules
@@ -77,6 +81,8 @@ def test_every_case_of_the_record_has_its_line_and_no_form_of_it_is_faster():
 
 
 def test_every_part_and_every_line_of_studies_says_what_has_run():
+    lines = [tuple(line) for line in pages_gpu.ran()]
+    assert len(set(lines)) == len(lines)  # (part machine is in all records)
     found = {line["command"] for line in table(pages_gpu.ran())}
     assert {f"`python -m benchmarks.gpu.check --parts {part}`" for part in PARTS} <= found
     assert {f"`python -m benchmarks.gpu.studies {line}`" for line in LINES} <= found
@@ -183,7 +189,27 @@ def test_the_map_has_a_panel_for_each_pattern_type_and_pass(tmp_path, capsys):
     again = {"nn.Linear": 6.0, "dense": 4.0, "cuda": 2.0}
     once_more = crossover.panels([layer(64, 1.0, replayed=again)])["bibd, bf16, forward, replayed"]
     assert [(line["path"], line["ratio"]) for line in once_more] == [("cuda", 3.0)]
+    assert "replayed" not in fig.get_suptitle()
+    both = crossover.draw([layer(64, 1.0, replayed=again)], "a card")
+    assert "(replayed: the fastest)" in " ".join(both.get_suptitle().split())
+    alone = layer(64, 1.0, replayed={"nn.Linear": 1.0})  # (no path takes the case)
+    assert len(crossover.panels([alone])) == 1
     path.write_text(json.dumps({"parts": {"machine": [card]}}))
     with pytest.raises(SystemExit):
         crossover.main([str(path)])
     assert "holds no line of part layers" in capsys.readouterr().err
+
+
+def test_a_path_that_takes_no_case_has_no_time_where_the_reason_was_said_before(monkeypatch):
+    layer, x = SimpleNamespace(backend="auto"), torch.ones(1, 2)
+    monkeypatch.setattr(compiling, "_said", {"no kernel"})
+
+    def timed(call, device):
+        if layer.backend == "cuda":
+            compiling.notice("no kernel")
+        return 1.0
+
+    monkeypatch.setattr(layers, "timed", timed)
+    found = dict(layers.replayed(layer, ["dense", "cuda"], nn.Linear(2, 2), x, False))
+    assert found == {"nn.Linear": 1.0, "dense": 1.0}
+    assert compiling._said == {"no kernel"}

@@ -103,6 +103,7 @@ def test_no_verdict_is_stronger_than_its_interval(better):
     assert metric.judge(0.0, 0.2) is None
     assert metric.judge(0.1, 0.2) == ("better" if better == "higher" else "worse")
     assert metric.judge(-0.2, -0.1) == ("worse" if better == "higher" else "better")
+    assert metric.judge(float("nan"), float("nan")) is None
     even = paired("A", "B", {0: 0.0, 1: 2.0}, {0: 1.0, 1: 1.0}, metric)
     assert even.verdict == "no difference shown between A and B"
     assert interval([2.0]).text(*metric.of_values[:2]) == "2.0000 (n=1, no interval)"

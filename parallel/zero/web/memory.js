@@ -50,8 +50,8 @@ function note() {
     : some
       ? "Circles: what was held after a step. Squares: all address space of the largest net that " +
         "trained in 128 MiB; what lies above the curve there are copies, messages, activations. " +
-        "zero1 lies below its curve, as gradients are slices once a backward is over. " +
-        "Filled: this library; hollow: torch's own class of that stage. Measured with Adam in " +
+        "This library's zero1 lies below its curve, as gradients are slices once a backward is " +
+        "over. Filled: this library; hollow: torch's own class of that stage. Measured with Adam in " +
         "float32, in bytes a weight, drawn for the weights that are chosen; bright are those of " +
         "the chosen strategy."
       : "The measured points are of Adam in float32: choose both, and they are on the curves.";

@@ -47,5 +47,13 @@ def test_without_comparisons_the_ends_of_the_table_are_named():
     assert answer(one, replace(PLAN, compare=())).startswith("low: test accuracy 0.")
 
 
+def test_of_equal_means_none_is_the_best():
+    low = [run for run in whole().runs if run.arm == "low"]
+    both = Experiment("mlp", "smoke", runs=[*low, *(replace(run, arm="high") for run in low)])
+    said = answer(both, replace(PLAN, compare=()))
+    assert said.startswith("The means of all 2 models are equal. ")
+    assert "best" not in said
+
+
 def test_nothing_is_said_of_nothing():
     assert answer(Experiment("mlp", "smoke"), PLAN) == ""

@@ -61,3 +61,21 @@ def test_powers_of_two_and_labels_of_ones_own_stay_what_they_are():
     figure.settle(fig)
     assert shown(ax.xaxis) == ["three", "thirty"]
     assert "10^" in shown(ax.yaxis)[0]  # beyond ten millions a power is shorter
+
+
+@pytest.mark.parametrize("base", [2, 10])
+@pytest.mark.parametrize(("low", "high"), [(320, 480), (21, 29), (5.5, 7.5), (0.22, 0.24)])
+def test_an_axis_that_is_shorter_than_a_decade_has_labels_too(low, high, base):
+    texts = shown(axes(low, high, base=base).xaxis)
+    assert len(texts) > 1
+    assert all(low * 0.9 < float(text) < high * 1.1 for text in texts)
+
+
+@pytest.mark.parametrize("places", [[], [30, 70]])
+def test_places_of_ones_own_stay(places):
+    with figure.style():
+        ax = Figure().add_subplot()
+        ax.set(xscale="log", xlim=(10, 1000))
+        ax.set_xticks(places)
+    figure.settle(ax.figure)
+    assert shown(ax.xaxis) == [str(place) for place in places]

@@ -1,6 +1,7 @@
 """The report while runs go on, and its links: what stands above a place keeps its room."""
 
 import re
+import xml.etree.ElementTree as tree
 from dataclasses import replace
 
 import pytest
@@ -56,3 +57,12 @@ def test_each_run_that_has_a_folder_here_is_linked(tmp_path):
         assert all((path.parent / link).is_dir() for link, _ in links)
         assert "high: seed 0, seed 1, seed 2, <a" in path.read_text()
     assert "folder of each run" not in page(tmp_path, experiment())
+
+
+def test_a_picture_has_its_least_width_and_the_font_of_its_letters(tmp_path):
+    found = re.findall(r"<svg.*?</svg>", page(tmp_path, experiment()))
+    assert found
+    for svg in found:
+        style = tree.fromstring(svg).get("style")  # (which refuses an attribute said twice)
+        assert style.startswith("min-width:")
+        assert "font-family:'DejaVu Sans'" in style

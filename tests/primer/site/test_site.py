@@ -80,6 +80,15 @@ def test_a_picture_without_a_text_and_a_notebook_without_a_title_are_refused(tmp
         made(tmp_path, nbformat.v4.new_markdown_cell("no"))
 
 
+def test_a_notebook_without_cells_or_without_a_picture_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"99_note.ipynb: .*begins with its title"):
+        made(tmp_path)
+    outside = nbformat.v4.new_markdown_cell("![a picture that lies elsewhere](../a.png)")
+    for cells in ([HEAD], [HEAD, outside]):
+        with pytest.raises(ValueError, match=r"99_note.ipynb: no picture for the index"):
+            made(tmp_path, *cells)
+
+
 def test_what_is_wide_scrolls_and_what_a_library_left_is_gone():
     table = "<style scoped>b</style><table border='1'><thead><tr><th></th><th>a</th></tr></thead>"
     table += "<tbody><tr><th>row</th><td>1</td></tr></tbody></table>"

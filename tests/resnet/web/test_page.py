@@ -16,6 +16,7 @@ from harness.data.pictures import images
 from resnet.experiments import PLANS, VERBS
 from resnet.trainer import layout
 from resnet.web import facts, packed, runtime
+from resnet.web import write as writing
 from tests.bibd.onnx.needs import needs_the_extra
 from tests.resnet.web.net import PLAIN, ROW, kept
 
@@ -124,6 +125,12 @@ def test_a_run_that_fitted_nothing_has_thresholds_all_the_same(tmp_path):
         assert facts.thresholds(folder, 2) == [facts.SURE] * 2
 
 
+def test_a_threshold_that_lets_some_leave_is_never_that_of_nobody(tmp_path):
+    line = {"name": facts.AIM, "held_out": {"thresholds": [0.07, 0.995, 1.0, 0.0, 0.121]}}
+    folder, *_ = kept(tmp_path, rows=({"epoch": 1, "exits": {"fitted": [line]}},))
+    assert facts.thresholds(folder, 5) == [0.07, 0.99, 1.0, 0.0, 0.13]
+
+
 def test_the_same_files_make_the_same_script():
     assert packed.script({"a": b"1" * 99}) == packed.script({"a": b"1" * 99})
 
@@ -152,3 +159,10 @@ def test_runs_that_do_not_fit_are_answered(tmp_path, engine, capsys):
     assert page(folder, "--runtime", engine, "--out", tmp_path / "page") == 1
     assert "--keep-weights" in capsys.readouterr().err
     assert not (tmp_path / "page").exists()
+
+
+def test_a_runtime_that_says_no_version_has_none_on_the_page():
+    files = dict.fromkeys(("ort.js", "runtime.js", "net.js"), 1000)
+    for version, said in (("", "onnxruntime-web, 2 kB"), ("1.2", "onnxruntime-web 1.2, 2 kB")):
+        engine = runtime.Runtime("face", {}, version)
+        assert f"lie 3 kB: {said} (" in writing.sizes(engine, [b"part"], files)
