@@ -9,21 +9,21 @@ from benchmarks.gpu.steps import PRECISIONS, WAYS
 from harness.result.pages import Rows, fixed
 
 SPARSE, DENSE = "B-ResNet-18", "ResNet-18"
+RECORDS = {"steps": "layers-h100", "compiled": "compiled-h200"}  # the cards that the page names
 Line = dict[str, Any]
 
 
-def found(part: str) -> Iterator[tuple[str, str, Line]]:
-    """Card, name and line of every check of a part that passed, from all records."""
-    for record in pages_gpu.records():
-        for line in pages_gpu.lines(record, part):
-            if line["ok"]:
-                yield pages_gpu.card(record), line["name"], line
+def found(part: str) -> Iterator[tuple[str, Line]]:
+    """Name and line of every check of a part that passed."""
+    for line in pages_gpu.lines(RECORDS[part], part):
+        if line["ok"]:
+            yield line["name"], line
 
 
 def steps() -> Rows:
     """Milliseconds of a step of each net, eager and replayed."""
     yield "net", *(f"{precision}, {way}" for precision in PRECISIONS for way in WAYS)
-    timed = {name: line["ms"]["median"] for _, name, line in found("steps") if "ms" in line}
+    timed = {name: line["ms"]["median"] for name, line in found("steps") if "ms" in line}
     for net in dict.fromkeys(name.split(", ")[0] for name in timed):
         names = (f"{net}, {precision}, {way}" for precision in PRECISIONS for way in WAYS)
         yield net, *(fixed(timed[name], 1) for name in names)
@@ -32,7 +32,7 @@ def steps() -> Rows:
 def compiled() -> Rows:
     """What torch.compile makes of a step, and the seconds that it takes first."""
     yield "net, bf16 autocast", "first steps, s", "eager, ms", "graph, ms"
-    for _, net, line in found("compiled"):
+    for net, line in found("compiled"):
         times = (fixed(line[f"{way} ms"]["median"], 1 + (way == "graph")) for way in WAYS)
         yield net, fixed(line["eager s"], 0), *times
 
@@ -40,7 +40,7 @@ def compiled() -> Rows:
 def beside() -> Rows:
     """Steps a second that several seeds make together, on streams and in processes."""
     yield "seeds of ResNet-18 at a time", "on streams of one process", "in processes"
-    rates = {name: line["steps a second"] for _, name, line in found("steps") if "ms" not in line}
+    rates = {name: line["steps a second"] for name, line in found("steps") if "ms" not in line}
     for count in dict.fromkeys(name.split(" ")[0] for name in rates):
         ways = (rates[f"{count} seeds, {way}"] for way in ("streams", "processes"))
         yield count, *(fixed(rate, 0) for rate in ways)
@@ -48,13 +48,13 @@ def beside() -> Rows:
 
 def step(net: str, way: str) -> str:
     """Milliseconds of a step of a net in bfloat16."""
-    times = {name: line for _, name, line in found("steps")}
+    times = dict(found("steps"))
     return fixed(times[f"{net}, bf16 autocast, {way}"]["ms"]["median"], 1)
 
 
 def compiled_step(net: str) -> str:
     """Milliseconds of a compiled and replayed step."""
-    times = {name: line for _, name, line in found("compiled")}
+    times = dict(found("compiled"))
     return fixed(times[net]["graph ms"]["median"], 2)
 
 
@@ -64,7 +64,7 @@ def over(part: str) -> str:
         "steps": lambda net: (f"{net}, bf16 autocast, graph", "ms"),
         "compiled": lambda net: (net, "graph ms"),
     }[part]
-    lines = {name: line for _, name, line in found(part)}
+    lines = dict(found(part))
     sparse, dense = (lines[name][key]["median"] for name, key in map(ms, (SPARSE, DENSE)))
     return fixed(sparse / dense, 2)
 
