@@ -26,7 +26,6 @@ import argparse
 import json
 import os
 import signal
-import sys
 import time
 import traceback
 from collections.abc import Iterator
@@ -71,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     # cuBLAS reads this when it starts: without it, its sums may come in another order each time.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     record: dict[str, Any] = {
-        "command": " ".join(["python -m benchmarks.gpu.check", *sys.argv[1:]]),
+        "command": f"python -m benchmarks.gpu.check --parts {' '.join(options.parts)} --out DIR",
         "parts": {},
     }
     path = options.out / "check.json"

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -55,7 +56,8 @@ def listen(heard: list[warnings.WarningMessage]) -> list[str]:
     for said in heard:
         text = str(said.message)
         if "called a synchronizing CUDA operation" in text:
-            found.append(f"it waits for the device at {said.filename}:{said.lineno}")
+            place = "/".join(Path(said.filename).parts[-2:])  # (a record travels, folders do not)
+            found.append(f"it waits for the device at {place}:{said.lineno}")
         elif "Synchronization debug mode" not in text:  # (that this is a prototype)
             warnings.warn_explicit(said.message, said.category, said.filename, said.lineno)
     return found

@@ -81,7 +81,7 @@ def test_a_warm_up_is_on_a_side_stream_and_hears_where_it_waits(fake):
     assert fake.said == ["side waits for main", "step", "main waits for side"]
     assert fake.mode == 0
     (said,) = complaints
-    assert said.startswith("it waits for the device at ")
+    assert said.startswith("it waits for the device at train/test_card.py:")
     with pytest.raises(KeyError), card.Card("cuda").warm():
         raise KeyError
     assert fake.mode == 0
