@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.gpu.check import PARTS
+from benchmarks.gpu.layers import fastest
 from harness.experiment import Run
 from harness.plan import Plan
 from harness.result import pages
@@ -90,24 +91,16 @@ def layers() -> Rows:
 
 
 def _replayed(line: Line) -> str:
-    path, ratio = replayed(line)
-    return f"{path} {fixed(ratio, 1)}" if path else ""
-
-
-def replayed(line: Line) -> tuple[str, float]:
-    """The fastest path of a layer as a CUDA graph, and how many times longer nn.Linear takes."""
-    ms = dict(line.get("replayed") or {})
-    dense = ms.pop("nn.Linear", 0.0)
-    path = min(ms, key=lambda name: ms[name], default="")
-    return path, dense / ms[path] if path else 0.0
+    best = fastest(line)
+    return f"{best[0]} {fixed(best[1], 1)}" if best else ""
 
 
 def large(pattern: str) -> str:
     """The range of how many times longer nn.Linear takes than the largest layers, replayed."""
     found = [line for record in records() for line in lines(record, "layers") if line["ok"]]
-    found = [line for line in found if line["pattern"] == pattern and "replayed" in line]
-    most = max(line["size"] for line in found)
-    ratios = [replayed(line)[1] for line in found if line["size"] == most]
+    best = [(line["size"], fastest(line)) for line in found if line["pattern"] == pattern]
+    most = max(size for size, fast in best if fast)
+    ratios = [fast[1] for size, fast in best if fast and size == most]
     return f"{fixed(min(ratios), 1)} to {fixed(max(ratios), 1)}"
 
 

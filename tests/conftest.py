@@ -41,6 +41,15 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium, for tests of pages (which say what it needs: tests.browser.NEEDS)."""
+    from tests.browser import launched
+
+    with launched() as opened:
+        yield opened
+
+
 @pytest.fixture
 def command(tmp_path):
     """Run `python -m ...` in the checkout with a results folder of its own."""

@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from benchmarks.gpu.layers import fastest
 from harness.result import figure, titles
 
 HOME = Path(__file__).resolve().parents[2] / "figure" / "bibd" / "gpu"
@@ -48,12 +49,9 @@ def panels(lines: list[Line]) -> dict[str, list[Line]]:
         side = "training" if line["train"] else "forward"
         title = f"{line['pattern']}, {line['dtype']}, {side}"
         found.setdefault(title, []).append(line)
-        again = dict(line.get("replayed") or {})
-        dense = again.pop("nn.Linear", None)
-        if again:
-            path = min(again, key=lambda name: again[name])
-            best = line | {"path": path, "ratio": dense / again[path]}
-            found.setdefault(f"{title}, replayed", []).append(best)
+        if best := fastest(line):
+            again = line | dict(zip(("path", "ratio"), best, strict=True))
+            found.setdefault(f"{title}, replayed", []).append(again)
     return found
 
 

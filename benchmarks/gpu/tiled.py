@@ -139,9 +139,8 @@ def of_a_layer(setting: tuple) -> dict[str, Any]:
     t = s.tile
     flat = make_pattern(f"tiled-{t}", s.size, s.size).flat
     lists = Lists(flat[None], s.size, s.size, tile=t)
-    dense = s.grid().transpose(1, 2).reshape(-1)
-    values = dense[torch.from_numpy(flat).to(s.device)].to(s.weight.dtype)
-    del dense
+    at, full = torch.from_numpy(flat).to(s.device), s.grid().transpose(1, 2).reshape(-1)
+    values = full[at].to(s.weight.dtype)
 
     def step(i: int) -> None:
         lists.rows(s.x[i % 2], values, back=False)
@@ -150,6 +149,10 @@ def of_a_layer(setting: tuple) -> dict[str, Any]:
 
     error = {"output": s.check(lists.rows(s.x[0], values, back=False), "output")}
     error["input"] = s.check(lists.rows(s.g[0], values, back=True), "input")
+    full[at] = lists.weights(s.g[0], s.x[0]).double()
+    tiles = full.view(s.size // t, t, -1, t).transpose(1, 2)[s.rows.long(), s.cols.long()]
+    error["weight"] = s.check(tiles, "weight")
+    del full, tiles
     found = s.line("triton of a layer", lambda i: lists.rows(s.x[i % 2], values, False), error)
     ms = found["train ms"] = timed(step, s.device)
     beside(found, ms, "train", (s.size, s.batch, s.device), ("bf16",))

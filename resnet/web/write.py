@@ -12,6 +12,7 @@ from resnet.plans.config import Config
 from resnet.web import packed, runtime
 from resnet.web.facts import last
 
+ALLOWED = "'self' 'wasm-unsafe-eval' blob:"  # what the runtime needs
 TEMPLATE = Path(__file__).with_name("exits.html")
 
 
@@ -29,7 +30,7 @@ def write(
         "size": sizes(engine, parts, {name: len(text.encode()) for name, text in files.items()}),
         "net": onefile.data(known),
     }
-    files["index.html"] = onefile.filled(TEMPLATE, ("run", "screen"), texts)
+    files["index.html"] = onefile.filled(TEMPLATE, ("run", "screen"), texts, ALLOWED)
     return {name: store.write(out / name, text).stat().st_size for name, text in files.items()}
 
 

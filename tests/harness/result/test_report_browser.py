@@ -7,17 +7,11 @@ import pytest
 from harness.experiment import Experiment, Run
 from harness.result import figure, report
 from tests.axe import faults
-from tests.browser import NEEDS, address, fits, launched, visits
+from tests.browser import NEEDS, address, fits, visits
 from tests.harness.result.test_figure import experiment, study
 
 pytestmark = NEEDS
 RUNNING = [Run("high", 7, "high", {}, [{"epoch": 1, "test_accuracy": 0.9}])]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched() as opened:
-        yield opened
 
 
 @pytest.fixture

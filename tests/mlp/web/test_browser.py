@@ -13,12 +13,6 @@ WIDTHS = 320, 375, 768, 1280
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with real.launched() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """The page in float32 and in int8, and the nets on them."""
     return {how: page(tmp_path_factory.mktemp("page"), how) for how in (False, True)}

@@ -4,7 +4,7 @@ import pytest
 
 from primer.site.__main__ import main
 from tests.axe import faults
-from tests.browser import NEEDS, address, fits, launched, visits
+from tests.browser import NEEDS, address, fits, visits
 
 pytest.importorskip("nbconvert", reason="pip install 'iddl[dev]'")
 pytestmark = NEEDS
@@ -23,12 +23,6 @@ def site(tmp_path_factory):
     for name in ("05_early", "10_autodiff", "parallel-gossip_cifar10"):
         assert main(["--out", str(folder), "--only", name]) == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with launched() as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("width", [320, 375, 768, 1280])

@@ -22,12 +22,6 @@ COUNT = 20
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with real.launched() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The folder of the page, the net, and its data."""
     place = tmp_path_factory.mktemp("page")

@@ -24,13 +24,13 @@ KNOWN = {
 
 
 @pytest.fixture
-def shown(tmp_path):
+def shown(tmp_path, browser):
     writing.write(tmp_path, Runtime(FACE, {"mjs": b"", "wasm": b""}, ""), [b""] * 2, KNOWN, "")
-    with real.launched() as opened:
-        page = opened.new_page()
-        page.goto(real.address(tmp_path / "index.html"))
-        real.expect(page.locator("#answer")).to_contain_text("left at exit 1 of 2")
-        yield page
+    page = browser.new_page()
+    page.goto(real.address(tmp_path / "index.html"))
+    real.expect(page.locator("#answer")).to_contain_text("left at exit 1 of 2")
+    yield page
+    page.close()
 
 
 def test_what_was_read_under_other_thresholds_is_forgotten(shown):

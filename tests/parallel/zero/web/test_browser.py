@@ -15,12 +15,6 @@ pytestmark = real.NEEDS
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with real.launched() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def path(tmp_path_factory):
     return write(tmp_path_factory.mktemp("page") / "memory.html", PAPER)
 
