@@ -12,6 +12,7 @@ from torch import nn
 
 import mlp
 from bibd import SparseLinear
+from bibd.kernels.build import library as kernels
 from harness.data import Data
 from harness.record import store, weights
 from harness.record.study import Study
@@ -141,6 +142,8 @@ def test_the_weights_of_a_run_are_taken(small, tmp_path, capsys):
     weights.save(folder, stack([net]))  # as trainings of one seed hold it
     store.save_run(study.new_run("bibd-8-mnist", 3), folder)
     out = tmp_path / "digit.html"
+    kernels()  # (whoever is the first to need them says that they are being built)
+    capsys.readouterr()
     words = ["--arm", "bibd-8-mnist", "--seed", "3", "--results", str(tmp_path)]
     assert main([*words, "--out", str(out)]) == 0
     assert capsys.readouterr().err == ""
