@@ -8,6 +8,7 @@ nothing but a switch that is never the bottleneck, and nothing is sent while the
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,9 @@ from typing import Annotated, Any
 import tyro
 
 from harness import flags
-from harness.names import check
 from harness.result import export, figure, screen, titles
-from parallel.plans.link import KINDS
-from parallel.zero.memory import size_of
-
-STEPS = 240  # in which periods of 16 and rounds of 1,024 peers come often enough
-# (independent subnets send what their layers are, and the other one changes once)
-NAMES = tuple(name for name in KINDS if name not in ("ist", "post-local-sgd"))
+from parallel.linked.step import NAMES, SHAPED, Shapes, in_a_step
+from parallel.zero.memory import shapes_of
 
 
 @dataclass(frozen=True)
@@ -40,12 +36,14 @@ class Options:
     """Milliseconds in which a worker computes its part of a step."""
     latency: float = 0.05
     """Milliseconds that a message is under way."""
+    per_host: int = 1
+    """Workers that share a host and its cable, such as 8."""
     gbit: tuple[float, ...] = (1, 10, 100, 400)
     """Gigabits a second that leave a host."""
     workers: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512, 1024)
     """How many of them."""
-    strategies: tuple[str, ...] = NAMES
-    """Which of them, as study link calls them."""
+    strategies: tuple[str, ...] = tuple(name for name in NAMES if name not in SHAPED)
+    """Which of them, as study link calls them; also power-sgd, of a --model."""
     json: bool = False
     """Print a list of objects, one for each strategy, rate and number of workers."""
     to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -54,45 +52,32 @@ class Options:
     """Also draw it there, as FILE.png, FILE.eps and FILE.json."""
 
 
-def seconds(options: Options, size: int) -> list[dict[str, Any]]:
+def seconds(options: Options, shapes: Shapes) -> list[dict[str, Any]]:
     """Return a line for each strategy, rate and number of workers.
 
     Raises:
         ValueError: a number that cannot be, or an unknown strategy.
     """
-    numbers = (options.bytes, *options.gbit, *options.workers)
+    numbers = (options.bytes, options.per_host, *options.gbit, *options.workers)
     if not (options.gbit and options.workers and options.strategies):
         raise ValueError("expected one or more of --gbit, --workers and --strategies each")
     if min(numbers) <= 0 or min(options.compute, options.latency) < 0:
         raise ValueError(
-            "expected bytes, gbit and workers above 0, compute and latency of 0 or more, got "
-            f"{options.bytes}, {options.gbit}, {options.workers}, {options.compute} and "
-            f"{options.latency}"
+            "expected bytes, per-host, gbit and workers above 0, compute and latency of 0 or more, "
+            f"got {options.bytes}, {options.per_host}, {options.gbit}, {options.workers}, "
+            f"{options.compute} and {options.latency}"
         )
     lines = []
     for name in options.strategies:
-        check("strategy", name, NAMES)
+        if name in SHAPED and options.params:
+            raise ValueError(f"{name} sends of each layer what its shape says: give --model")
         for workers in options.workers:
-            sent, rounds = in_a_step(KINDS[name], workers, size * options.bytes)
+            sent, rounds = in_a_step(name, workers, shapes, options.bytes, options.per_host)
             for rate in options.gbit:
                 cable = 8 * sent / (rate * 1e9) + rounds * options.latency / 1e3
                 line = {"strategy": name, "gbit": rate, "workers": workers}
                 lines.append(line | {"seconds": options.compute / 1e3 + cable})
     return lines
-
-
-def in_a_step(words: Mapping[str, Any], workers: int, size: float) -> tuple[float, float]:
-    """Return the bytes of the busiest host, and rounds of messages, of a step on average."""
-    from parallel.linked.predicted import cost
-    from parallel.strategy import make
-
-    options = {k: v for k, v in words.items() if k != "strategy"}
-    if "alpha" in options:  # (which changes no byte, but may not throw a centre around)
-        options["alpha"] = 1 / workers
-    made = make(words.get("strategy", "all_reduce"), **options)
-    made.init(workers)
-    found = cost(made, 0, STEPS, workers * made.theory(size, STEPS))
-    return found.bytes / STEPS, found.rounds / STEPS
 
 
 def draw(lines: Sequence[Mapping[str, Any]], note: str, path: Path) -> list[Path]:
@@ -131,13 +116,10 @@ def main(argv: Sequence[str]) -> int:
     """Run the verb."""
     options = flags.read(Options, argv, "python -m parallel clock")
     export.check(options.to)
-    size = size_of(options.params, options.model)
-    lines = seconds(options, size)
+    shapes = shapes_of(options.params, options.model)
+    lines = seconds(options, shapes)
     heads, rows = grid(lines, options.workers)
-    note = (
-        f"predicted: {size:,} weights of {options.bytes} bytes, {options.compute:g} ms of compute, "
-        f"{options.latency:g} ms of latency"
-    )
+    note = about(options, sum(map(math.prod, shapes)))
     if options.to:
         export.write(options.to, lines, heads, rows)
     if options.figure:
@@ -147,6 +129,15 @@ def main(argv: Sequence[str]) -> int:
     else:
         screen.show(f"seconds a step, {note}", heads, rows)
     return 0
+
+
+def about(options: Options, size: int) -> str:
+    """Say what the seconds are of."""
+    shared = f", {options.per_host} workers a host" * (options.per_host > 1)
+    return (
+        f"predicted: {size:,} weights of {options.bytes} bytes, {options.compute:g} ms of "
+        f"compute, {options.latency:g} ms of latency{shared}"
+    )
 
 
 def grid(lines: Sequence[Mapping[str, Any]], workers: Sequence[int]) -> tuple[list[str], list]:

@@ -24,7 +24,8 @@ def world(config: Linked) -> World:
     """Return where a config's workers are."""
     if not config.hosts:
         return World.sim(config.workers)
-    return World.procs(config.workers, link=config.cable(), threads=1, timeout=120)
+    words: dict[str, Any] = dict(link=config.cable(), per_host=config.per_host)
+    return World.procs(config.workers, **words, threads=1, timeout=120)
 
 
 def train(config: Linked, seed: int, job: Job) -> Iterator[dict[str, Any]]:
@@ -38,7 +39,7 @@ def train(config: Linked, seed: int, job: Job) -> Iterator[dict[str, Any]]:
 
 
 def task(comm: Comm, config: Linked, seed: int, root: str | None) -> Iterator[dict[str, Any]]:
-    """What each host does."""
+    """What each worker does."""
     training = prepare(comm, config, seed, root)
     for look in range(config.epochs):
         for _ in range(config.every):
@@ -69,7 +70,8 @@ def _row(training: Training, config: Linked, seed: int) -> dict[str, Any]:
     found, comm = training.row(), training.comm
     seconds = max(comm.everyone(found["train_time"]))
     reached = comm.everyone(float(found["test_accuracy"] >= config.goal))[0]
-    sent = cost(training.executor.strategy, seed, training.done, found["bytes_theory"])
+    given = training.executor.strategy, seed, training.done, found["bytes_theory"]
+    sent = cost(*given, config.per_host)
     cable = config.cable()
     rate = 8 / cable.rate if cable.rate else 0.0
     return found | {
@@ -88,7 +90,7 @@ def check(config: Linked, job: Job) -> None:
         ValueError: says what does not fit.
     """
     if config.hosts and (reason := why_not()):
-        raise ValueError(f"each worker would have a host of its own: {reason}")
+        raise ValueError(f"workers would be on hosts of their own: {reason}")
     prepare(Comm(config.workers), config, 0, job.data_root)
 
 

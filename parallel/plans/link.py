@@ -3,6 +3,7 @@
 plan          what is asked
 link_rates    which learning rate reaches the goal in the fewest steps (one seed, simulated)
 link          seconds to the goal, over the bandwidth and over the latency of the cables
+link_pairs    the same where two workers share a host and its cable
 
 Each run ends when the goal is reached, or at the limit. Arms are named strategy@Mbit/s-ms.
 """
@@ -28,8 +29,12 @@ class Linked(Gossip):
     """Of each tensor's gradient, how much is sent (top_k)."""
     rank: int = 2
     """Columns of the thin matrices that are sent (power_sgd)."""
+    per_machine: int = 2
+    """Workers that average their gradients in every step (hierarchical)."""
     hosts: bool = True
-    """Each worker on a host of its own, behind a cable; else all are simulated."""
+    """Workers are on hosts behind cables; else all are simulated."""
+    per_host: int = 1
+    """Workers of a host, which share its cable."""
     mbit: float = 0.0
     """Megabits a second that leave a host; 0: as fast as this machine can."""
     latency: float = 0.0
@@ -43,7 +48,7 @@ class Linked(Gossip):
 
     def __post_init__(self):
         super().__post_init__()
-        check_counts(self, "every")
+        check_counts(self, "every", "per_host", "per_machine")
         if not 0 < self.goal <= 1 or self.limit < 0:
             raise ValueError(f"goal is in (0, 1] and limit >= 0, got {self.goal}, {self.limit}")
         self.cable()
@@ -65,12 +70,14 @@ KINDS: dict[str, dict] = {
     "diloco": dict(strategy="diloco", period=16),
     "ist": dict(strategy="ist", period=16),
     "easgd": dict(strategy="easgd", period=16, alpha=0.2),
-}
-# (these have no rate yet: once link_rates has one, they join KINDS and TUNED)
-CODED: dict[str, dict] = {
     "bf16": dict(strategy="bf16"),
     "top-k": dict(strategy="top_k"),
     "power-sgd": dict(strategy="power_sgd"),
+}
+# Of workers that share hosts; the first is what is new there.
+SHARED: dict[str, dict] = {
+    "hierarchical": dict(strategy="hierarchical", period=16),
+    **{kind: KINDS[kind] for kind in ("all-reduce", "local-sgd")},
 }
 # Megabits a second and milliseconds. (Latency is 100 Mbit/s at most where the kernel has no netem.)
 LINKS = ((1000, 0), (100, 0), (10, 0), (100, 1), (100, 10), (100, 50))
@@ -83,9 +90,9 @@ BASE = Linked(
     epochs=60,
     lr=0.2,
 )
-TRIED = (0.05, 0.1, 0.2, 0.4, 0.8)
+TRIED = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 # (by link_rates, seed 9: the fewest steps. Of most that is the largest rate that was tried)
-TUNED = dict.fromkeys(KINDS, 0.8) | {"ist": 0.05, "easgd": 0.4}
+TUNED = dict.fromkeys(KINDS | SHARED, 0.8) | {"ist": 0.05, "easgd": 0.4}
 STEPS = Metric("step", better="lower", unit="", scale=1.0, digits=0)
 
 
@@ -93,16 +100,23 @@ def arm(kind: str, link: tuple[float, float], base: Linked = BASE) -> tuple[str,
     """Return name and config of a strategy behind such cables."""
     mbit, latency = link
     more = dict(mbit=float(mbit), latency=float(latency), lr=TUNED[kind])
-    return f"{kind}@{mbit:g}-{latency:g}", replace(base, **KINDS[kind] | more)
+    return f"{kind}@{mbit:g}-{latency:g}", replace(base, **(KINDS | SHARED)[kind] | more)
 
 
+def against(kinds: tuple[str, ...], links: tuple[tuple[float, float], ...]) -> tuple:
+    """Return each arm of these kinds beside all-reduce over the same cable."""
+    names = [(arm(kind, link)[0], arm("all-reduce", link)[0]) for link in links for kind in kinds]
+    return tuple(names)
+
+
+PAIRS = replace(BASE, per_host=2)
 SMOKE = replace(BASE, data="digits", test_split="official", workers=2, batch_size=64, epochs=3)
 PLANS = {
     "link_rates": Plan(
         question="The learning rate with which each strategy needs the fewest steps, simulated.",
         arms={
             f"{kind}-{lr:g}": replace(BASE, **words, lr=lr, hosts=False, epochs=100)
-            for kind, words in (KINDS | CODED).items()
+            for kind, words in (KINDS | SHARED).items()
             for lr in TRIED
         },
         seeds=(9,),
@@ -117,11 +131,19 @@ PLANS = {
         minutes=135,
         expect="Where bytes cost, who sends less is sooner there; where messages cost, who talks "
         "less often. Needs root, on Linux.",
-        compare=tuple(
-            (f"{kind}@{mbit:g}-{latency:g}", f"all-reduce@{mbit:g}-{latency:g}")
-            for mbit, latency in LINKS
-            for kind in KINDS
-            if kind != "all-reduce"
+        compare=against(tuple(KINDS)[1:], LINKS),
+        metric="seconds",
+    ),
+    "link_pairs": Plan(
+        question="Two workers share a host and its cable: what does it gain to agree there first?",
+        arms=dict(arm(kind, link, PAIRS) for link in LINKS[:3] for kind in SHARED),
+        seeds=tuple(range(5)),
+        minutes=15,
+        expect="Over a slow cable hierarchical is sooner than all-reduce, and no later than local "
+        "SGD. Needs root, on Linux.",
+        compare=(
+            *against(("hierarchical", "local-sgd"), LINKS[:3]),
+            *((arm("hierarchical", x)[0], arm("local-sgd", x)[0]) for x in LINKS[:3]),
         ),
         metric="seconds",
     ),

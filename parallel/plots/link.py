@@ -5,7 +5,8 @@ link_seconds     seconds to the goal over bandwidth, and over latency; lines are
                  strategy predicts, from its time without a cable to speak of
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from math import ceil
 from statistics import fmean
 from typing import Any
 
@@ -28,6 +29,10 @@ LABELS = {
     "diloco": "DiLoCo",
     "ist": "independent subnets",
     "easgd": "EASGD",
+    "bf16": "bfloat16",
+    "top-k": "top-k",
+    "power-sgd": "PowerSGD",
+    "hierarchical": "all-reduce in hosts, local SGD",
 }
 Link = tuple[float, float]  # megabits a second, milliseconds
 SWEEPS = {"bandwidth (Mbit/s)": 0, "latency (ms)": 1}  # which of both differs
@@ -212,9 +217,15 @@ def stands_on(whole: Experiment, seeds: object) -> str:
     first = whole.done()[0]
     config, split = first.config, first.facts.get("split", "?")
     return (
-        f"{titles.data(config['data'], split)}, {config['workers']} hosts "
+        f"{titles.data(config['data'], split)}, {_workers(config)} "
         f"on one machine, to {100 * config['goal']:g} % or {config['limit']:g} s, n = {seeds}"
     )
+
+
+def _workers(config: Mapping[str, Any]) -> str:
+    workers, each = config["workers"], config.get("per_host", 1)
+    hosts = ceil(workers / each)
+    return f"{workers} workers on {hosts} hosts" if each > 1 else f"{hosts} hosts"
 
 
 def table(whole: Experiment) -> Iterator[str]:

@@ -11,6 +11,7 @@ it out.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 INDEX = 4  # bytes of a place: an int32
 MOST = 2**31 - 1  # numbers that these can tell apart
@@ -19,6 +20,9 @@ MOST = 2**31 - 1  # numbers that these can tell apart
 @dataclass(frozen=True)
 class Codec:
     """The base: as much as a ring of whole gradients, or as two waves of slices."""
+
+    ring: ClassVar[bool] = False
+    """Whether a worker sends to the next one only, and not to all others."""
 
     def size(self, shape: Sequence[int], itemsize: int) -> int:
         """Return the bytes of what a worker sends of a tensor with numbers of so many bytes."""
@@ -83,6 +87,8 @@ class Largest(Codec):
 @dataclass(frozen=True)
 class LowRank(Codec):
     """P = M Q is averaged by a ring, made orthonormal, and Q = M^T P by a second one."""
+
+    ring: ClassVar[bool] = True
 
     rank: int = 2
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 from parallel.link.net import Net
@@ -14,7 +15,7 @@ OPENING = 30.0  # seconds for the parent's own store
 
 @dataclass(frozen=True)
 class Place:
-    """Address of the store, and the namespace of each rank if each has a host of its own."""
+    """Address of the store, and the namespace of each rank if there are hosts with cables."""
 
     address: str
     port: int
@@ -29,14 +30,14 @@ class Place:
             return cls("127.0.0.1", store.port, held=(store, None))
         # (torch would warn, in each process, that these addresses have no names)
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-        net = Net(world.workers, world.link).__enter__()
+        net = Net(ceil(world.workers / world.per_host), world.link).__enter__()
         first = net.address(0)
         try:
             store = inside(net.space(0), lambda: store_at(first, 0, OPENING, True))
         except BaseException:
             net.close()
             raise
-        spaces = tuple(net.space(rank) for rank in range(world.workers))
+        spaces = tuple(net.space(rank // world.per_host) for rank in range(world.workers))
         return cls(first, store.port, spaces, (store, net))
 
     def told(self) -> "Place":

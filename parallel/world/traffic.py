@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 COUNTERS = Path("/proc/net/dev")
+BOOT = Path("/proc/sys/kernel/random/boot_id")  # one for each start of a machine
 
 
 def traffic_out(since: int | None = 0) -> int | None:
@@ -34,7 +35,9 @@ def machine() -> int:
     """Return a number of this machine, or of the network namespace in it whose counters we read."""
     space = Path("/proc/self/ns/net")
     inside = os.readlink(space) if space.exists() else ""
-    return zlib.crc32(f"{platform.node()} {uuid.getnode()} {inside}".encode())
+    # (where no interface has an address of its own, uuid.getnode() is random in each process)
+    told = BOOT.read_text().strip() if BOOT.exists() else uuid.getnode()
+    return zlib.crc32(f"{platform.node()} {told} {inside}".encode())
 
 
 def of_all(since: int | None, everyone: Callable[[float], list[float]]) -> dict[str, int | None]:

@@ -31,6 +31,7 @@ class World:
     threads: int | None = None
     backend: str | None = None
     link: Cable | None = None
+    per_host: int = 1
 
     def __post_init__(self):
         check("world", self.kind, KINDS)
@@ -40,6 +41,10 @@ class World:
             raise ValueError(f"timeout is a number of seconds above 0, got {self.timeout}")
         if self.link is not None and (self.kind != "procs" or self.backend not in (None, "gloo")):
             raise ValueError("link= is a cable between the processes of World.procs, over gloo")
+        if type(self.per_host) is not int or self.per_host < 1:
+            raise ValueError(f"per_host is a number of workers, 1 or more, got {self.per_host!r}")
+        if self.per_host > 1 and self.link is None:
+            raise ValueError("per_host= says how many workers share a cable: give link=, too")
 
     @classmethod
     def sim(cls, workers: int) -> "World":
@@ -50,8 +55,9 @@ class World:
     def procs(cls, workers: int, **options: Any) -> "World":
         """Return a world of processes here.
 
-        Options: timeout, elastic, threads (of each), backend, link. With
-        `link=Cable(rate=100e6, delay=0.01)` each is on a host of its own (parallel.link.net).
+        Options: timeout, elastic, threads (of each), backend, link, per_host. With
+        `link=Cable(rate=100e6, delay=0.01)` each is on a host of its own (parallel.link.net), or,
+        with `per_host=2`, ranks 0 and 1 are on one, 2 and 3 on the next, as torchrun counts them.
         """
         return cls("procs", workers, **options)
 

@@ -46,7 +46,12 @@ class Options:
 
 
 def counted(name: str) -> int:
-    """Return the weights that are trained of a model, which is made without memory for them.
+    """Return how many weights of a model are trained."""
+    return sum(map(math.prod, shapes_in(name)))
+
+
+def shapes_in(name: str) -> list[tuple[int, ...]]:
+    """Return the shapes that are trained of a model, which is made without memory for them.
 
     Raises:
         ValueError: there is no such model.
@@ -58,7 +63,7 @@ def counted(name: str) -> int:
         model = _made(name)
     if not isinstance(model, nn.Module):
         raise ValueError(f"--model {name}: expected an nn.Module, got a {type(model).__name__}")
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return [tuple(p.shape) for p in model.parameters() if p.requires_grad]
 
 
 def _made(name: str) -> Any:
@@ -76,7 +81,12 @@ def _made(name: str) -> Any:
 
 
 def size_of(params: str, model: str) -> int:
-    """Return how many weights the command line says.
+    """Return how many weights the command line says."""
+    return sum(map(math.prod, shapes_of(params, model)))
+
+
+def shapes_of(params: str, model: str) -> list[tuple[int, ...]]:
+    """Return the shapes that the command line says; a number of weights is a row of them.
 
     Raises:
         ValueError: it says none, or two different things.
@@ -84,8 +94,8 @@ def size_of(params: str, model: str) -> int:
     if bool(params) == bool(model):
         raise ValueError("expected one of --params 7.5e9 and --model resnet18")
     if model:
-        return counted(model)
-    return whole("--params", params)
+        return shapes_in(model)
+    return [(whole("--params", params),)]
 
 
 def whole(flag: str, text: str) -> int:

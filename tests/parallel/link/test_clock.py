@@ -1,10 +1,13 @@
 """The predicted clock, against what each strategy's text says that it sends."""
 
 import json
+import math
 
 import pytest
 
-from parallel.linked.clock import NAMES, Options, main, seconds
+from parallel.identities.averaging import net
+from parallel.linked.clock import Options, main, seconds
+from parallel.linked.step import NAMES, SHAPED
 
 SIZE, COMPUTE, LATENCY = 1_000_000, 0.1, 5e-5
 
@@ -12,7 +15,7 @@ SIZE, COMPUTE, LATENCY = 1_000_000, 0.1, 5e-5
 def clock(name, workers, gbit):
     """Return the predicted seconds of a step."""
     options = Options(strategies=(name,), workers=(workers,), gbit=(gbit,))
-    (line,) = seconds(options, SIZE)
+    (line,) = seconds(options, [(SIZE,)])
     return line["seconds"]
 
 
@@ -39,12 +42,41 @@ def test_gossip_waits_for_its_busiest_host():
     assert few < state < many
 
 
+def test_hosts_of_eight_send_less_between_them():
+    """A mean of all crosses each cable once, by whatever worker; within a host it crosses none."""
+    ring = 2 * 15 / 16 * 8 * 4 * SIZE / 1e9
+    for name, expected in {
+        "all-reduce": ring + 2 * 15 * LATENCY,
+        "hierarchical": (ring + 2 * 15 * LATENCY) / 16,
+    }.items():
+        options = Options(strategies=(name,), workers=(16,), gbit=(1,), per_host=8)
+        (line,) = seconds(options, [(SIZE,)])
+        assert line["seconds"] == pytest.approx(COMPUTE + expected, rel=1e-9), name
+
+
+def test_codecs_send_what_a_models_shapes_say(capsys):
+    words = ["--model", "parallel.identities.averaging:net", "--workers", "4", "--gbit", "1"]
+    words += ["--compute", "0", "--latency", "0", "--json", "--strategies"]
+    assert main([*words, "bf16", "top-k", "power-sgd", "all-reduce"]) == 0
+    found = {
+        line["strategy"]: line["seconds"] * 1e9 / 8 for line in json.loads(capsys.readouterr().out)
+    }
+    shapes = [tuple(p.shape) for p in net().parameters()]
+    ring = 2 * 3 / 4
+    assert found["all-reduce"] == pytest.approx(ring * 4 * sum(map(math.prod, shapes)))
+    assert found["bf16"] == pytest.approx(ring * 2 * sum(map(math.prod, shapes)))
+    each = sum(math.ceil(0.01 * math.prod(shape)) * (4 + 4) for shape in shapes)
+    assert found["top-k"] == pytest.approx(3 * each)
+    thin = [min(2 * (s[0] + s[1]), math.prod(s)) if len(s) == 2 else math.prod(s) for s in shapes]
+    assert found["power-sgd"] == pytest.approx(ring * 4 * sum(thin))
+
+
 def test_the_command_prints_a_line_for_each(capsys, tmp_path):
     words = ["--params", "1e6", "--workers", "8", "16", "--gbit", "10", "--json"]
     picture = tmp_path / "clock.png"
     assert main([*words, "--figure", str(picture)]) == 0
     lines = json.loads(capsys.readouterr().out)
-    assert len(lines) == 2 * len(NAMES)
+    assert len(lines) == 2 * (len(NAMES) - len(SHAPED))
     assert picture.stat().st_size
     assert json.loads(picture.with_suffix(".json").read_text())
 
@@ -54,7 +86,9 @@ def test_the_command_prints_a_line_for_each(capsys, tmp_path):
     [
         ([], "expected one of --params"),
         (["--params", "9", "--strategies"], "expected one or more of --gbit, --workers"),
-        (["--params", "9", "--workers", "0"], "expected bytes, gbit and workers above 0"),
+        (["--params", "9", "--workers", "0"], "expected bytes, per-host, gbit and workers above 0"),
+        (["--params", "9", "--per-host", "0"], "per-host"),
+        (["--params", "9", "--strategies", "power-sgd"], "what its shape says: give --model"),
         (["--params", "9", "--compute", "-1"], "compute and latency of 0 or more"),
         (["--params", "9", "--strategies", "rign"], "did you mean 'ring'"),
     ],

@@ -60,6 +60,26 @@ def test_four_hosts_train_as_the_simulation_does(name, options):
 
 
 @hosts
+@pytest.mark.slow
+def test_two_workers_of_a_host_share_its_cable():
+    """Within a host nothing crosses a cable: eight steps, of which two average over all."""
+    given = dict(link=Cable(delay=0.01), timeout=30, threads=1)
+    options = dict(per_machine=2, period=4)
+    (simulated,) = run(World.sim(4), task, "hierarchical", options)
+    found = {}
+    for per_host in (1, 2):
+        world = World.procs(4, **given, per_host=per_host)
+        (found[per_host],) = run(world, task, "hierarchical", options)
+        assert found[per_host]["test_loss"] == pytest.approx(simulated["test_loss"], abs=1e-12)
+        assert found[per_host]["bytes_payload"] == simulated["bytes_payload"]
+        assert found[per_host]["machines"] == 4 / per_host
+    # (the rings of two are within hosts: of eight steps no delay but that of two rings of all)
+    assert found[1]["train_time"] > (STEPS * 2 + 2 * 2) * 0.01
+    assert found[2]["bytes_os"] < found[1]["bytes_os"]
+    assert not [space for space in spaces() if f"-{os.getpid()}-" in space]
+
+
+@hosts
 @pytest.mark.parametrize("user_space", [False, True], ids=["bridge", "forwarder"])
 def test_a_cable_can_be_cut_and_mended(user_space):
     ask = ["ping", "-c", "1", "-W", "1", "-q"]
@@ -123,6 +143,8 @@ def test_the_variable_is_named_where_a_hosts_name_is_its_loopback(monkeypatch):
     [
         (lambda: World("sim", 2, link=Cable()), "a cable between the processes of World.procs"),
         (lambda: World.procs(2, link=Cable(), backend="nccl"), "over gloo"),
+        (lambda: World.procs(4, link=Cable(), per_host=0), "per_host is a number of workers"),
+        (lambda: World.procs(4, per_host=2), "share a cable: give link=, too"),
         (lambda: Cable(rate=-1), "rate is 0 or more, got -1"),
         (lambda: Cable(loss=1.0), "loss is a share below 1"),
         (lambda: Cable(delay=float("nan")), "delay is 0 or more, got nan"),
@@ -159,7 +181,7 @@ def test_the_smoke_plan_reaches_its_record_over_cables(tmp_path):
 def test_who_cannot_have_hosts_is_told_before_anything_trains(monkeypatch):
     config = PLANS["link_smoke"].arms["all-reduce@100-0"]
     monkeypatch.setattr("parallel.linked.run.why_not", lambda: "this is another system")
-    with pytest.raises(ValueError, match="a host of its own: this is another system"):
+    with pytest.raises(ValueError, match="on hosts of their own: this is another system"):
         trainer.check(config, Job())
     trainer.check(replace(config, hosts=False), Job())
 
@@ -168,6 +190,8 @@ def test_who_cannot_have_hosts_is_told_before_anything_trains(monkeypatch):
     ("change", "text"),
     [
         (dict(every=0), "every must be at least 1"),
+        (dict(per_host=0), "per_host must be at least 1"),
+        (dict(per_machine=0), "per_machine must be at least 1"),
         (dict(goal=1.5), r"goal is in \(0, 1\]"),
         (dict(limit=-1), "limit >= 0"),
         (dict(mbit=-5.0), "rate is 0 or more"),

@@ -45,6 +45,14 @@ def test_processes_count_telemetry_as_the_simulation_does_and_their_machine_once
     assert found["bytes_os"] > found["bytes_payload"]
 
 
+@pytest.mark.skipif(not traffic.BOOT.exists(), reason="Linux tells its start by a number")
+def test_a_machine_without_an_address_of_its_own_is_one_machine(monkeypatch):
+    """uuid.getnode() is then random in each process."""
+    numbers = iter(range(9))
+    monkeypatch.setattr(traffic.uuid, "getnode", lambda: next(numbers))
+    assert traffic.machine() == traffic.machine()
+
+
 def test_each_machine_counts_once_and_one_without_counters_makes_all_unknown(monkeypatch):
     monkeypatch.setattr(traffic, "traffic_out", lambda since: 10)
     monkeypatch.setattr(traffic, "machine", lambda: 1)
