@@ -115,7 +115,7 @@ PLANS = {
     "link_rates": Plan(
         question="The learning rate with which each strategy needs the fewest steps, simulated.",
         arms={
-            f"{kind}-{lr:g}": replace(BASE, **words, lr=lr, hosts=False, epochs=100)
+            f"{kind}-{lr:g}": replace(BASE, **words, lr=lr, hosts=False, epochs=100, limit=0)
             for kind, words in (KINDS | SHARED).items()
             for lr in TRIED
         },
