@@ -41,5 +41,9 @@ def filled(
 
 
 def data(value: Any) -> str:
-    """Return JSON that may stand in a script of a page: no text in it ends that."""
-    return json.dumps(value).replace("<", "\\u003c")
+    """Return JSON that may stand in a script of a page: no text in it ends that.
+
+    Raises:
+        ValueError: NaN or an infinity, which JSON has no word for.
+    """
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")

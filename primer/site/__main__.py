@@ -24,7 +24,7 @@ class Options:
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("site")
     """The folder."""
     only: Annotated[str, tyro.conf.arg(metavar="WORD")] = ""
-    """Only pages whose name has this in it."""
+    """Only pages whose name has this in it; the index keeps its other cards."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +50,8 @@ def _make(site: Path, only: str) -> int:
         "Records": [*_records(site, only)],
     }
     count = sum(map(len, found.values()))
-    print(f"{index.write(site, found)}: {count} pages" if count else f"no page has {only!r}")
+    told = f"{index.write(site, found, bool(only))}: {count} pages" if count else ""
+    print(told or f"no page has {only!r}")
     return 0 if count else 1
 
 
@@ -67,7 +68,7 @@ def _records(site: Path, only: str) -> Iterator:
     from primer.site import report
 
     for path in report.records():
-        if only in "-".join(path.parts[-3:-1]):
+        if only in "-".join(report.words_of(path)):
             yield report.write(path, site)
 
 

@@ -3,7 +3,9 @@
 from base64 import b64encode
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+from harness.plan import Plan, as_dict
 from harness.record import store
 from harness.record.study import Study
 from harness.result import drawing, figure, pictures
@@ -17,23 +19,42 @@ MOST = 12  # arms in the picture of a record for which no study has one
 
 
 def records() -> list[Path]:
-    """Return the records of all plans that were run on purpose."""
-    return sorted((ROOT / "results").glob("*/*/experiment.json"))
+    """Return the records of all plans that were run on purpose, also with other settings."""
+    folder = ROOT / "results"
+    return sorted((*folder.glob("*/*/experiment.json"), *folder.glob("*/*/*/experiment.json")))
+
+
+def words_of(path: Path) -> tuple[str, ...]:
+    """Return study, plan and, where they are others than the plan's, settings of a record."""
+    return path.relative_to(ROOT / "results").parts[:-1]
+
+
+def settings(path: Path, plan: Plan) -> dict[str, Any]:
+    """Return the fields in which all runs of a record differ from their plan's."""
+    runs = store.load(path).runs
+    shared = {field: {repr(run.config[field]) for run in runs} for field in runs[0].config}
+    planned = [as_dict(plan.arms[run.arm]) for run in runs]
+    changed = (f for f, found in shared.items() if len(found) == 1)
+    own = runs[0].config
+    return {f: own[f] for f in changed if all(arm[f] != own[f] for arm in planned)}
 
 
 def write(path: Path, site: Path) -> Leaf:
     """Write the report of a record, and return what the index says of it."""
-    folder, name = path.parts[-3:-1]
+    folder, name, *other = words_of(path)
     plan = import_module(f"{folder}.experiments").PLANS[name]
-    study = Study(folder, name, plan, Path("results"))
-    whole = Study(folder, name, plan, ROOT / "results").aggregate()
+    changed = settings(path, plan) if other else {}
+    plan = plan.override(changed)
+    study = Study(folder, name, plan, Path("results"), changed)
+    whole = Study(folder, name, plan, ROOT / "results", changed).aggregate()
     found, _ = pictures.draw(drawn.drawers_of(study, whole))
     figs = [fig for _, fig, _ in found]
     card = figs[0] if figs else figure.curves(whole, plan.measure.name, whole.arms()[:MOST])
-    place = f"reports/{folder}-{name}.html"
+    place = f"reports/{'-'.join((folder, name, *other))}.html"
     text = reports.text(study, whole, pictures=figs)
     store.write(site / place, text.replace("<main>", f"<main>{HOME}", 1))
     words = f"{markup.plain(plan.question)} {answer(whole, plan)}"
     svg = drawing.slim(figure.svg(card))
     address = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
-    return Leaf(place, f"{folder}: {name}", words, address, figure.sentence(card))
+    title = f"{folder}: {name}" + "".join(f", {k} {v}" for k, v in changed.items())
+    return Leaf(place, title, words, address, figure.sentence(card))

@@ -7,14 +7,16 @@ from html.parser import HTMLParser
 import nbformat
 import pytest
 
-from primer.site import demo, markup
+from primer.site import demo, index, markup, report
 from primer.site.__main__ import follow, main
+from primer.site.leaf import Leaf
 from tests.tree import ROOT
 
 pytest.importorskip("nbconvert", reason="pip install 'iddl[dev]'")
 PNG = base64.b64encode((ROOT / "figure/mlp/balance/effects.png").read_bytes()).decode()
 IMG = f'<img src="data:image/png;base64,{PNG}" alt="lines that rise from left to right">'
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="600pt" height="9pt"/>'
+SVG64 = base64.b64encode(SVG.encode()).decode()
 
 
 class Links(HTMLParser):
@@ -123,9 +125,36 @@ def test_the_index_has_a_card_for_each_page_and_every_address_is_there(tmp_path,
             if not address.startswith(("data:", "http", "#")):
                 assert (path.parent / address).exists(), (path, address)
     card = (tmp_path / "index.html").read_text()
+    assert card.index("<h2>Notes</h2>") < card.index("<h2>Records</h2>")
+    assert card.count("<li>") == 2  # (the first one is still there)
     assert "parallel: gossip_cifar10" in card
     assert re.findall(r'<img src="pictures/parallel-gossip_cifar10.svg" alt="[^"]{40,}"', card)
     assert main(["--out", str(tmp_path), "--only", "nothing"]) == 1
+
+
+def test_a_record_with_other_settings_than_the_plans_is_a_page_of_its_own(tmp_path):
+    path = ROOT / "results/resnet/paper/autocast-True/experiment.json"
+    assert path in report.records()
+    leaf = report.write(path, tmp_path)
+    assert leaf.place == "reports/resnet-paper-autocast-True.html"
+    assert leaf.title == "resnet: paper, autocast True"
+    assert "ResNet-34" in (tmp_path / leaf.place).read_text()
+
+
+def test_the_index_forgets_pages_that_are_gone_and_those_of_a_whole_site(tmp_path):
+    def leaf(name):
+        (tmp_path / name).write_text("")
+        return Leaf(name, name, "words", f"data:image/svg+xml;base64,{SVG64}", "seen")
+
+    a, b, c = map(leaf, "abc")
+    for leaves, keep, left in (([c], False, "c"), ([a], True, "ac"), ([b], True, "abc")):
+        text = index.write(tmp_path, {"Notes": leaves}, keep).read_text()
+        assert re.findall(r'<a href="(.)">', text) == list(left)
+    (tmp_path / "a").unlink()
+    text = index.write(tmp_path, {"Notes": [c]}, True).read_text()
+    assert re.findall(r'<a href="(.)">', text) == ["b", "c"]
+    text = index.write(tmp_path, {"Notes": [c]}).read_text()
+    assert re.findall(r'<a href="(.)">', text) == ["c"]
 
 
 def test_a_demo_that_cannot_be_made_here_says_why(tmp_path, monkeypatch):

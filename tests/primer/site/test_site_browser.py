@@ -1,6 +1,9 @@
 """Pages of the site in a real browser: at every width, without a network, and for all readers."""
 
+from io import BytesIO
+
 import pytest
+from PIL import Image
 
 from primer.site.__main__ import main
 from tests.axe import faults
@@ -35,6 +38,21 @@ def test_it_fits_asks_nobody_and_can_be_read_by_all(browser, site, name, width):
         assert faults(shown) == []
         broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).length"
         assert shown.evaluate(broken) == 0
+
+
+@pytest.mark.parametrize("name", ["notebooks/05_early_exit.html", "index.html"])
+def test_pictures_are_as_dark_as_the_page(browser, site, name):
+    """Their corners are paper: that of the page, within what an inversion rounds."""
+    with visits(browser, [address(path) for path in site.rglob("*.*")]) as visit:
+        shown = visit(address(site / name), color_scheme="dark")
+        picture = shown.locator("img").first
+        picture.scroll_into_view_if_needed()
+        corner, page = (
+            Image.open(BytesIO(png)).convert("L").getpixel((2, 2))
+            for png in (picture.screenshot(), shown.screenshot())
+        )
+        assert page < 40
+        assert abs(corner - page) < 8
 
 
 def test_formulas_are_drawn(browser, site):
