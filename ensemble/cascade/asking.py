@@ -16,8 +16,6 @@ from ensemble.cascade.links import ask, questions_of
 from ensemble.cascade.rule import Asked, Rule
 from ensemble.checks import tensor
 
-Parts = list[tuple[torch.Tensor, ...]]
-
 
 def asked(links: Iterable[nn.Module], x: torch.Tensor, rule: Rule) -> Asked:
     """Return answers, how many questions each sample was asked, and how sure each answer is.
@@ -25,20 +23,23 @@ def asked(links: Iterable[nn.Module], x: torch.Tensor, rule: Rule) -> Asked:
     Raises:
         ValueError: the links answer in different classes.
     """
-    rest, talk = torch.arange(len(x), device=x.device), _talk(links, x)
-    said, parts = _with(next(talk), None), []
-    for count, bound in enumerate(rule.bounds(questions_of(links)), 1):
-        now = rule.running(said)
-        gone = rule.enough(rule.measure(said, now), bound)
-        leave, stay = gone.nonzero().flatten(), (~gone).nonzero().flatten()
-        if len(leave) or not len(stay):  # (also of a batch without samples)
-            parts.append((rest[leave], now[leave], torch.full_like(leave, count)))
+    talk, rest = _talk(links, x), None  # (who is left: all)
+    said = _said(next(talk), 0)[None]
+    answers = now = rule.running(said)
+    count = torch.ones(len(x), dtype=torch.int64, device=now.device)
+    for number, bound in enumerate(rule.bounds(questions_of(links)), 1):
+        stay = (~rule.enough(rule.measure(said, now), bound)).nonzero().flatten()
         if not len(stay):
-            return _in_order(parts, rule)
-        if len(leave):
-            rest, said = rest[stay], said[:, stay]
-        said = _with(talk.send(stay), said)
-    return _in_order([*parts, (rest, rule.running(said), torch.full_like(rest, len(said)))], rule)
+            break
+        if len(stay) < len(now):
+            rest = stay if rest is None else rest[stay]
+            said = said[:, stay] if rule.remembers else said
+        said = _with(talk.send(stay), said, number, rule.remembers)
+        now = rule.running(said)
+        # (a copy: autograd holds what was answered before)
+        answers = now if rest is None else answers.index_copy(0, rest, now)
+        count = count + 1 if rest is None else count.index_fill_(0, rest, number + 1)
+    return Asked(answers, count, rule.score(answers))
 
 
 def said_by_all(links: Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
@@ -48,9 +49,9 @@ def said_by_all(links: Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
         ValueError: the links answer in different classes.
     """
     everybody, talk = torch.arange(len(x), device=x.device), _talk(links, x)
-    said = _with(next(talk), None)
-    for _ in range(1, questions_of(links)):
-        said = _with(talk.send(everybody), said)
+    said = _said(next(talk), 0)[None]
+    for number in range(1, questions_of(links)):
+        said = _with(talk.send(everybody), said, number)
     return said
 
 
@@ -61,22 +62,25 @@ def _talk(
         x = yield from ask(link, x)
 
 
-def _with(logits: torch.Tensor, said: torch.Tensor | None) -> torch.Tensor:
-    """Return what was said (questions, samples, classes) with one more answer, if it fits."""
-    number = 0 if said is None else len(said)
-    logp = torch.log_softmax(tensor(logits, f"question {number}").double(), -1)[None]
-    if said is None:
-        return logp
+def _said(logits: torch.Tensor, number: int) -> torch.Tensor:
+    return torch.log_softmax(tensor(logits, f"question {number}"), -1, dtype=torch.float64)
+
+
+def _with(
+    logits: torch.Tensor, said: torch.Tensor, number: int, remembers: bool = True
+) -> torch.Tensor:
+    """Return what was said (questions, samples, classes), if an answer fits what was said before.
+
+    Args:
+        logits: The answer.
+        said: What was said before.
+        number: Of the question.
+        remembers: Whether that is kept, too.
+    """
+    logp = _said(logits, number)[None]
     if logp.shape[-1] != said.shape[-1]:
         raise ValueError(
             f"question {number} is answered in {logp.shape[-1]} classes, question 0 in "
             f"{said.shape[-1]}: all links of a cascade know the same classes"
         )
-    return torch.cat([said, logp])
-
-
-def _in_order(parts: Parts, rule: Rule) -> Asked:
-    """Return answers, questions asked and scores in the order of the input."""
-    places, answers, count = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-    back = places.argsort()
-    return Asked(answers[back], count[back], rule.score(answers)[back])
+    return torch.cat([said, logp]) if remembers else logp

@@ -88,8 +88,8 @@ class Cascade(nn.Module):
         if self.training:
             raise ValueError("a net in training leaves nobody out: call eval() first")
         found = asked(self.links, x, self.rule)
-        if bool((bad := found.logp.isnan().any(-1)).any()):
-            self._refuse_nan(x, bad)
+        if found.logp.sum().isnan():  # (no log-probability is above 0: none makes up for another)
+            self._refuse_nan(x, found.logp.isnan().any(-1))
         return found
 
     def _refuse_nan(self, x: torch.Tensor, bad: torch.Tensor) -> None:

@@ -100,6 +100,11 @@ class Rule:
         """
         return check_thresholds(self.thresholds, links - 1, WHERE)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether an answer or who agrees depends on links before the last one."""
+        return self.answer == "average" or self.agree is not None
+
     def running(self, logp: torch.Tensor) -> torch.Tensor:
         """Return the answer (samples, classes) after the links (links, samples, classes)."""
         if self.answer == "replace":

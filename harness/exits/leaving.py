@@ -15,6 +15,8 @@ def leaves(score: Any, threshold: Any) -> Any:
 
     Scores and thresholds may be tensors, arrays or numbers, of any shapes that broadcast.
     """
+    if isinstance(threshold, int | float) and 0 < threshold < 1:
+        return score > threshold  # (what follows, in one operation)
     return (score > threshold) & (threshold < 1) | (threshold <= 0)
 
 
