@@ -63,7 +63,9 @@ def _distinct(name: str, given: np.ndarray, below: int, of: str) -> np.ndarray:
             f"{name} takes a list of whole numbers, got {found.dtype} of shape {found.shape}"
             + "; of a mask pass mask.nonzero()" * (found.dtype == bool)
         )
-    found = np.sort(found.astype(np.int64))
+    found = found.astype(np.int64, copy=False)
+    if (np.diff(found) < 0).any():  # (most come in order, and a sort takes its time even then)
+        found = np.sort(found)
     if found.size and not 0 <= found[0] <= found[-1] < below:
         raise ValueError(
             f"{name} has {int(found[0])} to {int(found[-1])}, but there are {below} {of}"

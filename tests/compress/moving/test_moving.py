@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from bibd import DynamicConv2d, DynamicLinear
@@ -55,6 +57,22 @@ def test_a_choice_that_takes_the_last_of_equals_is_found(monkeypatch):
 
     monkeypatch.setattr("compress.identities.moving.largest", other)
     assert not verify("moving").ok
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    count=st.integers(1, 400),
+    levels=st.sampled_from([2, 50, 10**9]),
+    low=st.floats(0, 1),
+)
+def test_the_largest_of_many_are_those_of_a_stable_sort(seed, count, levels, low):
+    """Also of few levels, where all are equal but some, and where many are taken (-inf)."""
+    draw = np.random.default_rng(seed)
+    scores = draw.integers(levels, size=3500).astype(np.float32)
+    scores[draw.random(len(scores)) < low] = -np.inf
+    scores[:400] = np.maximum(scores[:400], 0)  # (as many are free as can be asked for)
+    expected = np.sort(np.lexsort((np.arange(len(scores)), -scores))[:count])
+    assert (choose.largest(scores, count) == expected).all()
 
 
 def test_memory_that_stays_behind_is_found(monkeypatch):
