@@ -5,6 +5,7 @@ const million = (n) => (n < 1e6 ? many(n) : `${(n / 1e6).toFixed(1)} million`);
 const named = (k) => net.classes[k];
 const bounds = [...net.thresholds];
 let chosen = null, wanted = 0; // {values, label}; a newer wish makes older ones void
+let picking = 0; // a picture of one's own is void once another was picked while it was read
 let reading = 0; // of all pictures: void once a threshold is moved
 
 function element(name, attributes, ...children) {
@@ -72,6 +73,7 @@ function ask() {
 }
 
 function choose(values, label, words) {
+  picking++;
   chosen = { values, label };
   paint(at("shown"), values);
   at("shown").setAttribute("aria-label", words);
@@ -141,10 +143,12 @@ at("own").addEventListener("change", async () => {
   const [file] = at("own").files;
   if (!file) return;
   for (const { radio } of choices) radio.checked = false;
+  const pick = ++picking;
   try {
-    choose(await own(file), undefined, "a picture of your own");
+    const values = await own(file);
+    if (pick === picking) choose(values, undefined, "a picture of your own");
   } catch {
-    at("answer").textContent = `${file.name} is no picture that this browser reads: choose another.`;
+    if (pick === picking) at("answer").textContent = `${file.name} is no picture that this browser reads: choose another.`;
   }
 });
 at("all").disabled = true;

@@ -1,7 +1,10 @@
 """The ResNet's page in a real browser, opened from the disk: it answers as the net does."""
 
+from io import BytesIO
+
 import pytest
 import torch
+from PIL import Image
 
 from harness.data.pictures import images
 from resnet.trainer import layout
@@ -126,6 +129,26 @@ def test_a_picture_of_ones_own_is_read(show, made):
     assert set(shown.evaluate(code)) == {0}
     shown.set_input_files("#own", {"name": "a.png", "mimeType": "image/png", "buffer": b"no"})
     real.expect(shown.locator("#answer")).to_contain_text("a.png is no picture")
+
+
+def test_a_picture_that_is_slow_to_read_does_not_displace_a_later_choice(show):
+    shown = show()
+    shown.evaluate("""() => {
+      const read = own, gate = new Promise((done) => { window.letGo = done; });
+      window.own = async (file) => { const values = await read(file); await gate; return values; };
+    }""")
+    png = BytesIO()
+    Image.new("RGB", (9, 9), "red").save(png, "png")
+    mine = {"name": "a.png", "mimeType": "image/png", "buffer": png.getvalue()}
+    shown.set_input_files("#own", mine)
+    shown.focus("[name=picture]")
+    shown.keyboard.press("ArrowRight")
+    picked = shown.get_attribute("#shown", "aria-label")
+    assert picked.startswith("picture ")
+    shown.evaluate("() => { letGo(); return new Promise((done) => setTimeout(done, 50)); }")
+    assert shown.get_attribute("#shown", "aria-label") == picked
+    shown.set_input_files("#own", mine | {"name": "b.png"})  # (nothing is picked after it)
+    real.expect(shown.locator("#shown")).to_have_attribute("aria-label", "a picture of your own")
 
 
 @pytest.mark.parametrize("width", real.HEIGHTS)
