@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ensemble.checks import checked, held_out, log_probabilities, module, targets, tensor
+from ensemble.reading import reading, samples
 from ensemble.scores.answers import nll
 from harness.cost import evaluating
 
@@ -117,7 +118,7 @@ class Calibrated(nn.Module):
             ValueError: what `temperature` refuses.
         """
         held_out(split, "a temperature cannot be fitted")
-        with evaluating(self):
+        with evaluating(self), reading(self.net, samples(x), "the net"):
             said = [tensor(self.net(part), "the net") for part in x.split(batch)]
             logp = torch.cat([log_probabilities(part) for part in said])
         self.get_buffer("t").fill_(temperature(logp, y, split))

@@ -179,19 +179,20 @@ def held_out(split: str, what: str) -> str:
     """Return the name of a part of the data if `what` may be chosen on it.
 
     Raises:
-        ValueError: its name begins with train or test, or it has none.
+        ValueError: its name begins with train or test, also as in x_train, or it has none.
     """
     if not isinstance(split, str):
         raise ValueError(f'{what} without the name of a part, such as "validation"; got {split!r}')
-    word = (re.findall(r"[a-z]+", split.lower()) or [""])[0]
+    first, *_ = split.lower().split() or [""]  # ("holdout: last 10000 of the training set")
+    words = re.findall(r"[a-z]+", first)
     advice = 'keep some samples apart for it and say which, such as split="validation"'
-    if word.startswith("train") or word == "fit":
+    if any(word.startswith("train") or word == "fit" for word in words):
         raise ValueError(
             f"{what} on {split!r}: a net is surer of the samples that it was trained on than of "
             f"any other, so what fits them fits nothing else; {advice}"
         )
-    if word.startswith("test"):
+    if any(word.startswith("test") or word == "official" for word in words):
         raise ValueError(f"{what} on {split!r}: the test set chooses nothing; {advice}")
-    if not word:
+    if not words:
         raise ValueError(f"{what} on samples without a name, got split={split!r}; {advice}")
     return split

@@ -84,15 +84,15 @@ def _make(factory: Any, count: int | None, seed: int) -> list[nn.Module]:
     return made(factory, count, seed)
 
 
-def different(nets: list[Any]) -> list[nn.Module]:
-    """Return the members if they are modules, none of them twice."""
+def different(nets: list[Any], what: str = "member") -> list[nn.Module]:
+    """Return the members (or links) if they are modules, none of them twice."""
     for member, net in enumerate(nets):
         if not isinstance(net, nn.Module):
-            raise ValueError(f"member {member} is no torch.nn.Module, got {kind_of(net)}")
+            raise ValueError(f"{what} {member} is no torch.nn.Module, got {kind_of(net)}")
         first = next(m for m, other in enumerate(nets) if other is net)
         if first != member:
             raise ValueError(
-                f"member {member} is member {first} itself, so they could never differ: make each "
+                f"{what} {member} is {what} {first} itself, so they could never differ: make each "
                 "anew, or copy.deepcopy it"
             )
     return nets

@@ -24,10 +24,11 @@ from torch import nn
 from ensemble.checks import choosing, nan_members, refuse_inputs, tensor
 from ensemble.combine import RULES, Weights, combined
 from ensemble.given import listed
+from ensemble.reading import RAISED, blamed
 from ensemble.together.joined import Joined
 from harness import cost
 from harness.cost import Cost
-from harness.names import check, kind_of
+from harness.names import check
 
 ALONE = ("soft", "geometric")  # in which one member is itself
 NAN = ("stop", "leave out", "keep")
@@ -137,20 +138,10 @@ class Ensemble(nn.Module):
         """Return what is answered; inputs that are plainly none for these members are said."""
         try:
             return call(x, *each)
-        except (RuntimeError, TypeError, AttributeError) as error:
-            if said := self._blamed(x, str(error)):
+        except RAISED as error:  # (no `with reading(...)`, which a net of one would feel)
+            if said := blamed(self, x, error):
                 raise ValueError(said) from error
             raise
-
-    def _blamed(self, x: Any, error: str) -> str:
-        """Return what is wrong with inputs where torch has said this, or nothing."""
-        if not isinstance(x, torch.Tensor):
-            return f"inputs are a tensor, got {kind_of(x)}: torch.as_tensor(x)"
-        own = next((p.dtype for p in self.parameters()), x.dtype)
-        if "type" in error and x.dtype != own:
-            return f"inputs are {x.dtype} and members {own}: x.to({own})"
-        wrong = "shape" in error or "size" in error
-        return f"members cannot read inputs of shape {tuple(x.shape)}: {error}" if wrong else ""
 
     @property
     def joined(self) -> Joined:

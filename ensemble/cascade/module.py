@@ -15,14 +15,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from bibd.pattern import check_whole
 from ensemble.cascade.asking import asked, said_by_all
 from ensemble.cascade.fitting import Fit, fitted
 from ensemble.cascade.links import costs, questions_of
 from ensemble.cascade.rule import Asked, Rule
 from ensemble.checks import held_out, module, nan_members, refuse_inputs
+from ensemble.given import different
+from ensemble.reading import reading, samples
 from harness.cost import Cost, evaluating
 from harness.exits.exits import EarlyExit
-from harness.names import check
+from harness.names import check, kind_of
 
 
 class Cascade(nn.Module):
@@ -56,9 +59,7 @@ class Cascade(nn.Module):
         shape: Sequence[int] | None = None,
     ):
         super().__init__()
-        if not len(links):
-            raise ValueError("no links: a cascade has at least one net")
-        self.links = nn.ModuleList(module(net, f"link {m}") for m, net in enumerate(links))
+        self.links = nn.ModuleList(_listed(links))
         if shape is not None and not isinstance(shape, Sequence):
             raise ValueError(f"shape= is the shape of one input, such as (784,); got {shape!r}")
         self.shape = shape if shape is None else tuple(shape)
@@ -87,7 +88,8 @@ class Cascade(nn.Module):
         """
         if self.training:
             raise ValueError("a net in training leaves nobody out: call eval() first")
-        found = asked(self.links, x, self.rule)
+        with reading(self, samples(x), "links"):
+            found = asked(self.links, x, self.rule)
         if found.logp.sum().isnan():  # (no log-probability is above 0: none makes up for another)
             self._refuse_nan(x, found.logp.isnan().any(-1))
         return found
@@ -105,7 +107,8 @@ class Cascade(nn.Module):
 
         `ensemble.cascade.answered` tries any rule on them without running the nets again.
         """
-        with evaluating(self):
+        check_whole("batch", batch, 1)
+        with evaluating(self), reading(self, samples(x), "links"):
             return torch.cat([said_by_all(self.links, part) for part in x.split(batch)], 1)
 
     def fit(self, x: torch.Tensor, y: Any, split: str, batch: int = 250, **options: Any) -> Fit:
@@ -166,3 +169,20 @@ class Cascade(nn.Module):
     def extra_repr(self) -> str:
         """Return the rule, for print(model)."""
         return str(self.rule)
+
+
+def _listed(links: Any) -> list[nn.Module]:
+    """Return the links that were given.
+
+    Raises:
+        ValueError: one net (whose layers would be links), what makes nets, none, one net twice.
+    """
+    if not isinstance(links, Sequence | nn.ModuleList):
+        what = f"one {type(links).__name__}" if isinstance(links, nn.Module) else kind_of(links)
+        raise ValueError(
+            f"a cascade is made of a list of nets, the cheapest first, got {what}: "
+            "Cascade([small, large]), or Cascade([net]) of one ensemble or net with exits"
+        )
+    if not len(links):
+        raise ValueError("no links: a cascade has at least one net")
+    return different([module(net, f"link {m}") for m, net in enumerate(links)], "link")

@@ -6,9 +6,12 @@ from typing import Any
 
 import torch
 
+from bibd.pattern import check_whole
 from ensemble.cascade.asking import asked
 from ensemble.cascade.module import Cascade
+from ensemble.reading import samples
 from harness.exits.timing import race
+from harness.names import kind_of
 
 
 def timed(
@@ -28,8 +31,14 @@ def timed(
         beside: Other nets to be timed on the same samples in the same minutes, by name.
 
     Raises:
-        ValueError: x is too short for one batch.
+        ValueError: x is too short for one batch, or something else than a cascade.
     """
+    if not isinstance(cascade, Cascade):
+        raise ValueError(f"timed takes a Cascade, got {kind_of(cascade)}: others go into beside=")
+    for name, number in (("batch", batch), ("calls", calls)):
+        check_whole(name, number, 1)
+    if beside is not None and not isinstance(beside, Mapping):
+        raise ValueError(f"beside= are nets by name, {{'dense': net}}, got {kind_of(beside)}")
     cascade.eval()
     everybody = replace(cascade.rule, thresholds=1.0, agree=None)
     sides: dict[str, Callable[[torch.Tensor], Any]] = {
@@ -37,5 +46,5 @@ def timed(
         "all links": lambda part: asked(cascade.links, part, everybody),
         **(beside or {}),
     }
-    found = race(sides, x, batch, calls)
+    found = race(sides, samples(x), batch, calls)
     return [{"name": name, "batch": batch, **found[name]} for name in sides]

@@ -13,6 +13,7 @@ from torch import nn
 
 from ensemble.boosting.start import started
 from ensemble.checks import tensor
+from ensemble.reading import reading
 from harness.names import kind_of
 from harness.seeding import derive
 
@@ -99,7 +100,10 @@ def answers(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def answerable(nets: Sequence[nn.Module], x: torch.Tensor, y: torch.Tensor) -> None:
     """Raise ValueError if nets answer about different classes, or not about all that y has."""
-    shapes = [tuple(answers(net, x[:1]).shape) for net in nets]
+    shapes = []
+    for number, net in enumerate(nets):
+        with reading(net, x, f"member {number}"):
+            shapes.append(tuple(answers(net, x[:1]).shape))
     wanted, most = shapes[0], int(y.max())
     for number, shape in enumerate(shapes):
         if len(shape) != 2:
@@ -122,7 +126,8 @@ def answerable(nets: Sequence[nn.Module], x: torch.Tensor, y: torch.Tensor) -> N
 def same_classes(nets: Sequence[nn.Module], x: torch.Tensor, classes: int) -> None:
     """Raise ValueError if a net does not answer about that many classes."""
     for number, net in enumerate(nets):
-        shape = tuple(answers(net, x[:1]).shape)
+        with reading(net, x, f"member {number}"):
+            shape = tuple(answers(net, x[:1]).shape)
         if shape != (1, classes):
             raise ValueError(
                 f"member {number} answers one sample with shape {shape}, and y has {classes} "

@@ -86,16 +86,28 @@ class Task:
             check_whole(name, getattr(self, name), 1)
         if not callable(self.optimizer):
             raise ValueError(f"{MAKES_ONE}; got {kind_of(self.optimizer)}")
+        for name in ("schedule", "batches", "way"):
+            if not (getattr(self, name) is None or callable(getattr(self, name))):
+                got = kind_of(getattr(self, name))
+                raise ValueError(f"{name}= is a function or None (see {Task.__name__}); got {got}")
 
     def made_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer of these parameters.
 
         Raises:
-            ValueError: what was to make one gave something else.
+            ValueError: what was to make one gave something else, or one of other parameters.
         """
-        found = self.optimizer(parameters)
+        given = list(parameters)
+        found = self.optimizer(given)
         if not isinstance(found, torch.optim.Optimizer):
             raise ValueError(f"{MAKES_ONE}; this one gave {kind_of(found)}")
+        own = set(map(id, given))
+        held = [p for group in found.param_groups for p in group["params"]]
+        if foreign := sum(id(p) not in own for p in held):
+            raise ValueError(
+                f"{MAKES_ONE}; this one holds {foreign} of {len(held)} that are others than it was "
+                "given, so these would not be trained"
+            )
         return found
 
 

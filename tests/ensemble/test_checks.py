@@ -108,13 +108,13 @@ def test_targets_that_do_not_fit_are_refused(y, words):
         targets(y, logp())
 
 
-@pytest.mark.parametrize("split", ["train", "train_x", "Training set", "trained", "fit"])
+@pytest.mark.parametrize("split", ["train", "train_x", "Training set", "trained", "fit", "x_train"])
 def test_nothing_is_chosen_on_training_data(split):
     with pytest.raises(ValueError, match=f"thresholds on '{split}': a net is surer of the samples"):
         held_out(split, "thresholds")
 
 
-@pytest.mark.parametrize("split", ["test", "test_x", "testing"])
+@pytest.mark.parametrize("split", ["test", "test_x", "testing", "x_test", "official"])
 def test_nothing_is_chosen_on_the_test_set(split):
     with pytest.raises(ValueError, match=f"T on '{split}': the test set chooses nothing"):
         held_out(split, "T")
