@@ -59,6 +59,8 @@ def main(
         if argv[0] not in plans:
             if argv[0] in getattr(sys.modules.get(folder), "__all__", ()):
                 raise ValueError(f"{argv[0]} is a function: from {folder} import {argv[0]}")
+            if argv[0].startswith("-"):  # (options of a plan come behind its name)
+                raise unknown("option before a plan", argv[0], ["--list", "--help"])
             raise unknown("plan", argv[0], [*plans, *verbs])
         return _plan(argv[0], plans[argv[0]], folder, argv[1:])
     except BrokenPipeError:  # `| head` has seen enough

@@ -265,12 +265,15 @@ def _banner(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> None:
 
 
 def estimate(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> str:
-    """Say how long this call may take: the plan's time, by its share of the plan's runs."""
+    """Say how long this call may take: the plan's time, by its share of the plan's runs.
+
+    What an override makes longer or shorter is not known.
+    """
     whole = study.plan.minutes
     share = len(arms) * len(seeds) / (len(study.plan.arms) * len(study.plan.seeds))
-    if share == 1:
-        return f"estimate {duration(whole)} on 2 cores"
-    return f"estimate {duration(whole * share)} on 2 cores (the whole plan: {duration(whole)})"
+    part = f" (the whole plan: {duration(whole)})" * (share != 1)
+    own = ", with the plan's own settings" * bool(study.overrides)
+    return f"estimate {duration(whole * share)} on 2 cores{part}{own}"
 
 
 def _count(n: int, word: str) -> str:

@@ -101,6 +101,7 @@ def test_every_config_field_has_help():
         (["smoke", "--device", "meta"], "--device got 'meta'; expected auto, cpu"),
         (["smoke", "--lr", "nan"], "lr must be above 0 and finite"),
         (["papre", "--list"], "unknown plan 'papre'"),
+        (["--lst"], "unknown option before a plan '--lst': did you mean '--list'?"),
         (["smoke", "--pattern", "bibd"], "--pattern is no option of smoke: it is what differs"),
         (["smoke", "--hidden=3"], "Pick arms with --arms, such as --arms MLP-3-1 MLP-3-2;"),
         (["smoke", "--jobs", "-1"], "error: --jobs and --checkpoint-every must not be negative"),
@@ -233,6 +234,7 @@ def test_the_estimate_is_that_of_the_chosen_arms_and_seeds(call):
     words = ["smoke", "--epochs", "1", "--arms", "MLP-3-1", "--no-figures"]
     _, _, err = call(*words, "--seeds", "1")
     assert "1 arm x 1 seed; estimate 1 s on 2 cores (the whole plan: 20 s)" in err
+    assert "(the whole plan: 20 s), with the plan's own settings; overrides: epochs=1" in err
     status, out, err = call(*words, "--seeds", "1")
     assert status == 0
     again = "python -m mlp smoke --epochs 1 --arms MLP-3-1 --no-figures --seeds 1 --jobs 1"
