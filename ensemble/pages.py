@@ -22,6 +22,7 @@ KEYS = {
 }
 WORTH = "worth, independent members"
 NOT_RUN = "not run yet"
+SIZES = {"B-3-1": "small", "B-3-4": "wide", "3-1": "dense"}  # nets of plan boost
 
 
 @cache
@@ -216,12 +217,16 @@ VALUES: dict[str, Callable[[], str]] = {
     "moving_over_random": partial(less, "budget", "rigl-4-flat", "random-4-flat"),
     "wide_over_slim": partial(less, "budget", "different-22-flat", "slim-22-flat"),
     **{
-        f"{name}_{plan}_{word}": partial(less, plan, f"{net}-samme-0.1", f"{net}-{other}", key)
-        for plan in ("boost", "boost_fashion")
-        for net, name in {"B-3-1": "small", "B-3-4": "wide", "3-1": "dense"}.items()
-        for word, other, key in (
-            ("over_independent", "independent", "test_accuracy"),
-            ("vote", "single", "vote_accuracy"),
+        f"{name}_{plan}_over_independent": partial(
+            less, plan, f"{net}-samme-0.1", f"{net}-independent"
         )
+        for plan in ("boost", "boost_fashion")
+        for net, name in SIZES.items()
+    },
+    **{
+        f"{name}_boost_vote": partial(
+            less, "boost", f"{net}-samme-0.1", f"{net}-single", "vote_accuracy"
+        )
+        for net, name in SIZES.items()
     },
 }

@@ -25,7 +25,8 @@ class Plan:
     the rows that arms are judged by (a name as in harness.metric, or a Metric); `threads` how many
     an arm can use well (small nets: 1, and several arms at a time; None: all of them, one arm);
     `keep` leaves the trained weights beside each run. Batch systems are asked for `cores` (default:
-    the threads), `memory_gb` and `gpus` for each training.
+    the threads), `memory_gb` and `gpus` for each training. `row` is what a row of a run stands for,
+    where that is no epoch: a member, a level.
     """
 
     question: str
@@ -40,6 +41,7 @@ class Plan:
     cores: int | None = None
     memory_gb: float | None = None
     gpus: float = 0
+    row: str = "epoch"
 
     def __post_init__(self):
         metric_of(self.metric)

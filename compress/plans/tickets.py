@@ -47,6 +47,7 @@ PLANS = {
         question="Do lottery tickets replicate? LeNet-300-100 on MNIST, the paper's protocol.",
         arms={"LeNet-300-100": Tickets()},
         seeds=tuple(range(5)),
+        row="level",
         minutes=75,
         expect="The paper: at 21.1 % stopped 38 % sooner, at 13.5 % .3 points better, at 3.6 % as "
         "good as dense; a pre-registered reproduction: 21 % sooner, .21, .11 points.",
@@ -57,6 +58,7 @@ PLANS = {
         "the steps, three rounds at once.",
         arms={"Conv-2": CONV},
         seeds=tuple(range(4)),
+        row="level",
         minutes=95,
         expect="The paper, Conv-2: tickets of 8.8 % stop up to 3.5 times sooner and are up to 3.4 "
         "points better than dense; new starts are worse.",
@@ -67,6 +69,7 @@ PLANS = {
         "the channels, 6,000 steps, four rounds at once.",
         arms={"ResNet-20": RESNET},
         seeds=tuple(range(4)),
+        row="level",
         minutes=92,
         expect="Frankle et al. (Stabilizing, Linear Mode Connectivity): at 16.8 % the start does "
         "not match dense, rewinding to 500 to 2,000 of 30,000 steps does.",
@@ -76,6 +79,7 @@ PLANS = {
         question="The path of plan tickets on the embedded digits.",
         arms={"small": SMOKE},
         seeds=(0, 1),
+        row="level",
         minutes=0.3,
         threads=1,
     ),
@@ -83,6 +87,7 @@ PLANS = {
         question="The path of plan tickets_conv on the embedded digits.",
         arms={"Conv-2": smoke(CONV, levels=3, controls=(2,), lr=2e-3)},
         seeds=(0, 1),
+        row="level",
         minutes=0.2,
         threads=1,
     ),
@@ -90,6 +95,7 @@ PLANS = {
         question="The path of plan tickets_resnet on the embedded digits.",
         arms={"ResNet-20": smoke(RESNET, also=(20, 40))},
         seeds=(0, 1),
+        row="level",
         minutes=0.3,
         threads=1,
     ),

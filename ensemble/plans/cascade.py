@@ -159,6 +159,7 @@ PLANS = {
         "MNIST.",
         arms=ARMS,
         seeds=tuple(range(5)),
+        row="link",
         minutes=40,
         expect="A probe: sparse, then four narrow: the dense net's 98.2 at 22 % of its MACs.",
         compare=compared(ARMS),
@@ -170,6 +171,7 @@ PLANS = {
         question="The same on Fashion-MNIST.",
         arms={name: replace(config, data="fashion_mnist") for name, config in ARMS.items()},
         seeds=tuple(range(5)),
+        row="link",
         minutes=40,
         expect="A probe: sparse, then dense: the dense net's 88.5 at 20 to 36 % of its MACs.",
         compare=compared(ARMS),
@@ -191,6 +193,7 @@ PLANS = {
             )
         },
         seeds=(0, 1),
+        row="link",
         minutes=0.3,
         compare=(("sparse>dense", "dense"), ("sparse>dense", "slim>dense")),
         metric=ACCURACY,

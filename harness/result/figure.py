@@ -192,8 +192,10 @@ def _fixed_date() -> Iterator[None]:
             del os.environ["SOURCE_DATE_EPOCH"]
 
 
-def curves(experiment: Experiment, metric: str, arms: Sequence[str], label: str = "") -> Figure:
-    """Draw the mean of a metric per epoch with its interval, as one line per arm."""
+def curves(
+    experiment: Experiment, metric: str, arms: Sequence[str], label: str = "", row: str = "epoch"
+) -> Figure:
+    """Draw the mean of a metric per epoch (or row) with its interval, as one line per arm."""
     with style():
         fig = Figure(figsize=(7, 4.2))
         ax = fig.add_subplot()
@@ -201,7 +203,7 @@ def curves(experiment: Experiment, metric: str, arms: Sequence[str], label: str 
             data = by_epoch(experiment, metric, arm)
             if data:
                 band(ax, data, i, arm)
-        ax.set(xlabel="epoch", ylabel=label or metric.replace("_", " "))
+        ax.set(xlabel=row, ylabel=label or metric.replace("_", " "))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         if ax.has_data():
             ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

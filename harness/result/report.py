@@ -121,7 +121,7 @@ def _status(study: Study, whole: Experiment, running: Sequence[Run]) -> str:
         text += f" {failed} failed."
     if running:
         epochs = max(len(run.rows) for run in running)
-        text += f" Now: {_e(running[0].arm)}, {len(running)} seeds, epoch {epochs}."
+        text += f" Now: {_e(running[0].arm)}, {len(running)} seeds, {study.plan.row} {epochs}."
     expect = f"<p>Expected: {prose(study.plan.expect)}</p>" if study.plan.expect else ""
     return f"<p>{text}</p>{expect}"
 
@@ -130,21 +130,20 @@ def _results(study: Study, whole: Experiment, live: bool) -> str:
     lines = table.summarize(whole, study.plan.measure.name)
     if not lines and not live:
         return ""
-    heads, rows = table.cells(lines, study.plan.measure)
+    heads, rows = table.cells(lines, study.plan.measure, study.plan.row)
     if live:
         there = {line["name"] for line in lines}
         rows += [_later(arm, heads) for arm in study.plan.arms if arm not in there]
     shown = page.table(heads, rows, "results")
-    return (
-        f'<h2>Results</h2><p class="small">{_note(whole, lines)}</p>{shown}{_files(study, lines)}'
-    )
+    note = _note(whole, lines, study.plan.row)
+    return f'<h2>Results</h2><p class="small">{note}</p>{shown}{_files(study, lines)}'
 
 
-def _note(whole: Experiment, lines: Sequence[dict[str, Any]]) -> str:
+def _note(whole: Experiment, lines: Sequence[dict[str, Any]], row: str) -> str:
     """Say what the table of results stands on."""
     if not lines:
-        return "Last epoch."
-    note = f"Last epoch ({titles.span(line['epochs'] for line in lines)}), {_stands_on(whole)}."
+        return f"Last {row}."
+    note = f"Last {row} ({titles.span(line['epochs'] for line in lines)}), {_stands_on(whole)}."
     if mixed := table.mixed(whole):
         note += f" {mixed[:1].upper()}{mixed[1:]}."
     return _e(note)
@@ -209,11 +208,12 @@ def _curves(study: Study, shown: Experiment, live: bool = False) -> str:
     for metric in dict.fromkeys((study.plan.measure.name, "train_loss", "test_loss")):
         arms = [arm for arm in shown.arms() if figure.by_epoch(shown, metric, arm)]
         arms = list(study.plan.arms) if arms and live else arms
-        words = f"{metric.replace('_', ' ')} per epoch"
+        words = f"{metric.replace('_', ' ')} per {study.plan.row}"
         if arms:
             found.append(f"<h2>{_e(words)}</h2>")
         for start in range(0, len(arms), MOST_CURVES):
-            fig = figure.curves(shown, metric, arms[start : start + MOST_CURVES])
+            some = arms[start : start + MOST_CURVES]
+            fig = figure.curves(shown, metric, some, row=study.plan.row)
             told = f"{words}, of the models that have begun." if live else ""
             found.append(page.picture(fig, next(number), told))
     note = '<p class="small">Lines are means over seeds, tints their 95 % intervals.</p>'

@@ -94,29 +94,33 @@ HEADS = {
     "connections": "connections",
     "parameters": "parameters",
     "flops": "FLOPs",
-    "train_time": "training {unit}/epoch",
+    "train_time": "training {unit}/{row}",
     "inference_time": "inference {unit}/test set",
 }
 
 
 def cells(
-    lines: list[dict[str, Any]], metric: Metric = ACCURACY
+    lines: list[dict[str, Any]], metric: Metric = ACCURACY, row: str = "epoch"
 ) -> tuple[list[str], list[list[str]]]:
     """Return heads and texts of the table, with only the columns that the lines have."""
     keys = [k for k in HEADS if k in ("name", "mean") or any(k in line for line in lines)]
-    columns = [_column(lines, key, metric) for key in keys]
+    columns = [_column(lines, key, metric, row) for key in keys]
     rows = zip(*(texts for _, texts in columns), strict=True)
     return [head for head, _ in columns], [list(row) for row in rows]
 
 
-def _column(lines: list[dict[str, Any]], key: str, metric: Metric) -> tuple[str, list[str]]:
+def _column(
+    lines: list[dict[str, Any]], key: str, metric: Metric, row: str
+) -> tuple[str, list[str]]:
     """Return head and texts of one column; a line without such a value has an empty text."""
     if key not in SECONDS:
         return HEADS[key].format(metric=metric.head), [_cell(line, key, metric) for line in lines]
     there = [line[key] for line in lines if key in line]
     unit, texts = times.fitting(there)
     found = iter(texts)
-    return HEADS[key].format(unit=unit), [next(found) if key in line else "" for line in lines]
+    return HEADS[key].format(unit=unit, row=row), [
+        next(found) if key in line else "" for line in lines
+    ]
 
 
 def _cell(line: dict[str, Any], key: str, metric: Metric) -> str:

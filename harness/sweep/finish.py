@@ -40,7 +40,7 @@ def finish(
 def _print_table(study: Study, whole: Experiment, seeds: tuple[int, ...]) -> None:
     metric = study.plan.measure
     lines = table.summarize(whole, metric.name)
-    screen.show(f"{study.folder} {study.name}", *table.cells(lines, metric))
+    screen.show(f"{study.folder} {study.name}", *table.cells(lines, metric, study.plan.row))
     if note := table.mixed(whole):
         print(note)
     for difference in table.differences(whole, study.plan):
@@ -52,7 +52,7 @@ def _print_table(study: Study, whole: Experiment, seeds: tuple[int, ...]) -> Non
 def _write_table(study: Study, whole: Experiment, path: Path) -> None:
     metric = study.plan.measure
     lines = table.summarize(whole, metric.name)
-    export.write(path, lines, *table.cells(lines, metric))
+    export.write(path, lines, *table.cells(lines, metric, study.plan.row))
 
 
 def show(study: Study, whole: Experiment, talk: bool, save: bool = True) -> tuple[Path, list[Path]]:

@@ -155,7 +155,7 @@ def _work(
     groups, engine = _groups(study, busy, seeds, whole), ENGINES[options.engine]
     threads = study.plan.threads if device == "cpu" else None
     size, each = engine.share(options.jobs, threads, len(groups))
-    show = make_show(len(groups), quiet, study.plan.measure.name)
+    show = make_show(len(groups), quiet, study.plan.measure.name, study.plan.row)
     try:
         if not size:
             if threads:

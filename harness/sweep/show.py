@@ -65,8 +65,8 @@ class Events(Quiet):
 class Lines(Quiet):
     """Prints one line per group, and more where epochs take long."""
 
-    def __init__(self, groups: int, metric: str = "test_accuracy"):
-        self.groups, self.number, self.metric = groups, 0, metric
+    def __init__(self, groups: int, metric: str = "test_accuracy", row: str = "epoch"):
+        self.groups, self.number, self.metric, self.row = groups, 0, metric, row
         self.active: dict[Group, dict[str, Any]] = {}
 
     def begin(self, arm: str, seeds: list[int], epochs: int, job: Job) -> None:
@@ -88,7 +88,7 @@ class Lines(Quiet):
         a["text"] = summary(rows, self.metric)
         if time.monotonic() - a["last"] > 10:
             a["last"] = time.monotonic()
-            self._say(f"{a['head']} epoch {_epoch(rows)}/{a['epochs']} {a['text']}")
+            self._say(f"{a['head']} {self.row} {_epoch(rows)}/{a['epochs']} {a['text']}")
 
     def end(self, arm: str, seeds: list[int], note: str = "") -> None:
         """Print the last values of the group, or what went wrong."""
@@ -143,9 +143,9 @@ def _progress() -> Any:
 class Bars(Quiet):
     """Shows a bar for the sweep and one per arm that trains, which moves within an epoch too."""
 
-    def __init__(self, groups: int, metric: str = "test_accuracy"):
+    def __init__(self, groups: int, metric: str = "test_accuracy", row: str = "epoch"):
         self.active: dict[Group, dict[str, Any]] = {}
-        self.finished, self.metric = 0, metric
+        self.finished, self.metric, self.row = 0, metric, row
         self.progress = _progress()
         self.sweep = self.progress.add_task("all arms", total=groups, text="")
         self.progress.start()
@@ -167,7 +167,7 @@ class Bars(Quiet):
         """Move the arm's bar on by an epoch."""
         a = self.active[arm, tuple(seeds)]
         a["epoch"], a["job"].progress = _epoch(rows), 0.0
-        text = f"epoch {a['epoch']}/{a['epochs']} {summary(rows, self.metric)}"
+        text = f"{self.row} {a['epoch']}/{a['epochs']} {summary(rows, self.metric)}"
         self.progress.update(a["task"], text=text)
 
     def refresh(self) -> None:
@@ -200,11 +200,11 @@ class Bars(Quiet):
         self.progress.stop()
 
 
-def make_show(groups: int, quiet: bool, metric: str = "test_accuracy") -> Quiet:
+def make_show(groups: int, quiet: bool, metric: str = "test_accuracy", row: str = "epoch") -> Quiet:
     """Return the display that fits the place (a quiet one where nothing is to be watched)."""
     if quiet or not groups:
         return Quiet()
-    return Bars(groups, metric) if sys.stderr.isatty() else Lines(groups, metric)
+    return (Bars if sys.stderr.isatty() else Lines)(groups, metric, row)
 
 
 def _epoch(rows: Rows) -> int:

@@ -128,6 +128,7 @@ PLANS = {
             for lr in TRIED
         },
         seeds=(9,),
+        row="look",
         minutes=12,
         metric=STEPS,
         threads=1,
@@ -136,6 +137,7 @@ PLANS = {
         question="What does a slow link ask for? Four machines, seconds to 95 %.",
         arms=dict(arm(kind, link) for link in LINKS for kind in KINDS if behind(kind, link)),
         seeds=tuple(range(5)),
+        row="look",
         minutes=120,
         expect="Where bytes cost, who sends less is sooner there; where messages cost, who talks "
         "less often. Needs root, on Linux.",
@@ -150,6 +152,7 @@ PLANS = {
         question="Two workers share a host and its cable: what does it gain to agree there first?",
         arms=dict(arm(kind, link, PAIRS) for link in LINKS[:3] for kind in SHARED),
         seeds=tuple(range(5)),
+        row="look",
         minutes=15,
         expect="Over a slow cable hierarchical is sooner than all-reduce, and no later than local "
         "SGD. Needs root, on Linux.",
@@ -167,6 +170,7 @@ PLANS = {
             for kind in ("all-reduce", "local-sgd")
         ),
         seeds=(0, 1),
+        row="look",
         minutes=0.5,
         metric="seconds",
     ),
