@@ -183,15 +183,15 @@ def held_out(split: str, what: str) -> str:
     """
     if not isinstance(split, str):
         raise ValueError(f'{what} without the name of a part, such as "validation"; got {split!r}')
-    first, *_ = split.lower().split() or [""]  # ("holdout: last 10000 of the training set")
-    words = re.findall(r"[a-z]+", first)
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", split).lower())
+    word = next((word for word in words if len(word) > 1), "")  # ("x_train": train)
     advice = 'keep some samples apart for it and say which, such as split="validation"'
-    if any(word.startswith("train") or word == "fit" for word in words):
+    if word.startswith("train") or word == "fit":
         raise ValueError(
             f"{what} on {split!r}: a net is surer of the samples that it was trained on than of "
             f"any other, so what fits them fits nothing else; {advice}"
         )
-    if any(word.startswith("test") or word == "official" for word in words):
+    if word.startswith("test") or words == ["official"]:
         raise ValueError(f"{what} on {split!r}: the test set chooses nothing; {advice}")
     if not words:
         raise ValueError(f"{what} on samples without a name, got split={split!r}; {advice}")

@@ -17,9 +17,11 @@ def blamed(net: nn.Module, x: Any, error: Exception, who: str = "members") -> st
     if not isinstance(x, torch.Tensor):
         return f"inputs are a tensor, got {kind_of(x)}: torch.as_tensor(x)"
     own, said = next((p.dtype for p in net.parameters()), x.dtype), str(error)
-    if "type" in said and x.dtype != own:
+    kind = isinstance(error, RuntimeError)
+    if kind and "type" in said and x.is_floating_point() and x.dtype != own:
         return f"inputs are {x.dtype} and {who} {own}: x.to({own})"
-    wrong = "shape" in said or "size" in said or isinstance(error, IndexError)
+    wrong = kind and ("shape" in said or "size" in said)
+    wrong = wrong or (isinstance(error, IndexError) and "Dimension out of range" in said)
     return f"{who} cannot read inputs of shape {tuple(x.shape)}: {error}" if wrong else ""
 
 

@@ -136,6 +136,11 @@ class Moving:
             )
         draw = None if scores is not None else generator(self.seed, "design", number, self.t)
         drop, grow = change(layer.pattern, sizes, scores, self.share, self.method, draw)
+        if len(drop) != len(grow):  # (comparisons with NaN choose nothing)
+            raise ValueError(
+                f"{name or type(layer).__name__}: weights or dense gradients are NaN, so there are "
+                "no largest ones to go by; the training has diverged: lower its rate"
+            )
         layer.rewire(drop, grow, self.optimizer)
 
     def state_dict(self) -> dict[str, int]:

@@ -95,18 +95,17 @@ class Task:
         """Return the optimizer of these parameters.
 
         Raises:
-            ValueError: what was to make one gave something else, or one of other parameters.
+            ValueError: what was to make one gave something else, or one of other parameters only.
         """
         given = list(parameters)
         found = self.optimizer(given)
         if not isinstance(found, torch.optim.Optimizer):
             raise ValueError(f"{MAKES_ONE}; this one gave {kind_of(found)}")
-        own = set(map(id, given))
-        held = [p for group in found.param_groups for p in group["params"]]
-        if foreign := sum(id(p) not in own for p in held):
+        held = {id(p) for group in found.param_groups for p in group["params"]}
+        if held.isdisjoint(map(id, given)):
             raise ValueError(
-                f"{MAKES_ONE}; this one holds {foreign} of {len(held)} that are others than it was "
-                "given, so these would not be trained"
+                f"{MAKES_ONE}; this one holds none of the {len(given)} that it was given, so "
+                "nothing would be trained"
             )
         return found
 

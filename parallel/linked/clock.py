@@ -21,6 +21,8 @@ from harness.result import export, figure, screen, titles
 from parallel.linked.step import NAMES, SHAPED, Shapes, in_a_step
 from parallel.zero.memory import shapes_of
 
+ASKED = (*SHAPED, "hierarchical")  # not for all workers, so only by name
+
 
 @dataclass(frozen=True)
 class Options:
@@ -42,8 +44,8 @@ class Options:
     """Gigabits a second that leave a host."""
     workers: tuple[int, ...] = (8, 16, 32, 64, 128, 256, 512, 1024)
     """How many of them."""
-    strategies: tuple[str, ...] = tuple(name for name in NAMES if name not in SHAPED)
-    """Which of them, as study link calls them; also power-sgd, of a --model."""
+    strategies: tuple[str, ...] = tuple(name for name in NAMES if name not in ASKED)
+    """Which, as study link calls them; also hierarchical, and of a --model power-sgd."""
     json: bool = False
     """Print a list of objects, one for each strategy, rate and number of workers."""
     to: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -72,6 +74,11 @@ def seconds(options: Options, shapes: Shapes) -> list[dict[str, Any]]:
         if name in SHAPED and options.params:
             raise ValueError(f"{name} sends of each layer what its shape says: give --model")
         for workers in options.workers:
+            if name == "hierarchical" and workers % options.per_host:
+                raise ValueError(
+                    f"--workers {workers} do not fill hosts of --per-host {options.per_host}, as "
+                    "hierarchical needs it"
+                )
             sent, rounds = in_a_step(name, workers, shapes, options.bytes, options.per_host)
             for rate in options.gbit:
                 cable = 8 * sent / (rate * 1e9) + rounds * options.latency / 1e3

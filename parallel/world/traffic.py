@@ -1,5 +1,6 @@
 """Reads what the operating system counted: bytes out of the interfaces that workers use."""
 
+import contextlib
 import os
 import platform
 import uuid
@@ -35,9 +36,11 @@ def machine() -> int:
     """Return a number of this machine, or of the network namespace in it whose counters we read."""
     space = Path("/proc/self/ns/net")
     inside = os.readlink(space) if space.exists() else ""
-    # (where no interface has an address of its own, uuid.getnode() is random in each process)
-    told = BOOT.read_text().strip() if BOOT.exists() else uuid.getnode()
-    return zlib.crc32(f"{platform.node()} {told} {inside}".encode())
+    node: int | str = uuid.getnode()
+    if node >> 40 & 1:  # (no interface has an address of its own: random in each process)
+        with contextlib.suppress(OSError):
+            node = BOOT.read_text().strip()
+    return zlib.crc32(f"{platform.node()} {node} {inside}".encode())
 
 
 def of_all(since: int | None, everyone: Callable[[float], list[float]]) -> dict[str, int | None]:

@@ -18,6 +18,7 @@ from harness.names import check
 from harness.result import export, screen
 
 HEADS = {"name": "strategy", "sent": "sent in a step"}  # where a column is no key
+ROW = 2**30  # weights of a row, where only their number is known: places in it are int32
 PAPER = "7.5e9"  # weights of the paper's example: those of a page that is told none
 
 
@@ -86,7 +87,7 @@ def size_of(params: str, model: str) -> int:
 
 
 def shapes_of(params: str, model: str) -> list[tuple[int, ...]]:
-    """Return the shapes that the command line says; a number of weights is a row of them.
+    """Return the shapes that the command line says; a number of weights is some rows of them.
 
     Raises:
         ValueError: it says none, or two different things.
@@ -95,7 +96,9 @@ def shapes_of(params: str, model: str) -> list[tuple[int, ...]]:
         raise ValueError("expected one of --params 7.5e9 and --model resnet18")
     if model:
         return shapes_in(model)
-    return [(whole("--params", params),)]
+    size = whole("--params", params)
+    rows = [(ROW,)] * (size // ROW)
+    return [*rows, (size % ROW,)]
 
 
 def whole(flag: str, text: str) -> int:

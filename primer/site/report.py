@@ -5,6 +5,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
+from harness.experiment import Experiment
 from harness.plan import Plan, as_dict
 from harness.record import store
 from harness.record.study import Study
@@ -32,11 +35,14 @@ def words_of(path: Path) -> tuple[str, ...]:
 def settings(path: Path, plan: Plan) -> dict[str, Any]:
     """Return the fields in which all runs of a record differ from their plan's."""
     runs = store.load(path).runs
-    shared = {field: {repr(run.config[field]) for run in runs} for field in runs[0].config}
-    planned = [as_dict(plan.arms[run.arm]) for run in runs]
-    changed = (f for f, found in shared.items() if len(found) == 1)
-    own = runs[0].config
-    return {f: own[f] for f in changed if all(arm[f] != own[f] for arm in planned)}
+    planned, own = [as_dict(plan.arms[run.arm]) for run in runs], runs[0].config
+    shared = (f for f in own if all(f in run.config and run.config[f] == own[f] for run in runs))
+    return {f: own[f] for f in shared if all(arm.get(f, own[f]) != own[f] for arm in planned)}
+
+
+def curves(whole: Experiment, plan: Plan) -> Figure:
+    """Draw a record for which no study has a picture."""
+    return figure.curves(whole, plan.measure.name, whole.arms()[:MOST], row=plan.row)
 
 
 def write(path: Path, site: Path) -> Leaf:
@@ -49,7 +55,7 @@ def write(path: Path, site: Path) -> Leaf:
     whole = Study(folder, name, plan, ROOT / "results", changed).aggregate()
     found, _ = pictures.draw(drawn.drawers_of(study, whole))
     figs = [fig for _, fig, _ in found]
-    card = figs[0] if figs else figure.curves(whole, plan.measure.name, whole.arms()[:MOST])
+    card = figs[0] if figs else curves(whole, plan)
     place = f"reports/{'-'.join((folder, name, *other))}.html"
     text = reports.text(study, whole, pictures=figs)
     store.write(site / place, text.replace("<main>", f"<main>{HOME}", 1))

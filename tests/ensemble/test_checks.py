@@ -108,7 +108,9 @@ def test_targets_that_do_not_fit_are_refused(y, words):
         targets(y, logp())
 
 
-@pytest.mark.parametrize("split", ["train", "train_x", "Training set", "trained", "fit", "x_train"])
+@pytest.mark.parametrize(
+    "split", ["train", "train_x", "Training set", "trained", "fit", "x_train", "xTrain"]
+)
 def test_nothing_is_chosen_on_training_data(split):
     with pytest.raises(ValueError, match=f"thresholds on '{split}': a net is surer of the samples"):
         held_out(split, "thresholds")
@@ -129,6 +131,17 @@ def test_a_part_without_a_name_is_refused():
             held_out(split, "T")
 
 
-@pytest.mark.parametrize("split", ["validation", "holdout: last 10000 of the training set", "half"])
+@pytest.mark.parametrize(
+    "split",
+    [
+        "validation",
+        "holdout: last 10000 of the training set",
+        "half",
+        "10000 held out",
+        "val-of-train",
+        "best-fit-holdout",
+        "official validation",
+    ],
+)
 def test_other_parts_are_taken(split):
     assert held_out(split, "T") == split

@@ -78,7 +78,7 @@ def test_an_optimizer_of_other_parameters_is_refused():
     nets = [net(), net()]
     theirs = [p for member in nets for p in member.parameters()]
     for others in (theirs, [*theirs[:1], torch.nn.Parameter(torch.zeros(2))]):
-        with pytest.raises(ValueError, match=r"holds \d of \d that are others than it was given"):
+        with pytest.raises(ValueError, match=r"holds none of the \d that it was given"):
             Training(nets, X, Y, epochs=1, optimizer=lambda _, p=others: torch.optim.Adam(p))
 
 
@@ -91,6 +91,37 @@ def test_an_optimizer_may_leave_parameters_out_and_group_them():
     before = [member.weight.detach().clone() for member in nets]
     Training(nets, X, Y, epochs=1, optimizer=some).fit()
     assert all(not torch.equal(a, member.weight) for a, member in zip(before, nets, strict=True))
+
+
+class Tokens(nn.Module):
+    """A net that reads numbers of words."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(5, 3)
+
+    def forward(self, x):
+        return self.table(x).mean(1)
+
+
+class Forgetful(nn.Linear):
+    """A net with a mistake of its own."""
+
+    def forward(self, x):
+        return super().forward(x) * self.hidden_size
+
+
+@pytest.mark.parametrize(
+    ("member", "x", "error"),
+    [
+        (Tokens(), torch.ones(3, 2, dtype=torch.int16), RuntimeError),  # (x.long(), not x.float())
+        (Tokens(), torch.full((3, 2), 7), IndexError),
+        (Forgetful(8, 3), X, AttributeError),
+    ],
+)
+def test_inputs_are_not_blamed_for_what_is_not_theirs(member, x, error):
+    with pytest.raises(error):
+        Ensemble([member])(x)
 
 
 def test_what_torch_says_of_something_else_stays():

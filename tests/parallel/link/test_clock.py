@@ -6,8 +6,8 @@ import math
 import pytest
 
 from parallel.identities.averaging import net
-from parallel.linked.clock import Options, main, seconds
-from parallel.linked.step import NAMES, SHAPED
+from parallel.linked.clock import ASKED, Options, main, seconds
+from parallel.linked.step import NAMES
 
 SIZE, COMPUTE, LATENCY = 1_000_000, 0.1, 5e-5
 
@@ -54,6 +54,14 @@ def test_hosts_of_eight_send_less_between_them():
         assert line["seconds"] == pytest.approx(COMPUTE + expected, rel=1e-9), name
 
 
+@pytest.mark.parametrize("words", [[], ["--per-host", "16"], ["--gbit", "1"]])
+def test_as_many_weights_as_the_papers_have_a_clock(capsys, words):
+    """More than an int32 counts, and hosts that the fewest workers do not fill."""
+    assert main(["--params", "7.5e9", "--json", *words]) == 0
+    lines = json.loads(capsys.readouterr().out)
+    assert {line["strategy"] for line in lines} == set(NAMES) - set(ASKED)
+
+
 def test_codecs_send_what_a_models_shapes_say(capsys):
     words = ["--model", "parallel.identities.averaging:net", "--workers", "4", "--gbit", "1"]
     words += ["--compute", "0", "--latency", "0", "--json", "--strategies"]
@@ -76,7 +84,7 @@ def test_the_command_prints_a_line_for_each(capsys, tmp_path):
     picture = tmp_path / "clock.png"
     assert main([*words, "--figure", str(picture)]) == 0
     lines = json.loads(capsys.readouterr().out)
-    assert len(lines) == 2 * (len(NAMES) - len(SHAPED))
+    assert len(lines) == 2 * (len(NAMES) - len(ASKED))
     assert picture.stat().st_size
     assert json.loads(picture.with_suffix(".json").read_text())
 
@@ -88,6 +96,10 @@ def test_the_command_prints_a_line_for_each(capsys, tmp_path):
         (["--params", "9", "--strategies"], "expected one or more of --gbit, --workers"),
         (["--params", "9", "--workers", "0"], "expected bytes, per-host, gbit and workers above 0"),
         (["--params", "9", "--per-host", "0"], "per-host"),
+        (
+            ["--params", "9", "--per-host", "8", "--workers", "12", "--strategies", "hierarchical"],
+            "--workers 12 do not fill hosts of --per-host 8",
+        ),
         (["--params", "9", "--strategies", "power-sgd"], "what its shape says: give --model"),
         (["--params", "9", "--compute", "-1"], "compute and latency of 0 or more"),
         (["--params", "9", "--strategies", "rign"], "did you mean 'ring'"),

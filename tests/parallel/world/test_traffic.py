@@ -48,7 +48,7 @@ def test_processes_count_telemetry_as_the_simulation_does_and_their_machine_once
 @pytest.mark.skipif(not traffic.BOOT.exists(), reason="Linux tells its start by a number")
 def test_a_machine_without_an_address_of_its_own_is_one_machine(monkeypatch):
     """uuid.getnode() is then random in each process."""
-    numbers = iter(range(9))
+    numbers = iter(range(1 << 40, 1 << 41))
     monkeypatch.setattr(traffic.uuid, "getnode", lambda: next(numbers))
     assert traffic.machine() == traffic.machine()
 
