@@ -57,14 +57,15 @@ def _nets(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
 
     note, data = stands_on(whole), {}
     with figure.style():
-        fig = Figure(figsize=(2 + 4.6 * len(arms), 4.4))
+        fig = Figure(figsize=(2 + 4.6 * len(arms), 4.9))
         axes = fig.subplots(1, len(arms), squeeze=False)[0]
         for ax, arm in zip(axes, arms, strict=True):
             data[arm] = _lines(ax, whole, arm)
             _published(ax, arm)
             ax.set_xscale("log")
             ax.set(xlabel="bytes on the disk (log)", ylabel="test error, %", title=arm)
-            ax.legend(fontsize=8, loc="upper right")
+            below = dict(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+            ax.legend(fontsize=8, **below)  # (points may be anywhere in the panel)
         titles.letters(axes)
         titles.headline(fig, note)
     yield name, fig, {"note": note, "series": data}
