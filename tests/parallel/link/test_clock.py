@@ -57,7 +57,7 @@ def test_hosts_of_eight_send_less_between_them():
 @pytest.mark.parametrize("words", [[], ["--per-host", "16"], ["--gbit", "1"]])
 def test_as_many_weights_as_the_papers_have_a_clock(capsys, words):
     """More than an int32 counts, and hosts that the fewest workers do not fill."""
-    assert main(["--params", "7.5e9", "--json", *words]) == 0
+    assert main(["--params", "7.5e9", "--json", "--workers", "8", "24", *words]) == 0
     lines = json.loads(capsys.readouterr().out)
     assert {line["strategy"] for line in lines} == set(NAMES) - set(ASKED)
 
