@@ -10,12 +10,13 @@ from torch import nn
 from harness.names import kind_of
 
 RAISED = (RuntimeError, TypeError, AttributeError, IndexError)  # by layers that are given such
+NO_TENSOR = "inputs are a tensor, got {}: torch.as_tensor(x)"
 
 
 def blamed(net: nn.Module, x: Any, error: Exception, who: str = "members") -> str:
     """Return what is wrong with inputs where torch has said this, or nothing."""
     if not isinstance(x, torch.Tensor):
-        return f"inputs are a tensor, got {kind_of(x)}: torch.as_tensor(x)"
+        return NO_TENSOR.format(kind_of(x))
     own, said = next((p.dtype for p in net.parameters()), x.dtype), str(error)
     kind = isinstance(error, RuntimeError)
     if kind and "type" in said and x.is_floating_point() and x.dtype != own:
@@ -47,5 +48,5 @@ def samples(x: Any) -> torch.Tensor:
         ValueError: an array, a list or something else.
     """
     if not isinstance(x, torch.Tensor):
-        raise ValueError(f"inputs are a tensor, got {kind_of(x)}: torch.as_tensor(x)")
+        raise ValueError(NO_TENSOR.format(kind_of(x)))
     return x

@@ -1,6 +1,7 @@
 """What the busiest host sends in a step on average, of a strategy as study link calls it."""
 
 from collections.abc import Sequence
+from math import prod
 
 from harness.names import check
 from parallel.linked.predicted import cost
@@ -53,7 +54,4 @@ def started(name: str, workers: int, per_host: int) -> Strategy:
 def _size(strategy: Strategy, shape: Sequence[int], itemsize: int) -> int:
     if isinstance(strategy, Compressed):
         return strategy.sends.size(shape, itemsize)
-    size = itemsize
-    for n in shape:
-        size *= n
-    return size
+    return itemsize * prod(shape)
