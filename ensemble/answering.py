@@ -12,7 +12,7 @@ from ensemble.boosting.vote import classes_of, decision, probabilities, staged
 from ensemble.checks import log_probabilities
 from ensemble.combine import pooled
 from ensemble.fit.samples import answers
-from ensemble.labels import Array, rows
+from ensemble.labels import Array, feature_names, rows, same_features
 
 
 def _not_fitted() -> type[ValueError]:
@@ -95,10 +95,11 @@ class Answering:
 
         Raises:
             ValueError: not fitted yet (scikit-learn's NotFittedError where that is loaded), or
-                samples with another count of features.
+                samples with other features, or of another count.
         """
         if not hasattr(self, "estimators_"):
             raise _not_fitted()("this model is not fitted yet: call fit(x, y) first")
+        same_features(feature_names(x), getattr(self, "feature_names_in_", None))
         samples = rows(x)
         if samples.shape[1] != self.n_features_in_:
             raise ValueError(

@@ -26,7 +26,7 @@ from ensemble.turns import turns
 from harness.data import Data
 
 PARTS = ("test", "validation")
-STEPS = 4  # thresholds per factor of ten in 1 - threshold, on the curve
+STEPS = 8  # thresholds per factor of ten in 1 - threshold, on the curve
 DECADES = 5
 TIMED = tuple(1 - 10**-k for k in (0.5, 1.0, 2.0))  # timed besides the fitted one
 CALLS = {1: 200, 128: 30}  # batch size: calls

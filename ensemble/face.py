@@ -23,7 +23,7 @@ from ensemble.estimator import Estimator
 from ensemble.fit.boosting import Boosting
 from ensemble.fit.task import MakeOptimizer, sgd
 from ensemble.given import check_factory
-from ensemble.labels import classes_of, rows, same_count
+from ensemble.labels import classes_of, feature_names, rows, same_count
 from harness.names import check
 
 
@@ -56,6 +56,7 @@ class BoostedNets(Estimator, Answering):
         course_: Weights, errors and votes of the boosting (`ensemble.boosting.course.Course`).
         ended_: Why there is no further member.
         seed_: The seed that was used.
+        feature_names_in_: The columns of the frame that it was fitted on, if it was one.
     """
 
     _training: Boosting | None = None  # one that is not at its end
@@ -106,7 +107,7 @@ class BoostedNets(Estimator, Answering):
             seed=secrets.randbelow(2**31) if self.seed is None else self.seed,
             **{name: getattr(self, name) for name in PASSED_ON},
         )
-        self._labels = classes
+        self._labels, self._features = classes, feature_names(x)
         return self.resume()
 
     def resume(self) -> "BoostedNets":
@@ -127,6 +128,8 @@ class BoostedNets(Estimator, Answering):
         self.effective_ = np.array(self.course_.effective)
         self.classes_, self.n_classes_ = self._labels, len(self._labels)
         self.n_features_in_ = training.task.x.shape[1]
+        if self._features is not None:
+            self.feature_names_in_ = self._features
         self._training = None  # (nobody keeps or pickles the samples with the model)
         return self
 

@@ -40,9 +40,29 @@ def rows(x: Any) -> torch.Tensor:
 def _numbers(x: Any) -> Array:
     """Return an array of numbers that torch may own."""
     try:
-        return np.array(x, dtype=np.float32)
+        return np.array(x, dtype=np.float32, order="C")  # (a frame lies by columns)
     except (TypeError, ValueError) as error:
         raise ValueError(f"samples are numbers, one row each: {error}") from None
+
+
+def feature_names(x: Any) -> Array | None:
+    """Return the names of a frame's columns; None for what has no columns named by texts."""
+    names = list(getattr(x, "columns", ()))
+    if not names or not all(isinstance(name, str) for name in names):
+        return None
+    return np.array(names, dtype=object)
+
+
+def same_features(names: Array | None, fitted: Array | None) -> None:
+    """Raise ValueError where both have names, and these are others or in another order."""
+    if names is None or fitted is None or list(names) == list(fitted):
+        return
+    new = [name for name in names if name not in fitted]
+    gone = [name for name in fitted if name not in names]
+    what = "in another order" if not new + gone else f"new: {new[:5]}, missing: {gone[:5]}"
+    raise ValueError(
+        f"the columns are not those of the fit ({what}): x[list(model.feature_names_in_)]"
+    )
 
 
 def classes_of(y: Any) -> tuple[Array, Array]:

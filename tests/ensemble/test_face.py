@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.sparse import csr_array
@@ -138,6 +139,19 @@ def test_a_pickled_model_answers_the_same(fitted):
 def test_a_new_fit_forgets_the_old_one_and_repeats_itself(fitted):
     again = model().fit(X[:60], Y[:60]).fit(X[:100], Y[:100])
     assert np.array_equal(again.predict_proba(X), fitted.predict_proba(X))
+
+
+def test_a_frame_in_another_order_of_columns_is_no_silent_guess(fitted):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    one = model(epochs=1, n_estimators=1).fit(frame, Y)
+    assert one.feature_names_in_.tolist() == list("abcd")
+    assert np.array_equal(one.predict_proba(frame), one.predict_proba(X))
+    shuffled = frame[list("badc")]
+    with pytest.raises(ValueError, match="in another order"):
+        one.predict(shuffled)
+    assert np.array_equal(one.predict(shuffled[list(one.feature_names_in_)]), one.predict(X))
+    assert not hasattr(one.fit(X, Y), "feature_names_in_")
+    assert not hasattr(fitted, "feature_names_in_")
 
 
 def test_no_seed_is_one_that_is_drawn_and_kept():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ensemble.labels import classes_of, rows, same_count
+from ensemble.labels import classes_of, feature_names, rows, same_count, same_features
 
 
 @pytest.mark.parametrize("kind", [list, np.array, np.float32, torch.tensor, pd.DataFrame])
@@ -64,3 +64,21 @@ def test_labels_that_are_none_are_refused(y, said):
 def test_another_count_of_labels_is_refused_with_both_numbers():
     with pytest.raises(ValueError, match="2 samples need a label each, got 3"):
         same_count(torch.zeros(2, 1), np.zeros(3))
+
+
+def test_only_columns_named_by_texts_have_names():
+    assert feature_names(pd.DataFrame({"b": [1], "a": [2]})).tolist() == ["b", "a"]
+    assert feature_names(pd.DataFrame([[1, 2]])) is None
+    assert feature_names(np.zeros((1, 2))) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["a", "b"], "in another order"), (["b", "c"], r"new: \['c'\], missing: \['a'\]")],
+)
+def test_columns_that_are_not_those_of_the_fit_are_refused(names, said):
+    fitted = np.array(["b", "a"], dtype=object)
+    same_features(fitted, fitted)
+    same_features(None, fitted)
+    with pytest.raises(ValueError, match=said):
+        same_features(np.array(names, dtype=object), fitted)
