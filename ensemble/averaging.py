@@ -18,9 +18,10 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from bibd.pattern import check_whole
+from ensemble.checks import module
 from ensemble.fit import failing
 from ensemble.fit.group import Group
-from ensemble.fit.samples import checked, member_seed, weighted
+from ensemble.fit.samples import answerable, checked, member_seed, weighted
 from ensemble.fit.task import Task, refuse_unknown
 
 COMMON = ("seed", "sample_weight")
@@ -82,8 +83,9 @@ def averaged(
     if after >= epochs:
         raise ValueError(f"after is at least 0 and below the {epochs} epochs, got {after}")
     refuse_unknown(rest, ("after", "decay", *COMMON))
-    mean = AveragedModel(net, multi_avg_fn=_fading(decay))
+    fading = _fading(decay)
     group = _alone(net, x, y, epochs, **rest)
+    mean = AveragedModel(net, multi_avg_fn=fading)
     for epoch in range(epochs):
         if epoch == after and decay is not None:
             group.optimizer.register_step_post_hook(lambda *_: mean.update_parameters(net))
@@ -107,6 +109,8 @@ def _fading(decay: float | None) -> Any:
 def _alone(net: nn.Module, x: Any, y: Any, epochs: int, **rest: Any) -> Group:
     seed, weights = rest.pop("seed", 0), rest.pop("sample_weight", None)
     task = Task(*checked(x, y), epochs, **rest)
+    if not task.batches:  # (which may make of x what the net reads)
+        answerable([module(net, "net")], task.x, task.y)
     w = None if weights is None else weighted(weights, len(x))[None]
     return Group(net, [member_seed(seed, 0)], task, w)
 
@@ -114,10 +118,13 @@ def _alone(net: nn.Module, x: Any, y: Any, epochs: int, **rest: Any) -> Group:
 def _epoch(group: Group) -> None:
     what = failing.broken(group.run()[:, 0], group.net, group.epoch)
     if what:
-        failing.met(0, what, "stop")
+        raise ValueError(f"member 0: {what}; lower the rate of the optimizer")
 
 
 def _estimated(net: nn.Module, group: Group) -> nn.Module:
-    """Return the net with the statistics of its batch norms estimated on the training samples."""
-    update_bn(group.cut(group.task.x), net)  # pyright: ignore[reportArgumentType]
+    """Return the net with the statistics of its batch norms estimated on what it learned from."""
+    x, sources = group.task.x, group.sources
+    parts = group.cut(torch.arange(len(x), device=x.device))
+    read = (sources[0].draw(part)[0] if sources else x[part] for part in parts)
+    update_bn(read, net)  # pyright: ignore[reportArgumentType]
     return net

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bibd.pattern import check_whole
 from ensemble.checks import checked, held_out, log_probabilities, module, targets, tensor
 from ensemble.reading import reading, samples
 from ensemble.scores.answers import nll
@@ -118,6 +119,7 @@ class Calibrated(nn.Module):
             ValueError: what `temperature` refuses.
         """
         held_out(split, "a temperature cannot be fitted")
+        check_whole("batch", batch, 1)
         with evaluating(self), reading(self.net, samples(x), "the net"):
             said = [tensor(self.net(part), "the net") for part in x.split(batch)]
             logp = torch.cat([log_probabilities(part) for part in said])

@@ -159,8 +159,17 @@ def targets(y: Any, logp: torch.Tensor) -> torch.Tensor:
     Raises:
         ValueError: targets that are not whole numbers, another count, or a class that is not there.
     """
-    y = y if isinstance(y, torch.Tensor) else torch.as_tensor(np.asarray(y))
     samples, classes = logp.shape[-2:]
+    if not isinstance(y, torch.Tensor):
+        found = np.asarray(y)
+        if found.dtype.kind not in "biufc":
+            raise ValueError(
+                f"targets are numbers of classes, int64, got {found.dtype} such as "
+                f"{found.ravel()[:1].tolist()}: np.unique(y, return_inverse=True)[1]"
+            )
+        y = torch.as_tensor(found)
+    if not y.numel():
+        raise ValueError(f"{samples} samples need as many targets, got none")
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise ValueError(f"targets are numbers of classes, int64, got {y.dtype}: y.long()")
     if tuple(y.shape) != (samples,):

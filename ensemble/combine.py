@@ -78,7 +78,7 @@ def _with_say(logp: torch.Tensor, rule: str, weights: Weights) -> tuple[torch.Te
         if rule == "weighted":
             raise ValueError("a weighted vote needs weights=, one per member")
         return logp, None
-    w = torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
+    w = torch.tensor(numbers(weights), dtype=torch.float64)
     fine = w.ndim == 1 and len(w) == len(logp) and bool((w >= 0).all() & w.isfinite().all())
     # (a share that is 0 in this type has no logarithm, and times minus infinity is NaN)
     say = w / w.sum() > torch.finfo(logp.dtype).tiny
@@ -88,6 +88,18 @@ def _with_say(logp: torch.Tensor, rule: str, weights: Weights) -> tuple[torch.Te
             f"got {w.tolist()}"
         )
     return (logp if say.all() else logp[say.to(logp.device)]), w[say].tolist()
+
+
+def numbers(weights: Any) -> list[float]:
+    """Return weights as plain numbers.
+
+    Raises:
+        ValueError: they are none.
+    """
+    try:
+        return torch.as_tensor(weights, dtype=torch.float64).tolist()
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"weights are numbers, one per member, got {weights!r}") from None
 
 
 def _soft(logp: torch.Tensor, w: list[float] | None) -> torch.Tensor:

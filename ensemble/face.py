@@ -1,6 +1,6 @@
 """Boosted nets as people know classifiers: fit, predict, predict_proba, staged_predict.
 
->>> model = BoostedNets(lambda: mlp((64, 32, 10)), n_estimators=9, epochs=5)
+>>> model = BoostedNets(lambda: mlp((64, 32, 10), seed=None), n_estimators=9, epochs=5)
 >>> model.fit(x, y).score(test_x, test_y)
 
 It can be cloned, searched over and put into a pipeline of scikit-learn, and imports none of it.

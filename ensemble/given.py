@@ -1,8 +1,10 @@
 """The members of an ensemble as they are given: nets, or a function that makes them and a count."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from bibd.pattern import check_whole
@@ -26,7 +28,21 @@ def made(factory: Factory, count: int, seed: int = 0, first: int = 0) -> list[nn
     for member in range(first, first + count):
         with seeded(seed, "init", member):
             nets.append(factory())
-    return different(nets)
+    different(nets)
+    if count > 1:
+        warn_alike(nets[0], nets[1])
+    return nets
+
+
+def warn_alike(net: nn.Module, other: nn.Module) -> None:
+    """Warn where two nets that a function made begin with the very same weights."""
+    pairs = list(zip(net.parameters(), other.parameters(), strict=False))
+    if pairs and all(p.shape == q.shape and torch.equal(p, q) for p, q in pairs):
+        warnings.warn(
+            "members begin with the same weights, as what makes them sets a seed of its own: leave "
+            "that out (mlp: seed=None), or make them one by one, [Net(seed=m) for m in range(9)]",
+            stacklevel=3,
+        )
 
 
 def check_factory(factory: Any) -> None:
@@ -44,8 +60,7 @@ def members_of(nets: Any) -> list[nn.Module]:
     Raises:
         ValueError: one net, or what makes nets; none, one of them twice, something else than nets.
     """
-    inner = getattr(nets, "nets", None)
-    if isinstance(inner, nn.ModuleList):
+    if (inner := inside(nets)) is not None:
         return different(list(inner))
     if not isinstance(nets, nn.ModuleList) and (isinstance(nets, nn.Module) or callable(nets)):
         what = "a function" if not isinstance(nets, nn.Module) else f"one {type(nets).__name__}"
@@ -56,6 +71,16 @@ def members_of(nets: Any) -> list[nn.Module]:
     if not (found := list(nets)):
         raise ValueError("an ensemble has at least one member, got none")
     return different(found)
+
+
+def inside(net: Any) -> nn.ModuleList | None:
+    """Return the members of an ensemble; None of any other net, whatever its parts are called.
+
+    (What only holds a list called `nets` computes something of its own from their answers.)
+    """
+    nets = getattr(net, "nets", None)
+    says = isinstance(getattr(net, "combine", None), str) and callable(getattr(net, "members", 0))
+    return nets if says and isinstance(nets, nn.ModuleList) and len(nets) else None
 
 
 def listed(nets: Any, count: int | None, seed: int) -> list[nn.Module]:

@@ -24,7 +24,7 @@ def rows(x: Any) -> torch.Tensor:
     if hasattr(x, "toarray"):
         raise ValueError(f"samples are dense here, got {kind_of(x)}: x.toarray()")
     found = x.detach() if isinstance(x, torch.Tensor) else torch.as_tensor(_numbers(x))
-    if not found.is_floating_point() or found.dtype == torch.float64:
+    if found.dtype != torch.float32:
         found = found.float()
     if found.ndim < 2 or not len(found):
         raise ValueError(
@@ -80,7 +80,10 @@ def classes_of(y: Any) -> tuple[Array, Array]:
     if y.dtype.kind in "fc" and not (whole := np.isfinite(y) & (y == np.floor(y.real))).all():
         at = int(np.flatnonzero(~whole)[0])
         raise ValueError(f"y holds classes, and sample {at} has {y[at]}, which is no whole number")
-    classes, numbers = np.unique(y, return_inverse=True)
+    try:
+        classes, numbers = np.unique(y, return_inverse=True)
+    except TypeError as error:  # (None among texts)
+        raise ValueError(f"y holds labels that can be sorted, all of one kind: {error}") from None
     if len(classes) < 2:
         raise ValueError(
             f"y holds the single class {classes.tolist()}: there is nothing to tell apart"

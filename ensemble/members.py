@@ -3,7 +3,8 @@
     net = Ensemble([a, b, c])                 or Ensemble(factory, 9, seed=0)
     net(x)                                    log-probabilities (batch, classes) of all together
     net.members(x)                            logits (members, batch, classes)
-    net.nets[2]                               a member, an ordinary module
+    net.nets[2]                               a member, an ordinary module (to save it alone take
+                                              copy.deepcopy: its numbers may lie in a stack of all)
 
     x --> nets[0] --> logits --> log_softmax --.
       --> nets[1] --> logits --> log_softmax ---> combine --> log-probabilities
@@ -22,7 +23,7 @@ import torch
 from torch import nn
 
 from ensemble.checks import choosing, nan_members, refuse_inputs, tensor
-from ensemble.combine import RULES, Weights, combined
+from ensemble.combine import RULES, Weights, combined, numbers
 from ensemble.given import listed
 from ensemble.reading import RAISED, blamed
 from ensemble.together.joined import Joined
@@ -48,8 +49,9 @@ class Ensemble(nn.Module):
         combine: "soft", "geometric", "hard" or "weighted" (ensemble.combine).
         weights: One per member, not negative; None: all alike.
         nan: What happens where a member answers NaN, in eval mode: "stop" raises and names it,
-            "leave out" pools the others with a warning that names it, "keep" answers NaN. In
-            training NaN always stays, and where a single member is asked for itself.
+            "leave out" pools the others with a warning that names it, "keep" answers NaN (and
+            asks nothing of the values, as torch.export and vmap need it). In training NaN always
+            stays, and where a single member is asked for itself.
 
     Raises:
         ValueError: no members, one of them twice, a count that is none, or weights that do not fit.
@@ -81,7 +83,7 @@ class Ensemble(nn.Module):
     @weights.setter
     def weights(self, found: Weights) -> None:
         none = found is None and self.combine != "weighted"
-        listed = None if found is None else torch.as_tensor(found, dtype=torch.float64).tolist()
+        listed = None if found is None else numbers(found)
         if not none:  # (of two classes, so that what is wrong is said here and not in a call)
             combined(torch.zeros(len(self.nets), 1, 2), self.combine, listed)
         self._weights: list[float] | None = listed
@@ -117,6 +119,8 @@ class Ensemble(nn.Module):
         warnings.warn(f"{who} of {len(logp)} answered NaN and was left out", stacklevel=3)
         rest = [m for m in range(len(logp)) if m not in bad]
         weights = self.weights and [self.weights[m] for m in rest]
+        if weights and not any(weights):
+            raise ValueError(f"{who} answered NaN, and the other members have the weight 0")
         return combined(logp[rest], self.combine, weights)
 
     def members(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:

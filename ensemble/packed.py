@@ -75,7 +75,15 @@ class PackedLinear(nn.Module):
 
     @classmethod
     def of(cls, layers: Sequence[nn.Linear], first: bool = False) -> Self:
-        """Pack separate layers, whose numbers are copied."""
+        """Pack separate layers, whose numbers are copied.
+
+        Raises:
+            ValueError: no layers, or layers that differ.
+        """
+        kinds = {(m.extra_repr(), m.weight.dtype) for m in layers}
+        if len(kinds) != 1:
+            said = ", ".join(f"{m} of {m.weight.dtype}" for m in layers) or "none"
+            raise ValueError(f"packed layers are alike, one or more, got {said}")
         packed = cls.__new__(cls)
         nn.Module.__init__(packed)
         packed._take(layers, first)
@@ -123,9 +131,10 @@ def packed_conv2d(layers: Sequence[nn.Conv2d], first: bool = False) -> nn.Conv2d
     Raises:
         ValueError: convolutions that differ, or a first one that is itself in groups.
     """
+    if len({m.extra_repr() for m in layers}) != 1:
+        said = ", ".join(map(str, layers)) or "none"
+        raise ValueError(f"packed convolutions are alike, one or more, got {said}")
     a = layers[0]
-    if len({m.extra_repr() for m in layers}) > 1:
-        raise ValueError(f"packed convolutions are alike, got {', '.join(map(str, layers))}")
     if first and a.groups > 1:
         raise ValueError(f"a first convolution that is packed has no groups, got {a}")
     parts, sizes = len(layers), (1 if first else len(layers))

@@ -19,7 +19,8 @@ def blamed(net: nn.Module, x: Any, error: Exception, who: str = "members") -> st
         return NO_TENSOR.format(kind_of(x))
     own, said = next((p.dtype for p in net.parameters()), x.dtype), str(error)
     kind = isinstance(error, RuntimeError)
-    if kind and "type" in said and x.is_floating_point() and x.dtype != own:
+    plain = x.is_floating_point() or "same dtype" in said or "should be the same" in said
+    if kind and "type" in said and plain and x.dtype != own:
         return f"inputs are {x.dtype} and {who} {own}: x.to({own})"
     wrong = kind and ("shape" in said or "size" in said)
     wrong = wrong or (isinstance(error, IndexError) and "Dimension out of range" in said)

@@ -76,6 +76,7 @@ def boost(
     Raises:
         ValueError: as `Course`, and a first member that is no better than guessing.
     """
+    y = np.asarray(y)
     classes = np.unique(y)
     weights = np.ones(len(y)) if sample_weight is None else sample_weight
     course = Course(weights, len(classes), members, rule, learning_rate)

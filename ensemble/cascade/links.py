@@ -1,7 +1,7 @@
 """The links of a chain: what can be asked, in which order, and what each question costs.
 
     a net                                    one question
-    a net with `nets` (an ensemble)          one for each of its members
+    an ensemble                              one for each of its members
     a net with exits (harness.exits)         one for each exit; no stage is run twice
 
 After each question only the samples that are still undecided go on, gathered into a smaller
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ensemble.given import inside
 from harness import cost
 from harness.cost import Cost
 from harness.exits.exits import EarlyExit, keep
@@ -26,19 +27,13 @@ def questions(link: nn.Module) -> int:
     """Return how many questions can be put to a link."""
     if isinstance(link, EarlyExit):
         return link.exits
-    nets = members(link)
+    nets = inside(link)
     return questions_of(nets) if nets else 1
 
 
 def questions_of(links: Iterable[nn.Module]) -> int:
     """Return how many questions a sample is asked at most."""
     return sum(map(questions, links))
-
-
-def members(link: nn.Module) -> nn.ModuleList | None:
-    """Return the members of an ensemble, or None of another net."""
-    nets = getattr(link, "nets", None)
-    return nets if isinstance(nets, nn.ModuleList) and len(nets) else None
 
 
 def ask(link: nn.Module, x: torch.Tensor) -> Asking:
@@ -49,7 +44,7 @@ def ask(link: nn.Module, x: torch.Tensor) -> Asking:
     """
     if isinstance(link, EarlyExit):
         return (yield from _exits(link, x))
-    if nets := members(link):
+    if nets := inside(link):
         for net in nets:
             x = yield from ask(net, x)
         return x
@@ -77,7 +72,7 @@ def costs(link: nn.Module, shape: tuple[int, ...]) -> list[Cost]:
     """Return what each question costs beyond those before it, for one sample of this shape."""
     if isinstance(link, EarlyExit):
         return _steps(link.costs())
-    if nets := members(link):
+    if nets := inside(link):
         return [found for net in nets for found in costs(net, shape)]
     return [cost.total(link, shape)]
 

@@ -21,7 +21,7 @@ from ensemble.cascade.fitting import Fit, fitted
 from ensemble.cascade.links import costs, questions_of
 from ensemble.cascade.rule import Asked, Rule
 from ensemble.checks import held_out, module, nan_members, refuse_inputs
-from ensemble.given import different
+from ensemble.given import different, inside
 from ensemble.reading import reading, samples
 from harness.cost import Cost, evaluating
 from harness.exits.exits import EarlyExit
@@ -33,7 +33,9 @@ class Cascade(nn.Module):
 
     Args:
         links: Nets, ensembles (asked member by member) and nets with exits (exit by exit), the
-            cheapest first; all answer with logits, or log-probabilities, of the same classes.
+            cheapest first; all answer with logits, or log-probabilities, of the same classes. An
+            ensemble that is to be one question, and to answer as a whole where answers are
+            replaced, is nn.Sequential(ensemble).
         thresholds: How sure is sure enough, one number or one after each question but the last.
         answer: "average" or "replace"; this and the rest as in `ensemble.cascade.Rule`.
         criterion: "max_probability", "entropy" or "margin".
@@ -65,6 +67,8 @@ class Cascade(nn.Module):
         self.shape = shape if shape is None else tuple(shape)
         rule = Rule(thresholds, answer, criterion, agree, combine, weights)
         self.rule = rule.fit_for(self.questions)
+        for number, link in enumerate(self.links):
+            _refuse_own_rule(number, link, self.rule)
 
     @property
     def questions(self) -> int:
@@ -166,9 +170,36 @@ class Cascade(nn.Module):
         """
         self.rule = replace(self.rule, **state).fit_for(self.questions)
 
+    def _load_from_state_dict(self, state_dict, prefix, *rest: Any) -> None:
+        start = f"{prefix}links."
+        saved = {key[len(start) :].split(".")[0] for key in state_dict if key.startswith(start)}
+        if saved and len(saved) != len(self.links):
+            raise ValueError(
+                f"a state of {len(saved)} links cannot be loaded into a cascade of "
+                f"{len(self.links)}: make it with {len(saved)}"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def extra_repr(self) -> str:
         """Return the rule, for print(model)."""
         return str(self.rule)
+
+
+def _refuse_own_rule(number: int, link: Any, rule: Rule) -> None:
+    """Raise ValueError where an ensemble combines answers otherwise than the cascade would."""
+    if inside(link) is None or rule.answer == "replace" or rule.agree is not None:
+        return
+    how, weights = link.combine, link.weights
+    said = ""
+    if how != rule.combine:
+        said = f"it combines by {how!r}, the cascade by {rule.combine!r}: Cascade(combine={how!r})"
+    elif weights is not None and rule.weights is None:
+        said = f"its weights {weights} are not the cascade's: Cascade(weights=, one per question)"
+    if said:
+        raise ValueError(
+            f"link {number} is an ensemble, asked member by member, and {said}; "
+            "nn.Sequential(ensemble) is one question"
+        )
 
 
 def _listed(links: Any) -> list[nn.Module]:

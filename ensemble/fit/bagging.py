@@ -38,6 +38,27 @@ def bootstrap(y: torch.Tensor, w: torch.Tensor, seed: int) -> tuple[torch.Tensor
     )
 
 
+def resampled(y: torch.Tensor, w: torch.Tensor, seed: int) -> torch.Tensor:
+    """Return a draw in proportion to weights that move: with every class, if one of DRAWS has.
+
+    Boosting takes weight from a class until no draw holds it; that is then said, and no error.
+    """
+    classes = y[w > 0].unique()
+    index = drawn(w, seed)
+    for draw in range(1, DRAWS):
+        if len(y[index].unique()) == len(classes):
+            return index
+        index = drawn(w, seed, draw)
+    missing = sorted({*classes.tolist()} - {*y[index].tolist()})
+    if missing:
+        warnings.warn(
+            f"none of {DRAWS} draws in proportion to the weights held all {len(classes)} classes: "
+            f"a member learns without {missing}",
+            stacklevel=4,
+        )
+    return index
+
+
 def bootstraps(
     y: torch.Tensor, weights: torch.Tensor | None, seeds: Sequence[int]
 ) -> tuple[torch.Tensor, list[int]]:

@@ -22,12 +22,12 @@ from ensemble.boosting.course import Course
 from ensemble.boosting.rules import repeats
 from ensemble.boosting.start import refuse_count
 from ensemble.fit import failing
-from ensemble.fit.bagging import drawn
+from ensemble.fit.bagging import resampled
 from ensemble.fit.group import Group
 from ensemble.fit.samples import answers, as_given, checked, member_seed, same_classes
 from ensemble.fit.settings import refuse_other, settings
 from ensemble.fit.task import Task, refuse_unknown
-from ensemble.given import Factory, check_factory, made
+from ensemble.given import Factory, check_factory, made, warn_alike
 from harness.names import check
 
 WEIGHTS = ("loss", "resample", "repeat")
@@ -87,6 +87,7 @@ class Boosting:
         first = torch.from_numpy(self.course.weights)
         self.settings = settings(self.task, **own, sample_weight=first)
         self.nets: list[nn.Module] = []
+        self._start: nn.Module | None = None  # the first one, untrained
         self.kept: list[int] = []  # their numbers
         self.failed: dict[int, str] = {}
         self.tried = 0  # members that are done, kept or not
@@ -111,6 +112,11 @@ class Boosting:
 
     def _net(self, member: int) -> nn.Module:
         (net,) = made(self.factory, 1, self.seed, first=member)
+        if member == 0:
+            self._start = copy.deepcopy(net)
+        elif member == 1 and self._start is not None:
+            warn_alike(self._start, net)
+            self._start = None
         same_classes([net], self.task.x, self.classes)
         return net
 
@@ -121,7 +127,7 @@ class Boosting:
         seed = member_seed(self.seed, self.tried)
         use: dict[str, Any] = {
             "loss": lambda: {"weights": scaled},
-            "resample": lambda: {"index": drawn(w, seed)[None]},
+            "resample": lambda: {"index": resampled(self.task.y.cpu(), w, seed)[None]},
             "repeat": lambda: {"repeats": torch.from_numpy(repeats(w.numpy()))},
         }[self.how]()
         return Group(net, [seed], self.task, **use)

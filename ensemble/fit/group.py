@@ -19,6 +19,9 @@ from ensemble.fit.task import Task, Way
 from harness.seeding import order, seeded
 from harness.train.fit import take
 
+LONELY = "more than 1 value per channel"  # as torch says it
+LONELY_SAID = "batch norm cannot learn from a batch of one sample: take two or more"
+
 
 class Group:
     """Members in training.
@@ -67,8 +70,10 @@ class Group:
         kept = copy.deepcopy(self.state_dict())
         try:
             losses = self._epoch()
-        except BaseException:  # (also Ctrl-C: half an epoch is none)
+        except BaseException as error:  # (also Ctrl-C: half an epoch is none)
             self.load_state_dict(kept)
+            if LONELY in str(error):
+                raise ValueError(f"{LONELY_SAID}; got batch_size={self._size()}") from error
             raise
         self.epoch += 1
         if self.stack:
@@ -114,6 +119,9 @@ class Group:
             return take(self.task.x, index), take(self.task.y, index)
         pairs = [source.draw(part) for source, part in zip(self.sources, index, strict=True)]
         return torch.stack([x for x, _ in pairs]), torch.stack([y for _, y in pairs])
+
+    def _size(self) -> int:
+        return min(self.task.batch_size, self._samples())
 
     def _samples(self) -> int:
         return len(self.task.x) if self.index is None else self.index.shape[1]

@@ -9,12 +9,15 @@ What members cannot be a stack of at all is said in ensemble.together.alike.
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
+from ensemble.fit.task import Task
 from ensemble.together.alike import difference
 from ensemble.together.storage import Storage
+from harness.train.stepping import by_element
 
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -33,7 +36,20 @@ class Stacked:
         self.nets = list(nets)
         # (copies, so that a member that is saved while it learns is not the slice of a stack)
         self._learners = copy.deepcopy(self.nets)
-        self.net = Storage(self._learners).stack
+        self._storage = Storage(self._learners)
+        self.net = self._storage.stack
+
+    def mixed_by(self, task: Task) -> str:
+        """Return why an optimizer would not step the stack as it steps each net; "" if it would."""
+        one = task.made_optimizer(self._learners[0].parameters())
+        every = task.made_optimizer(self.net.parameters())
+        if not by_element(one):
+            return f"{type(one).__name__}, or a hook of it, looks at more than single numbers"
+        held = self._storage
+        own = {id(held.slices[k][0]): id(held.wholes[k]) for k in held.parameters}
+        if _groups(one, own) != _groups(every, {whole: whole for whole in own.values()}):
+            return "the optimizer tells parameters apart by their shape or place"
+        return ""
 
     @torch.no_grad()
     def write(self) -> None:
@@ -41,6 +57,17 @@ class Stacked:
         for net, learner in zip(self.nets, self._learners, strict=True):
             for p, learned in zip(net.parameters(), learner.parameters(), strict=True):
                 p.copy_(learned)
+
+
+def _groups(optimizer: torch.optim.Optimizer, names: dict[int, int]) -> list[Any]:
+    """Return the options of each group, and the names of what is in it."""
+    return [
+        (
+            {name: value for name, value in group.items() if name != "params"},
+            {names[id(p)] for p in group["params"] if id(p) in names},
+        )
+        for group in optimizer.param_groups
+    ]
 
 
 def stacked(nets: Sequence[nn.Module]) -> Stacked | str:

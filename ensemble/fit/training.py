@@ -117,7 +117,10 @@ class Training:
 
     def _together(self) -> Stacked | str:
         """Return a stack of the members, or the reason why they are looped."""
-        return "each makes its steps in a way of its own" if self.task.way else stacked(self.nets)
+        if self.task.way:
+            return "each makes its steps in a way of its own"
+        found = stacked(self.nets)
+        return found if isinstance(found, str) else found.mixed_by(self.task) or found
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
         """Train; yields a row per member after each epoch, from where the state stands."""

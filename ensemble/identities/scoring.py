@@ -40,6 +40,15 @@ def identities() -> Iterator[Identity]:
         yield Identity(title, "rounding", torchmetrics_ece, TORCHMETRICS)
 
 
+def notes() -> list[str]:
+    """Return which library could not be asked here."""
+    if importlib.util.find_spec("torchmetrics"):
+        return []
+    return [
+        "torchmetrics is not installed, so ECE was not compared with its (pip install torchmetrics)"
+    ]
+
+
 def log_loss() -> float:
     """Compare the NLL with scikit-learn's."""
     from sklearn.metrics import log_loss as other

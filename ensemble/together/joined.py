@@ -20,10 +20,11 @@ from ensemble.together.alike import difference
 from ensemble.together.answers import together
 from ensemble.together.choice import Kind, digest, faster, trial
 from ensemble.together.storage import Storage
+from ensemble.together.structure import Structure
 from ensemble.together.watch import Watch
 
 MOST_KINDS = 1000
-MOST_MOVES = 5  # of members' numbers, before they are left where they are
+MOST_MOVES = 5  # of members' numbers or layers, before a stack is given up
 
 
 class Joined:
@@ -35,14 +36,17 @@ class Joined:
 
     def __init__(self, nets: Sequence[nn.Module] | nn.ModuleList):
         self.nets = nets
-        self.storage: Storage | None = None
         self.why, self.moves, self.wholes = "", 0, False
-        self._chosen: dict[tuple, str] = {}
-        self._watch = Watch(nets)
-        self._first = self._watch.first
-        self._digest = digest(nets[0])
+        self._look()
         if len(nets) == 1:
             self.why = "there is one member"
+
+    def _look(self) -> None:
+        """Take the members as they are now."""
+        self.storage: Storage | None = None
+        self._chosen: dict[tuple, str] = {}
+        self._watch, self._structure = Watch(self.nets), Structure(self.nets)
+        self._first, self._digest = self._watch.first, digest(self.nets[0])
 
     def __call__(self, x: torch.Tensor, each: bool = False) -> torch.Tensor:
         """Return the logits of all members on a leading axis.
@@ -83,6 +87,10 @@ class Joined:
         """Return why members as they are now, or calls as now, are looped; or nothing."""
         if self.why:
             return self.why
+        if self._structure.changed():
+            if self.wholes:
+                return "members have other layers or settings"
+            self._look()
         if why := self._watch.hindrance():
             return why
         storage = self.storage
@@ -121,7 +129,7 @@ class Joined:
         self.moves += 1
         self.why = difference(self.nets)
         if not self.why and self.moves > MOST_MOVES:
-            self.why = f"the members' numbers were moved {MOST_MOVES} times"
+            self.why = f"the members' numbers were moved or layers changed {MOST_MOVES} times"
         self.storage, self.wholes = None, False
         if self.why:
             return self.why

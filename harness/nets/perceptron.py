@@ -8,6 +8,7 @@ Dropout is keyed (harness.nets.dropout): the same masks in every world.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 
 from torch import nn
@@ -17,15 +18,23 @@ from harness.seeding import seeded
 
 
 def mlp(
-    widths: Sequence[int], seed: int = 0, dropout: tuple[float, float] = (0.0, 0.0), he=False
+    widths: Sequence[int],
+    seed: int | None = 0,
+    dropout: tuple[float, float] = (0.0, 0.0),
+    he: bool = False,
 ) -> nn.Sequential:
-    """Build a net of Linear and ReLU in turn, with dropout of (the input, hidden layers).
+    """Build a net of Linear and ReLU in turn.
 
-    It starts as torch's layers do, or with `he` as He's.
+    Args:
+        widths: Of the input, the hidden layers and the output.
+        seed: Of the first weights; None: they are drawn from torch's generator, as those of torch's
+            own layers are, so that each net begins elsewhere.
+        dropout: Shares of the input and of hidden layers.
+        he: Start as He's instead of as torch's layers do.
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2
-    with seeded(seed, "init"):
+    with nullcontext() if seed is None else seeded(seed, "init"):
         for i, (a, b) in enumerate(pairwise(widths)):
             share = dropout[min(i, 1)]
             if share:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from parallel.replicas.optimizer import fresh
+from harness.train.stepping import fresh
 from parallel.subnets.cutting import Chain, Cut, Parts, give, take
 from parallel.world.comm import normal
 

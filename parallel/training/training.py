@@ -20,11 +20,12 @@ from torch import nn
 
 from harness.data import Data
 from harness.nets.dropout import distinct
+from harness.train.stepping import by_element, by_parameter
 from parallel.executors import ahead, executor_of, held, shown
 from parallel.pipeline.norms import no_old_norms
 from parallel.replicas.consensus import broadcast
 from parallel.replicas.hollow import fill
-from parallel.replicas.optimizer import by_element, by_parameter, spread
+from parallel.replicas.optimizer import spread
 from parallel.replicas.replicas import Looped, Stacked, replicas
 from parallel.strategy.base import Strategy
 from parallel.training.backward import Backward

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.train.stepping import by_slice
 from parallel.replicas import consensus
 from parallel.replicas.executor import asked
-from parallel.replicas.optimizer import by_slice, steps_once
+from parallel.replicas.optimizer import steps_once
 from parallel.replicas.replicas import Looped, Stacked
 from parallel.replicas.states import States
 from parallel.strategy.zero import ZeRO1

@@ -121,3 +121,37 @@ def test_a_net_that_becomes_nan_stops_it():
         one[0].weight.fill_(torch.nan)
     with pytest.raises(ValueError, match="member 0: its loss became nan"):
         averaged(one, *task(), 2)
+
+
+class Scaled:
+    """Makes of whole numbers what the net reads."""
+
+    def __init__(self, seed):
+        self.x, self.y = task()
+
+    def begin(self, epoch):
+        pass
+
+    def draw(self, index):
+        return 10 * self.x[index] + 5, self.y[index]
+
+
+def test_statistics_are_estimated_on_what_the_net_has_read():
+    x, _ = task()
+    mean = averaged(net(normed), *task(), 2, after=1, batches=Scaled, batch_size=30)
+    norm = next(m for m in mean.modules() if isinstance(m, torch.nn.BatchNorm1d))
+    seen = []
+    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    mean.eval()(10 * x + 5)
+    torch.testing.assert_close(norm.running_mean, seen[0].mean(0), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda net, x, y: snapshots(net, x, y, 2, 1), lambda net, x, y: averaged(net, x, y, 1)]
+)
+def test_what_cannot_be_learned_is_said_before(call):
+    x, y = task()
+    with pytest.raises(ValueError, match="y has class 5, and the members answer about"):
+        call(net(), x, y + 3)
+    with pytest.raises(ValueError, match=r"net is a torch\.nn\.Module, got"):
+        call(dense, x, y)

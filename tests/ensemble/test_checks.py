@@ -97,6 +97,8 @@ def test_targets_are_whole_numbers_of_any_kind(y):
         (torch.zeros(3), r"int64, got torch.float32: y.long\(\)"),
         ([0.0, 1.0, 2.0], "got torch.float64"),
         (torch.zeros(3, dtype=torch.bool), "got torch.bool"),
+        (["a", "b", "c"], "targets are numbers of classes, int64, got <U1 such as"),
+        ([], "3 samples need as many targets, got none"),
         (torch.zeros(2).long(), r"3 samples need targets of shape \(3,\).* got shape \(2,\)"),
         (torch.eye(4)[:3].long(), r"got shape \(3, 4\)"),
         ([0, 4, 1], "target 4, but the answers are about classes 0 to 3"),

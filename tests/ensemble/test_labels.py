@@ -8,7 +8,11 @@ import torch
 from ensemble.labels import classes_of, feature_names, rows, same_count, same_features
 
 
-@pytest.mark.parametrize("kind", [list, np.array, np.float32, torch.tensor, pd.DataFrame])
+def half(values):
+    return torch.tensor(values).half()
+
+
+@pytest.mark.parametrize("kind", [list, np.array, np.float32, torch.tensor, pd.DataFrame, half])
 def test_samples_of_every_kind_become_the_same_floats(kind):
     found = rows(kind([[1, 2], [3, 4]]))
     assert found.dtype == torch.float32
@@ -53,6 +57,7 @@ def test_labels_of_every_kind_become_numbers_in_sorted_order(y, classes):
         ([1, 1], r"the single class \[1\]"),
         ([0.5, 1], "sample 0 has 0.5, which is no whole number"),
         ([0.0, np.nan], "sample 1 has nan, which is no whole number"),
+        (np.array(["a", 1, None], dtype=object), "labels that can be sorted, all of one kind"),
         ([[0, 1], [1, 0]], r"one label per sample, got shape \(2, 2\)"),
     ],
 )

@@ -92,3 +92,22 @@ def test_batch_ensemble_costs_both_scalings(shape):
 def test_random_signs_are_signs():
     layer = BatchEnsembleLinear(6, 3, 4, spread=0)
     assert set(layer.r.flatten().tolist()) == {-1.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [],
+        [nn.Linear(3, 2), nn.Linear(3, 2, bias=False)],
+        [nn.Linear(3, 2), nn.Linear(3, 2).double()],
+        [nn.Linear(3, 2), nn.Linear(4, 2)],
+    ],
+)
+def test_layers_that_differ_are_not_packed(layers):
+    with pytest.raises(ValueError, match="packed layers are alike, one or more, got"):
+        PackedLinear.of(layers)
+
+
+def test_no_convolutions_are_not_packed():
+    with pytest.raises(ValueError, match="packed convolutions are alike, one or more, got none"):
+        packed_conv2d([])

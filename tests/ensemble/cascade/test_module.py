@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ensemble import Cascade, pooled
+from ensemble import Cascade, Ensemble, pooled
 from ensemble.cascade import Rule, answered, spent
 from ensemble.checks import log_probabilities
 from harness import cost
@@ -18,11 +18,16 @@ X = 2 * torch.randn(40, 6, generator=torch.Generator().manual_seed(0)).double()
 
 
 class Members(nn.Module):
-    """What this package takes to be an ensemble: a net with `nets`."""
+    """What this package takes to be an ensemble: a net with `nets` that says how it combines."""
+
+    combine, weights = "soft", None
 
     def __init__(self, nets):
         super().__init__()
         self.nets = nn.ModuleList(nets)
+
+    def members(self, x):
+        return torch.stack([net(x) for net in self.nets])
 
     def forward(self, x):
         return pooled(torch.stack([torch.log_softmax(net(x), -1) for net in self.nets]))
@@ -257,3 +262,41 @@ def test_the_state_is_plain_enough_for_a_safe_load(tmp_path):
     other = Cascade([linear(), linear(), linear()])
     other.load_state_dict(torch.load(tmp_path / "net.pt", weights_only=True))
     assert other.rule == net.rule
+
+
+@pytest.mark.parametrize(
+    ("own", "rule", "said"),
+    [
+        (dict(weights=[1, 2, 30]), {}, r"its weights \[1.0, 2.0, 30.0\] are not the cascade's"),
+        (dict(combine="geometric"), {}, "it combines by 'geometric', the cascade by 'soft'"),
+    ],
+)
+def test_an_ensemble_with_a_rule_of_its_own_is_not_silently_averaged_by_another(own, rule, said):
+    whole = Ensemble([linear() for _ in range(3)], **own).eval().double()
+    with pytest.raises(ValueError, match=f"link 0 is an ensemble.*{said}.*Sequential"):
+        Cascade([whole], 1.0, **rule)
+    asked = Cascade([nn.Sequential(whole)], 1.0).eval()  # one question
+    torch.testing.assert_close(asked(X), whole(X))
+    same = Cascade([whole], 1.0, combine=whole.combine, weights=whole.weights).eval()
+    torch.testing.assert_close(same(X), whole(X))
+
+
+def test_a_net_whose_parts_are_called_nets_is_asked_as_it_is():
+    class Difference(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.nets = nn.ModuleList([linear(), linear()]).double()
+
+        def forward(self, x):
+            return 3 * self.nets[0](x) - self.nets[1](x)
+
+    net = Difference()
+    asked = Cascade([net], 1.0).eval()
+    assert asked.questions == 1
+    torch.testing.assert_close(asked(X), net(X).log_softmax(-1))
+
+
+def test_the_state_of_a_longer_chain_is_refused_with_both_numbers():
+    state = Cascade([linear() for _ in range(3)]).state_dict()
+    with pytest.raises(ValueError, match=r"a state of 3 links .* into a cascade of 2"):
+        Cascade([linear(), linear()]).load_state_dict(state)

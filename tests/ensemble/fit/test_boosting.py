@@ -8,6 +8,7 @@ from torch import nn
 from ensemble import Boosting
 from ensemble.boosting.course import Course
 from ensemble.fit import boosting as boosted
+from ensemble.fit.bagging import resampled
 from ensemble.fit.samples import answers
 from tests.ensemble.fit.tasks import CLASSES, INPUTS, dense, normed, parameters, task
 
@@ -243,3 +244,31 @@ def test_another_count_is_refused_with_both_numbers():
 def test_the_state_of_another_boosting_is_refused_with_what_differs(change, said):
     with pytest.raises(ValueError, match=rf"another training \({said}"):
         boosting().load_state_dict(boosting(**change).state_dict())
+
+
+@pytest.mark.filterwarnings("ignore:none of 100 draws")
+def test_draws_hold_every_class_while_the_weights_let_them():
+    y = torch.zeros(90, dtype=torch.int64)
+    y[0], y[1] = 1, 2
+    kept = [resampled(y, torch.full((90,), 1 / 90), seed) for seed in range(20)]
+    assert all(len(y[index].unique()) == 3 for index in kept)
+
+
+def test_a_class_that_no_draw_holds_is_said():
+    y = torch.tensor([0] * 50 + [1] * 49 + [2])
+    w = torch.ones(100)
+    w[-1] = 1e-9
+    with pytest.warns(UserWarning, match=r"none of 100 draws .* all 3 classes.*without \[2\]"):
+        index = resampled(y, w, 0)
+    assert sorted(y[index].unique().tolist()) == [0, 1]
+    w[-1] = 0
+    assert len(resampled(y, w, 0)) == 100  # (nobody asks for it)
+
+
+def test_members_that_begin_alike_are_said():
+    def alike():
+        torch.manual_seed(0)
+        return dense()
+
+    with pytest.warns(UserWarning, match="members begin with the same weights"):
+        boosting(alike, members=2, epochs=1).fit()

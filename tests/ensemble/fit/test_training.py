@@ -379,3 +379,70 @@ def test_the_members_of_an_ensemble_learn_where_they_are():
     assert not torch.equal(before, net.eval()(x))
     expected = torch.stack([one.eval()(x) for one in alone])
     torch.testing.assert_close(net.members(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def by_shape(parameters):
+    given = list(parameters)
+    matrices = [p for p in given if p.ndim > 1]
+    rest = [p for p in given if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, 0.1)
+
+
+def clipping(parameters):
+    given = list(parameters)
+    optimizer = torch.optim.SGD(given, 0.1)
+    optimizer.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(given, 0.1) and None)
+    return optimizer
+
+
+def factored(parameters):
+    return torch.optim.Adafactor(parameters)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (by_shape, "the optimizer tells parameters apart by their shape or place"),
+        (clipping, "SGD, or a hook of it, looks at more than single numbers"),
+        (factored, "Adafactor, or a hook of it, looks at more than single numbers"),
+    ],
+)
+def test_an_optimizer_that_would_step_a_stack_otherwise_has_members_looped(optimizer, said):
+    going = training(made(dense, 3), optimizer=optimizer)
+    assert going.looped == said
+    apart = training(made(dense, 3), optimizer=optimizer, together=False)
+    assert torch.equal(parameters(going.fit()), parameters(apart.fit()))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
+def test_an_optimizer_of_single_numbers_steps_a_stack(kind):
+    assert training(made(dense, 2), optimizer=lambda p: kind(p, 0.01)).looped == ""
+
+
+def test_members_that_begin_alike_are_said():
+    def alike():
+        torch.manual_seed(0)
+        return dense()
+
+    with pytest.warns(UserWarning, match=r"begin with the same weights.*seed=None"):
+        made(alike, 2)
+
+
+def test_batch_norm_and_a_batch_of_one_are_said():
+    x, y = task()
+    with pytest.raises(ValueError, match="a batch of one sample: take two or more; got batch_size"):
+        Training(made(normed, 2), x, y, 1, batch_size=1).fit()
+
+
+def test_a_net_whose_parts_are_called_nets_is_no_ensemble():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.nets = nn.ModuleList([dense(), dense()])
+
+        def forward(self, x):
+            return self.nets[0](x) - self.nets[1](x)
+
+    with pytest.raises(ValueError, match="a list of nets or an Ensemble, got one Pair"):
+        Training(Pair(), *task(), epochs=1)

@@ -34,7 +34,7 @@ def test_without_a_subject_all_are_shown():
         (each.subject for each in found), key=list(SUBJECTS).index
     )
     assert {each.subject for each in found} == set(SUBJECTS)
-    assert repr(found).endswith(f"{len(found)} of {len(found)} identities hold")
+    assert f"{len(found)} of {len(found)} identities hold" in repr(found).splitlines()
 
 
 def failed(subject):

@@ -3,12 +3,14 @@
 import copy
 import re
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from bibd import BibdLinear
+from bibd.dynamic import DynamicLinear
 from ensemble import Ensemble
 from ensemble.together import choice
 from ensemble.together.joined import Joined
@@ -255,3 +257,80 @@ def test_calls_of_another_kind_have_other_names():
         base._replace(batch=3),
     ]
     assert len({str(k) for k in (base, *others, base._replace(each=True))}) == 5
+
+
+def leaky():
+    return nn.Sequential(nn.Linear(6, 8), nn.LeakyReLU(), nn.Linear(8, 3)).double()
+
+
+def put_in(nets):
+    nets[1] = leaky()
+
+
+def layer(nets):
+    nets[1][0] = nn.Linear(6, 8).double()
+
+
+def other_kind(nets):
+    nets[1][1] = nn.Tanh()
+
+
+def more_layers(nets):
+    nets[1].append(nn.Tanh())
+
+
+def fewer(nets):
+    del nets[2]
+
+
+def more(nets):
+    nets.append(leaky())
+
+
+def setting(nets):
+    nets[1][1].negative_slope = 0.9
+
+
+def forward(nets):
+    nets[1].scale = 5  # (of a class with a forward of its own; here it has no effect)
+
+
+CHANGES = [put_in, layer, other_kind, more_layers, fewer, more, setting, forward]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@torch.no_grad()
+def test_members_that_are_changed_answer_as_they_are_now(change, stacked):
+    ensemble = Ensemble(leaky, 4).eval()
+    ensemble.members(X)
+    change(ensemble.nets)
+    found = ensemble.members(X)
+    assert len(found) == len(ensemble)
+    torch.testing.assert_close(found, alone(ensemble.nets))
+    for again in CHANGES:
+        again(ensemble.nets)
+        torch.testing.assert_close(ensemble.members(X), alone(ensemble.nets))
+
+
+@torch.no_grad()
+def test_connections_that_move_are_seen(stacked):
+    layers = [DynamicLinear(6, 8, "random", nonzeros=20, seed=s) for s in range(3)]
+    ensemble = Ensemble([nn.Sequential(m, nn.ReLU(), nn.Linear(8, 3)) for m in layers]).double()
+    ensemble.eval().members(X)
+    assert "in a stack" in ensemble.explain(X)
+    free = np.flatnonzero(~layers[1].pattern.mask().ravel())
+    layers[1].rewire([0, 1, 2], free[:3], None)
+    layers[1].weight.normal_()
+    torch.testing.assert_close(ensemble.members(X), alone(ensemble.nets))
+
+
+def test_leaves_of_members_that_were_changed_are_not_trained_in_silence(stacked):
+    ensemble = Ensemble(leaky, 3)
+    ensemble.leaves(X)
+    put_in(ensemble.nets)
+    with pytest.raises(ValueError, match="now members have other layers or settings: ask for"):
+        ensemble.members(X)
+    with torch.no_grad():
+        torch.testing.assert_close(ensemble.members(X), alone(ensemble.nets))
+    ensemble.leaves(X)
+    torch.testing.assert_close(ensemble.members(X), alone(ensemble.nets))
