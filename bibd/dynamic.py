@@ -6,9 +6,10 @@
     layer.rewire(drop, grow, optimizer)                   # survivors keep values and momentum
 
 `drop` names connections by their place in `weight`, `grow` by their place in the row-major dense
-weight; a new one starts at 0, and so does all that the optimizer remembers of it. The kernels get
-a new table; label and certificate wait until somebody asks. A checkpoint brings its table along,
-and loading it gives the layer these connections. `compress.Moving` decides what to drop and grow.
+weight; a new one starts at 0, and so does all that the optimizer remembers of it (the step of Rprop
+begins at the rate). The kernels get a new table; label and certificate wait until somebody asks. A
+checkpoint brings its table along, and loading it gives the layer these connections.
+`compress.Moving` decides what to drop and grow.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from torch import nn
 from bibd.conv import SparseConv2d
 from bibd.linear import SparseLinear
 from bibd.moved import moved
-from bibd.optimizer_state import carried, carry, held
+from bibd.optimizer_state import carried, carry, held, rate_of
 from bibd.pattern import Pattern
 from bibd.state import Patterned
 from bibd.table_text import read, written
@@ -58,7 +59,7 @@ class Dynamic(Patterned):
             )
         pattern, source = moved(self.pattern, _numbers(drop), _numbers(grow))
         state, places = held(optimizer, weight), torch.from_numpy(source).to(weight.device)
-        carry(state, weight, places)
+        carry(state, weight, places, rate_of(optimizer, weight))
         _replace(weight, carried(weight, places))
         self._take(pattern)
         return pattern
@@ -180,5 +181,9 @@ def _replace(parameter: torch.Tensor, values: torch.Tensor) -> None:
     parameter.grad = None
     if parameter.shape == values.shape:
         parameter.copy_(values)
-    else:
-        parameter.data = values
+        return
+    # (The graph of a loss that somebody still holds has a node that adds up gradients of the old
+    # count, and the next backward pass would be given it: torch makes another for another type.)
+    other = torch.float32 if values.dtype == torch.float64 else torch.float64
+    parameter.data = values.new_empty(0, dtype=other)
+    parameter.data = values

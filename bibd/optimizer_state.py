@@ -1,6 +1,7 @@
 """What an optimizer remembers of the values of a layer, carried along when these change places.
 
 momentum, averages of squares, ...   of the shape of the values: survivors keep theirs, new get 0
+the step of each value (Rprop)       the same, but new ones begin at the rate, as in a first step
 the number of steps, ...             one number: stays
 anything else                        refused: whose numbers they are cannot be known
 """
@@ -10,9 +11,9 @@ from typing import Any
 import torch
 
 
-def carried(values: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """Return values by their new places; 0 where source is -1."""
-    behind = torch.cat([values, values.new_zeros(1, *values.shape[1:])])  # (the 0 comes last)
+def carried(values: torch.Tensor, source: torch.Tensor, new: float = 0.0) -> torch.Tensor:
+    """Return values by their new places; `new` where source is -1."""
+    behind = torch.cat([values, values.new_full((1, *values.shape[1:]), new)])  # (it comes last)
     return behind.index_select(0, torch.where(source < 0, len(values), source))
 
 
@@ -32,6 +33,10 @@ def held(optimizer: torch.optim.Optimizer | None, weight: torch.Tensor) -> dict[
             f"this {_kind(optimizer)} does not hold the layer's weight: pass the one that was made "
             "with this layer's parameters, or None if none remembers anything of them"
         )
+    if any(isinstance(v, list | tuple) for s in optimizer.state.values() for v in s.values()):
+        raise ValueError(JOINT.format(_kind(optimizer)))
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError(JOINT.format("LBFGS"))
     state = optimizer.state.get(weight, {})
     for name, value in state.items():
         if not fits(value, weight):
@@ -44,6 +49,13 @@ def held(optimizer: torch.optim.Optimizer | None, weight: torch.Tensor) -> dict[
     return state
 
 
+JOINT = (
+    "{} remembers directions of all values together, which cannot follow single connections: take "
+    "one that works element by element, such as SGD or AdamW, or pass None and clear "
+    "optimizer.state"
+)
+
+
 def fits(value: Any, weight: torch.Tensor) -> bool:
     """Whether a remembered value is of the parameter's shape, one number, or nothing."""
     if isinstance(value, torch.Tensor):
@@ -51,11 +63,21 @@ def fits(value: Any, weight: torch.Tensor) -> bool:
     return value is None or isinstance(value, int | float)
 
 
-def carry(state: dict[str, Any], weight: torch.Tensor, source: torch.Tensor) -> None:
+def carry(
+    state: dict[str, Any], weight: torch.Tensor, source: torch.Tensor, rate: float = 0.0
+) -> None:
     """Carry along what is remembered of a parameter, before the parameter itself is changed."""
     for name, value in state.items():
         if isinstance(value, torch.Tensor) and value.shape == weight.shape:
-            state[name] = carried(value, source.to(value.device))
+            new = rate if name == "step_size" else 0.0
+            state[name] = carried(value, source.to(value.device), new)
+
+
+def rate_of(optimizer: torch.optim.Optimizer | None, weight: torch.Tensor) -> float:
+    """Return the learning rate of a parameter; 0 without an optimizer."""
+    groups = optimizer.param_groups if optimizer is not None else ()
+    rates = [g["lr"] for g in groups if "lr" in g and any(p is weight for p in g["params"])]
+    return float(rates[0]) if rates else 0.0
 
 
 def _kind(thing: Any) -> str:

@@ -33,11 +33,21 @@ def fold(net: nn.Module, pairs: Sequence[tuple[str, str]] | None = None) -> nn.M
     Args:
         net: The net, which stays as it is.
         pairs: Names of layers and of the norms behind them; None: those that torch.fx finds, where
-            a layer is called once and nothing but the norm reads what it gives.
+            a layer is called once and nothing but the norm reads what it gives. (A BatchNorm1d
+            behind a Linear is folded as one of inputs (batch, features): with a third axis torch
+            takes the second one for the channels, which is another function.)
 
     Raises:
-        ValueError: a net that torch.fx cannot follow, or a pair that cannot be folded.
+        ValueError: a net that torch.fx cannot follow, a pair that cannot be folded, or a weight
+            that is computed from others.
     """
+    for name, module in net.named_modules():
+        if isinstance(module, LAYERS) and module._parameters.get("weight") is None:
+            raise ValueError(
+                f"{name}.weight is computed from other numbers: compress.bake(net) makes plain "
+                "weights of shared ones, torch.nn.utils.prune.remove of masked ones, "
+                "torch.nn.utils.parametrize.remove_parametrizations of others"
+            )
     made = copy.deepcopy(net).eval()
     for layer, norm in find(made) if pairs is None else pairs:
         _fold(_module(made, layer), _module(made, norm), layer, norm)

@@ -118,6 +118,10 @@ def unpack(
         ValueError: a file that is none, damaged, or of another net; the net is as it was.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, and unpack reads one file that pack wrote")
+    if not path.exists():
+        raise FileNotFoundError(f"no file {path}: pack(net, {str(path)!r}) writes it")
     data = path.read_bytes()
     if net is not None and most is None:
         most = max(container.allowed(len(data)), 2 * _bytes(net.state_dict()))

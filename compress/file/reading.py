@@ -5,6 +5,7 @@ A weight's places may be coded by what the weight before it keeps, so tensors ar
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -83,10 +84,12 @@ def _weight(entry: Entry, parts: tuple[bytes, ...], found: Decoded) -> torch.Ten
 
 def _sparse(entry: Entry, parts, found: Decoded, size: int, most) -> torch.Tensor:
     pattern = tables.decode(parts[0], found.before, size, most)
-    if not entry.shape or entry.shape[0] != pattern.nonzeros or not entry.count:
+    if not entry.shape or entry.shape[0] != pattern.nonzeros:
         raise Damaged(f"{pattern} has {pattern.nonzeros:,} connections, not shape {entry.shape}")
     found.before = pattern.fan_in
     found.patterns[entry.name.rpartition(".")[0]] = pattern
+    if not entry.count:  # (a layer that was left without connections)
+        return torch.empty(entry.shape, dtype=getattr(torch, entry.type))
     flat, _ = places.decode(parts[1], Table(1, entry.count))
     kept = tensors.decode_values(parts[2], parts[3], entry.type, len(flat))
     return tensors.scatter(entry, flat, kept)
@@ -110,7 +113,7 @@ def _spread(found: Decoded, content: container.Content, size: int, most) -> None
             pattern = found.patterns[entry.name.rpartition(".")[0]]
             window, values = entry.shape[1:], found.state[entry.name]
             places = pattern.out_features * pattern.in_features
-            container.check_claim(places * values[0].nbytes, size, most)
+            container.check_claim(places * prod(window) * values.element_size(), size, most)
             whole = values.new_zeros(places, *window)
             whole[torch.from_numpy(pattern.flat)] = values
             shape = pattern.out_features, pattern.in_features, *window

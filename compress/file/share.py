@@ -130,15 +130,17 @@ def share(
     skip = fitting("layer to skip", skip, layers)
     if isinstance(bits, Mapping):
         fitting("layer with bits", tuple(bits), _holders(net))
-    chosen, owner = {}, {}
+    chosen, holders = {}, _by_weight(net)
     for name, module in net.named_modules():
         some = isinstance(module, LAYERS) and not any(fnmatchcase(name, key) for key in skip)
         width = bits_of(bits, name) if some else None
         if width is not None and width <= MOST_BITS:
-            _check(name, module, owner)
+            _check(name, module, holders)
             chosen[name] = (module, 1 << width)
     for module, clusters in chosen.values():
         gather = Gather(module.weight, clusters)
+        # (a hook of the old one, such as a mask's, knows nothing of centroids; zeros stay anyway)
+        module.weight = nn.Parameter(module.weight.detach().clone(), module.weight.requires_grad)
         parametrize.register_parametrization(module, "weight", gather)
     return list(chosen)
 
@@ -150,17 +152,27 @@ def _holders(net: nn.Module) -> list[str]:
     ]
 
 
-def _check(name: str, module: nn.Module, owner: dict[int, str]) -> None:
+def _by_weight(net: nn.Module) -> dict[int, list[str]]:
+    """Return the names of all modules that hold a parameter, by the parameter."""
+    found: dict[int, list[str]] = {}
+    for name, module in net.named_modules():
+        for p in module._parameters.values():
+            found.setdefault(id(p), []).append(name)
+    return found
+
+
+def _check(name: str, module: nn.Module, holders: dict[int, list[str]]) -> None:
     weight: torch.Tensor = getattr(module, "weight")  # noqa: B009
     if parametrize.is_parametrized(module, "weight"):
         raise ValueError(f"{name}.weight is parametrized already: bake(net), or skip=({name!r},)")
     if not bool(torch.isfinite(weight).all()):
         raise ValueError(f"{name}.weight has values that are NaN or infinite, no clusters")
-    first = owner.setdefault(id(weight), name)
-    if first != name:
+    first, *others = holders.get(id(weight), [name])
+    if others:
+        other = others[0]
         raise ValueError(
-            f"{first} and {name} hold one and the same weight, which would come apart: leave both "
-            f"out, skip=({first!r}, {name!r}) (pack stores such a weight once)"
+            f"{first} and {other} hold one and the same weight, which would come apart: leave both "
+            f"out, skip=({first!r}, {other!r}) (pack stores such a weight once)"
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from bibd.layer import SparseLayer
 from bibd.pattern import Pattern
@@ -55,7 +56,11 @@ def parts(net: nn.Module | Mapping[str, Any]) -> list[Part]:
     found: list[Part] = []
     seen: dict[tuple, int] = {}
     for name, value in state.items():
-        value = value.detach() if isinstance(value, torch.Tensor) else value
+        value = value.detach() if isinstance(value, torch.Tensor) and not is_lazy(value) else value
+        if isinstance(value, torch.Tensor) and (is_lazy(value) or value.is_meta):
+            raise ValueError(
+                f"{name} has no values yet: send a batch through the net, or load a state into it"
+            )
         first = seen.setdefault(_storage(name, value), len(found))
         if first < len(found):
             found.append(Part(name, ALIAS, value, other=first))
@@ -114,7 +119,7 @@ def _type(value: torch.Tensor) -> str:
 
 def _sparse(name: str, last: str, value: Any, module: SparseLayer, before: list[Part]) -> Part:
     if last == "weight":
-        return Part(name, SPARSE if value.numel() else WHOLE, value, module.pattern)
+        return Part(name, SPARSE, value, module.pattern)
     if last == STATE:
         weight = [i for i, part in enumerate(before) if part.name == f"{name[: -len(STATE)]}weight"]
         if weight and before[weight[0]].kind == SPARSE:

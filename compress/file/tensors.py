@@ -11,6 +11,7 @@ indices; 2: each a half; 3: each as it is.
 """
 
 import io
+import zipfile
 import zlib
 from typing import Any
 
@@ -152,9 +153,15 @@ def encode_object(value: Any) -> bytes:
 
 
 def decode_object(data: bytes) -> Any:
-    """Return the value; only tensors and builtin values are read."""
+    """Return the value; only tensors and builtin values are read, as many bytes as there are."""
     try:
+        with zipfile.ZipFile(io.BytesIO(data)) as parts:
+            claimed = sum(part.file_size for part in parts.infolist())
+        if claimed > len(data):  # (torch.save presses nothing)
+            raise Damaged(f"an object of {len(data):,} bytes claims {claimed:,}")
         return torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    except Damaged:
+        raise
     except Exception as error:
         text = (str(error) or type(error).__name__).splitlines()[0]
         raise Damaged(f"an object holds more than tensors and builtin values ({text})") from None

@@ -21,13 +21,22 @@ def half_or_single(values: np.ndarray, each: bool = False) -> np.ndarray:
     Args:
         values: Numbers.
         each: Ask it of every value by itself, as of variances, not of all in terms of the largest.
+
+    Raises:
+        ValueError: values that are beyond float32.
     """
     values = np.asarray(values, dtype=np.float64)
     with np.errstate(over="ignore"):
+        single = values.astype("<f4")
+        if not np.isfinite(single).all() or (values.any() and not single.any()):
+            raise ValueError(
+                f"values up to {np.abs(values).max():.3g} are beyond float32, in which shared "
+                "values and vectors are stored: bits=None stores them as they are, or scale the net"
+            )
         half = values.astype("<f2")
         scale = np.abs(values) if each else np.abs(values).max(initial=0)
         fits = np.isfinite(half) & (np.abs(half.astype(np.float64) - values) <= HALF * scale)
-    return half if fits.all() else values.astype("<f4")
+    return half if fits.all() else single
 
 
 def codebook(values: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:

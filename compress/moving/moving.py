@@ -18,6 +18,8 @@ connections are kernels of a convolution goes by the sums of their absolute valu
 """
 
 import math
+import sys
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -33,7 +35,7 @@ from compress.moving.choose import (
     largest_by_row,
     smallest,
 )
-from harness.names import check
+from harness.names import check, kind_of
 from harness.seeding import generator
 
 METHODS = ("set", "rigl", "rigl_fan_in")
@@ -78,13 +80,16 @@ class Moving:
                 "the net has no layer whose connections may change: build it with "
                 "bibd.DynamicLinear or bibd.DynamicConv2d"
             )
+        _refuse_shared(self.layers)
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise ValueError(f"optimizer= is what trains the net, got {kind_of(optimizer)}")
         for layer in self.layers.values():
             if "weight" in layer._parameters:
                 held(optimizer, layer.weight)  # (which says at once what cannot follow)
         self.net, self.optimizer, self.method = net, optimizer, method
         self.last, self.every, self.fraction, self.seed = until * steps, every, fraction, seed
         self.t = 0
-        self._watch: Any = None
+        self._watch: ExitStack | None = None
         self._found: dict[str, torch.Tensor] = {}
 
     @property
@@ -100,8 +105,10 @@ class Moving:
     def __enter__(self) -> "Moving":
         self._found = {}
         if self.due and self.method != "set":
-            self._watch = dense_gradients(self.net)
-            self._found = self._watch.__enter__()
+            self._watch = ExitStack()
+            if "torch._dynamo" in sys.modules:  # (what is compiled sees no hooks that come after)
+                self._watch.enter_context(torch.compiler.set_stance("force_eager"))
+            self._found = self._watch.enter_context(dense_gradients(self.net))
         return self
 
     def __exit__(self, *error) -> None:
@@ -183,6 +190,18 @@ def change(
     drop = at_most_by_row(drop, pattern.rows, sizes, pattern.in_features - pattern.fan_in)
     lost = np.bincount(pattern.rows[drop], minlength=pattern.out_features)
     return drop, largest_by_row(scores.reshape(pattern.out_features, -1), lost)
+
+
+def _refuse_shared(layers: dict[str, Any]) -> None:
+    """Raise ValueError if two layers hold one weight: its values cannot follow both patterns."""
+    owner: dict[int, str] = {}
+    for name, layer in layers.items():
+        first = owner.setdefault(id(layer._parameters.get("weight", layer)), name)
+        if first != name:
+            raise ValueError(
+                f"{first} and {name} hold one and the same weight, and its values cannot follow "
+                "the connections of both: give each its own, or call one layer twice"
+            )
 
 
 def _sizes(values: torch.Tensor) -> np.ndarray:

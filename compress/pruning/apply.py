@@ -14,6 +14,9 @@ What is masked out is zero after every step, and no gradient, momentum or decay 
     state          tensors of a weight's shape (momentum, moments) are masked when the optimizer is
                    attached, when masks are tightened, and when a state is loaded
 
+A copy or a pickle of the net, also by torch.save, is a plain net: Masked(copy, masked.masks) holds
+the masks there too.
+
 LBFGS works by the masked gradients: its directions are sums of masked ones. What it remembers of
 steps under wider masks does not fit tighter ones, so that memory is dropped when they change.
 SparseAdam is refused: it wants sparse gradients, and no Linear or Conv2d gives one.
@@ -56,7 +59,7 @@ class Masked:
         for p in self._weights.values():
             if p.requires_grad:
                 self._handles.append(p.register_hook(self._arriving(p)))
-        self._handles.append(net.register_load_state_dict_post_hook(lambda *_: self.apply()))
+        self._handles.append(net.register_load_state_dict_post_hook(_Apply(self)))
         if optimizer is not None:
             self.attach(optimizer)
 
@@ -178,6 +181,20 @@ class Masked:
         for handle in self._handles:
             handle.remove()
         self._handles, self._optimizers = [], []
+
+
+class _Apply:
+    """Applies masks after a state was loaded; in a copy of the net it does nothing."""
+
+    def __init__(self, masked: Masked | None = None):
+        self.masked = masked
+
+    def __call__(self, *_: Any) -> None:
+        if self.masked is not None:
+            self.masked.apply()
+
+    def __reduce__(self) -> Any:
+        return _Apply, ()
 
 
 def _zero(values: torch.Tensor, kept: torch.Tensor) -> None:

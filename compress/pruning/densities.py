@@ -22,6 +22,8 @@ def check(density: Any, what: str = "density") -> float:
     Raises:
         ValueError: no number, NaN, 0, below 0, above 1.
     """
+    if hasattr(density, "item") and getattr(density, "ndim", 1) == 0:  # (of numpy, of torch)
+        density = density.item()
     number = isinstance(density, int | float) and not isinstance(density, bool)
     if not number or not isfinite(density) or not 0 < density <= 1:
         hint = ""

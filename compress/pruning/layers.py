@@ -32,7 +32,7 @@ def found(net: nn.Module, exclude: Sequence[str] | str = ()) -> dict[str, nn.Par
     """
     if not isinstance(net, nn.Module):
         raise ValueError(f"expected a net (nn.Module), got {kind_of(net)}{uncalled(net)}")
-    every = {name: m for name, m in net.named_modules() if isinstance(m, KINDS)}
+    every = {n: m for n, m in net.named_modules() if isinstance(m, KINDS) and not _empty(m)}
     words = fitting("layer to exclude", exclude, every)
     left = {n: m for n, m in every.items() if not any(fnmatchcase(n, w) for w in words)}
     if not left:
@@ -45,6 +45,12 @@ def found(net: nn.Module, exclude: Sequence[str] | str = ()) -> dict[str, nn.Par
     for name, weight in weights.items():
         refuse_broken(name, weight)
     return weights
+
+
+def _empty(layer: nn.Module) -> bool:
+    """Return whether a layer has no weights at all, as one without inputs."""
+    weight = layer._parameters.get("weight")
+    return weight is not None and not is_lazy(weight) and not weight.numel()
 
 
 def parameter_of(layer: str) -> str:

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from compress.pruning.choose import best, globally
+from compress.pruning.layers import refuse_broken
 from compress.tickets.ladder import Rate, after, rates
 from compress.tickets.level import Level, Tensors, joined
 from harness.names import check
@@ -73,6 +74,7 @@ def _competing(trained: Tensors, masks: Tensors, rate: Rate) -> Tensors:
     """Return masks of what stays where all layers of a seed compete."""
     if not isinstance(rate, int | float):
         raise ValueError('scope="global" has one rate for all layers, which compete')
+    rates(list(masks), rate, None)  # (which refuses what is no share)
     found = []
     for i in range(len(next(iter(masks.values())))):
         scores = {n: trained[n][i].abs().masked_fill(~m[i], -torch.inf) for n, m in masks.items()}
@@ -127,6 +129,8 @@ def _random(level: Level, seed: int) -> Tensors:
 def _trained(level: Level) -> Tensors:
     if not level.weights:
         raise ValueError(f"level {level.number} is not trained yet: course.fit() gives it weights")
+    for name in level.masks:
+        refuse_broken(name, level.weights[name])
     return level.weights
 
 

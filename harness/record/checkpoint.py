@@ -28,5 +28,11 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     except Exception as error:
         raise ValueError(
-            f"checkpoint {path} is damaged ({error}): delete it to start over"
+            f"checkpoint {path} is damaged, or none ({_said(error)}): delete it to start over"
         ) from None
+
+
+def _said(error: Exception) -> str:
+    """Return what went wrong, without what torch advises (to read the file without care)."""
+    reason = str(error).partition("WeightsUnpickler error:")[2].strip() or str(error)
+    return (reason.splitlines() or [type(error).__name__])[0]

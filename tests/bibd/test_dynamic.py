@@ -314,3 +314,63 @@ def test_label_and_certificate_wait_until_somebody_asks():
     layer.rewire([0], free(layer, 1), None)
     assert "label" not in vars(layer.pattern)
     assert "moved(12, 10) [irregular]" in repr(layer)
+
+
+@pytest.mark.parametrize("more", [3, -3])
+def test_a_loss_of_the_step_before_may_still_be_held(more):
+    layer = made()
+    optimizer = torch.optim.SGD(layer.parameters(), 0.1, momentum=0.9)
+    x = torch.ones(4, 12).double()
+    for k in range(3):
+        optimizer.zero_grad()
+        loss = layer(x).square().sum()  # (its graph lives until the next one takes the name)
+        loss.backward()
+        assert layer.weight.grad.shape == layer.weight.shape
+        optimizer.step()
+        if k == 1:
+            layer.rewire([] if more > 0 else [0, 1, 2], free(layer, max(0, more)), optimizer)
+    assert layer.weight.dtype == torch.float64
+    assert len(layer.weight) == 30 + more
+
+
+def test_a_checkpoint_of_another_count_may_come_while_a_loss_is_held():
+    layer, other = made(), made(24)
+    loss = layer(torch.ones(2, 12).double()).sum()
+    loss.backward()
+    layer.load_state_dict(other.state_dict())
+    layer(torch.ones(2, 12).double()).sum().backward()
+    assert layer.weight.grad.shape == (24,)
+    assert loss.grad_fn is not None  # (held until here)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_directions_of_all_values_together_cannot_follow(first):
+    layer, other = made(), torch.nn.Linear(10, 2).double()
+    layers = (layer, other) if first else (other, layer)
+    optimizer = torch.optim.LBFGS([p for m in layers for p in m.parameters()])
+
+    def closure():
+        optimizer.zero_grad()
+        loss = other(layer(torch.ones(2, 12).double())).square().sum()
+        loss.backward()
+        return loss
+
+    for _ in range(2):  # (before a step it remembers nothing, and it will)
+        with pytest.raises(ValueError, match="LBFGS remembers directions of all values together"):
+            layer.rewire([0], [], optimizer)
+        optimizer.step(closure)
+
+
+def test_a_new_value_under_rprop_begins_at_its_rate():
+    layer = made()
+    optimizer = torch.optim.Rprop(layer.parameters(), 0.02)
+    for _ in range(2):
+        step(layer, optimizer)
+    places = free(layer, 3)
+    layer.rewire([0, 1, 2], places, optimizer)
+    new = torch.isin(torch.from_numpy(layer.pattern.flat), places)
+    sizes = optimizer.state[layer.weight]["step_size"]
+    assert (sizes[new] == 0.02).all()
+    assert (sizes[~new] != 0.02).any()
+    step(layer, optimizer)
+    assert (layer.weight[new].abs() > 0.005).all()

@@ -1,6 +1,8 @@
 """Files that were cut, changed, made up, or written by something else."""
 
+import io
 import tracemalloc
+import zipfile
 import zlib
 
 import numpy as np
@@ -16,6 +18,7 @@ from compress.file import container, header, reading
 from compress.file.container import Content
 from compress.file.header import OBJECT, SPARSE, VECTOR, WEIGHT, WHOLE, Entry
 from compress.file.numbers import Damaged, block, number
+from compress.file.tensors import press
 from tests.compress.file.nets import Mixed, pruned
 from tests.drawn import examples
 
@@ -219,4 +222,20 @@ def test_names_come_back_and_no_two_are_one():
 
 def test_a_missing_file_is_missing(tmp_path):
     with pytest.raises(FileNotFoundError, match="net"):
+        unpack(tmp_path / "net")
+
+
+def test_an_object_that_was_pressed_twice_claims_nothing_that_is_not_there(tmp_path):
+    plain, pressed = io.BytesIO(), io.BytesIO()
+    torch.save(torch.zeros(1_000_000), plain)
+    with (
+        zipfile.ZipFile(plain) as old,
+        zipfile.ZipFile(pressed, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for part in old.infolist():
+            new.writestr(part.filename, old.read(part.filename))
+    blob = pressed.getvalue()
+    entry = Entry("x", OBJECT, "uint8", (len(blob),))
+    (tmp_path / "net").write_bytes(container.write(Content((entry,), ((press(blob),),))))
+    with pytest.raises(ValueError, match=r"an object of [\d,]+ bytes claims 4,\d\d\d,\d\d\d"):
         unpack(tmp_path / "net")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from bibd import SparseConv2d, SparseLinear
-from compress import fold, pack, unpack
+from compress import bake, fold, pack, share, unpack
 from tests.compress.file.nets import same
 
 
@@ -100,3 +100,18 @@ def test_a_net_that_cannot_be_followed_takes_pairs():
         fold(net, [("a", "n")])
     with pytest.raises(ValueError, match=r"a \(Linear\) cannot be folded into n \(BatchNorm1d\)"):
         fold(net, [("n", "a")])
+
+
+def test_computed_weights_are_not_folded():
+    def net():
+        return nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6))
+
+    shared, normed, masked = net(), net(), net()
+    share(shared, 2)
+    nn.utils.parametrizations.weight_norm(normed[0])
+    nn.utils.prune.random_unstructured(masked[0], "weight", 0.5)
+    for each in (shared, normed, masked):
+        with pytest.raises(ValueError, match=r"0.weight is computed .* compress.bake\(net\) makes"):
+            fold(each)
+    bake(shared)
+    fold(shared)

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+import bibd
+import compress
 from bibd import SparseLinear
 from compress import bake, pack, share, unpack
 from compress.file import container, learned, places, reading
@@ -313,3 +315,48 @@ def test_a_net_on_a_gpu_is_packed_and_gets_its_state_back_there(tmp_path):
     unpack(tmp_path / "net", net)
     assert {p.device.type for p in net.parameters()} == {"cuda"}
     assert same({k: v.cpu() for k, v in net.state_dict().items()}, packed.state)
+
+
+def test_a_layer_left_without_connections_is_packed_and_read_in_every_way(tmp_path):
+    def net():
+        return nn.Sequential(nn.Linear(12, 10), nn.Linear(10, 6), nn.ReLU(), nn.Linear(6, 3))
+
+    found = net()
+    masks = compress.prune(found, 0.5)
+    masks["1.weight"][:] = False
+    compress.freeze(found, masks)
+    kept = pack(found, tmp_path / "net", bits=None)
+    assert "1.weight" not in kept.whole
+    assert sorted(compress.patterns(tmp_path / "net")) == ["0", "1", "3"]
+    x = torch.randn(4, 12)
+    dense, sparse = net(), net()
+    unpack(tmp_path / "net", dense, dense=True)
+    bibd.sparsify(sparse, compress.patterns(tmp_path / "net"))
+    unpack(tmp_path / "net", sparse)
+    assert not dense[1].weight.any()
+    for other in (dense, sparse):
+        torch.testing.assert_close(other(x), found(x), atol=2e-3, rtol=0)  # (biases are halves)
+
+
+@pytest.mark.parametrize("scale", [1e60, 1e-60])
+def test_values_beyond_float32_are_refused_or_stored_as_they_are(tmp_path, scale):
+    net = nn.Linear(4, 4, bias=False).double()
+    with torch.no_grad():
+        net.weight *= scale
+    for bits in (4, 16):
+        with pytest.raises(ValueError, match="are beyond float32, in which shared values"):
+            pack(net, tmp_path / "net", bits)
+    assert torch.equal(pack(net, tmp_path / "net", None).state["weight"], net.weight)
+
+
+@pytest.mark.parametrize("net", [nn.Linear(3, 3, device="meta"), nn.LazyLinear(3)])
+def test_weights_without_values_are_refused(net, tmp_path):
+    with pytest.raises(ValueError, match="weight has no values yet"):
+        pack(net, tmp_path / "net")
+
+
+def test_a_folder_and_no_file_are_said(tmp_path):
+    with pytest.raises(ValueError, match="is a folder, and unpack reads one file"):
+        unpack(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no file .*: pack\(net, .*\) writes it"):
+        unpack(tmp_path / "none")

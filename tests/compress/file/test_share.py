@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import compress
 from bibd import SparseConv2d, SparseLinear
 from compress import bake, share
 from compress.file.share import kmeans
@@ -157,3 +158,33 @@ def test_a_layer_without_weights_has_no_centroids():
     assert torch.equal(net(torch.ones(1, 3))[0], net[0].bias)
     bake(net)
     assert (net[0].weight == 0).all()
+
+
+def test_values_may_be_shared_after_masks_were_kept():
+    net = nn.Sequential(nn.Linear(30, 20), nn.ReLU(), nn.Linear(20, 5))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    masks = compress.prune(net, 0.2)
+    masked = compress.Masked(net, masks, optimizer)
+    share(net, 3)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(torch.randn(6, 30)).square().sum().backward()
+        optimizer.step()
+    net.load_state_dict(copy.deepcopy(net.state_dict()))
+    bake(net)
+    for name, mask in masked.masks.items():
+        assert not net.get_parameter(name)[~mask].any()
+
+
+def test_a_weight_that_another_module_holds_is_not_shared():
+    table, layer = nn.Embedding(20, 8), nn.Linear(8, 20, bias=False)
+    layer.weight = table.weight
+    with pytest.raises(ValueError, match="0 and 1 hold one and the same weight"):
+        share(nn.Sequential(table, layer), 2)
+    a, b = nn.Linear(4, 4), nn.Linear(4, 4, bias=False)
+    b.weight = a.weight
+    tied = nn.Sequential(a, b)
+    with pytest.raises(ValueError, match="0 and 1 hold one and the same weight"):
+        share(tied, 2, skip=["0"])
+    assert tied[0](torch.randn(3, 4)).shape == (3, 4)

@@ -226,3 +226,27 @@ def test_an_error_inside_leaves_no_hook_behind():
     with pytest.raises(RuntimeError, match="lost"), mover:
         raise RuntimeError("lost")
     assert not any(m._forward_hooks for m in model)
+
+
+@pytest.mark.parametrize("method", ["set", "rigl", "rigl_fan_in"])
+def test_connections_of_a_compiled_net_move_as_those_of_a_plain_one(method):
+    plain, compiled = opened(method), opened(method)
+    train(*plain, 20)
+    model, optimizer, mover = compiled
+    train(torch.compile(model, backend="eager"), optimizer, mover, 20)
+    assert digests(model) == digests(plain[0])
+    for p, q in zip(model.parameters(), plain[0].parameters(), strict=True):
+        torch.testing.assert_close(p, q)
+
+
+def test_two_layers_with_one_weight_cannot_move():
+    a, b = (DynamicLinear(8, 8, "random", seed=0, nonzeros=20) for _ in range(2))
+    b.weight = a.weight
+    model = nn.Sequential(a, b)
+    with pytest.raises(ValueError, match="0 and 1 hold one and the same weight"):
+        Moving(model, torch.optim.SGD(model.parameters(), 0.1), steps=9)
+
+
+def test_no_optimizer_is_said_at_once():
+    with pytest.raises(ValueError, match="optimizer= is what trains the net, got a NoneType"):
+        Moving(net(), None, "set", steps=40)

@@ -214,3 +214,20 @@ def test_what_is_let_go_may_grow_again():
     compress.Masked(net, masks, optimizer).detach()
     train(net, optimizer)
     assert revived(net, masks, optimizer) > 0
+
+
+def test_copies_and_pickles_of_a_masked_net_are_plain_nets():
+    net = mlp()
+    masked = compress.Masked(net, compress.prune(net, 0.3), optim.SGD(net.parameters(), 0.1))
+    stream = io.BytesIO()
+    torch.save(net, stream)
+    stream.seek(0)
+    read = torch.load(stream, weights_only=False)
+    other, full = copy.deepcopy(net), mlp(3).state_dict()
+    for each in (read, other):
+        each.load_state_dict(full)
+        assert torch.equal(each[0].weight, full["0.weight"])
+    kept = compress.Masked(other, masked.masks)
+    assert not other[0].weight[~kept.masks["0.weight"]].any()
+    net.load_state_dict(full)
+    assert not net[0].weight[~masked.masks["0.weight"]].any()

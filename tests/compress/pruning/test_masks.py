@@ -139,3 +139,10 @@ def test_masks_follow_a_cubic_while_a_net_trains():
             masked.tighten(compress.prune(net, gradual.at(step), within=masked.masks))
     assert masked.masks.kept == round(0.2 * masked.masks.of)
     assert sum(int((p != 0).sum()) for p in net.parameters() if p.ndim > 1) == masked.masks.kept
+
+
+def test_a_foreign_file_is_no_advice_to_read_it_without_care(tmp_path):
+    (tmp_path / "net").write_bytes(b"IDDL something else")
+    with pytest.raises(ValueError, match=r"is damaged, or none \(") as error:
+        compress.Masks.load(tmp_path / "net")
+    assert "weights_only" not in str(error.value)

@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -262,3 +263,17 @@ def test_rounds_of_synflow_empty_no_layer_where_one_shot_does():
     masks = compress.prune(net, 0.001, "synflow", data=torch.ones(1, 4))
     assert all(count >= 2 for count in masks.counts.values())
     assert masks.kept == round(0.001 * masks.of)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_a_layer_without_weights_is_left_out(scope):
+    net = nn.Sequential(nn.Linear(0, 5), nn.Linear(5, 4))
+    masks = compress.prune(net, 0.5, scope=scope)
+    assert list(masks) == ["1.weight"]
+    assert masks.kept == 10
+
+
+@pytest.mark.parametrize("density", [np.float32(0.5), torch.tensor(0.5)])
+def test_a_density_may_be_a_number_of_numpy_or_torch(density):
+    assert compress.prune(mlp(), density).kept == compress.prune(mlp(), 0.5).kept

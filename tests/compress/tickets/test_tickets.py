@@ -185,3 +185,20 @@ def test_what_cannot_be_trained_is_refused():
     bare = Data("a", "b", whole.train_x, whole.train_y, whole.test_x, whole.test_y)
     with pytest.raises(ValueError, match=r"these data have none"):
         compress.Course(net(0), start(), bare, iterations=3, optimizer=torch.optim.SGD)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_weights_that_are_nan_are_no_ticket(scope):
+    level = start()
+    level.weights = {name: value.clone() for name, value in level.start.items()}
+    next(iter(level.weights.values()))[0, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"1 of .* weights are NaN or infinite, the first at"):
+        compress.following(level, scope=scope)
+
+
+@pytest.mark.parametrize("rate", [20, 1.0, -0.5, float("nan")])
+def test_a_share_that_is_none_is_refused_where_layers_compete(rate):
+    level = start()
+    level.weights = level.start
+    with pytest.raises(ValueError, match="1 - rate is the share that stays"):
+        compress.following(level, scope="global", rate=rate)
