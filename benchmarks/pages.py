@@ -141,6 +141,20 @@ def training_memory() -> Rows:
         yield _named(arm), *(fixed(row[k] / 2**20, 1) for row in rows for k in ("held", "peak"))
 
 
+def stacks() -> Rows:
+    """Members in a loop, how many times faster a stack is, and what Ensemble adds to the better."""
+    yield "members", "training, a loop, ms", "a stack", "through Ensemble", "answers, a loop, ms", \
+        "a stack", "through Ensemble"  # fmt: skip
+    cases = {row["name"]: row for row in record("ensembles")["cases"]}
+    for name in dict.fromkeys(name.rpartition(",")[0] for name in cases):
+        cells = []
+        for use in ("training", "answers"):
+            row = cases[f"{name}, {use}"]
+            cells.append(fixed(row["loop_ms"], 2))
+            cells += [fixed(row["stack_gain"], 1), fixed(row["ensemble_gain"], 1)]
+        yield name, *cells
+
+
 def _named(arm: str) -> str:
     method, _, percent = arm.partition("-")
     name = dynamic.ALONE.get(arm) or dynamic.NAMES[method]
@@ -155,6 +169,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "int8": int8,
     "training_memory": training_memory,
     "speed": speed,
+    "stacks": stacks,
     "studies": studies,
     **pages_gpu.TABLES,
     **pages_steps.TABLES,
