@@ -215,6 +215,11 @@ VALUES: dict[str, Callable[[], str]] = {
     "original_rule": partial(over_one, "iddl"),
     "moving": partial(less, "budget", "rigl-4-flat", "dense-flat"),
     "moving_over_random": partial(less, "budget", "rigl-4-flat", "random-4-flat"),
+    "random_fashion": partial(less, "budget_fashion", "random-4-flat", "dense-flat"),
+    "random_fashion_short": partial(less, "budget_fashion", "random-4-short", "dense-short"),
+    "moving_fashion": partial(less, "budget_fashion", "rigl-4-flat", "dense-flat"),
+    "wide_fashion": partial(less, "budget_fashion", "wide-4-flat", "dense-flat"),
+    "moving_over_random_fashion": partial(less, "budget_fashion", "rigl-4-flat", "random-4-flat"),
     "wide_over_slim": partial(less, "budget", "different-22-flat", "slim-22-flat"),
     **{
         f"{name}_{plan}_over_independent": partial(
