@@ -83,6 +83,25 @@ def inside(net: Any) -> nn.ModuleList | None:
     return nets if says and isinstance(nets, nn.ModuleList) and len(nets) else None
 
 
+def refuse_other_count(state: Any, start: str, here: int, what: str, whole: str, hint: str) -> None:
+    """Raise ValueError, with both numbers, if a state has more or fewer parts than there are here.
+
+    Args:
+        state: A state_dict.
+        start: How the names of the parts begin, before their numbers.
+        here: How many there are.
+        what: What one of the parts is called, in the plural.
+        whole: What they make up.
+        hint: What to do besides making as many.
+    """
+    saved = {key[len(start) :].split(".")[0] for key in state if key.startswith(start)}
+    if saved and len(saved) != here:
+        raise ValueError(
+            f"a state of {len(saved)} {what} cannot be loaded into {whole} of {here}: make it with "
+            f"{len(saved)}{hint}"
+        )
+
+
 def listed(nets: Any, count: int | None, seed: int) -> list[nn.Module]:
     """Return the members that were given, or made by a function, each with its own start.
 

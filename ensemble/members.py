@@ -24,7 +24,7 @@ from torch import nn
 
 from ensemble.checks import choosing, nan_members, refuse_inputs, tensor
 from ensemble.combine import RULES, Weights, combined, numbers
-from ensemble.given import listed
+from ensemble.given import listed, refuse_other_count
 from ensemble.reading import RAISED, blamed
 from ensemble.together.joined import Joined
 from harness import cost
@@ -198,14 +198,9 @@ class Ensemble(nn.Module):
         self.combine, self.weights = state["combine"], state["weights"]
 
     def _load_from_state_dict(self, state_dict, prefix, *rest: Any) -> None:
-        start = f"{prefix}nets."
-        saved = {key[len(start) :].split(".")[0] for key in state_dict if key.startswith(start)}
-        if saved and len(saved) != len(self.nets):
-            raise ValueError(
-                f"a state of {len(saved)} members cannot be loaded into an ensemble of "
-                f"{len(self.nets)}: make it with {len(saved)}, or take the members that you want "
-                "one by one, ensemble.nets[m].load_state_dict(...)"
-            )
+        hint = ", or take those that you want one by one, ensemble.nets[m].load_state_dict(...)"
+        parts = f"{prefix}nets.", len(self.nets), "members", "an ensemble"
+        refuse_other_count(state_dict, *parts, hint)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def extra_repr(self) -> str:

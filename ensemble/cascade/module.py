@@ -21,7 +21,7 @@ from ensemble.cascade.fitting import Fit, fitted
 from ensemble.cascade.links import costs, questions_of
 from ensemble.cascade.rule import Asked, Rule
 from ensemble.checks import held_out, module, nan_members, refuse_inputs
-from ensemble.given import different, inside
+from ensemble.given import different, inside, refuse_other_count
 from ensemble.reading import reading, samples
 from harness.cost import Cost, evaluating
 from harness.exits.exits import EarlyExit
@@ -171,13 +171,8 @@ class Cascade(nn.Module):
         self.rule = replace(self.rule, **state).fit_for(self.questions)
 
     def _load_from_state_dict(self, state_dict, prefix, *rest: Any) -> None:
-        start = f"{prefix}links."
-        saved = {key[len(start) :].split(".")[0] for key in state_dict if key.startswith(start)}
-        if saved and len(saved) != len(self.links):
-            raise ValueError(
-                f"a state of {len(saved)} links cannot be loaded into a cascade of "
-                f"{len(self.links)}: make it with {len(saved)}"
-            )
+        parts = f"{prefix}links.", len(self.links), "links", "a cascade"
+        refuse_other_count(state_dict, *parts, "")
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def extra_repr(self) -> str:

@@ -44,7 +44,7 @@ class Stacked:
         one = task.made_optimizer(self._learners[0].parameters())
         every = task.made_optimizer(self.net.parameters())
         if not by_element(one):
-            return f"{type(one).__name__}, or a hook of it, looks at more than single numbers"
+            return f"{type(one).__name__}, or a hook of it, is not known to step number by number"
         held = self._storage
         own = {id(held.slices[k][0]): id(held.wholes[k]) for k in held.parameters}
         if _groups(one, own) != _groups(every, {whole: whole for whole in own.values()}):

@@ -34,6 +34,8 @@ class Structure:
         ]
         places = [(d, name) for d in self._free for name in d.keys() - OWN]
         places += [(vars(m), "pattern") for m in modules if isinstance(m, Patterned)]
+        # (the members themselves, too: one may be given a forward of its own)
+        self._sizes = [*self._free, *map(vars, nets)]
         self._at: tuple[Any, ...] = tuple(zip(*places, strict=True))
         self._was = self._now()
 
@@ -41,7 +43,7 @@ class Structure:
         # (This runs in every call, over all members; so no line of Python for each of them.)
         inner = list(chain.from_iterable(map(dict.values, self._inner)))
         settings = list(map(dict.get, *self._at)) if self._at else []
-        return inner, settings, list(map(len, self._free))
+        return inner, settings, list(map(len, self._sizes))
 
     def changed(self) -> bool:
         """Return whether modules, settings or patterns are others than they were."""

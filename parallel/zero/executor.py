@@ -70,8 +70,9 @@ class Executor:
         if not by_slice(optimizer):
             raise ValueError(
                 f"{type(optimizer).__name__}: zero{self.strategy.stage} steps slices that begin "
-                "and end anywhere, and this optimizer is not known to work element by element: "
-                "take one that does, such as SGD or Adam, or style all_reduce"
+                "and end anywhere, and this optimizer, or a hook of its steps, is not known to "
+                "work element by element: take one that does, such as SGD or Adam, or style "
+                "all_reduce"
             )
         if optimizer is not getattr(self, "optimizer", None):
             self.states.state.clear()

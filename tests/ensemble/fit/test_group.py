@@ -11,6 +11,7 @@ from bibd import DynamicLinear
 from compress.moving.moving import Moving
 from compress.pruning.schedule import Gradual
 from compress.runs.pruned import Pruned
+from ensemble import Training, made
 from ensemble.fit.group import Group
 from ensemble.fit.task import Task, sgd
 from tests.ensemble.fit.tasks import CLASSES, INPUTS, dense, dropping, normed, parameters, task
@@ -183,3 +184,9 @@ def test_a_last_sample_alone_joins_the_batch_before_where_there_is_batch_norm():
 def test_less_than_one_is_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got 0"):
         Task(*task(), **{"epochs": 1, name: 0})
+
+
+def test_batch_norm_and_a_batch_of_one_are_said():
+    x, y = task()
+    with pytest.raises(ValueError, match="a batch of one sample: take two or more; got batch_size"):
+        Training(made(normed, 2), x, y, 1, batch_size=1).fit()

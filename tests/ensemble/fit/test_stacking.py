@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from bibd import SparseLinear
+from ensemble import Training, made
 from ensemble.fit.stacking import Stacked, stacked
-from tests.ensemble.fit.tasks import dense, dropping, normed
+from tests.ensemble.fit.tasks import dense, dropping, normed, parameters, task
 
 
 def sparse(seed):
@@ -68,3 +69,46 @@ def test_a_module_that_stacks_something_else_than_its_parameters_is_looped():
     reason = stacked([Shared(4, 2), Shared(4, 2)])
     assert isinstance(reason, str)
     assert "something else than its members' numbers" in reason
+
+
+def training(count, **rest):
+    return Training(made(dense, count), *task(), epochs=2, batch_size=20, **rest)
+
+
+def by_shape(parameters):
+    given = list(parameters)
+    matrices = [p for p in given if p.ndim > 1]
+    rest = [p for p in given if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, 0.1)
+
+
+def clipping(parameters):
+    given = list(parameters)
+    optimizer = torch.optim.SGD(given, 0.1)
+    optimizer.register_step_pre_hook(lambda *_: nn.utils.clip_grad_norm_(given, 0.1) and None)
+    return optimizer
+
+
+def factored(parameters):
+    return torch.optim.Adafactor(parameters)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "said"),
+    [
+        (by_shape, "the optimizer tells parameters apart by their shape or place"),
+        (clipping, "SGD, or a hook of it, is not known to step number by number"),
+        (factored, "Adafactor, or a hook of it, is not known to step number by number"),
+    ],
+)
+def test_an_optimizer_that_would_step_a_stack_otherwise_has_members_looped(optimizer, said):
+    going = training(3, optimizer=optimizer)
+    assert going.looped == said
+    apart = training(3, optimizer=optimizer, together=False)
+    assert torch.equal(parameters(going.fit()), parameters(apart.fit()))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
+def test_an_optimizer_of_single_numbers_steps_a_stack(kind):
+    assert training(2, optimizer=lambda p: kind(p, 0.01)).looped == ""

@@ -292,7 +292,8 @@ def setting(nets):
 
 
 def forward(nets):
-    nets[1].scale = 5  # (of a class with a forward of its own; here it has no effect)
+    net = nets[1]
+    net.forward = lambda x: 2 * type(net).forward(net, x)
 
 
 CHANGES = [put_in, layer, other_kind, more_layers, fewer, more, setting, forward]
