@@ -188,6 +188,17 @@ def terms() -> Rows:
         yield t.name.replace(":", " x "), f"{t.df}", fixed(t.share, 3), fixed(t.f, 1), p
 
 
+def four_over_one() -> str:
+    """Tell by how much four members are above one net, over all cells of the grid, in points."""
+    whole = record("factors")
+    found = factors.analysis(whole) if whole else None
+    assert found, "the record of plan factors is committed, and whole"
+    (e,) = (e for e in found.effects if e.term == "members" and e.levels == (factors.MANY,))
+    assert e.interval.half is not None
+    # (of two levels, which are as far from the mean of both)
+    return f"{2 * e.interval.mean:+.2f} ± {2 * e.interval.half:.2f}"
+
+
 def plans() -> Rows:
     """Return the plans but for those that only try the path of another."""
     shown = {name: plan for name, plan in PLANS.items() if not name.endswith("_smoke")}
@@ -213,6 +224,7 @@ VALUES: dict[str, Callable[[], str]] = {
     "independent": partial(over_one, "independent"),
     "boosted": partial(over_one, "samme-0.3"),
     "original_rule": partial(over_one, "iddl"),
+    "four_over_one": four_over_one,
     "moving": partial(less, "budget", "rigl-4-flat", "dense-flat"),
     "moving_over_random": partial(less, "budget", "rigl-4-flat", "random-4-flat"),
     "random_fashion": partial(less, "budget_fashion", "random-4-flat", "dense-flat"),
