@@ -168,7 +168,7 @@ def launches(s: Tiles, shape: tuple[int, int, int]) -> tuple[dict, dict]:
     how, n = dict(num_warps=warps, num_stages=stages), s.size // s.tile
     y, dx = (torch.full_like(s.x[0], torch.nan) for _ in range(2))
     dw, sizes = torch.full_like(s.weight, torch.nan), (s.batch, s.size, s.size)
-    blocks = n, -(-s.batch // most)
+    blocks = (n * -(-s.batch // most),)
 
     def rows(i: int) -> None:
         given = s.x[i % 2], s.weight, y, *s.ahead, *sizes

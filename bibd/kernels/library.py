@@ -1,10 +1,10 @@
 """Holds what the operators of linear layers and of convolutions share: namespace and tables.
 
 Operators take the connections as a tensor, since torch knows nothing else; `given` finds the
-table that belongs to such a tensor.
+table that belongs to such a tensor. Tables hang on the memory of that tensor and live as long: a
+layer that is gone leaves none, and no number of layers displaces those of another.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +14,8 @@ import torch
 from bibd.kernels import modes, native
 from bibd.kernels.table import Table
 
-KEPT = 256  # tables that came as tensors
 LIBRARY = torch.library.Library("iddl", "DEF")
-_given: OrderedDict[tuple, tuple[torch.Tensor, Any]] = OrderedDict()
+TABLES = "iddl_tables"  # the attribute of a storage, which every view and every graph shares
 
 
 def given(
@@ -40,15 +39,22 @@ def given(
     """
     if flat.is_inference():
         return _build(flat, inputs, outputs, groups, kind)
-    place = flat.device, flat.data_ptr(), flat._version, flat.shape, flat.stride()
+    kept = flat.untyped_storage().__dict__.setdefault(TABLES, {})
+    place = flat._version, flat.data_ptr(), flat.shape, flat.stride()
     key = kind, *place, inputs, outputs, groups
-    found = _given.get(key)
+    found = kept.get(key)
     if found is None:
-        # (The tensor is kept too, so that no other can come to lie at its address.)
-        found = _given[key] = flat, _build(flat, inputs, outputs, groups, kind)
-        while len(_given) > KEPT:
-            _given.popitem(last=False)
-    return found[1]
+        found = _build(flat, inputs, outputs, groups, kind)
+        _forget(kept, flat._version)
+        kept[key] = found
+    return found
+
+
+def _forget(kept: dict[tuple, Any], version: int) -> None:
+    """Drop tables of what was written over since, but for those that a CUDA graph reads."""
+    for key, table in list(kept.items()):
+        if key[1] < version and not getattr(table, "captured", False):
+            kept.pop(key, None)
 
 
 def _build(flat: torch.Tensor, inputs: int, outputs: int, groups: int, kind: Callable) -> Any:
@@ -56,7 +62,8 @@ def _build(flat: torch.Tensor, inputs: int, outputs: int, groups: int, kind: Cal
         raise ValueError(f"connections are int64 (tables, n), got {flat.dtype} {tuple(flat.shape)}")
     if min(inputs, outputs, groups) < 1 or inputs % groups or outputs % groups:
         raise ValueError(f"no layer of {inputs} inputs, {outputs} outputs and {groups} groups")
-    places = flat.cpu().numpy()
+    # (a copy: a table of views of these numbers would hold the memory that holds it)
+    places = flat.to("cpu", copy=True).numpy()
     size = inputs // groups * outputs
     if places.size and not 0 <= places.min() <= places.max() < size:
         raise ValueError(f"connections are places below {size} in the weight")

@@ -38,7 +38,8 @@ class Connections:
 
     def __init__(self, flat: np.ndarray, inputs: int, outputs: int, groups: int = 1):
         self.inputs, self.outputs, self.flat = inputs, outputs, flat
-        self.sides: dict[tuple, Side | Unfit] = {}
+        self.sides: dict[tuple, Side | str] = {}
+        self.captured = False  # by a CUDA graph
 
     def rows(self, x: torch.Tensor, values: torch.Tensor, back: bool, member: int = 0):
         """Map (batch, in) to (batch, out), or the other way."""
@@ -73,10 +74,10 @@ class Connections:
                 with torch.inference_mode(False):
                     self.sides[key] = self._made(*key)
             except Unfit as why:
-                self.sides[key] = why
+                self.sides[key] = str(why)
         found = self.sides[key]
-        if isinstance(found, Unfit):
-            raise found
+        if isinstance(found, str):  # (an error that is raised twice holds the tensors of both calls)
+            raise Unfit(found)
         return found
 
     def _made(self, product: str, back: bool, dtype, device, member: int) -> Side:

@@ -9,18 +9,16 @@ first needs them.
 """
 
 import torch
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from bibd.kernels.dense import dense_weight
 from bibd.kernels.gpu import card
 from bibd.kernels.gpu.compile import notice
 from bibd.kernels.gpu.fine import TYPES, Connections
 from bibd.kernels.gpu.fit import Unfit
-from bibd.kernels.gpu.tiles import Tiles, keeper
+from bibd.kernels.gpu.tiles import Tiles, keeper, refuse_side
 from bibd.kernels.library import given
 
 Sizes = tuple[int, int]
-_captured = WeakTensorKeyDictionary()  # tables whose addresses a CUDA graph has, by a layer's index
 
 
 def found(flat: torch.Tensor, sizes: Sizes, tile: int) -> Connections | Tiles:
@@ -29,10 +27,11 @@ def found(flat: torch.Tensor, sizes: Sizes, tile: int) -> Connections | Tiles:
     Raises:
         Unfit: they are no tiles of that side.
     """
+    if tile:
+        refuse_side(tile)
     by = given(flat, *sizes, kind=keeper(tile) if tile else Connections)
-    if card.capturing():  # (where `given` makes room for others, these live as long as the layer)
-        owner = flat if flat._base is None else flat._base
-        _captured[owner] = {*(_captured.get(owner) or ()), by}
+    if card.capturing():  # (replays read its tables, also after other connections came)
+        by.captured = True
     return by
 
 

@@ -17,7 +17,7 @@ def rows(
 
     BACK multiplies by the tiles themselves, which gives the gradient of the input.
     """
-    o, m = tl.program_id(0), tl.program_id(1)
+    o, m = tl.program_id(0) % (outputs // T), tl.program_id(0) // (outputs // T)
     b, k = (m * BM + tl.arange(0, BM)).to(tl.int64), tl.arange(0, T)
     acc = tl.zeros((BM, T), tl.float32)
     for t in range(tl.load(first + o), tl.load(first + o + 1)):

@@ -55,6 +55,17 @@ def places(flat: np.ndarray, inputs: int, t: int) -> np.ndarray:
     return rows // t * (inputs // t) + cols // t
 
 
+def refuse_side(tile: int) -> None:
+    """Refuse a side for which there is no kernel.
+
+    Raises:
+        Unfit: with the sides that there are.
+    """
+    if tile not in TILES:
+        sides = ", ".join(map(str, TILES))
+        raise Unfit(f"the connections are no dense tiles of {sides} a side")
+
+
 @cache
 def keeper(tile: int) -> Callable[..., "Tiles"]:
     """Return what makes the lists of tiles of this side; the same one each time."""
@@ -71,10 +82,9 @@ class Tiles:
     def __init__(self, flat: np.ndarray, inputs: int, outputs: int, groups: int = 1, tile: int = 0):
         self.inputs, self.outputs, self.flat, self.tile = inputs, outputs, flat, tile
         self.lists: dict[tuple, Lists] = {}
-        self.broken = ""
-        if tile not in TILES:
-            sides = ", ".join(map(str, TILES))
-            raise Unfit(f"the connections are no dense tiles of {sides} a side")
+        self.broken: dict[tuple, str] = {}  # kernels that cannot be used, and why
+        self.captured = False  # by a CUDA graph
+        refuse_side(tile)
         if not all(whole(one, inputs, outputs, tile) for one in flat):
             raise Unfit(f"the connections are no tiles of {tile} x {tile}")
 
@@ -86,7 +96,8 @@ class Tiles:
         y = x.new_empty(len(x), sizes[1])
         tensors = x.contiguous(), values.contiguous(), y
         given = *tensors, lists.first, *lists[2:], len(x), *sizes
-        blocks = sizes[1] // t, -(-len(x) // samples)
+        # (on one axis, the only one that takes more than 65,535 blocks; outputs change first)
+        blocks = (sizes[1] // t * -(-len(x) // samples),)
         how = t, samples, back, precision(x.dtype)
         self._start("rows", blocks, *given, *how, num_warps=warps, num_stages=stages)
         return y
@@ -129,8 +140,9 @@ class Tiles:
         Raises:
             Unfit: Triton is missing, or does not compile it for this card.
         """
-        if self.broken:
-            raise Unfit(self.broken)
+        kind = name, given[0].dtype, *given[-4:], *how.values()
+        if kind in self.broken:
+            raise Unfit(self.broken[kind])
         try:
             from bibd.kernels.gpu import tile_kernels
 
@@ -138,8 +150,8 @@ class Tiles:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # (Triton's own, of many kinds)
-            self.broken = f"Triton's {name}: {type(error).__name__}: {error}"[:600]
-            raise Unfit(self.broken) from error
+            self.broken[kind] = f"Triton's {name}: {type(error).__name__}: {error}"[:600]
+            raise Unfit(self.broken[kind]) from error
 
 
 def shape(tile: int, batch: int, dtype: torch.dtype) -> tuple[int, int, int]:

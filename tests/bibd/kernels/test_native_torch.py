@@ -1,6 +1,9 @@
 """The native kernels as torch sees them: gradients of gradients, transforms, compile, counts."""
 
 import copy
+import gc
+import pickle
+import weakref
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bibd import SparseConv2d, SparseLinear
 from bibd.kernels import build
-from bibd.kernels.library import KEPT, given
+from bibd.kernels.library import given
 from harness.stack import stack
 
 pytestmark = [
@@ -315,9 +318,21 @@ def test_connections_written_over_are_read_again():
     assert given(flat, 4, 2) is first
     flat[0, 1] = 6
     assert given(flat, 4, 2) is not first
-    for i in range(KEPT + 5):  # no tensor that is gone stands for one that came to its place
+    for i in range(300):  # no tensor that is gone stands for one that came to its place
         other = torch.tensor([[0, 1 + i % 7]])
         assert given(other, 4, 2).flat.tolist() == other.tolist()
+
+
+def test_tables_live_as_long_as_their_connections_however_many_there_are():
+    many = [torch.tensor([[0, 1 + i % 7]]) for i in range(300)]
+    first = [weakref.ref(given(flat, 4, 2)) for flat in many]
+    assert all(given(flat[:], 4, 2) is ref() for flat, ref in zip(many, first, strict=True))
+    assert torch.equal(copy.deepcopy(many[3]), many[3])
+    loaded = pickle.loads(pickle.dumps(many[3]))
+    assert given(loaded, 4, 2) is not first[3]()
+    del many
+    gc.collect()
+    assert not any(ref() for ref in first)
 
 
 def test_inference_mode_and_moves():

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
-from bibd import SparseLinear
-from bibd.kernels import library
+from bibd import DynamicLinear, SparseLinear
 from bibd.kernels.gpu import card as cards
 from bibd.kernels.gpu import check, products
 from bibd.kernels.gpu import compile as compiling
@@ -183,6 +182,19 @@ def test_what_no_form_takes_is_multiplied_densely_after_one_notice(card, capsys)
     assert not card
 
 
+def test_what_no_form_takes_holds_nothing_of_a_call_that_is_over(card):
+    """An error that is kept and raised again would hold the tensors of each call it came from."""
+    layer = made(40, 40, "random", nonzeros=1500)
+    gone = []
+    for _ in range(3):
+        x = torch.randn(6, 40, requires_grad=True)
+        layer(x).sum().backward()
+        gone.append(weakref.ref(x))
+    del x
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 3
+
+
 def test_a_kernel_that_does_not_compile_leaves_the_work_to_dense(card, monkeypatch, capsys):
     def broken(form, index=None):
         raise Unfit("nvrtc: no such file")
@@ -208,14 +220,30 @@ def test_tables_of_a_graph_live_as_long_as_its_layer(card, monkeypatch):
     layer, x = made(64, 72), torch.randn(5, 64)
     layer(x)
     table = weakref.ref(products.found(layer.flat[None], (64, 72), 0))
+    other = torch.tensor(sorted({*range(64 * 72)} - {*layer.flat.tolist()})[: len(layer.flat)])
     monkeypatch.setattr(cards, "capturing", lambda: True)
     layer(x)
-    library._given.clear()
+    monkeypatch.setattr(cards, "capturing", lambda: False)
+    layer.flat.copy_(other)
+    assert products.found(layer.flat[None], (64, 72), 0) is not table()
     gc.collect()
     assert table() is not None
     del layer
     gc.collect()
     assert table() is None
+
+
+def test_tables_of_what_was_written_over_go(card):
+    layer = DynamicLinear(64, 72, "random", seed=0, nonzeros=400, backend="cuda")
+    tables = []
+    for seed in range(3):
+        layer(torch.randn(5, 64)).sum().backward()
+        tables.append(weakref.ref(products.found(layer.flat[None], (64, 72), 0)))
+        free = sorted({*range(64 * 72)} - {*layer.flat.tolist()})
+        layer.rewire(range(9), free[seed : seed + 9], None)
+    layer(torch.randn(5, 64))
+    gc.collect()
+    assert [table() for table in tables] == [None] * 3
 
 
 def test_a_table_is_not_built_while_a_graph_is_captured(card, monkeypatch):

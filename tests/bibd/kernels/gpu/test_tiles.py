@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bibd import SparseLinear, from_mask, make_pattern
-from bibd.kernels import tune
+from bibd.kernels import library, tune
 from bibd.kernels.gpu import card as cards
 from bibd.kernels.gpu import tiles
 from bibd.kernels.gpu.fit import Unfit
@@ -23,7 +23,7 @@ def by_the_book(self, name, blocks, *given, **how):
     by_the_book.calls += 1
     if name == "rows":
         x, w, y, first, other, start, pitch, batch, _, outputs, t, samples, back, _ = given
-        assert blocks == (outputs // t, -(-batch // samples))
+        assert blocks == (outputs // t * -(-batch // samples),)  # (a second axis ends at 65,535)
         y.fill_(torch.nan)
         for o in range(outputs // t):
             total = torch.zeros(batch, t, dtype=torch.float64)
@@ -109,6 +109,38 @@ def test_what_is_no_tile_or_does_not_compile_is_multiplied_densely(card, capsys,
     said = capsys.readouterr().err
     assert said.count("iddl: no kernel of the card") == 1
     assert not card
+
+
+def test_a_pattern_without_tiles_is_not_sorted_through_at_each_call(card, monkeypatch):
+    """That would wait for the card, which no CUDA graph can hold."""
+    layer, x = SparseLinear(64, 72, backend="triton"), torch.randn(5, 64)
+    monkeypatch.setattr(library, "_build", lambda *given: pytest.fail("places were read"))
+    layer(x).sum().backward()
+
+
+def test_a_kernel_that_fails_takes_no_other_with_it(card, monkeypatch, capsys):
+    """Its type and its shape: a batch that asks for too much says nothing of smaller ones."""
+    started = []
+
+    class Kernels:
+        class rows:  # noqa: N801
+            def __class_getitem__(cls, blocks):
+                def start(*given, **how):
+                    started.append(given[-3])
+                    if given[-3] > 16:
+                        raise RuntimeError("too many resources requested for launch")
+                    given[2].zero_()
+
+                return start
+
+    monkeypatch.setitem(sys.modules, "bibd.kernels.gpu.tile_kernels", Kernels)
+    monkeypatch.setattr(sys.modules["bibd.kernels.gpu"], "tile_kernels", Kernels, raising=False)
+    layer = SparseLinear(64, 64, "tiled-16", backend="triton")
+    with torch.no_grad():
+        for batch in (10, 100, 10, 100):
+            layer(torch.randn(batch, 64))
+    assert started == [16, 64, 16]
+    assert capsys.readouterr().err.count("too many resources requested") == 1
 
 
 def test_auto_times_tiles_too(book, monkeypatch):
