@@ -21,6 +21,12 @@ from mlp.plans.config import Config
 
 def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[dict | None]]:
     """Train the seeds as one stack; yields one row per seed and epoch."""
+    what = f"batch_size={config.batch_size}, {len(seeds)} seeds, hidden {config.hidden}"
+    with told(what, "lower --batch-size first, then --seeds"):
+        yield from _trained(config, seeds, job)
+
+
+def _trained(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[dict | None]]:
     data = read(config, job)
     sizes = data.shape[0], data.classes
     optimizer = partial(torch.optim.SGD, lr=config.lr, momentum=config.momentum, fused=True)
@@ -29,21 +35,19 @@ def train_stack(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list
     if config.timed:
         alone = build(config, *sizes, seeds[0]).to(job.device)
         clock = Clock(alone, optimizer, data, config.batch_size)
-    what = f"batch_size={config.batch_size}, {len(seeds)} seeds, hidden {config.hidden}"
-    with told(what, "lower --batch-size first, then --seeds"):
-        yield from fit(
-            net,
-            optimizer(net.parameters()),
-            data,
-            seeds=seeds,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            job=job,
-            plateau=Plateau(len(seeds), config.epochs, config.patience, config.cooldown),
-            clock=clock,
-            graph=config.graph,
-            compiled=config.compile,
-        )
+    yield from fit(
+        net,
+        optimizer(net.parameters()),
+        data,
+        seeds=seeds,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        job=job,
+        plateau=Plateau(len(seeds), config.epochs, config.patience, config.cooldown),
+        clock=clock,
+        graph=config.graph,
+        compiled=config.compile,
+    )
 
 
 def paths() -> dict[str, str]:

@@ -19,7 +19,8 @@ from harness.data.pictures import Batches, images
 from harness.exits import EarlyExit, losses
 from harness.job import Job
 from harness.seeding import order, seeded
-from harness.train import graph
+from harness.train import arithmetic, graph
+from harness.train.arithmetic import float32
 from harness.train.compiled import Bill, Compiled
 from harness.train.faults import told
 from resnet import facts
@@ -33,6 +34,11 @@ RISE = 0.05  # share of a cosine schedule in which the rate goes up
 def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[str, Any]]:
     """Train one seed; yields one row per epoch."""
     job = job or Job()
+    with memory(config), float32(config.tf32, job.device):
+        yield from _trained(config, seed, job)
+
+
+def _trained(config: Config, seed: int, job: Job) -> Iterator[dict[str, Any]]:
     data = read(config, job)
     check_last_batch(config, data)
     lay = layout(config, job.device)
@@ -45,18 +51,17 @@ def train(config: Config, seed: int, job: Job | None = None) -> Iterator[dict[st
     lr = graph.Rate(optimizer, job.device)
     for epoch in range(begun, config.epochs):
         begin = time.perf_counter()
-        with memory(config), seeded(seed, "noise", epoch):
+        with seeded(seed, "noise", epoch):
             net.train()
             found = _epoch(config, take, lr, batches, epoch, job)
         synchronize(test.device)
         middle = time.perf_counter()
-        with memory(config):
-            row = _row(epoch, found, evaluate(net, test, data.test_y, config.autocast))
+        row = _row(epoch, found, evaluate(net, test, data.test_y, config.autocast))
         synchronize(test.device)
         row |= {"train_time": middle - begin, "inference_time": time.perf_counter() - middle}
         row |= take.row() if config.compile else {}
         if epoch + 1 == config.epochs and isinstance(net, EarlyExit) and "failed" not in row:
-            with memory(config), half(config, test.device):
+            with half(config, test.device):
                 row["exits"] = facts.exits(net, held, (test, data.test_y))
         yield row
 
@@ -66,7 +71,7 @@ def paths() -> dict[str, str]:
 
     (For the runner: into the provenance of an arm.)
     """
-    return kernels.paths() | graph.taken()
+    return kernels.paths() | graph.taken() | arithmetic.taken()
 
 
 def layout(config: Config, device: str) -> torch.memory_format:

@@ -23,7 +23,8 @@ class Tape(TorchDispatchMode):
 
     def __init__(self, device):
         super().__init__()
-        self.calls, self.before, self.own, self.replays, self.warmed = [], {}, set(), 0, 0
+        self.calls, self.before, self.own = [], {}, set()
+        self.records, self.replays, self.warmed = 0, 0, 0
         Tape.made.append(self)
 
     @contextmanager
@@ -34,7 +35,8 @@ class Tape(TorchDispatchMode):
 
     def record(self, call):
         """Return the result's place and the replay; everything is as it was before the call."""
-        drawn = torch.get_rng_state()
+        drawn, self.records = torch.get_rng_state(), self.records + 1
+        self.calls, self.before, self.own = [], {}, set()
         try:
             with self:
                 found = call()

@@ -103,6 +103,4 @@ def _torch_state(device: str) -> dict:
     state: dict = {"threads": torch.get_num_threads(), "jobs": jobs}
     if device.startswith("cuda"):
         state["gpu"] = torch.cuda.get_device_name(device)
-        fast = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-        state["tf32"] = dict(zip(("convolutions", "products"), fast, strict=True))
     return state

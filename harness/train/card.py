@@ -41,7 +41,8 @@ class Card:
             generator = torch.cuda.default_generators[torch.cuda.current_device()]
             graph, state = torch.cuda.CUDAGraph(), generator.clone_state()
             try:
-                with torch.cuda.graph(graph):
+                # (by itself torch would take a stream of the card that it first captured on)
+                with torch.cuda.graph(graph, stream=self.side):
                     found = call()
             except BaseException:
                 generator.graphsafe_set_state(state)

@@ -3,7 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-FULL = "out of memory", "can't allocate memory"
+FULL = "out of memory", "can't allocate memory", "ALLOC_FAILED"
+OURS = {  # what comes again however often one tries
+    "device-side assert": "an index or a label is outside of what it picks from: try --device cpu, "
+    "where the error says which",
+    "no kernel image": "this torch was not built for this card: install one that was",
+}
 GONE = "CUDA error", "cuDNN error", "CUBLAS_STATUS"
 
 
@@ -25,9 +30,13 @@ def told(what: str, remedy: str) -> Iterator[None]:
         text = str(error)
         if any(words in text for words in FULL):
             raise MemoryError(f"out of memory at {what}: {remedy}") from None
+        line = text.strip().partition("\n")[0]
+        for words, meaning in OURS.items():
+            if words in text:
+                raise RuntimeError(f"{line} at {what}: {meaning}") from error
         if any(words in text for words in GONE):
             raise RuntimeError(
-                f"the card failed or was taken away at {what} ({text.strip().splitlines()[0]}): "
+                f"the card failed or was taken away at {what} ({line}): "
                 "the same command goes on from the last checkpoint"
             ) from error
         raise

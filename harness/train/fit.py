@@ -116,7 +116,7 @@ def _stepper(net, optimizer, data: Data, step: Step | None, how: str, compiled: 
         x, y = take(data.train_x, index), take(data.train_y, index)
         return step(x, y) if step else descend(forward, optimizer, x, y, *rates)
 
-    return one if step else graphs.stepper(one, how, _device(data))
+    return one if step else graphs.stepper(one, how, _device(data), optimizer)
 
 
 def _device(data: Data) -> str:

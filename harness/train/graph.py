@@ -29,13 +29,16 @@ WARM = 3  # eager steps before: an optimizer makes its buffers, libraries choose
 _taken: dict[str, str] = {}
 
 
-def stepper(step: Step, how: str, device: str) -> Step:
+def stepper(
+    step: Step, how: str, device: str, optimizer: torch.optim.Optimizer | None = None
+) -> Step:
     """Return what to call in the place of the step.
 
     Args:
         step: A function of tensors, always as many, on the device.
         how: "on", "off", or "auto" (where there are graphs).
         device: Where it computes.
+        optimizer: One whose settings may change now and then; steps are then recorded anew.
 
     Raises:
         ValueError: graphs are wanted where there are none.
@@ -46,7 +49,7 @@ def stepper(step: Step, how: str, device: str) -> Step:
     if kind not in RECORDERS:
         return step
     _taken["step"] = "eager"
-    return step if how == "off" else Replayed(step, RECORDERS[kind](device))
+    return step if how == "off" else Replayed(step, RECORDERS[kind](device), optimizer)
 
 
 def taken() -> dict[str, str]:
@@ -59,14 +62,15 @@ def taken() -> dict[str, str]:
 class Replayed:
     """A step that is recorded at its fourth call, and replayed from then on."""
 
-    def __init__(self, step: Step, recorder: Any):
-        self.step, self.recorder = step, recorder
+    def __init__(self, step: Step, recorder: Any, optimizer: torch.optim.Optimizer | None = None):
+        self.step, self.recorder, self.optimizer = step, recorder, optimizer
         self.calls = 0
         self.why = ""  # it stays eager
         self.shapes: list[torch.Size] = []
         self.inputs: list[torch.Tensor] = []
         self.output = torch.empty(0)
         self.replay: Callable[[], None] | None = None
+        self.settings: list[tuple[str, Any]] = []
 
     def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Make one step; the tensor that comes back is the caller's own."""
@@ -77,7 +81,7 @@ class Replayed:
         self.calls += 1
         if self.calls <= WARM:
             return self._warm(inputs, last=self.calls == WARM)
-        if self.replay is None:
+        if self.replay is None or self.settings != settings(self.optimizer):
             self._record(inputs)
         return self.step(*inputs) if self.replay is None else self._again(inputs)
 
@@ -93,7 +97,8 @@ class Replayed:
         return found
 
     def _record(self, inputs: tuple[torch.Tensor, ...]) -> None:
-        self.inputs = [x.clone() for x in inputs]
+        self.inputs, self.replay = [x.clone() for x in inputs], None
+        self.settings = settings(self.optimizer)
         try:
             self.output, self.replay = self.recorder.record(lambda: self.step(*self.inputs))
             _taken["step"] = "CUDA graph"
@@ -111,6 +116,17 @@ class Replayed:
         self.why, _taken["step"] = why, f"eager: {why}"
         text = f"training steps run one operation after the other, not as a CUDA graph: {why}"
         warnings.warn(text, stacklevel=4)
+
+
+def settings(optimizer: torch.optim.Optimizer | None) -> list[tuple[str, Any]]:
+    """Return what a graph has as numbers of its own; tensors (a `Rate`) it reads where they lie."""
+    groups = optimizer.param_groups if optimizer else []
+    return [
+        (name, id(value) if isinstance(value, torch.Tensor) else value)
+        for group in groups
+        for name, value in group.items()
+        if name != "params"
+    ]
 
 
 class Rate:

@@ -78,6 +78,8 @@ class Config:
     """Of the rate: constant, or cosine (a short rise, then down to 0)."""
     autocast: bool = False
     """Compute in bfloat16 where torch thinks it safe."""
+    tf32: bool = False
+    """Multiply float32 on a card in TF32, with ten bits of a fraction; else in full."""
     graph: str = "auto"
     """Replay each step as a CUDA graph, with equal numbers: {} (auto: on a card)."""
     compile: bool = False

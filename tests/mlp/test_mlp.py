@@ -12,9 +12,11 @@ from harness.plan import arm_key
 from harness.record import store
 from harness.result import plotting
 from mlp import plot_mlp_experiments as plot
+from mlp import trainer
 from mlp.costs import costs
 from mlp.experiments import PLANS
 from mlp.model import build
+from mlp.plans.config import Config
 from mlp.plans.twelve import PUBLISHED
 from mlp.trainer import describe, train, train_stack
 
@@ -200,3 +202,12 @@ def test_the_newest_dump_is_the_default(tmp_path):
 def test_published_numbers_are_all_there():
     for plan in ("paper", "notebook"):
         assert set(PLANS[plan].arms) <= set(PUBLISHED)
+
+
+def test_memory_that_ends_while_a_net_is_made_is_told_in_words(monkeypatch):
+    def full(*given, **named):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(trainer, "stack", full)
+    with pytest.raises(MemoryError, match=r"batch_size=32, 1 seeds, hidden \(4,\): lower"):
+        list(trainer.train(Config(hidden=(4,), data="digits"), 0))

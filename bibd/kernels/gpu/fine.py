@@ -76,7 +76,7 @@ class Connections:
             except Unfit as why:
                 self.sides[key] = str(why)
         found = self.sides[key]
-        if isinstance(found, str):  # (an error that is raised twice holds the tensors of both calls)
+        if isinstance(found, str):  # (an error raised twice holds the tensors of both calls)
             raise Unfit(found)
         return found
 

@@ -43,8 +43,8 @@ class Fake:
         return types.SimpleNamespace(replay=lambda: self.said.append("replay"))
 
     @contextlib.contextmanager
-    def graph(self, graph):
-        self.said.append("capture")
+    def graph(self, graph, stream):
+        self.said.append(f"capture on {stream.name}")
         yield
         self.said.append("captured")
 
@@ -90,7 +90,7 @@ def test_a_warm_up_is_on_a_side_stream_and_hears_where_it_waits(fake):
 def test_a_record_gives_the_place_of_the_result_and_the_replay(fake):
     found, replay = card.Card("cuda").record(lambda: fake.said.append("step") or "result")
     replay()
-    assert (found, fake.said) == ("result", ["capture", "step", "captured", "replay"])
+    assert (found, fake.said) == ("result", ["capture on side", "step", "captured", "replay"])
 
 
 def test_a_capture_that_fails_leaves_the_random_numbers_as_they_were(fake):
@@ -99,7 +99,7 @@ def test_a_capture_that_fails_leaves_the_random_numbers_as_they_were(fake):
 
     with pytest.raises(RuntimeError, match="not permitted"):
         card.Card("cuda").record(fails)
-    assert fake.said == ["capture", "random numbers as it was", "synchronize"]
+    assert fake.said == ["capture on side", "random numbers as it was", "synchronize"]
 
 
 def test_waits_are_told_from_what_else_is_said():

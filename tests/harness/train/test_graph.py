@@ -77,6 +77,23 @@ def test_replayed_stacks_are_eager_ones_to_the_bit(tape, make, monkeypatch):
     assert graph.taken() == {"step": "CUDA graph"}
 
 
+def test_settings_of_the_optimizer_may_change_between_epochs(tape):
+    """They are numbers of Python, which a replay would go on with."""
+
+    def lowered(how):
+        net, data, losses = stack([plain(3)]), small(), []
+        optimizer = SGD(net.parameters())
+        options = dict(seeds=[3], epochs=4, batch_size=25, job=Job(), graph=how)
+        for (row,) in fit(net, optimizer, data, **options):
+            losses.append(row["train_loss"])
+            optimizer.param_groups[0]["lr"] *= 0.1
+        return losses
+
+    assert lowered("on") == lowered("off")
+    (one,) = tape.made
+    assert one.records == 4  # one for each rate
+
+
 def test_shares_of_the_rate_change_between_replays(tape):
     cooled = lambda: {"plateau": Plateau(2, 3, cooldown=2)}  # noqa: E731
     eager, replayed = (rows_and_weights(how, plain, **cooled()) for how in ("off", "on"))
@@ -150,6 +167,13 @@ def test_faults_are_told_in_words():
     for text, kind, words in (
         ("CUDA out of memory. Tried to allocate 2 GiB", MemoryError, "out of memory at width 9: l"),
         ("CUDA error: device lost\nhint", RuntimeError, r"at width 9 \(CUDA error: device lost\)"),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when", MemoryError, "lower --width"),
+        (
+            "CUDA error: device-side assert triggered\nx",
+            RuntimeError,
+            "assert triggered at width 9: an",
+        ),
+        ("CUDA error: no kernel image is available", RuntimeError, "not built for this card"),
         ("something else", RuntimeError, "^something else$"),
     ):
         with pytest.raises(kind, match=words), told("width 9", "lower --width"):

@@ -123,7 +123,7 @@ def test_a_kernel_that_fails_takes_no_other_with_it(card, monkeypatch, capsys):
     started = []
 
     class Kernels:
-        class rows:  # noqa: N801
+        class rows:
             def __class_getitem__(cls, blocks):
                 def start(*given, **how):
                     started.append(given[-3])
