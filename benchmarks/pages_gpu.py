@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu.check import PARTS
+from benchmarks.gpu.check import PARTS, is_skipped
 from benchmarks.gpu.layers import fastest
 from harness.experiment import Run
 from harness.plan import Plan
@@ -189,9 +189,11 @@ def ran() -> Rows:
 def _part(part: str, record: str) -> tuple[str, str]:
     found = lines(record, part)
     late = [x for x in found if not x["ok"] and x.get("error", "").startswith("TooLate")]
-    good = sum(line["ok"] for line in found)
+    skipped = sum(map(is_skipped, found))
+    good = sum(line["ok"] for line in found) - skipped
     bad = "; ".join(line["name"] for line in found if not line["ok"] and line not in late)
-    said = f"{good} of {len(found) - len(late)} checks passed" + f" (not: {bad})" * bool(bad)
+    said = f"{good} of {len(found) - len(late) - skipped} checks passed"
+    said += f" (not: {bad})" * bool(bad) + f", {skipped} had nothing to run" * bool(skipped)
     return said + f", {len(late)} not reached in its time" * bool(late), card(record)
 
 

@@ -39,6 +39,8 @@ def order(seed: int, epoch: int, n: int) -> torch.Tensor:
 @contextmanager
 def seeded(seed: int, stream: str, *keys: int) -> Iterator[None]:
     """Let torch's global generator give the numbers of this stream inside the block."""
-    with torch.random.fork_rng():
+    # (all cards are named: torch warns of them where there are several and none is)
+    cards = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng([*cards]):
         torch.manual_seed(derive(seed, stream, *keys))
         yield

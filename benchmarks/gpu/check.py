@@ -69,20 +69,23 @@ def main(argv: list[str] | None = None) -> int:
     set_threads(options.device)
     # cuBLAS reads this when it starts: without it, its sums may come in another order each time.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    record: dict[str, Any] = {
-        "command": f"python -m benchmarks.gpu.check --parts {' '.join(options.parts)} --out DIR",
-        "parts": {},
-    }
     path = options.out / "check.json"
-    begin = time.perf_counter()
-    for part in options.parts:
+    parts = [*dict.fromkeys(["machine", *options.parts])]  # (a record says of which card it is)
+    record, begin = before(path), time.perf_counter()
+    record["command"] = f"python -m benchmarks.gpu.check --parts {' '.join(parts)} --out DIR"
+    for part in parts:
         for lines in run(part, options.device):
             record["parts"][part] = lines
             record["seconds"] = round(time.perf_counter() - begin, 1)
             store.write(path, json.dumps(record, indent=1) + "\n")
         print(summary(part, record["parts"][part]), flush=True)
     print(f"written: {path} ({path.stat().st_size / 1024:.0f} KiB, {record['seconds']} s)")
-    return int(any(not line["ok"] for lines in record["parts"].values() for line in lines))
+    return int(any(not line["ok"] for part in parts for line in record["parts"][part]))
+
+
+def before(path: Path) -> dict[str, Any]:
+    """The record of an earlier call for the same folder, to which this one adds its parts."""
+    return json.loads(path.read_text()) if path.exists() else {"parts": {}}
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -124,6 +127,8 @@ def show_plan(parts: list[str]) -> None:
 
 def run(part: str, device: str) -> Iterator[list[dict[str, Any]]]:
     """The lines of a part so far, after each of its checks."""
+    from benchmarks.gpu import clock
+
     end, lines = time.monotonic() + PARTS[part][1], []
     try:
         checks = prepare(part, device)
@@ -135,6 +140,8 @@ def run(part: str, device: str) -> Iterator[list[dict[str, Any]]]:
         try:
             with at_most(end - begin):
                 lines.append({"name": name, "ok": True, **check()})
+            if looped := clock.loops():
+                lines[-1] |= {"ok": False, "error": f"timed as a loop, no graph: {looped[0]}"}
         except Exception as error:
             lines.append(failure(name, error))
         lines[-1]["seconds"] = round(time.monotonic() - begin, 2)
@@ -179,10 +186,16 @@ def at_most(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+def is_skipped(line: dict[str, Any]) -> bool:
+    """Whether a check had nothing to try here (of a test file: no test that ran)."""
+    return bool(line["ok"] and (line.get("skipped") or line.get("counts") == {}))
+
+
 def summary(part: str, lines: list[dict[str, Any]]) -> str:
     """A part on the screen: how many checks passed, and what the others said."""
-    bad = [line for line in lines if not line["ok"]]
-    head = f"{part}: {len(lines) - len(bad)} of {len(lines)} passed"
+    bad, skipped = ([x for x in lines if c(x)] for c in (lambda x: not x["ok"], is_skipped))
+    head = f"{part}: {len(lines) - len(bad) - len(skipped)} of {len(lines)} passed"
+    head += f", {len(skipped)} skipped" * bool(skipped)
     return "\n".join([head, *(f"  {line['name']}: {line['error'][:300]}" for line in bad)])
 
 

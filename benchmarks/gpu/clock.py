@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 ROUNDS, MOST, ROOM = 5, 20, 10.0  # replays; calls in a graph, and the ms that they may take
+_loops: list[str] = []  # why calls were timed as loops, since somebody asked
 
 
 def timed(call: Callable[[int], Any], device: str) -> float:
@@ -41,10 +42,17 @@ def repeated(call: Callable[[int], Any], count: int) -> Callable[[], Any]:
         with torch.cuda.graph(graph):
             loop()
     except Exception as error:
-        print(f"not captured: {type(error).__name__}: {str(error)[:200]}", flush=True)
+        _loops.append(f"{type(error).__name__}: {str(error)[:200]}")
         torch.cuda.synchronize()
         return loop
     return graph.replay
+
+
+def loops() -> list[str]:
+    """Why calls were timed as loops since the last time: their times hold launches too."""
+    found = [*_loops]
+    _loops.clear()
+    return found
 
 
 def events(call: Callable[[], Any], count: int) -> float:

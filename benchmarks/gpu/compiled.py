@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.gpu.beside import wait
 from benchmarks.gpu.steps import Checks, arithmetic, each, made, spread
+from harness.train import graph
 from resnet.plans.config import Config
 from resnet.plans.published import ORIGINAL, models
 
@@ -37,4 +38,6 @@ def both(device: str, config: Config, precision: str, size: dict) -> dict[str, A
             wait(device)
             found[f"{way} s"] = round(time.perf_counter() - begin, 2)
             found[f"{way} ms"] = spread(each(step, device))
+            found[f"{way} step"] = graph.taken().get("step", "eager")
+    assert device == "cpu" or found["graph step"] == "CUDA graph", found["graph step"]
     return found

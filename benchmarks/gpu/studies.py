@@ -99,7 +99,11 @@ def main(argv: list[str] | None = None) -> int:
     if options.out is None:
         parser.error("--out DIR is needed: the folder for results.tar.gz")
     options.out.mkdir(parents=True, exist_ok=True)
-    return max([*take(rounds, options.out)])
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # (ends as by Ctrl-C)
+    try:
+        return max([*take(rounds, options.out)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def show(rounds: list[Round]) -> None:
@@ -119,10 +123,14 @@ def words(command: str) -> list[str]:
 def take(rounds: list[Round], out: Path) -> Iterator[int]:
     """Run rounds one after the other; yields whether each went wrong."""
     for one in rounds:
-        begin = time.monotonic()
-        running = [start(command, out) for command in one.commands]
-        codes = [wait(process, begin + one.seconds) for process in running]
-        pack(out)
+        begin, running = time.monotonic(), []
+        try:
+            running += [start(command, out) for command in one.commands]
+            codes = [wait(process, begin + one.seconds) for process in running]
+        finally:  # (Ctrl-C, too, leaves nothing on the card, and brings home what is done)
+            for process in running:
+                wait(process, 0)
+            pack(out)
         spent = time.monotonic() - begin
         for command, code in zip(one.commands, codes, strict=True):
             print(f"{command}: status {code} after {spent:.0f} s", flush=True)
@@ -140,7 +148,7 @@ def start(command: str, out: Path) -> subprocess.Popen:
 
 def wait(process: subprocess.Popen, until: float) -> int:
     """Its exit status; interrupted when its time is over, and killed where that does not help."""
-    for stop in (lambda: None, partial(os.kill, process.pid, signal.SIGINT)):
+    for stop in (lambda: None, partial(process.send_signal, signal.SIGINT)):
         stop()
         try:
             return process.wait(max(0.0, until - time.monotonic()))

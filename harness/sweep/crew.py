@@ -35,11 +35,12 @@ class Crew:
         live: Callable[[Any], None],
         engine: Engine,
         place: Place,
+        gpus: float = 0,
     ):
         self.study, self.groups, self.size = study, groups, size
         self.show, self.live, self.engine, self.place = show, live, engine, place
         plan = study.plan
-        self.needs = Needs(plan.cores or threads, plan.memory_gb, plan.gpus)
+        self.needs = Needs(plan.cores or threads, plan.memory_gb, plan.gpus or gpus)
         self.env = {"OMP_NUM_THREADS": str(threads), "IDDL_MEMBER": "1", "IDDL_JOBS": str(size)}
         self.env |= {"IDDL_COMMAND": command(), "IDDL_SINCE": str(time.time())}
         self.running: dict[Group, list[Run]] = {}

@@ -164,7 +164,8 @@ def _work(
         command = [sys.executable, "-m", study.folder, *argv, "--jobs", "1"]
         command += [] if engine is ENGINES["local"] else ["--device", device]
         live, place = report.Live(study), options.place
-        if Crew(study, groups, size, each, show, live, engine, place).run(command) == 2:
+        card = int(device != "cpu")  # where the plan does not say how many
+        if Crew(study, groups, size, each, show, live, engine, place, card).run(command) == 2:
             raise ValueError("no arm could run; the reason stands above")
         return study.save()
     finally:

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from parallel.world import interface
+from parallel.world.cards import refuse_few
 from parallel.world.faults import PeerLost, grace
 from parallel.world.rendezvous import short
 from parallel.world.within import within
@@ -41,6 +42,7 @@ class Group:
         if backend is None:
             backend = "nccl" if 0 < here <= torch.cuda.device_count() else "gloo"
         if backend == "nccl":
+            refuse_few(here)
             self.device = torch.device("cuda", local)
             torch.cuda.set_device(self.device)
         words = dict(backend=backend, store=store, rank=rank, world_size=workers)

@@ -29,6 +29,7 @@ from typing import Any
 import torch
 import torch.multiprocessing
 
+from parallel.world.cards import refuse_few
 from parallel.world.faults import PeerLost, grace
 from parallel.world.member import member
 from parallel.world.parcel import Parcel
@@ -53,6 +54,8 @@ class Procs:
     """The processes of one run."""
 
     def __init__(self, world: World, task: Callable, args: tuple):
+        if world.backend == "nccl":
+            refuse_few(world.workers)
         self.world, self.grace = world, grace(world.timeout)
         self.place = Place.of(world)  # [1]
         context = multiprocessing.get_context("forkserver")

@@ -83,6 +83,7 @@ PLANS = {
         arms=models(ORIGINAL),
         seeds=(0, 1, 2),
         minutes=11_700,
+        gpus=1,
         expect=PAPER_EXPECT,
         compare=tuple(
             (f"B-ResNet-{depth}", f"{other}ResNet-{depth}")

@@ -61,6 +61,23 @@ def test_commands_of_a_round_run_side_by_side_and_records_come_home(place, monke
         assert archive.getnames() == ["results/parallel/smoke/arm/seed-0/run.json"]
 
 
+def test_ctrl_c_leaves_no_training_behind_and_brings_home_what_is_done(place, monkeypatch):
+    wait, started = studies.wait, []
+
+    def interrupted(process, until):
+        started.append(process)
+        if len(started) == 1:
+            raise KeyboardInterrupt
+        return wait(process, until)
+
+    monkeypatch.setattr(studies, "wait", interrupted)
+    rounds(monkeypatch, studies.Round(60, ("import time; time.sleep(600)",)))
+    with pytest.raises(KeyboardInterrupt):
+        studies.main(["line", "--out", "home"])
+    assert started[0].poll() is not None
+    assert (place / "home" / "results.tar.gz").exists()
+
+
 def test_what_takes_too_long_is_interrupted_as_by_hand_and_the_rest_goes_on(
     place, monkeypatch, capsys
 ):

@@ -8,6 +8,6 @@
     products      behind the operators of linear_ops: one of the two, or dense
     check         a kernel beside a float64 twin, before `auto` may take it
 
-None of it waits for the card in a call, and sums have one order. Of what is here only the kernels
-themselves have run on a card so far (benchmarks/gpu/records), not the layers that call them.
+None of it waits for the card in a call, and sums have one order. What has run on a card, and how
+fast, is in benchmarks/gpu/records.
 """

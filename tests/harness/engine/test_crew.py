@@ -1,5 +1,7 @@
 """What a dead member had in hand is started again, as long as that leads further."""
 
+from dataclasses import replace
+
 import pytest
 
 from examples.wine.experiments import PLANS
@@ -28,9 +30,9 @@ class Tells:
         return 1
 
 
-def crew(tmp_path, engine, show=None):
-    study = Study("examples.wine", "smoke", PLANS["smoke"], tmp_path)
-    return Crew(study, GROUPS, 2, 1, show or Told(), lambda runs: None, engine, Place())
+def crew(tmp_path, engine, show=None, *more, **plan):
+    study = Study("examples.wine", "smoke", replace(PLANS["smoke"], **plan), tmp_path)
+    return Crew(study, GROUPS, 2, 1, show or Told(), lambda runs: None, engine, Place(), *more)
 
 
 def begin(arm, done=0):
@@ -47,6 +49,12 @@ def lost(arm, words="Killed", died=True):
 
 def end(arm):
     return "end", arm, [0], ""
+
+
+def test_who_trains_on_a_card_asks_for_one_if_the_plan_does_not_say():
+    assert crew("", Tells()).needs.gpus == 0
+    assert crew("", Tells(), None, 1).needs.gpus == 1
+    assert crew("", Tells(), None, 1, gpus=4).needs.gpus == 4
 
 
 def test_only_what_was_lost_is_started_again(tmp_path, capsys):
