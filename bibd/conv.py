@@ -165,7 +165,8 @@ class SparseConv2d(SparseLayer):
         table, bias = kernels.table(self.pattern), self.bias is not None
         geometry = self._geometry(x)
         if not geometry:
-            return kernels.one_trial(lambda x: self._dense(x, self.padding), tuple(x.shape[1:]))
+            dense = lambda x: self._dense(x, self.padding)  # noqa: E731
+            return kernels.one_trial(dense, tuple(x.shape[1:]), x.device)
         return kernels.conv_trials(self.pattern, table, self._places(), geometry, bias)
 
     def _geometry(self, x: torch.Tensor) -> tuple[int, ...]:

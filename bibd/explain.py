@@ -74,7 +74,13 @@ def main(argv: Sequence[str]) -> int:
         raise ValueError("--groups and --stride are for a convolution: add --kernel 3")
     if o.threads:
         torch.set_num_threads(o.threads)
-    found = explain(o)
+    try:
+        found = explain(o)
+    except (card.Full, torch.OutOfMemoryError) as error:
+        raise MemoryError(
+            f"the memory of the card holds no such call (batch {o.batch}, {o.inputs} to "
+            f"{o.outputs}): lower --batch, --hw or the sizes"
+        ) from error
     print(json.dumps(found) if o.json else text(found))
     return 0
 
@@ -128,14 +134,18 @@ def _anew(kept: dict[str, str], layer: Any, x: torch.Tensor, o: Options) -> str:
 
 def _look_for(device: str) -> None:
     """Refuse a device that is not here."""
-    if device != "cpu" and device.partition(":")[0] != "cuda":
-        raise ValueError(f"--device must be cpu or cuda, got {device!r}")
+    kind, _, number = device.partition(":")
+    if device != "cpu" and (kind != "cuda" or (":" in device and not number.isdecimal())):
+        raise ValueError(f"--device must be cpu, cuda or cuda:N, got {device!r}")
     if device != "cpu" and not torch.cuda.is_available():
         raise ValueError(
             f"--device {device}: torch {torch.__version__} sees no GPU here, so nothing can be "
             "measured; leave --device out for the CPU (on a machine with a card, `nvidia-smi` "
             "shows whether its driver runs)"
         )
+    if number and int(number) >= torch.cuda.device_count():
+        there = torch.cuda.device_count()
+        raise ValueError(f"--device {device}: this machine has {there} CUDA GPUs, from cuda:0 on")
 
 
 def _clock(x: torch.Tensor) -> Clock:

@@ -193,7 +193,8 @@ def conv_trials(
 
     def make(batch: int, dtype: torch.dtype, train: bool):
         sizes = (batch, inputs, height, width), (pattern.nonzeros, window, window)
-        tensors = numbers(*sizes, shape[:1] if bias else None, dtype=dtype, train=train)
+        sizes += (shape[:1] if bias else None,)
+        tensors = numbers(*sizes, dtype=dtype, train=train, device=flat.device)
         padding = [top, left]
 
         def dense(x, v, b):
@@ -204,16 +205,19 @@ def conv_trials(
             "native": lambda x, v, b: native_conv(x, v, b, table, stride, padding),
             "dense": dense,
         }
+        if flat.device.type != "cpu":  # (convolutions have no kernels but for processors)
+            paths = {"dense": dense}
         return trials(paths, tensors, dtype, train)
 
     return make
 
 
-def one_trial(dense: Callable[..., torch.Tensor], size: tuple[int, ...]):
+def one_trial(dense: Callable[..., torch.Tensor], size: tuple[int, ...], device: torch.device):
     """Return what makes the call of a layer that has only one path."""
 
     def make(batch: int, dtype: torch.dtype, train: bool):
-        return {"dense": trial(dense, numbers((batch, *size), dtype=dtype, train=train), train)}
+        tensors = numbers((batch, *size), dtype=dtype, train=train, device=device)
+        return {"dense": trial(dense, tensors, train)}
 
     return make
 

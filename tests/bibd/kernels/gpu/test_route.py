@@ -222,3 +222,35 @@ def test_explain_without_a_card_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match=r"--device cuda: torch .* sees no GPU here"):
         explain.main(["--in", "64", "--out", "64", "--device", "cuda"])
+
+
+def test_explain_names_only_devices_that_are_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for device, words in {
+        "cuda:x": "must be cpu, cuda or cuda:N",
+        "cuda:": "must be cpu, cuda or cuda:N",
+        "tpu": "must be cpu, cuda or cuda:N",
+        "cuda:7": "1 CUDA GPUs, from cuda:0 on",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            explain.main(["--in", "64", "--out", "64", "--device", device])
+
+
+def test_explain_says_what_to_lower_where_a_card_is_full(clock, monkeypatch):
+    def full(call):
+        raise cards.Full("CUDA out of memory")
+
+    monkeypatch.setattr(explain, "_clock", lambda x: full)
+    with pytest.raises(MemoryError, match=r"batch 16, 256 to 272\): lower --batch"):
+        explain.main(["--in", "256", "--out", "272", "--batch", "16"])
+
+
+def test_a_convolution_elsewhere_is_timed_there_and_densely(monkeypatch):
+    """On meta, which has neither numbers nor a compiled kernel, as a card has none for images."""
+    generator = torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda device: generator())  # (meta has none)
+    layer = SparseConv2d(8, 8, 3, padding=1, device="meta")
+    calls = layer._trials(torch.zeros(2, 8, 5, 5, device="meta"))(2, torch.float32, True)
+    assert list(calls) == ["dense"]
+    assert {grad.device.type for grad in calls["dense"]()} == {"meta"}
