@@ -41,6 +41,8 @@ STUDIES: dict[str, tuple[tuple[str, str, Plan], ...]] = {
         ("parallel", "spectrain_images", PARALLEL["spectrain_images"]),
     ),
     **{f"paper-{depth}": (("resnet", "paper/autocast-True", of(depth)),) for depth in (18, 34, 50)},
+    "designs": (("resnet", "designs/autocast-True", RESNET["designs"]),),
+    "float32": (("resnet", "paper/epochs-10", replace(of(18), seeds=(0,))),),
     "exits": (("resnet", "exits/width-64_first-0_epochs-50_autocast-True", RESNET["exits"]),),
     "groups": (("resnet", "groups/width-64_first-0_epochs-30_autocast-True", RESNET["groups"]),),
 }

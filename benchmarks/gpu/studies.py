@@ -4,6 +4,8 @@
     narrow       the same nets on images at an eighth of the width
     paper-18     ResNet-18 and its sparse kin at full width, the original study's settings
     paper-34     ResNet-34, paper-50 ResNet-50, likewise
+    designs      ResNet-18 with block designs and with equal degrees, likewise
+    float32      ten epochs of the nets of paper-18 in float32, beside bfloat16
     exits        ResNet-18 with early exits at full width, 50 epochs
     groups       ResNet-18 in 1 to 16 groups at full width, 30 epochs, as in the original study
 
@@ -41,6 +43,10 @@ class Round(NamedTuple):
 # A checkpoint of VGG16 at full width has gigabytes, and its run takes seconds: none is written.
 NEVER = "--checkpoint-every 1e6"
 ALONE = "--seeds 3 --jobs 1 --autocast --device cuda --checkpoint-every 60"
+SHORT = (
+    "resnet paper --arms ResNet-18 B-ResNet-18 R-ResNet-18 --epochs 10 --seeds 1 --jobs 1 "
+    "--device cuda{} --checkpoint-every 60"
+)
 MOST = 560  # seconds of a round that is alone in its call
 
 
@@ -77,6 +83,8 @@ LINES = {
         Round(120, (f"parallel spectrain_images --jobs 14 --device cuda {NEVER}",)),
     ),
     **{f"paper-{depth}": paper(depth) for depth in (18, 34, 50)},
+    "designs": (Round(MOST, (f"resnet designs {ALONE}",)),),
+    "float32": (Round(MOST, tuple(SHORT.format(more) for more in ("", " --autocast"))),),
     "exits": (Round(MOST, (f"resnet exits --width 64 --first 0 --epochs 50 {ALONE}",)),),
     "groups": (Round(MOST, (f"resnet groups --width 64 --first 0 --epochs 30 {ALONE}",)),),
 }

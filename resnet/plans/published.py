@@ -53,6 +53,9 @@ CPU = {
 }
 
 
+DESIGNS = "bibd-ResNet-18", "biregular-as-bibd-ResNet-18", "biregular-ResNet-18"
+
+
 def smoke_arms() -> dict[str, Config]:
     """Return tiny nets that use every setting once."""
     base = replace(QUICK, depth=10, width=8, batch_size=64)
@@ -90,6 +93,15 @@ PLANS = {
             for depth in (18, 34, 50)
             for other in ("R-", "")
         ),
+    ),
+    "designs": Plan(
+        question="ResNet-18 with designs and with equal degrees, as `paper` trains. Needs a GPU.",
+        arms={arm: replace(ORIGINAL, **CPU[arm]) for arm in DESIGNS},
+        seeds=(0, 1, 2),
+        minutes=2_100,
+        gpus=1,
+        expect="No model of these was published; at full width B is 0.856 and R 0.864.",
+        compare=(("bibd-ResNet-18", "biregular-as-bibd-ResNet-18"),),
     ),
     "cpu": Plan(
         question="ResNet-18 at a quarter of its width on CIFAR-10: does the pattern matter?",
