@@ -42,7 +42,10 @@ STUDIES: dict[str, tuple[tuple[str, str, Plan], ...]] = {
     ),
     **{f"paper-{depth}": (("resnet", "paper/autocast-True", of(depth)),) for depth in (18, 34, 50)},
     "designs": (("resnet", "designs/autocast-True", RESNET["designs"]),),
-    "float32": (("resnet", "paper/epochs-10", replace(of(18), seeds=(0,))),),
+    "float32": tuple(
+        ("resnet", f"paper/epochs-10{more}", replace(of(18), seeds=(0,)))
+        for more in ("", "_autocast-True")
+    ),
     "exits": (("resnet", "exits/width-64_first-0_epochs-50_autocast-True", RESNET["exits"]),),
     "groups": (("resnet", "groups/width-64_first-0_epochs-30_autocast-True", RESNET["groups"]),),
 }
@@ -200,12 +203,12 @@ def _part(part: str, record: str) -> tuple[str, str]:
 
 
 def _plan(study: str, name: str, plan: Plan) -> tuple[str, str]:
-    whole, short = pages.recorded(study, name), name.split("/")[0]
+    whole = pages.recorded(study, name)
     done = [run for run in whole.done() if run.arm in plan.arms] if whole else []
     if whole is None or not done:
-        return f"`{short}`: not run", ""
+        return f"`{name}`: not run", ""
     part = (
-        f"`{short}`: {len(done)} of {len(plan.arms) * len(plan.seeds)} runs ({_share(plan, done)})"
+        f"`{name}`: {len(done)} of {len(plan.arms) * len(plan.seeds)} runs ({_share(plan, done)})"
     )
     where = (whole.provenance.get(run.provenance or "", {}) for run in done)
     return part, ", ".join(dict.fromkeys(said.get("gpu") or said.get("cpu", "") for said in where))
