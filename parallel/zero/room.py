@@ -33,6 +33,7 @@ class Room:
         if self.passes:
             self.passes.attach(slices, comm)
             gradients.freed, slices.moved = self.passes.free, self.passes.rest
+            gradients.doubt = self.passes.doubt
 
     def even(self) -> None:
         """Before a step: count what workers without samples would have got."""
