@@ -217,6 +217,17 @@ def test_optimizers_of_whole_matrices_are_refused_by_name(name):
 
 
 @pytest.mark.parametrize("name", STAGES)
+def test_schedules_that_begin_and_end_at_zero(name):
+    net = DataParallel(style=name, model=identities.net(), workers=2)
+    optimizer = ADAM(net.parameters())
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: (0, 1, 0)[k])
+    for _ in range(2):
+        go_on(net, optimizer, 1)
+        rates.step()
+    assert net.training_state(optimizer)["steps"] == 2
+
+
+@pytest.mark.parametrize("name", STAGES)
 def test_what_is_not_finite_is_refused_with_its_name(name):
     net = DataParallel(style=name, model=identities.net(), workers=2)
     out = net(identities.task().train_x[:6])
