@@ -107,6 +107,8 @@ class DataParallel(Scattered):
 
     def listen(self) -> None:
         """Hear the backwards of parameters that have a gradient to come from now on."""
+        if isinstance(self.executor, Slices):
+            self.executor.room.refuse_late(self.executor.states)
         self.hooks.watch(self.heard)
 
     def _first(self, args: tuple, kwargs: dict) -> Any:

@@ -140,19 +140,15 @@ class Passes:
         rank, every = comm.ranks[i], range(comm.workers)
         out: dict[tuple[int, int], State] = {}
         expect: dict[tuple[int, int], State] = {}
-        mine = self._own(i, u)
+        mine = _own(self.slices, i, u)
         if comm.alone:
-            out = {(k, rank): own for k in every if k != rank and (own := self._own(k, u))}
+            out = {(k, rank): own for k in every if k != rank and (own := _own(self.slices, k, u))}
         else:
             out = {(rank, k): mine for k in every if k != rank and mine}
             room = {k: layout.empty(layout.parts(k, u), self.slices.device()) for k in every}
             expect = {(k, rank): like for k, like in room.items() if k != rank and like}
         got = comm.wait(comm.post(out, expect, counted))
         return [mine if k == rank else got.get((k, rank), {}) for k in every]
-
-    def _own(self, i: int, u: int) -> Flats:
-        parts = self.slices.layout.parts(self.slices.ranks[i], u)
-        return self.slices.layout.grouped((p, self.slices.pieces[i, p].detach()) for p in parts)
 
     @torch.no_grad()
     def free(self, i: int, u: int) -> None:
@@ -197,6 +193,12 @@ class Passes:
             yield
         finally:
             self.rest()
+
+
+def _own(slices: Slices, i: int, u: int) -> Flats:
+    """Return what a worker here owns of a unit."""
+    parts = slices.layout.parts(slices.ranks[i], u)
+    return slices.layout.grouped((p, slices.pieces[i, p].detach()) for p in parts)
 
 
 @torch.no_grad()
