@@ -174,7 +174,7 @@ class DataParallel(Scattered):
         self.executor.states.move(fn)
         return self
 
-    def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> torch.Tensor:
+    def clip_grad_norm_(self, max_norm: float, norm_type: Any = 2.0) -> torch.Tensor:
         """Clip each replica by itself, as torch's function does for the bare model.
 
         Under zero1 to zero3, whose replicas have a slice each, by the norm over all of them.
