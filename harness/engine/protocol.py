@@ -110,12 +110,16 @@ class Detached(Exception):
 class Ear:
     """Hears one member: hands its events on, and knows which group it has in hand.
 
-    Several ears share a lock, so that `hear` is called by one at a time. `trouble` is the first
-    thing that it has raised.
+    Several ears share a lock, so that `hear` is called by one at a time. `sent` is the group that
+    the member was given, where an engine knows it. `trouble` is the first thing that `hear` has
+    raised; `refused` says that the member does not train where it is.
     """
 
-    def __init__(self, hear: Hear, lock: AbstractContextManager | None = None):
-        self.hear, self.lock = hear, lock or threading.Lock()
+    def __init__(
+        self, hear: Hear, lock: AbstractContextManager | None = None, sent: Group | None = None
+    ):
+        self.hear, self.lock, self.sent = hear, lock or threading.Lock(), sent
+        self.refused = False
         self.group: list[Any] | None = None
         self.trouble: BaseException | None = None
 
@@ -133,20 +137,24 @@ class Ear:
         if event[0] == "begin":
             if self.group:  # (a batch system has started this member again)
                 self.hear(["lost", *self.group, "", True])
-            self.group = event[1:3]
+            self.group, self.sent = event[1:3], None
         elif event[0] == "end":
             self.group = None
+        elif event[0] == "refused":
+            self.refused = True
 
     def closed(self, words: str, died: bool) -> None:
         """Take note that the member has ended; the group that it still had in hand is lost.
+
+        So is one that was sent and has not begun, as its machine died on the way.
 
         Args:
             words: Its last ones.
             died: It did not end by itself, so that another start may lead further.
         """
-        if self.group:
-            self.line(json.dumps(["lost", *self.group, words, died]))
-            self.group = None
+        if group := self.group or (self.sent if died else None):
+            self.line(json.dumps(["lost", *group, words, died]))
+            self.group = self.sent = None
 
 
 def say_once(logs: Sequence[str]) -> None:

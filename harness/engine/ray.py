@@ -4,19 +4,22 @@
           write what comes back  <-- events, files that change --       in a folder of its own
 
 This process is the only one that claims and the only one that writes results. A task that is lost
-with its machine has left its newest checkpoint here, from which the crew starts it again.
+with its machine has left its newest checkpoint here, from which the crew starts it again. What one
+machine refuses, as it has another version, is sent to the others.
 """
 
 import logging
 import os
+import re
 import socket
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.engine import guest, parcel
 from harness.engine.protocol import Ear, Elsewhere, Group, Hear, Members, last_words, say_once
@@ -26,6 +29,8 @@ from harness.record.provenance import version_of
 
 BEGIN = "start one by ray start --head, or name one by --ray-address HOST:PORT"
 TOKENS = (2, 61)  # from this version on clusters have a token unless somebody forbids it
+NODE = "node"  # what comes first of all: the machine that has the task
+LABEL = "ray.io/node-id"  # that Ray gives each machine
 
 
 class Ray(Elsewhere):
@@ -79,7 +84,7 @@ def _knock(address: str | None) -> None:
     if not address or address == "auto":  # (Ray looks on this machine, which is quick)
         return
     try:
-        socket.create_connection((host, int(port)), timeout=10).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
     except ValueError:
         raise ValueError(f"--ray-address got {address!r}; expected HOST:PORT") from None
     except OSError as error:
@@ -88,8 +93,23 @@ def _knock(address: str | None) -> None:
 
 def _has_token() -> bool:
     mode = os.environ.get("RAY_AUTH_MODE", "")
-    version = tuple(map(int, version_of("ray").split(".")[:2]))
+    version = tuple(map(int, re.findall(r"\d+", version_of("ray"))[:2]))
     return mode == "token" or (not mode and version >= TOKENS)
+
+
+def work(argv: Sequence[str], env: Mapping[str, str], files: parcel.Files) -> Iterator[tuple]:
+    """Train a group there; yields which machine it is, then what a parcel yields."""
+    ray: Any = import_module("ray")
+    yield NODE, ray.get_runtime_context().get_node_id().encode()
+    yield from parcel.work(argv, env, files)
+
+
+class _Back(NamedTuple):
+    """How a task has ended, where, and whether its member would not train there."""
+
+    code: int
+    node: str
+    refused: bool
 
 
 class _Post:
@@ -100,18 +120,43 @@ class _Post:
         self.lock, self.logs = threading.Lock(), list[str]()
         self.tasks: list[Any] = []
         self.over = False
-        needs = members.needs
-        memory = {"memory": int(needs.memory_gb * 2**30)} if needs.memory_gb else {}
-        self.remote = ray.remote(parcel.work).options(
+        self.apart: set[str] = set()  # machines that have refused a group
+        self.env = {**members.env, **guest.driver("ray")}
+        self.wants = {"CPU": members.needs.cores, "GPU": members.needs.gpus}
+        self.wants["memory"] = int((members.needs.memory_gb or 0) * 2**30)
+
+    def _remote(self) -> Any:
+        """Return the function that trains on a machine that may have it."""
+        words: dict[str, Any] = {"memory": self.wants["memory"]} if self.wants["memory"] else {}
+        if self.apart:
+            words["label_selector"] = {LABEL: f"!in({','.join(sorted(self.apart))})"}
+        return self.ray.remote(work).options(
             num_returns="streaming",
             max_retries=0,  # (it would begin from nothing)
-            num_cpus=needs.cores,
-            num_gpus=needs.gpus,
-            **memory,
+            num_cpus=self.wants["CPU"],
+            num_gpus=self.wants["GPU"],
+            **words,
         )
-        self.env = {**members.env, **guest.driver("ray")}
+
+    def _machines(self) -> list[dict[str, float]]:
+        """Return what each machine has that may have a group."""
+        here = (node for node in self.ray.nodes() if node["Alive"])
+        return [node["Resources"] for node in here if node["NodeID"] not in self.apart]
+
+    def _say_if_none_is_large_enough(self) -> None:
+        """Ray waits in silence for such a machine, which an autoscaler may add."""
+        found, wants = self._machines(), {k: n for k, n in self.wants.items() if n}
+        if any(all(has.get(k, 0) >= n for k, n in wants.items()) for has in found):
+            return
+        most = max(found, key=lambda has: has.get("CPU", 0), default={})
+        print(
+            f"a group needs {_listed(wants)}; the largest machine of the Ray cluster has "
+            f"{_listed({k: most.get(k, 0) for k in wants})}: waiting for another to join",
+            file=sys.stderr,
+        )
 
     def run(self) -> int:
+        self._say_if_none_is_large_enough()
         with ThreadPoolExecutor(max(1, self.members.size)) as pool:
             sent = [pool.submit(self._group, group) for group in self.members.groups]
             try:
@@ -140,21 +185,31 @@ class _Post:
             ]
             if not mine or self.over:
                 return 0
-            return self._send(arm, mine, Ear(self.hear, self.lock))
+            return self._send(arm, mine)
 
-    def _send(self, arm: str, seeds: Sequence[int], ear: Ear) -> int:
-        members = self.members
+    def _send(self, arm: str, seeds: Sequence[int]) -> int:
+        """Send it to one machine after the other until one does not refuse it."""
+        while (back := self._sent(arm, seeds)).refused and back.node:
+            self.apart.add(back.node)
+            if self.over or not self._machines():
+                return 1
+        return back.code
+
+    def _sent(self, arm: str, seeds: Sequence[int]) -> _Back:
+        members, ear = self.members, Ear(self.hear, self.lock, (arm, tuple(seeds)))
         assert members.study
         argv = [*members.argv[1:], "--arms", arm, "--seeds", f"{','.join(map(str, seeds))},"]
         files = parcel.pack(members.study, arm, members.starts(arm, seeds))
-        code, log = -1, ""
+        code, log, node = -1, "", ""
         try:
-            task = self.remote.remote(argv, self.env, files)
+            task = self._remote().remote(argv, self.env, files)
             self.tasks.append(task)
             for reference in task:
                 name, content = self.ray.get(reference)
                 if name == parcel.EVENT:
                     ear.line(content.decode())
+                elif name == NODE:
+                    node = content.decode()
                 elif name == parcel.ENDED:
                     first, log = content.decode().split("\n", 1)
                     code = int(first)
@@ -168,7 +223,15 @@ class _Post:
         ear.closed(last_words(log), died=code < 0)
         if ear.trouble:
             raise ear.trouble
-        return code if code >= 0 else 1
+        return _Back(code if code >= 0 else 1, node, ear.refused)
+
+
+def _listed(has: Mapping[str, float]) -> str:
+    """Say what a group needs, or what a machine has of it."""
+    each = [
+        f"{n / 2**30:g} GB of memory" if k == "memory" else f"{n:g} {k}" for k, n in has.items()
+    ]
+    return ", ".join(each)
 
 
 def _done(run: Run | None) -> bool:

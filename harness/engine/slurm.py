@@ -32,6 +32,7 @@ from harness.record import store
 
 POLL, SILENT = 1.0, 600.0  # seconds between two looks, and until a dumb squeue is an error
 SIGNALS = 128  # a shell's statuses above are signals
+LOOKS = ("--detach", "--quiet", "--json", "--no-figures")  # words that say how to look on
 LARGEST = 1000  # tasks of an array (MaxArraySize is 1001 unless somebody has set it)
 
 
@@ -53,7 +54,9 @@ class Slurm(Elsewhere):
         desk = members.study.out / ".slurm"
         lock = desk / "driver.lock"
         with guest.held(lock):
-            job = _Job.found(desk) or _Job.submit(desk, members, guest.driver("slurm", lock))
+            job = _Job.found(desk, members) or _Job.submit(
+                desk, members, guest.driver("slurm", lock)
+            )
             return _Watch(job, members, hear).run()
 
 
@@ -64,13 +67,26 @@ class _Job:
         self.desk, self.number, self.size = desk, number, size
 
     @classmethod
-    def found(cls, desk: Path) -> "_Job | None":
-        """Return the array that an earlier call has left at work."""
+    def found(cls, desk: Path, members: Members) -> "_Job | None":
+        """Return the array that an earlier call has left at work.
+
+        Raises:
+            ValueError: that was another command, or other code.
+        """
         if not (desk / "job").exists():
             return None
         found = store.read_json(desk / "job")
         job = cls(desk, found["job"], found["size"])
-        return job if job.states() else None
+        if not job.states():
+            return None
+        for name, mine in _own(members).items():
+            if found.get(name, mine) != mine:
+                raise ValueError(
+                    f"Slurm's job {job.number} is at work on this study with another {name}: "
+                    f"{found[name]!r}, here it is {mine!r}. Type that command to look in on it, "
+                    f"wait until it is over, or end it: scancel {job.number}"
+                )
+        return job
 
     @classmethod
     def submit(cls, desk: Path, members: Members, env: dict[str, str]) -> "_Job":
@@ -80,7 +96,8 @@ class _Job:
         if done.returncode:
             raise ValueError(f"sbatch refused {desk / 'script'}: {done.stderr.strip()}")
         job = cls(desk, done.stdout.strip().split(";")[0], members.size)
-        store.write(desk / "job", store.to_json({"job": job.number, "size": job.size}))
+        facts = {"job": job.number, "size": job.size, **_own(members)}
+        store.write(desk / "job", store.to_json(facts))
         return job
 
     def states(self) -> dict[str, str]:
@@ -193,6 +210,13 @@ class _Watch:
         with contextlib.suppress(OSError):
             (self.job.desk / "job").unlink()
         return worst
+
+
+def _own(members: Members) -> dict[str, str]:
+    """Return what a call must have in common with the one whose job it looks in on."""
+    code = ", ".join(f"{key} {value}" for key, value in guest.program().items())
+    words = (word for word in members.argv[1:] if word not in LOOKS)
+    return {"command": shlex.join(words), "code": code}
 
 
 def script(desk: Path, members: Members, env: dict[str, str]) -> str:

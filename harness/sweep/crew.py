@@ -47,6 +47,7 @@ class Crew:
         self.left = {(arm, seed) for arm, seeds in groups for seed in seeds}
         self.epochs: dict[Group, int] = {}  # as far as each group has come in any start
         self.starts: dict[Group, int] = {}  # since it has last come further
+        self.said: set[str] = set()  # why members do not train
         self.lost: dict[Group, str] = {}  # the last words of those who had it
 
     def run(self, argv: Sequence[str]) -> int:
@@ -87,7 +88,7 @@ class Crew:
         arm, seeds = group
         if not any(self.study.abandoned(arm, seed) for seed in seeds):
             return True
-        if self.starts[group] < STARTS:
+        if self.starts.get(group, 0) < STARTS:
             return False
         words = f"started {STARTS} times without a new epoch; the last time: {self.lost[group]}"
         for seed in seeds:
@@ -130,7 +131,9 @@ class Crew:
 
     def _lost(self, group: Group, words: str, died: bool) -> None:
         """Take note that the one who had this group is gone; one who ended has said why."""
-        self.running.pop(group, None)
+        begun = self.running.pop(group, None)
+        if died and not begun:  # (a start, too, though its machine was gone before it said so)
+            self.starts[group] = self.starts.get(group, 0) + 1
         if died:
             self.lost[group] = words
         self.show.lost(group[0], [*group[1]], words)
@@ -139,4 +142,6 @@ class Crew:
         """Say why a member does not train; if nobody may, the study ends."""
         if everywhere:
             raise guest.Refused(words)
-        print(words, file=sys.stderr)
+        if words not in self.said:  # (a machine may have been sent several groups at once)
+            print(words, file=sys.stderr)
+        self.said.add(words)

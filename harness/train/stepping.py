@@ -4,15 +4,21 @@
     by_slice(optimizer)        and a part of a parameter as in the whole
     by_parameter(optimizer)    a parameter's step does not depend on the others
 
-Tried on a few numbers, not looked up in a list, so that an optimizer of one's own is judged too.
+Tried on a few numbers, not looked up in a list, so that an optimizer of one's own is judged too:
+with the options of each group, as some step matrices otherwise than the rest, and at one rate, as a
+schedule's may be zero for now.
 """
 
+import copy
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 Optimizer = torch.optim.Optimizer
+RATE = 0.1  # at which something moves
+ELSE = ("params", "param_names", "lr", "initial_lr")  # what says nothing of how a group is stepped
 
 
 def by_element(optimizer: Optimizer) -> bool:
@@ -54,12 +60,25 @@ def _numbers() -> torch.Tensor:
 
 def _alike(optimizer: Optimizer, *ways: Sequence[Sequence[torch.Tensor]]) -> bool | None:
     """Return whether a few steps give the same numbers however grouped; None: not known."""
+    kinds = {repr(sorted(_options(group).items())): group for group in optimizer.param_groups}
+    found = [_tried(optimizer, group, *ways) for group in kinds.values()]
+    return False if False in found else None if None in found else True
+
+
+def _options(group: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in group.items() if key not in ELSE}
+
+
+def _tried(
+    optimizer: Optimizer, group: dict[str, Any], *ways: Sequence[Sequence[torch.Tensor]]
+) -> bool | None:
+    """Return the same of the options of one group."""
     begin = torch.cat([value.flatten() for part in ways[0] for value in part])
     for scale in (1e-3, 1.0, 1e3):
         with torch.random.fork_rng():
             try:
                 one, again, other = (
-                    torch.cat([_stepped(optimizer, part, scale) for part in way])
+                    torch.cat([_stepped(optimizer, group, part, scale) for part in way])
                     for way in (ways[0], ways[0], ways[1])
                 )
             except Exception:  # somebody's own, that needs more than its defaults
@@ -71,9 +90,13 @@ def _alike(optimizer: Optimizer, *ways: Sequence[Sequence[torch.Tensor]]) -> boo
     return True
 
 
-def _stepped(optimizer: Optimizer, values: Sequence[torch.Tensor], scale: float) -> torch.Tensor:
+def _stepped(
+    optimizer: Optimizer, group: dict[str, Any], values: Sequence[torch.Tensor], scale: float
+) -> torch.Tensor:
     parameters = [torch.nn.Parameter(v.clone()) for v in values]
-    own = fresh(optimizer, parameters)
+    own = fresh(optimizer, parameters, group)
+    for one in own.param_groups:
+        one["lr"] = _rate(one.get("lr"))
     for k in range(3):
         for p in parameters:
             p.grad = scale * ((p.detach() * (3 + k)).sin() + 0.1 * k)
@@ -81,9 +104,21 @@ def _stepped(optimizer: Optimizer, values: Sequence[torch.Tensor], scale: float)
     return torch.cat([p.detach().flatten() for p in parameters])
 
 
-def fresh(optimizer: Optimizer, parameters: Sequence[torch.nn.Parameter]) -> Optimizer:
-    """Make another optimizer of its kind, with the options of its first group."""
+def _rate(lr: Any) -> Any:
+    return torch.full_like(lr, RATE) if isinstance(lr, torch.Tensor) else RATE
+
+
+def fresh(
+    optimizer: Optimizer,
+    parameters: Sequence[torch.nn.Parameter],
+    group: dict[str, Any] | None = None,
+) -> Optimizer:
+    """Make another optimizer of its kind, with the options of a group, by default of its first."""
     known = inspect.signature(type(optimizer)).parameters
-    chosen = {**optimizer.defaults, **optimizer.param_groups[0]}
+    group = group or optimizer.param_groups[0]
+    chosen = {**optimizer.defaults, **group}
     options = {k: v for k, v in chosen.items() if k in known and k != "params"}
-    return type(optimizer)(list(parameters), **options)
+    made = type(optimizer)(list(parameters), **options)
+    rest = {k: copy.deepcopy(v) for k, v in _options(group).items() if k not in known}
+    made.param_groups[0].update(rest)
+    return made

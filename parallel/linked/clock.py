@@ -63,9 +63,11 @@ def seconds(options: Options, shapes: Shapes) -> list[dict[str, Any]]:
     numbers = (options.bytes, options.per_host, *options.gbit, *options.workers)
     if not (options.gbit and options.workers and options.strategies):
         raise ValueError("expected one or more of --gbit, --workers and --strategies each")
-    if min(numbers) <= 0 or min(options.compute, options.latency) < 0:
+    finite = all(map(math.isfinite, (*numbers, options.compute, options.latency)))
+    if not finite or min(numbers) <= 0 or min(options.compute, options.latency) < 0:
         raise ValueError(
             "expected bytes, per-host, gbit and workers above 0, compute and latency of 0 or more, "
+            "none infinite, "
             f"got {options.bytes}, {options.per_host}, {options.gbit}, {options.workers}, "
             f"{options.compute} and {options.latency}"
         )

@@ -107,6 +107,8 @@ class DataParallel(Scattered):
 
     def listen(self) -> None:
         """Hear the backwards of parameters that have a gradient to come from now on."""
+        if isinstance(self.executor, Slices):
+            self.executor.room.refuse_late(self.executor.states)
         self.hooks.watch(self.heard)
 
     def _first(self, args: tuple, kwargs: dict) -> Any:
@@ -172,7 +174,7 @@ class DataParallel(Scattered):
         self.executor.states.move(fn)
         return self
 
-    def clip_grad_norm_(self, max_norm: float, norm_type: float = 2.0) -> torch.Tensor:
+    def clip_grad_norm_(self, max_norm: float, norm_type: Any = 2.0) -> torch.Tensor:
         """Clip each replica by itself, as torch's function does for the bare model.
 
         Under zero1 to zero3, whose replicas have a slice each, by the norm over all of them.

@@ -25,6 +25,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from parallel.zero import resume
 from parallel.zero.gather import gather
+from parallel.zero.guard import options
 from parallel.zero.room import rest_of
 from parallel.zero.slices import Slices
 
@@ -48,7 +49,7 @@ def save(net: Any, optimizer: torch.optim.Optimizer, folder: str | PathLike) -> 
     executor = resume.sliced(net.executor, [{}])
     executor.accept(optimizer)
     groups = io.BytesIO()
-    torch.save(optimizer.state_dict()["param_groups"], groups)
+    torch.save(options(optimizer, executor.states)["param_groups"], groups)
     found = dict(tensors(executor.states)) | {
         "steps": torch.tensor(net.steps),
         "groups": torch.frombuffer(bytearray(groups.getvalue()), dtype=torch.uint8),

@@ -22,6 +22,7 @@ from parallel.strategy.zero import ZeRO1
 from parallel.world.comm import Comm
 from parallel.world.ops import NOTHING, AllGather, ReduceScatter, Round, traffic
 from parallel.zero.gather import gather
+from parallel.zero.guard import guard, options
 from parallel.zero.layout import Layout
 from parallel.zero.meter import Meter
 from parallel.zero.passes import refill
@@ -76,6 +77,7 @@ class Executor:
             )
         if optimizer is not getattr(self, "optimizer", None):
             self.states.state.clear()
+            guard(optimizer, self.states)
         self.optimizer = optimizer
         self.states.take(optimizer)
 
@@ -140,7 +142,7 @@ class Executor:
         """Return all that it takes to go on bitwise."""
         return {
             "members": self.room.saved(self.states),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": options(self.optimizer, self.states),
             "strategy": {"slices": self.states.saved()},
             "centre": None,
             "seen": self.seen,

@@ -19,6 +19,8 @@ from harness.result import export, screen
 
 HEADS = {"name": "strategy", "sent": "sent in a step"}  # where a column is no key
 ROW = 2**30  # weights of a row, where only their number is known: places in it are int32
+ROWS = 10**5  # of them, each of which the clock goes through: 1e14 weights
+MOST = 1e18  # what --params may say: far above all nets
 PAPER = "7.5e9"  # weights of the paper's example: those of a page that is told none
 
 
@@ -71,48 +73,60 @@ def _made(name: str) -> Any:
     place, colon, function = name.partition(":")
     if colon:
         try:
-            return getattr(importlib.import_module(place), function)()
+            found = getattr(importlib.import_module(place), function)
         except (ImportError, AttributeError, ValueError) as error:
             raise ValueError(
                 f"--model {name}: expected package.module:function ({error})"
             ) from None
+        try:
+            return found()
+        except Exception as error:
+            raise ValueError(
+                f"--model {name}: calling it without arguments failed ({type(error).__name__}: "
+                f"{error}); name a function that makes a net of nothing else"
+            ) from error
     from torchvision.models import get_model, list_models
 
     return get_model(check("model", name, list_models()), weights=None)
 
 
 def size_of(params: str, model: str) -> int:
-    """Return how many weights the command line says."""
-    return sum(map(math.prod, shapes_of(params, model)))
-
-
-def shapes_of(params: str, model: str) -> list[tuple[int, ...]]:
-    """Return the shapes that the command line says; a number of weights is some rows of them.
+    """Return how many weights the command line says.
 
     Raises:
         ValueError: it says none, or two different things.
     """
     if bool(params) == bool(model):
         raise ValueError("expected one of --params 7.5e9 and --model resnet18")
-    if model:
+    return counted(model) if model else whole("--params", params)
+
+
+def shapes_of(params: str, model: str) -> list[tuple[int, ...]]:
+    """Return the shapes that the command line says; a number of weights is some rows of them.
+
+    Raises:
+        ValueError: it says none, two different things, or more than can be gone through.
+    """
+    if model and not params:
         return shapes_in(model)
-    size = whole("--params", params)
-    rows = [(ROW,)] * (size // ROW)
-    return [*rows, (size % ROW,)]
+    size = size_of(params, model)
+    if size > ROWS * ROW:
+        raise ValueError(f"--params {params}: expected at most {ROWS * ROW:.0e} weights here")
+    return [*[(ROW,)] * (size // ROW), (size % ROW,)]
 
 
 def whole(flag: str, text: str) -> int:
     """Return the whole number of a flag, which may be written as 7.5e9.
 
     Raises:
-        ValueError: it is none, or less than nothing.
+        ValueError: it is none, less than nothing, or too many.
     """
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not (math.isfinite(number) and number == int(number) and number >= 0):
-        raise ValueError(f"{flag} {text}: expected a whole number such as 7.5e9")
+    if not (0 <= number <= MOST and number == int(number)):
+        raise ValueError(f"{flag} {text}: expected a whole number such as 7.5e9, up to {MOST:.0e}")
     return int(number)
 
 

@@ -86,8 +86,14 @@ class Meter:
 def follows(part: Part, state: dict[str, Any]) -> list[torch.Tensor]:
     """Return what an optimizer keeps of each number of a part (a count of steps is none)."""
     size = part.end - part.begin
-    tensors = ((k, v) for k, v in state.items() if isinstance(v, torch.Tensor))
-    return [v for k, v in tensors if k != "step" and v.numel() == size]
+    return [value for key, value in state.items() if along(key, value, size)]
+
+
+def along(key: str, value: Any, size: int) -> bool:
+    """Return whether an optimizer keeps this of each of so many numbers, and not of all at once."""
+    if not isinstance(value, torch.Tensor) or key == "step":
+        return False
+    return value.dim() > 0 and value.numel() == size
 
 
 def stored(tensors: Iterable[torch.Tensor], known: Iterable[torch.Tensor] = ()) -> float:

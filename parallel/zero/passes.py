@@ -6,7 +6,9 @@
     its gradients left    freed                                                               [3]
 
 Between, a parameter is one NaN in memory, of the shape that it had. What autograd keeps of weights
-for the backward is not kept but noted, and looked up in what was gathered then.
+for the backward is not kept but noted, and looked up in what was gathered then. Whoever reads a
+weight while its unit is not computed, and so that NaN, is told: at once where autograd keeps it,
+else as soon as a gradient is NaN.
 """
 
 import contextlib
@@ -24,6 +26,7 @@ from parallel.zero.layout import Flats
 from parallel.zero.slices import Slices
 
 Place = tuple[int, int]  # a worker here, and a unit
+RULE = "under zero3 weights are there only while the module is called that they are a part of"
 
 
 class Note(NamedTuple):
@@ -48,8 +51,9 @@ class Passes:
     comm: Comm
 
     def __init__(self, models: list[nn.Module], units: list[str]):
-        self.held: dict[Place, Flats] = {}
+        self.names, self.held = units, dict[Place, Flats]()
         self.where: dict[int, tuple[Place, str]] = {}  # memory of what is held
+        self.away: dict[int, str] = {}  # memory of what stands for the others
         self.opened: list[Any] = []  # noting, in units within units
         self.times: Counter[Place] = Counter()  # gathered, in this step
         for i, model in enumerate(models):
@@ -58,6 +62,9 @@ class Passes:
                 module.register_forward_pre_hook(partial(self._begins, i, u))
                 module.register_forward_hook(partial(self._ends, i, u), always_call=True)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "away": {}}  # (a copy's memory is elsewhere)
+
     def attach(self, slices: Slices, comm: Comm) -> None:
         """Free the weights of the models here."""
         self.slices, self.comm = slices, comm
@@ -65,6 +72,7 @@ class Passes:
 
     def rest(self) -> None:
         """Free all weights."""
+        self.away.clear()
         for i in range(len(self.slices.ranks)):
             for u in range(len(self.slices.layout.units)):
                 self.free(i, u)
@@ -88,7 +96,14 @@ class Passes:
     def _noted(self, saved: torch.Tensor) -> Any:
         if saved.layout is not torch.strided:
             return saved
-        found = self.where.get(saved.untyped_storage().data_ptr())
+        memory = saved.untyped_storage().data_ptr()
+        if name := self.away.get(memory):
+            raise ValueError(
+                f"{name} was read while its module was not being called: {RULE}. Call the module "
+                "itself (net(x), not net.forward(x)); two modules that use one weight both have "
+                "to hold it (self.head.weight = self.emb.weight); or take zero2"
+            )
+        found = self.where.get(memory)
         if found is None:
             return saved
         return Note(*found, saved.size(), saved.stride(), saved.storage_offset())
@@ -114,9 +129,10 @@ class Passes:
                 whole[part.name][part.begin : part.end] = value
         self.times[i, u] += counted
         for name, value in whole.items():
-            leaf = slices.leaf(i, name)
+            leaf = self._leaf(i, name)
             leaf.data = value.as_strided(leaf.shape, slices.strides[name])
-            self.where[value.untyped_storage().data_ptr()] = (i, u), name
+            if value.numel():  # (without numbers there is no memory)
+                self.where[value.untyped_storage().data_ptr()] = (i, u), name
 
     def _pieces(self, i: int, u: int, counted: bool) -> list[Flats]:
         """Return each worker's part of a unit, by dtype."""
@@ -124,9 +140,9 @@ class Passes:
         rank, every = comm.ranks[i], range(comm.workers)
         out: dict[tuple[int, int], State] = {}
         expect: dict[tuple[int, int], State] = {}
-        mine = self._own(i, u)
+        mine = _own(self.slices, i, u)
         if comm.alone:
-            out = {(k, rank): own for k in every if k != rank and (own := self._own(k, u))}
+            out = {(k, rank): own for k in every if k != rank and (own := _own(self.slices, k, u))}
         else:
             out = {(rank, k): mine for k in every if k != rank and mine}
             room = {k: layout.empty(layout.parts(k, u), self.slices.device()) for k in every}
@@ -134,19 +150,28 @@ class Passes:
         got = comm.wait(comm.post(out, expect, counted))
         return [mine if k == rank else got.get((k, rank), {}) for k in every]
 
-    def _own(self, i: int, u: int) -> Flats:
-        parts = self.slices.layout.parts(self.slices.ranks[i], u)
-        return self.slices.layout.grouped((p, self.slices.pieces[i, p].detach()) for p in parts)
-
     @torch.no_grad()
     def free(self, i: int, u: int) -> None:
         """Leave of a unit's weights their shapes: [1] and [3]."""
         for value in self.held.pop((i, u), {}).values():
-            del self.where[value.untyped_storage().data_ptr()]
+            self.where.pop(value.untyped_storage().data_ptr(), None)
         for name in self.slices.layout.units[u]:
-            leaf = self.slices.leaf(i, name)
+            leaf = self._leaf(i, name)
             one = torch.full((), float("nan"), dtype=leaf.dtype, device=leaf.device)
             leaf.data = one.expand(leaf.shape)
+            self.away[one.untyped_storage().data_ptr()] = name
+
+    def _leaf(self, i: int, name: str) -> nn.Parameter:
+        """Return a parameter that is about to have other memory."""
+        leaf = self.slices.leaf(i, name)
+        self.away.pop(leaf.untyped_storage().data_ptr(), None)
+        return leaf
+
+    def doubt(self, i: int) -> str:
+        """Return what a worker's gradients that are not finite may come from."""
+        idle = [k for u, k in enumerate(self.names) if not self.times[i, u] and k]
+        never = f" (in this step {', '.join(idle)} was not called)" if idle else ""
+        return f". Or a weight was read elsewhere: {RULE}{never}. Take zero2 to find out"
 
     def even(self) -> None:
         """Count for workers without samples what they would have sent and got in processes."""
@@ -168,6 +193,12 @@ class Passes:
             yield
         finally:
             self.rest()
+
+
+def _own(slices: Slices, i: int, u: int) -> Flats:
+    """Return what a worker here owns of a unit."""
+    parts = slices.layout.parts(slices.ranks[i], u)
+    return slices.layout.grouped((p, slices.pieces[i, p].detach()) for p in parts)
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from parallel.replicas.replicas import Stacked
-from parallel.world.comm import HEADER, Comm, State, normal, refuse
+from parallel.world.comm import HEADER, Comm, NotFinite, State, normal, refuse
 from parallel.zero.layout import Part
 from parallel.zero.marks import Marks
 from parallel.zero.slices import Slices
@@ -35,6 +35,7 @@ class Reducer:
 
     tolerant, broken = False, ()  # (what is not finite is never sent)
     late = False  # whether gradients are kept until the backward is over
+    doubt: Callable[[int], str] = staticmethod(lambda _: "")  # what else may not be finite, and why
 
     def __init__(self, slices: Slices, comm: Comm, weighted: bool):
         self.slices, self.comm = slices, comm
@@ -153,7 +154,10 @@ class Reducer:
                 values[name] = slices.gradient(i, name)
         reached = set(values)
         if weight:
-            refuse({k: v.unsqueeze(0) for k, v in values.items()}, [rank])
+            try:
+                refuse({k: v.unsqueeze(0) for k, v in values.items()}, [rank])
+            except NotFinite as error:
+                raise NotFinite(f"{error}{self.doubt(i)}") from None
         scaled = {k: v * weight if weight else torch.zeros_like(v) for k, v in values.items()}
         for name in layout.units[unit]:
             if name not in scaled:

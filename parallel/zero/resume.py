@@ -6,6 +6,7 @@
 takes the training states of all n ranks (of one simulation: its only one) in a world of m.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from parallel.zero.executor import Executor
 from parallel.zero.layout import Part
+from parallel.zero.meter import along
 
 Saved = Sequence[tuple]  # (rank, name, begin, end, what is held of these numbers)
 
@@ -92,8 +94,8 @@ def cut(saved: Saved, part: Part) -> dict[str, Any]:
         )
     found = {}
     for key, first in over[0][-1].items():
-        size = over[0][3] - over[0][2]
-        follows = isinstance(first, torch.Tensor) and key != "step" and first.numel() == size
+        follows = along(key, first, over[0][3] - over[0][2])
         pieces = (o[-1][key][max(0, part.begin - o[2]) : part.end - o[2]] for o in over)
-        found[key] = torch.cat(list(pieces)) if follows else first
+        # (each has a count of its own: an optimizer adds to it in place)
+        found[key] = torch.cat(list(pieces)) if follows else copy.deepcopy(first)
     return found

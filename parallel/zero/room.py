@@ -33,6 +33,22 @@ class Room:
         if self.passes:
             self.passes.attach(slices, comm)
             gradients.freed, slices.moved = self.passes.free, self.passes.rest
+            gradients.doubt = self.passes.doubt
+
+    def refuse_late(self, slices: Slices) -> None:
+        """Refuse to train what was frozen when the weights were cut.
+
+        Raises:
+            ValueError: names it.
+        """
+        for model in _models(slices):
+            for name, p in model.named_parameters():
+                if p.requires_grad and name not in slices.layout.places:
+                    raise ValueError(
+                        f"{name} was frozen when DataParallel was made, so that nobody has its "
+                        "slice: unfreeze it in the bare model, and wrap that anew (its weights "
+                        "are net.state_dict()), or take style all_reduce"
+                    )
 
     def even(self) -> None:
         """Before a step: count what workers without samples would have got."""

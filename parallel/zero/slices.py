@@ -27,6 +27,8 @@ class Slices:
         apart: Whether pieces have memory of their own, as the net's is not always there.
     """
 
+    asked = False  # whether an optimizer is asked for what is not here
+
     def __init__(
         self, members: Stacked | Looped, layout: Layout, ranks: list[int], apart: bool = False
     ):

@@ -1,10 +1,12 @@
 """Finds the units of a net: what is computed, and may be freed, one after the other.
 
 They are the stages that a net names (`net.stages`), else its children; where there is only one,
-that one's. What belongs to none of them, or to several, is the root's, which comes first.
+that one's. In the place of what is never called (a ModuleList, say) stand its children. What
+belongs to none of them, or to several, is the root's, which comes first, be it empty.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
@@ -22,7 +24,7 @@ def units(model: nn.Module) -> dict[str, list[str]]:
     }
     inside = {name for own in of.values() for name in own}
     rest = [name for name in names.values() if name not in inside]
-    return {unit: own for unit, own in {ROOT: rest, **of}.items() if own}
+    return {ROOT: rest} | {unit: own for unit, own in of.items() if own}
 
 
 def _children(model: nn.Module) -> dict[str, nn.Module]:
@@ -32,11 +34,28 @@ def _children(model: nn.Module) -> dict[str, nn.Module]:
     if isinstance(stages, nn.ModuleList | nn.Sequential | list | tuple):
         inner = [m for m in stages if isinstance(m, nn.Module) and id(m) in places]  # pyright: ignore
         if inner:
-            return {places[id(m)]: m for m in inner}
+            return {places[id(m)]: m for m in _called(inner)}
     top = model
     while True:
-        inner = [m for m in top.children() if any(True for _ in m.parameters())]
-        own = any(True for _ in top.parameters(recurse=False))
+        inner = list(_called(_parts(top)))
+        within = {id(p) for m in inner for p in m.parameters()}
+        own = any(id(p) not in within for p in top.parameters())
         if len(inner) != 1 or own:
             return {places[id(m)]: m for m in inner}
         top = inner[0]
+
+
+def _parts(module: nn.Module) -> Iterable[nn.Module]:
+    """Return the children of a module that has them called."""
+    if isinstance(module, nn.MultiheadAttention):  # (it reads weights of its child)
+        return ()
+    return module.children()
+
+
+def _called(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    """Yield these modules, those without a forward replaced by what is in them."""
+    for module in modules:
+        if getattr(module.forward, "__func__", None) is nn.Module.forward:
+            yield from _called(module.children())
+        elif any(True for _ in module.parameters()):
+            yield module

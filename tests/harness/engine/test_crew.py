@@ -77,6 +77,14 @@ def test_a_group_that_never_comes_further_fails_with_the_last_words(tmp_path):
     assert run.error == ("started 3 times without a new epoch; the last time: out of memory 2")
 
 
+def test_a_group_that_was_lost_before_it_began_is_started_again_as_often(tmp_path):
+    engine = Tells(*[[lost("raw", "its machine was lost")]] * STARTS)
+    crew(tmp_path, engine).run(["command"])
+    assert not engine.rounds
+    (path,) = tmp_path.rglob("run.json")
+    assert store.load_run(path.parent).status == "failed"
+
+
 def test_starts_count_from_the_last_new_epoch(tmp_path):
     """The same epoch told again, from the last checkpoint, is none."""
     again = [begin("raw"), row("raw", 1), lost("raw")]
@@ -104,9 +112,10 @@ def test_a_group_that_another_process_has_is_left_to_it(tmp_path):
 
 
 def test_a_member_that_must_not_train_is_told_and_the_others_go_on(tmp_path, capsys):
-    engine = Tells([("refused", "m2 has torch 2.6.0", False), begin("raw"), end("raw")])
+    twice = [("refused", "m2 has torch 2.6.0", False)] * 2
+    engine = Tells([*twice, begin("raw"), end("raw")])
     crew(tmp_path, engine).run(["command"])
-    assert "m2 has torch 2.6.0" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("m2 has torch 2.6.0") == 1
 
 
 def test_nobody_trains_where_locks_do_not_hold(tmp_path):

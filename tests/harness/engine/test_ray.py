@@ -7,7 +7,7 @@ import pytest
 
 from examples.wine.experiments import PLANS
 from harness.engine import parcel, ray
-from harness.engine.protocol import Members
+from harness.engine.protocol import Members, Needs
 from harness.experiment import DONE, Run
 from harness.record import store
 from harness.record.study import Study
@@ -30,6 +30,13 @@ class Here:
 
     def __init__(self, *yields):
         self.yields, self.sent, self.cancelled = yields, [], 0
+        self.chosen = []  # options of each task
+        self.machines = [
+            {"NodeID": name, "Alive": True, "Resources": {"CPU": 2.0}} for name in ("n1", "n2")
+        ]
+
+    def nodes(self):
+        return self.machines
 
     def remote(self, *words):
         if len(words) == 1:  # (the function, as @ray.remote has it)
@@ -37,7 +44,8 @@ class Here:
         self.sent.append(words)
         return iter(self.yields)
 
-    def options(self, **_):
+    def options(self, **words):
+        self.chosen.append(words)
         return self
 
     def get(self, item):
@@ -124,3 +132,75 @@ def test_a_file_that_is_not_of_the_arm_ends_all_tasks(study, monkeypatch):
     with pytest.raises(ValueError, match="no file of raw"):
         run(study, monkeypatch, cluster=cluster)
     assert cluster.cancelled == 1
+
+
+def test_a_group_whose_machine_died_before_it_began_is_lost_too(study, monkeypatch):
+    _, heard, code = run(study, monkeypatch, RayError("node 7"))
+    assert heard == [["lost", "raw", [0, 1], "RayError: its machine was lost", True]]
+    assert code == 1
+    assert run(study, monkeypatch, END)[1:] == ([], 0)  # (it found nothing to do)
+
+
+class InTurn(Here):
+    """A Ray whose next task yields what is next."""
+
+    def remote(self, *words):
+        if len(words) == 1:
+            return self
+        self.sent.append(words)
+        return iter(self.yields[len(self.sent) - 1])
+
+
+def refused(node):
+    there = f"{node} has torch 2.5 (the driver: 2.6)"
+    return (ray.NODE, node.encode()), event("refused", there, False), END
+
+
+def test_what_a_machine_refuses_another_is_sent(study, monkeypatch):
+    trained = ((ray.NODE, b"n2"), BEGIN, event("end", "raw", [0, 1], ""), END)
+    cluster = InTurn(refused("n1"), trained)
+    sent, heard, code = run(study, monkeypatch, cluster=cluster)
+    assert sent[0] == sent[1]
+    assert [words[0] for words in heard] == ["refused", "begin", "end"]
+    assert code == 0
+    assert "label_selector" not in cluster.chosen[0]
+    assert cluster.chosen[1]["label_selector"] == {"ray.io/node-id": "!in(n1)"}
+
+
+def test_where_all_machines_refuse_the_study_fails(study, monkeypatch):
+    cluster = InTurn(refused("n1"), refused("n2"))
+    sent, heard, code = run(study, monkeypatch, cluster=cluster)
+    assert (len(sent), [words[0] for words in heard], code) == (2, ["refused"] * 2, 1)
+
+
+def test_needs_that_no_machine_can_meet_are_said(study, monkeypatch, capsys):
+    """Ray waits for such a machine, and an autoscaler may bring one."""
+    cluster = Here(END)
+    monkeypatch.setattr(ray, "connect", lambda address, is_open: cluster)
+    large = Members(["python"], 1, {}, study, [GROUP], Needs(cores=2, gpus=1))
+    ray.Ray()(large, print)
+    said = capsys.readouterr().err
+    assert "a group needs 2 CPU, 1 GPU; the largest machine of the Ray cluster has 2 CPU" in said
+    assert "0 GPU: waiting for another to join" in said
+    ray.Ray()(Members(["python"], 1, {}, study, [GROUP], Needs(cores=2)), print)
+    assert "waiting" not in capsys.readouterr().err
+
+
+def test_an_address_of_ipv6_is_knocked_at_without_its_brackets(monkeypatch):
+    met = []
+    monkeypatch.setattr(
+        ray.socket,
+        "create_connection",
+        lambda where, timeout: met.append(where) or SimpleNamespace(close=str),
+    )
+    ray._knock("[::1]:6379")
+    assert met == [("::1", 6379)]
+
+
+def test_a_version_may_have_letters(monkeypatch):
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    found = []
+    for version in ("2.61rc1", "3.0.0.dev0", "2.60.1"):
+        monkeypatch.setattr(ray, "version_of", lambda _, version=version: version)
+        found.append(ray._has_token())
+    assert found == [True, True, False]

@@ -1,21 +1,23 @@
 """What is said to Slurm, and what is understood of it, without a cluster."""
 
 import os
+import shlex
 import stat
+from dataclasses import replace
 
 import pytest
 
 from examples.wine.experiments import PLANS
 from harness.cli import main
+from harness.engine import guest
 from harness.engine.protocol import Members, Needs, Place
-from harness.engine.slurm import Slurm, script
+from harness.engine.slurm import Slurm, _Job, script
+from harness.record.study import Study
 
 MEMBERS = Members(["python", "-m", "mlp", "smoke"], 7, {"IDDL_MEMBER": "1", "WORDS": "a 'b' $c"})
 
 
 def test_the_script_asks_for_what_a_group_needs(tmp_path):
-    from dataclasses import replace
-
     place = Place(partition="long", time="2:00:00", slurm="--account=me --constraint=avx512")
     members = replace(MEMBERS, needs=Needs(4, 7.5, 1), place=place)
     text = script(tmp_path, members, {"IDDL_ENGINE": "slurm"})
@@ -119,3 +121,34 @@ def test_a_job_whose_tasks_left_no_word_is_no_success(tmp_path, monkeypatch, cap
     monkeypatch.setattr("harness.engine.slurm.POLL", 0.02)
     assert call(tmp_path, "--engine", "slurm", "--arms", "raw", "--seeds", "1") == 1
     assert "not done" in capsys.readouterr().err
+
+
+@pytest.fixture
+def at_work(tmp_path, monkeypatch):
+    """A cluster whose job 12 is submitted, and then at work until somebody cancels it."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    there = shlex.quote(str(tmp_path / "there"))
+    program(programs, "sbatch", f"touch {there}; echo 12")
+    program(programs, "squeue", f"if [ -e {there} ]; then echo '12_0 RUNNING'; fi")
+    program(programs, "scancel", f"rm -f {there}")
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return Study("examples.wine", "smoke", PLANS["smoke"], tmp_path)
+
+
+def test_another_command_does_not_look_in_on_a_job_that_is_not_its_own(at_work, monkeypatch):
+    first = Members(["python", "-m", "x", "--arms", "raw", "--detach"], 1, {}, at_work)
+    desk = at_work.out / ".slurm"
+    job = _Job.submit(desk, first, {})
+    same = _Job.found(desk, replace(first, argv=[*first.argv[:-1], "--quiet"]))
+    assert same is not None
+    assert same.number == job.number
+    other = replace(first, argv=["python", "-m", "x", "--arms", "scaled"])
+    said = r"job 12 is at work .*another command: '-m x --arms raw'.*scaled.*scancel 12"
+    with pytest.raises(ValueError, match=said):
+        _Job.found(desk, other)
+    monkeypatch.setattr(guest, "program", lambda: {"torch": "2.6"})
+    with pytest.raises(ValueError, match=r"another code: .*here it is 'torch 2.6'"):
+        _Job.found(desk, first)
+    job.cancel()
+    assert _Job.found(desk, other) is None

@@ -95,6 +95,9 @@ def test_the_command_prints_a_line_for_each(capsys, tmp_path):
         ([], "expected one of --params"),
         (["--params", "9", "--strategies"], "expected one or more of --gbit, --workers"),
         (["--params", "9", "--workers", "0"], "expected bytes, per-host, gbit and workers above 0"),
+        (["--params", "9", "--gbit", "nan"], "none infinite, got 4, 1"),
+        (["--params", "9", "--latency", "inf"], "none infinite, got 4, 1"),
+        (["--params", "1e15"], r"--params 1e15: expected at most 1e\+14 weights here"),
         (["--params", "9", "--per-host", "0"], "per-host"),
         (
             ["--params", "9", "--per-host", "8", "--workers", "12", "--strategies", "hierarchical"],

@@ -1,6 +1,7 @@
 """What torch.distributed.checkpoint has from n ranks, m load, under any stage."""
 
 import os
+from functools import partial
 
 import pytest
 import torch
@@ -43,6 +44,23 @@ def test_what_three_have_saved_any_number_loads_under_any_stage(saved, loaded, w
         go_on(*pair, 5)
     apart = identities.apart(first[0].state_dict(), second[0].state_dict())
     assert apart == 0 if (saved, 3) == (loaded, workers) else apart <= 1e-12
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.NAdam, torch.optim.ASGD])
+def test_what_an_optimizer_keeps_of_a_whole_parameter_is_not_cut_but_copied(kind, tmp_path):
+    """A number without axes is as long as a slice of one number; each slice counts by itself."""
+    pairs = [
+        started("zero1", workers, partial(kind, lr=0.01), identities.net(k))
+        for k, workers in enumerate((2, 13, 5))
+    ]
+    go_on(*pairs[0], 2)
+    checkpoint.save(*pairs[0], tmp_path)
+    checkpoint.load(*pairs[1], tmp_path)
+    pairs[2][0].load_training_state([pairs[0][0].training_state(pairs[0][1])], pairs[2][1])
+    for pair in pairs:
+        go_on(*pair, 2)
+    for net, _ in pairs[1:]:
+        assert identities.apart(pairs[0][0].state_dict(), net.state_dict()) <= 1e-12
 
 
 @pytest.mark.parametrize("workers", [2, 3])

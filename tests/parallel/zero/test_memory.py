@@ -50,6 +50,17 @@ def test_the_table_goes_to_a_file(tmp_path, capsys):
     assert "93 weights on 3 ranks" in capsys.readouterr().out
 
 
+def broken():
+    """A model of somebody's who has made a mistake in it."""
+    raise ValueError("my own")
+
+
+def test_a_table_needs_no_memory_for_the_weights(capsys):
+    assert main(["--params", "1e18", "--ranks", "2", "--json"]) == 0
+    whole, *_ = json.loads(capsys.readouterr().out)
+    assert whole["parameters"] == 2e18
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -58,11 +69,15 @@ def test_the_table_goes_to_a_file(tmp_path, capsys):
         (["--params", "many"], "expected a whole number such as 7.5e9"),
         (["--params", "inf"], "expected a whole number"),
         (["--params", "1.5"], "expected a whole number"),
+        (["--params", "1e308"], r"expected a whole number such as 7\.5e9, up to 1e\+18"),
+        (["--params", "9", "--activations", "nan"], "expected a whole number"),
         (["--params", "0"], "1 or more weights"),
         (["--params", "9", "--ranks", "0"], "1 or more weights and ranks"),
         (["--params", "9", "--optimizer", "adm"], "did you mean 'adam'"),
         (["--model", "resnet19"], "did you mean 'resnet1"),
         (["--model", "nowhere.at:all"], r"expected package\.module:function"),
+        (["--model", "json:loads"], r"without arguments failed \(TypeError: loads\(\) missing"),
+        (["--model", f"{__name__}:broken"], r"without arguments failed \(ValueError: my own\)"),
         (["--model", "parallel.identities.averaging:task"], "expected an nn.Module, got a Data"),
     ],
 )

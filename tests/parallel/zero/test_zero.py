@@ -145,6 +145,25 @@ def test_frozen_and_unreached_weights_stay_as_they_were(name):
 
 
 @pytest.mark.parametrize("name", STAGES)
+def test_what_is_unfrozen_later_has_no_slice_and_is_refused_by_name(name):
+    """Replicas would go apart, each with gradients of its own that no owner gets."""
+    model = identities.net()
+    model[0].requires_grad_(False)
+    net = DataParallel(style=name, model=model, workers=2)
+    optimizer = MOMENTUM(net.parameters())
+    go_on(net, optimizer, 1)
+    for replica in net.replicas:
+        replica[0].requires_grad_(True)
+    said = r"0\.weight was frozen when DataParallel was made.*wrap that anew"
+    with pytest.raises(ValueError, match=said):
+        go_on(net, optimizer, 1)
+    model.requires_grad_(True).load_state_dict(net.state_dict())
+    again = DataParallel(style=name, model=model, workers=2)
+    go_on(again, MOMENTUM(again.parameters()), 1)
+    assert not torch.equal(again.state_dict()["0.weight"], net.state_dict()["0.weight"])
+
+
+@pytest.mark.parametrize("name", STAGES)
 def test_gradients_that_were_cleared_do_not_come_back(name):
     """A backward whose step is left out, as after a bad batch."""
     data, found = identities.task(), []
@@ -217,12 +236,37 @@ def test_optimizers_of_whole_matrices_are_refused_by_name(name):
 
 
 @pytest.mark.parametrize("name", STAGES)
+def test_schedules_that_begin_and_end_at_zero(name):
+    net = DataParallel(style=name, model=identities.net(), workers=2)
+    optimizer = ADAM(net.parameters())
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: (0, 1, 0)[k])
+    for _ in range(2):
+        go_on(net, optimizer, 1)
+        rates.step()
+    assert net.training_state(optimizer)["steps"] == 2
+
+
+@pytest.mark.parametrize("name", STAGES)
 def test_what_is_not_finite_is_refused_with_its_name(name):
     net = DataParallel(style=name, model=identities.net(), workers=2)
     out = net(identities.task().train_x[:6])
     loss = (out * torch.tensor([1.0, 1, 1, 1, 1, float("inf")]).view(6, 1)).mean()
     with pytest.raises(NotFinite, match=r"worker 1 has NaN or infinity in \d\.weight"):
         loss.backward()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_an_optimizer_that_is_saved_by_itself_says_that_it_has_no_moments(name):
+    net = DataParallel(style=name, model=identities.net(), workers=2)
+    optimizer = ADAM(net.parameters())
+    assert optimizer.state_dict()["state"] == {}  # (nothing is lost yet)
+    go_on(net, optimizer, 1)
+    assert net.training_state(optimizer)["team"]["optimizer"]["state"] == {}
+    with pytest.raises(ValueError, match=r"in slices.*save net\.training_state\(optimizer\)"):
+        optimizer.state_dict()
+    plain = torch.optim.SGD(net.parameters(), lr=0.1)
+    go_on(net, plain, 1)
+    assert plain.state_dict()["param_groups"][0]["lr"] == 0.1
 
 
 @pytest.mark.parametrize("name", STAGES)
