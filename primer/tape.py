@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from primer.autodiff.ops import OPS
-from primer.autodiff.overloaded import Overloaded
+from primer.autodiff.overloaded import Overloaded, returned
 from primer.count import alive, plus
 
 
@@ -123,10 +123,14 @@ class Tensor(Overloaded):
 
 
 def vjp(f: Callable, *given: np.ndarray) -> tuple[np.ndarray, Callable]:
-    """Return f of what is given, and a function from a gradient of that to those of the given."""
+    """Return f of what is given, and a function from a gradient of that to those of the given.
+
+    Raises:
+        TypeError: f returns what is not computed on the tape.
+    """
     tape = Tape()
     leaves = [tape.leaf(a, f"x{k}", active=True) for k, a in enumerate(given)]
-    y = f(*leaves)
+    y = returned(f(*leaves), Tensor)
 
     def pull(g) -> tuple[np.ndarray, ...]:
         found = tape.pull(y.number, g)
@@ -136,6 +140,15 @@ def vjp(f: Callable, *given: np.ndarray) -> tuple[np.ndarray, Callable]:
 
 
 def grad(f: Callable, *given: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the gradients of a scalar function for everything that is given."""
+    """Return the gradients of a scalar function for everything that is given.
+
+    Raises:
+        ValueError: it returns several numbers.
+    """
     y, pull = vjp(f, *given)
+    if y.size != 1:
+        raise ValueError(
+            f"grad is of a function that returns one number, got shape {y.shape}: add .total(), "
+            "or take vjp with a gradient of that shape"
+        )
     return pull(np.ones_like(y))
