@@ -16,7 +16,7 @@ import numpy as np
 
 from primer.autodiff.ops import OPS
 from primer.autodiff.overloaded import Overloaded, returned
-from primer.count import alive, plus
+from primer.count import alive, plus, watched
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Tape:
 
         One with several columns, where node `top` has one, is as many gradients at once.
         """
-        saved, waiting, found = self.saved(), {top: np.asarray(g)}, {}
+        waiting, found = {top: np.asarray(g)}, {}
+        saved = self.saved() if watched() else []
         for number in range(top, -1, -1):
             if number not in waiting:
                 continue
@@ -97,7 +98,8 @@ class Tape:
             if not node.inputs:
                 found[number] = waiting.pop(number)
                 continue
-            alive(*saved, *(g for i, g in waiting.items() if self.nodes[i].inputs))
+            if watched():
+                alive(*saved, *(g for i, g in waiting.items() if self.nodes[i].inputs))
             g = waiting.pop(number)
             for i, pull in zip(node.inputs, OPS[node.op].pulls, strict=True):
                 if self.nodes[i].active:
