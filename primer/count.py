@@ -61,6 +61,11 @@ def plus(a, b, sign: int = 1) -> np.ndarray:
     return result
 
 
+def watched() -> bool:
+    """Return whether somebody counts; if not, nothing need be put together to be counted."""
+    return bool(_open)
+
+
 def note(macs: int = 0, adds: int = 0) -> None:
     """Add to all open counters."""
     for count in _open:
@@ -70,6 +75,8 @@ def note(macs: int = 0, adds: int = 0) -> None:
 
 def alive(*arrays: np.ndarray) -> None:
     """Say that these arrays are held now, beside what `holding` holds; each once."""
+    if not watched():
+        return
     size = sum(a.nbytes for a in {id(a): a for a in arrays}.values())
     for count in _open:
         count.most = max(count.most, count.held + size)

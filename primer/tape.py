@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from primer.autodiff.ops import OPS
-from primer.autodiff.overloaded import Overloaded
-from primer.count import alive, plus
+from primer.autodiff.overloaded import Overloaded, returned
+from primer.count import alive, plus, watched
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Tape:
 
         One with several columns, where node `top` has one, is as many gradients at once.
         """
-        saved, waiting, found = self.saved(), {top: np.asarray(g)}, {}
+        waiting, found = {top: np.asarray(g)}, {}
+        saved = self.saved() if watched() else []
         for number in range(top, -1, -1):
             if number not in waiting:
                 continue
@@ -97,7 +98,8 @@ class Tape:
             if not node.inputs:
                 found[number] = waiting.pop(number)
                 continue
-            alive(*saved, *(g for i, g in waiting.items() if self.nodes[i].inputs))
+            if watched():
+                alive(*saved, *(g for i, g in waiting.items() if self.nodes[i].inputs))
             g = waiting.pop(number)
             for i, pull in zip(node.inputs, OPS[node.op].pulls, strict=True):
                 if self.nodes[i].active:
@@ -123,10 +125,14 @@ class Tensor(Overloaded):
 
 
 def vjp(f: Callable, *given: np.ndarray) -> tuple[np.ndarray, Callable]:
-    """Return f of what is given, and a function from a gradient of that to those of the given."""
+    """Return f of what is given, and a function from a gradient of that to those of the given.
+
+    Raises:
+        TypeError: f returns what is not computed on the tape.
+    """
     tape = Tape()
     leaves = [tape.leaf(a, f"x{k}", active=True) for k, a in enumerate(given)]
-    y = f(*leaves)
+    y = returned(f(*leaves), Tensor)
 
     def pull(g) -> tuple[np.ndarray, ...]:
         found = tape.pull(y.number, g)
@@ -136,6 +142,15 @@ def vjp(f: Callable, *given: np.ndarray) -> tuple[np.ndarray, Callable]:
 
 
 def grad(f: Callable, *given: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the gradients of a scalar function for everything that is given."""
+    """Return the gradients of a scalar function for everything that is given.
+
+    Raises:
+        ValueError: it returns several numbers.
+    """
     y, pull = vjp(f, *given)
+    if y.size != 1:
+        raise ValueError(
+            f"grad is of a function that returns one number, got shape {y.shape}: add .total(), "
+            "or take vjp with a gradient of that shape"
+        )
     return pull(np.ones_like(y))

@@ -1,6 +1,7 @@
 // What is drawn, and what the page says of it.
 const pad = at("pad"), way = at("way");
 let strokes = [], hand = [0.5, 0.5], down = false, keyed = false, seen = null;
+let finger = null; // (or mouse, or pen) that draws: a second one, or a palm, does not
 const digits = Array.from({ length: 10 }, (_, d) => {
   const row = document.createElement("li");
   row.innerHTML = `<i aria-hidden="true"></i><b>${d}</b><span></span>`;
@@ -92,13 +93,21 @@ const where = (e) => {
   return [inside((e.clientX - r.left) / r.width), inside((e.clientY - r.top) / r.height)];
 };
 pad.addEventListener("pointerdown", (e) => {
-  if (e.button) return;
+  if (e.button || (finger !== null && e.pointerId !== finger)) return;
   keyed = false;
+  finger = e.pointerId;
   pad.setPointerCapture(e.pointerId);
   begin(where(e));
 });
-pad.addEventListener("pointermove", (e) => { if (down && !keyed) move(where(e)); });
-for (const name of ["pointerup", "pointercancel"]) pad.addEventListener(name, end);
+pad.addEventListener("pointermove", (e) => {
+  if (down && !keyed && e.pointerId === finger) move(where(e));
+});
+for (const name of ["pointerup", "pointercancel"])
+  pad.addEventListener(name, (e) => {
+    if (e.pointerId !== finger) return;
+    finger = null;
+    end();
+  });
 const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 pad.addEventListener("keydown", (e) => {
   const by = ways[e.key];

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from primer.autodiff.ops import OPS
-from primer.autodiff.overloaded import Overloaded
+from primer.autodiff.overloaded import Overloaded, returned
 from primer.count import alive, plus
 
 
@@ -38,5 +38,5 @@ class Dual(Overloaded):
 
 def jvp(f: Callable, x: np.ndarray, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return f(x) and the derivative of f at x along a direction: J times the direction."""
-    y = f(Dual(x, direction))
+    y = returned(f(Dual(x, direction)), Dual)
     return y.value, y.tangent

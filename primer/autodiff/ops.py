@@ -73,6 +73,10 @@ def _same(t, y, a, b):
     return t
 
 
+def _sum(t, y, a):
+    return np.asarray(t.sum() if t.shape == a.shape else t.sum(0))  # (several tangents of a column)
+
+
 OPS = {
     "matmul": Op(
         matmul,
@@ -87,7 +91,7 @@ OPS = {
     "sin": Op(_each(np.sin), (_slope_sin,), (_slope_sin,), ("0",)),
     "total": Op(
         lambda a: np.asarray(a.sum()),
-        (lambda t, y, a: np.asarray(t.sum()),),
+        (_sum,),
         (lambda g, y, a: g,),
         ("",),
     ),

@@ -1,6 +1,12 @@
 """Values that take part in ordinary expressions, and leave to a subclass what an operation does."""
 
-from typing import Any
+from typing import Any, TypeVar
+
+MISSING = (
+    "there are @, +, *, .tanh(), .exp(), .sin() and .total(), and none of -, / and **: "
+    "write a + -1.0 * b, or a * a"
+)
+Kind = TypeVar("Kind")
 
 
 class Overloaded:
@@ -33,6 +39,14 @@ class Overloaded:
     def __gt__(self, other):
         return self.apply("greater", self, other)
 
+    def __sub__(self, other):
+        raise TypeError(MISSING)
+
+    __rsub__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __sub__
+
+    def __neg__(self):
+        raise TypeError(MISSING)
+
     def tanh(self):
         """Return the hyperbolic tangent of each entry."""
         return self.apply("tanh", self)
@@ -48,3 +62,17 @@ class Overloaded:
     def total(self):
         """Return the sum of all entries."""
         return self.apply("total", self)
+
+
+def returned(y: Any, kind: type[Kind]) -> Kind:
+    """Return what a function gave back, where that was computed from its arguments.
+
+    Raises:
+        TypeError: it was not, so there is nothing to derive, and no graph.
+    """
+    if not isinstance(y, kind):
+        raise TypeError(
+            f"the function returns {type(y).__name__} {y!r}, which is not computed from its "
+            f"arguments: return one of these, such as (x * x).total(), a {kind.__name__}"
+        )
+    return y

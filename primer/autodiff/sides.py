@@ -11,6 +11,7 @@ Sizes s = (n, ..., m) of the layers; F = sum of s[i] s[i+1], A = sum of s[1:]. F
 """
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 
 import numpy as np
 
@@ -36,22 +37,51 @@ def net(matrices: Sequence, x):
     return x
 
 
+def of_columns(way: Callable) -> Callable:
+    """Return a way that refuses an x, or an f(x), that is no column."""
+
+    @wraps(way)
+    def checked(f: Callable, x: np.ndarray) -> np.ndarray:
+        return way(lambda a: column(f(a), "f(x)"), column(x, "x"))
+
+    return checked
+
+
+def column(a, name: str):
+    """Return an array, tensor or dual number as it is.
+
+    Raises:
+        ValueError: it is no column.
+    """
+    shape = np.shape(getattr(a, "value", a))
+    if len(shape) != 2 or shape[1] != 1:
+        raise ValueError(
+            f"the Jacobian is of one column (n, 1) by another, and {name} has shape {shape}: "
+            "give x.reshape(-1, 1), and a function that returns a column"
+        )
+    return a
+
+
+@of_columns
 def by_columns(f: Callable, x: np.ndarray) -> np.ndarray:
     """Return the Jacobian of f at column x, a pass of dual numbers for each column."""
     return np.hstack([jvp(f, x, axis)[1] for axis in np.eye(len(x))[:, :, None]])
 
 
+@of_columns
 def from_right(f: Callable, x: np.ndarray) -> np.ndarray:
     """Return the Jacobian by one pass that carries all columns."""
     return jvp(f, x, np.eye(len(x)))[1]
 
 
+@of_columns
 def by_rows(f: Callable, x: np.ndarray) -> np.ndarray:
     """Return the Jacobian by one tape, read back for each row."""
     y, pull = vjp(f, x)
     return np.hstack([pull(axis)[0] for axis in np.eye(len(y))[:, :, None]]).T
 
 
+@of_columns
 def from_left(f: Callable, x: np.ndarray) -> np.ndarray:
     """Return the Jacobian by one tape that is read back once, for all rows."""
     y, pull = vjp(f, x)

@@ -15,11 +15,25 @@ import numpy as np
 from primer.count import alive, matmul
 
 
+def places(w: np.ndarray, x: np.ndarray) -> int:
+    """Return the side of the result: as many places as the window has along the image.
+
+    Raises:
+        ValueError: shapes other than those above.
+    """
+    fits = w.ndim == 4 and x.ndim == 3 and w.shape[1] == x.shape[0]
+    if not (fits and w.shape[2] == w.shape[3] <= x.shape[1] == x.shape[2]):
+        raise ValueError(
+            "weights are (filters, channels, window, window) and an image is (channels, side, "
+            f"side) with side >= window, got {w.shape} and {x.shape}: cut or pad the image"
+        )
+    return x.shape[1] - w.shape[2] + 1
+
+
 def loops(w: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the sum above, number by number; the slow twin of all others."""
-    filters, _, k, _ = w.shape
-    out = x.shape[1] - k + 1
-    y = np.zeros((filters, out, out))
+    out = places(w, x)
+    y = np.zeros((len(w), out, out))
     for f, r, c in np.ndindex(y.shape):
         y[f, r, c] = sum(
             w[f, ch, i, j] * x[ch, r + i, c + j] for ch, i, j in np.ndindex(w.shape[1:])
@@ -29,8 +43,8 @@ def loops(w: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def shifts(w: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the sum of as many products as the window has places."""
+    out = places(w, x)
     filters, channels, k, _ = w.shape
-    out = x.shape[1] - k + 1
     y = np.zeros((filters, out * out))
     for i, j in np.ndindex(k, k):
         moved = x[:, i : i + out, j : j + out].reshape(channels, -1)
@@ -41,9 +55,9 @@ def shifts(w: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def im2col(w: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return one product, after each number of the image has been copied window^2 times."""
+    out = places(w, x)
     filters, _, k, _ = w.shape
     windows = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(1, 2))  # pyright: ignore
-    out = windows.shape[1]
     columns = windows.transpose(0, 3, 4, 1, 2).reshape(-1, out * out)
     alive(columns)
     return matmul(w.reshape(filters, -1), columns).reshape(filters, out, out)
@@ -62,8 +76,7 @@ def matrix(w: np.ndarray, side: int) -> np.ndarray:
 
 def toeplitz(w: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the product of that matrix and the image."""
-    side = x.shape[1]
-    table = matrix(w, side)
+    out = places(w, x)
+    table = matrix(w, x.shape[1])
     alive(table)
-    out = side - w.shape[2] + 1
     return matmul(table, x.reshape(-1, 1)).reshape(len(w), out, out)

@@ -13,6 +13,7 @@ and filter. The products of all channels at one of the 16 places are one matrix 
 
 import numpy as np
 
+from primer.convolution.ways import places
 from primer.count import alive, matmul, plus
 
 G = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]]) / 2
@@ -24,10 +25,10 @@ def winograd(w: np.ndarray, x: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: another window, for which this has no matrices.
     """
+    out = places(w, x)
     filters, channels, k, _ = w.shape
     if k != 3:
         raise ValueError(f"F(2, 3) is for windows of 3, got {k}: take im2col or fourier")
-    out = x.shape[1] - 2
     t = -(-out // 2)
     tiles = cut(x, t)
     u = matmul(matmul(G, w), G.T).transpose(2, 3, 0, 1).reshape(16, filters, channels)

@@ -9,7 +9,7 @@ What Python asks of a value (is it true? how often?) has no answer yet, so it is
 from collections.abc import Callable
 from typing import Any
 
-from primer.autodiff.overloaded import Overloaded
+from primer.autodiff.overloaded import Overloaded, returned
 from primer.graphs.graph import Graph, Node
 
 
@@ -51,4 +51,4 @@ def build(f: Callable, *names: str, **fixed: Any) -> Graph:
     """Call a function with symbols of these names; what is fixed stays a Python value."""
     builder = Builder()
     y = f(*(builder.variable(name) for name in names), **fixed)
-    return Graph(tuple(builder.nodes), (y.number,)).tidy()
+    return Graph(tuple(builder.nodes), (returned(y, Symbol).number,)).tidy()

@@ -18,6 +18,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from primer.autodiff.overloaded import returned
 from primer.graphs.graph import Graph, Node
 
 OPERATORS = {ast.MatMult: "matmul", ast.Add: "add", ast.Mult: "mul", ast.Gt: "greater"}
@@ -83,12 +84,31 @@ def _name(operator: ast.AST) -> str:
 
 def rewritten(f: Callable) -> str:
     """Return the source of the function that builds f's graph."""
-    tree = Rewriter().visit(ast.parse(textwrap.dedent(inspect.getsource(f))))
+    tree = Rewriter().visit(ast.parse(written(f)))
     return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def written(f: Callable) -> str:
+    """Return the source of a function.
+
+    Raises:
+        TypeError: it has none that begins with def.
+    """
+    try:
+        text = textwrap.dedent(inspect.getsource(f))
+    except (OSError, TypeError):  # (typed where nothing keeps it, or not written in Python)
+        text = ""
+    if not text.startswith(("def ", "@")):
+        raise TypeError(
+            f"a def with its source is needed, got {f!r}: write `def f(x): return ...` in a file "
+            "or a cell, or trace the function with values"
+        )
+    return text
 
 
 def read(f: Callable, *names: str, **fixed: Any) -> Graph:
     """Rewrite a function, and run that once: its graph, for arguments of these names."""
+    text = rewritten(f)
     nodes: list[Node] = []
     said: list[int] = []
 
@@ -107,6 +127,6 @@ def read(f: Callable, *names: str, **fixed: Any) -> Graph:
         return tuple(op("select", test, a, b) for a, b in zip(then, other, strict=True))
 
     place = {**f.__globals__, "op": op, "choose": choose}
-    exec(compile(rewritten(f), f"<{f.__name__}, rewritten>", "exec"), place)
+    exec(compile(text, f"<{f.__name__}, rewritten>", "exec"), place)
     y = place[f.__name__](*(leaf(name) for name in names), **fixed)
-    return Graph(tuple(nodes), (*said, y.number)).tidy()
+    return Graph(tuple(nodes), (*said, returned(y, Ref).number)).tidy()

@@ -56,7 +56,13 @@ def meet(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def lines(numbers: int, stride: int, item: int, line: int = LINE) -> int:
-    """Return how many lines a walk touches that begins with one; a stride divides it or is more."""
+    """Return how many lines a walk touches that begins with one; a stride divides it or is more.
+
+    Raises:
+        ValueError: a walk that stays where it is, or goes back.
+    """
+    if stride < 1:
+        raise ValueError(f"a walk goes on: stride must be 1 byte or more, got {stride}")
     if stride >= line:
         return numbers
     return ceil(((numbers - 1) * stride + item) / line)

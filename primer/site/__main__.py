@@ -61,7 +61,7 @@ def _notes(site: Path, only: str) -> Iterator:
 
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         if only in path.stem:
-            yield notebook.write(path, site, lambda link: follow(link, site))
+            yield notebook.write(path, site, lambda link: follow(link, site, only))
 
 
 def _records(site: Path, only: str) -> Iterator:
@@ -84,10 +84,11 @@ def _demos(site: Path, only: str) -> Iterator:
                 yield made
 
 
-def follow(link: str, site: Path) -> str:
+def follow(link: str, site: Path, only: str = "") -> str:
     """Return where a link of a notebook leads on the site; empty where the site has no such page.
 
-    A Python file that it names becomes a page. The READMEs are pages of the checkout only.
+    A Python file that it names becomes a page. The READMEs are pages of the checkout only; of the
+    notebooks, those with `only` in their name are made in this call, and others may lie there.
     """
     from primer.site import source
     from primer.site.leaf import ROOT
@@ -99,7 +100,9 @@ def follow(link: str, site: Path) -> str:
     if not path.is_file():
         raise ValueError(f"the link {link!r} leads to {path}, which is not there")
     if path.suffix == ".ipynb":
-        return f"{path.stem}.html" + f"#{part}" * bool(part)
+        page = f"{path.stem}.html"
+        there = only in path.stem or (site / "notebooks" / page).exists()
+        return page + f"#{part}" * bool(part) if there else ""
     return f"../{source.write(path, site)}" if path.suffix == ".py" else ""
 
 

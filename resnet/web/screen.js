@@ -119,15 +119,20 @@ async function everyone() {
     `${million(net.macs[exits - 1])}.`;
 }
 
-// A picture of one's own: its middle, as large as the net takes it.
+// A picture of one's own: its middle, as large as the net takes it, on white paper.
 async function own(file) {
   const image = await createImageBitmap(file), side = Math.min(image.width, image.height);
   const canvas = element("canvas", { width: wide, height: tall }), c = canvas.getContext("2d");
   const left = (image.width - side) / 2, top = (image.height - side) / 2;
   c.imageSmoothingQuality = "high";
+  c.fillStyle = "white";
+  c.fillRect(0, 0, wide, tall);
   c.drawImage(image, left, top, side, side, 0, 0, wide, tall);
   const { data } = c.getImageData(0, 0, wide, tall), plane = tall * wide;
-  return Uint8Array.from({ length: size }, (_, k) => data[4 * (k % plane) + Math.floor(k / plane)]);
+  const value = (k, c) => data[4 * k + c];
+  const light = (k) => 0.299 * value(k, 0) + 0.587 * value(k, 1) + 0.114 * value(k, 2);
+  return Uint8Array.from({ length: size }, (_, k) => channels === 1 ? Math.round(light(k))
+    : value(k % plane, Math.floor(k / plane)));
 }
 
 function failed(error) {
@@ -142,6 +147,7 @@ at("all").addEventListener("click", () => {
 at("own").addEventListener("change", async () => {
   const [file] = at("own").files;
   if (!file) return;
+  at("own").value = ""; // (or the same file again would be no change)
   for (const { radio } of choices) radio.checked = false;
   const pick = ++picking;
   try {

@@ -69,6 +69,18 @@ def test_the_first_page_names_every_folder():
         assert f"{folder}/" in text, folder
 
 
+def test_some_page_leads_to_every_notebook():
+    text = "".join(path.read_text(encoding="utf-8") for path in READMES)
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        assert f"notebooks/{path.name})" in text, path.name
+
+
+def test_the_first_page_tells_of_the_pages_that_compute():
+    text = READMES[0].read_text(encoding="utf-8")
+    for words in ("`make site`", "`python -m mlp page`", "`python -m parallel memory --html"):
+        assert words in text, words
+
+
 def test_published_figures_are_triples_filed_by_study_and_plan():
     paths = [path for path in (ROOT / "figure").rglob("*") if path.is_file()]
     assert {len(path.relative_to(ROOT / "figure").parts) for path in paths} == {3}

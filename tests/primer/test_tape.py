@@ -10,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from primer.autodiff import sides
+from primer.autodiff.dual import jvp
 from primer.autodiff.ops import OPS
 from primer.autodiff.overloaded import Overloaded
+from primer.count import counting
+from primer.graphs.built import build
 from primer.tape import Tape, grad, vjp
 from tests.drawn import examples
 
@@ -117,3 +120,37 @@ def test_a_value_that_is_repeated_by_broadcasting_is_refused():
 def test_values_that_do_not_say_what_an_operation_does_say_so():
     with pytest.raises(NotImplementedError, match="Overloaded does not say what 'sin' does"):
         Overloaded().sin()
+
+
+def test_what_has_no_gradient_is_refused_in_words():
+    x = np.ones((2, 1))
+    for f in (lambda x: 3.0, lambda x: None, lambda x: x.value):
+        for way in (lambda f: grad(f, x), lambda f: jvp(f, x, x)):
+            with pytest.raises(TypeError, match="which is not computed from its arguments: return"):
+                way(f)
+    with pytest.raises(ValueError, match=r"got shape \(2, 1\): add \.total\(\), or take vjp"):
+        grad(lambda x: x * x, x)
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: 1 - x, lambda x: x - 1, lambda x: -x, lambda x: x / x, lambda x: 1 / x,
+          lambda x: x**2, lambda x: 2**x, lambda x: np.ones((2, 1)) - x],
+)  # fmt: skip
+def test_operators_that_there_are_not_say_which_there_are(f):
+    for way in (lambda x: grad(f, x), lambda x: jvp(f, x, x), lambda x: build(f, "x")):
+        with pytest.raises(TypeError, match=r"there are @, \+, \*, .tanh.*write a \+ -1\.0 \* b"):
+            way(np.ones((2, 1)))
+
+
+def test_a_tape_puts_nothing_together_where_nobody_counts(monkeypatch):
+    """Its time is that of the way back, and not of what a count would ask on it."""
+    calls = []
+    saved = Tape.saved
+    monkeypatch.setattr(Tape, "saved", lambda tape: calls.append(tape) or saved(tape))
+    found = [grad(lambda x: (x * x).tanh().total(), np.ones((2, 1)))[0]]
+    assert not calls
+    with counting() as count:
+        found += grad(lambda x: (x * x).tanh().total(), np.ones((2, 1)))
+    assert len(calls) == 1
+    assert count.most > 0
+    assert np.array_equal(*found)

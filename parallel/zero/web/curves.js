@@ -8,9 +8,10 @@ const svg = (name, attributes, text) => {
 };
 const log2 = Math.log2, log10 = Math.log10;
 
-// Points are bytes a weight: of as many weights as are chosen. They are of Adam in float32.
+// Points are bytes a weight: of as many weights as are chosen. They are of Adam in float32, and
+// of what is held after a step: no activations.
 function measuredAt(s) {
-  if (s.precision !== "float32" || s.optimizer !== "adam") return [];
+  if (s.precision !== "float32" || s.optimizer !== "adam" || s.activations > 0) return [];
   return terms.points.map((p) => ({ ...p, bytes: p.measured * s.params }));
 }
 

@@ -54,7 +54,8 @@ function note() {
         "over. Filled: this library; hollow: torch's own class of that stage. Measured with Adam in " +
         "float32, in bytes a weight, drawn for the weights that are chosen; bright are those of " +
         "the chosen strategy."
-      : "The measured points are of Adam in float32: choose both, and they are on the curves.";
+      : "The measured points are of Adam in float32, of what is held after a step: choose both " +
+        "and no activations, and they are on the curves.";
 }
 
 function told() {

@@ -72,6 +72,30 @@ def test_ten_digits_of_ten_are_read(show, width, by):
     assert shown.inner_text("#told") == "Nothing is drawn yet."
 
 
+@pytest.mark.parametrize("last", ["palm", "finger"])
+def test_a_palm_beside_the_finger_draws_nothing(show, last):
+    """It is put down while a finger draws, moves, and is lifted before or after it."""
+    shown, line = show(375, has_touch=True), [(0.5, y / 10) for y in range(1, 9)]
+    by_touch(shown, [line])
+    alone = shown.evaluate("strokes")
+    shown.click("#clear")
+    hand = shown.context.new_cdp_session(shown)
+    fingers, palms = spots(shown, line), spots(shown, [(0.9, y) for _, y in line])
+
+    def touch(kind, **points):  # (who is left out is lifted)
+        where = [{"x": x, "y": y, "id": len(name)} for name, (x, y) in points.items()]
+        hand.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
+
+    touch("touchStart", finger=fingers[0])
+    for k, (finger, palm) in enumerate(zip(fingers, palms, strict=True)):
+        both = {"finger": finger, "palm": palm}
+        touch("touchMove", **(both if k < 4 else {last: both[last]}))
+    touch("touchEnd")
+    assert shown.evaluate("strokes") == (alone if last == "finger" else [alone[0][:4]])
+    by_touch(shown, [line])  # (and the next finger draws)
+    assert shown.evaluate("strokes[1]") == alone[0]
+
+
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_fits_at_every_width(show, width):
     shown = show(width, color_scheme="dark" if width in (320, 768) else "light")

@@ -1,6 +1,7 @@
 """Four ways to one Jacobian, and their costs."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,3 +64,21 @@ def test_a_crossing_is_where_neither_is_cheaper():
 def test_the_gradient_of_a_net_costs_three_evaluations():
     matrices, x = made((5, 4, 3, 1))
     assert sides.forwards(lambda x, *ws: sides.net(ws, x).total(), x, *matrices) == 3
+
+
+@pytest.mark.parametrize("way", sides.WAYS)
+def test_what_is_no_column_is_refused_by_every_way(way):
+    jacobian, x = sides.WAYS[way], np.ones((2, 1))
+    for wrong in (np.ones(2), np.ones((2, 2)), np.float64(1)):
+        with pytest.raises(ValueError, match=r"\(n, 1\) by another, and x has shape"):
+            jacobian(lambda x: x.tanh(), wrong)
+    with pytest.raises(ValueError, match=r"f\(x\) has shape \(\): give x\.reshape"):
+        jacobian(lambda x: x.total(), x)
+
+
+@pytest.mark.parametrize("way", ["columns", "right"])
+def test_a_sum_of_all_entries_carries_each_tangent_by_itself(way):
+    """Of x s, for s the sum of x: s on the diagonal, and x beside it."""
+    x = np.array([[1.0], [2.0], [4.0]])
+    found = sides.WAYS[way](lambda x: x * x.total(), x)
+    assert found.tolist() == (7 * np.eye(3) + x).tolist()

@@ -91,3 +91,16 @@ def test_numpys_transforms_do_as_well():
 def test_winograd_refuses_other_windows():
     with pytest.raises(ValueError, match="F\\(2, 3\\) is for windows of 3, got 5: take im2col"):
         WAYS["winograd"](*Shape(1, 1, 5, 2).draw())
+
+
+@pytest.mark.parametrize("way", [*WAYS, "loops"])
+def test_shapes_that_do_not_fit_are_refused_by_every_way(way):
+    convolve = WAYS.get(way, ways.loops)
+    shapes = [
+        ((1, 1, 3, 3), (1, 8, 10)), ((1, 1, 3, 3), (1, 10, 8)),  # (an image that is not square)
+        ((1, 1, 3, 4), (1, 8, 8)), ((1, 2, 3, 3), (1, 8, 8)), ((1, 1, 3, 3), (3, 8, 8)),
+        ((1, 1, 3, 3), (1, 2, 2)), ((1, 3, 3), (1, 8, 8)), ((1, 1, 3, 3), (8, 8)),
+    ]  # fmt: skip
+    for w, x in shapes:
+        with pytest.raises(ValueError, match="with side >= window, got"):
+            convolve(np.ones(w), np.ones(x))

@@ -117,3 +117,21 @@ def test_branches_in_branches_are_all_in_the_graph_of_the_source(x):
     assert graph.count("select") == 3
     tape = Tape()
     assert graph.evaluate(x=np.asarray(x)) == twice(tape.leaf(x, "x")).value
+
+
+def test_a_function_without_source_or_result_is_refused():
+    place: dict = {}
+    exec("def typed(x): return x * x", place)
+    for f in (lambda x: x * x, np.sin, place["typed"], len):
+        with pytest.raises(TypeError, match="a def with its source is needed, got"):
+            read(f, "x")
+
+
+def three(x):
+    return 3.0
+
+
+def test_a_function_that_does_not_use_its_argument_has_no_graph():
+    for way in (build, read, lambda f, name: trace(f, **{name: np.ones(1)})):
+        with pytest.raises(TypeError, match=r"returns float 3\.0, which is not computed from"):
+            way(three, "x")

@@ -1,11 +1,14 @@
 """Strides, addresses and lines, against NumPy and against the bytes themselves."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from primer.memory import layout
+from primer.memory.cache import Cache, misses
 from tests.drawn import examples
 
 DTYPES = st.sampled_from(["float64", "float32", "int16", "complex128"])
@@ -48,3 +51,10 @@ def test_lines_are_those_that_the_addresses_fall_into(numbers, stride, item):
     offsets = layout.offsets((numbers,), (stride,))
     touched = {byte // 64 for at in offsets for byte in range(at, at + item)}
     assert layout.lines(numbers, stride, item) == len(touched)
+
+
+@pytest.mark.parametrize("stride", [0, -8])
+def test_a_walk_that_does_not_go_on_is_refused(stride):
+    for count in (layout.lines, partial(misses, Cache())):
+        with pytest.raises(ValueError, match=f"must be 1 byte or more, got {stride}"):
+            count(10, stride, 8)

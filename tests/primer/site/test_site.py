@@ -114,6 +114,21 @@ def test_links_lead_to_pages_of_the_site_or_nowhere(tmp_path):
     assert markup.repaired('<a href="x">words</a>', lambda link: "") == "words"
 
 
+def test_a_link_to_a_notebook_whose_page_is_not_made_leads_nowhere(tmp_path):
+    """`--only` makes some; the others are followed where an earlier call left them."""
+    link = "10_autodiff.ipynb#what"
+    assert follow(link, tmp_path, only="autodiff") == "10_autodiff.html#what"
+    assert follow(link, tmp_path, only="graphs") == ""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/10_autodiff.html").write_text("")
+    assert follow(link, tmp_path, only="graphs") == "10_autodiff.html#what"
+    assert main(["--out", str(tmp_path / "fresh"), "--only", "11_graphs"]) == 0
+    (page,) = (tmp_path / "fresh").rglob("11_graphs.html")
+    for address in Links(page.read_text()).found:
+        if not address.startswith(("data:", "http", "#")):
+            assert (page.parent / address.split("#")[0]).exists(), address
+
+
 def test_the_index_has_a_card_for_each_page_and_every_address_is_there(tmp_path, capsys):
     for name in ("11_graphs", "parallel-gossip_cifar10"):
         assert main(["--out", str(tmp_path), "--only", name]) == 0

@@ -1,8 +1,10 @@
 """What the ResNet's page says of all pictures, by a runtime that is none: each exit is 60 % sure."""
 
 import base64
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from resnet.web import write as writing
 from resnet.web.runtime import Runtime
@@ -44,3 +46,33 @@ def test_what_was_read_under_other_thresholds_is_forgotten(shown):
         shown.click("#all")
         real.expect(every).to_contain_text(f"{COUNT} left at exit {left}")
         assert {mark[2:] for mark in marks.all_inner_texts()} == {f"exit {left}"}
+
+
+def png(colour):
+    made = BytesIO()
+    Image.new("RGBA", (3, 3), colour).save(made, "png")
+    return {"name": "a.png", "mimeType": "image/png", "buffer": made.getvalue()}
+
+
+@pytest.mark.parametrize(
+    ("colour", "light"),
+    [
+        ((255, 0, 0, 255), 76), ((0, 255, 0, 255), 150), ((0, 0, 255, 255), 29),
+        ((93, 93, 93, 255), 93), ((0, 0, 0, 0), 255),
+    ],
+)  # fmt: skip
+def test_a_net_of_one_channel_reads_how_light_a_picture_is(shown, colour, light):
+    """Of red, green and blue .299, .587 and .114; where a picture is clear, the paper is white."""
+    shown.set_input_files("#own", png(colour))
+    real.expect(shown.locator("#shown")).to_have_attribute("aria-label", "a picture of your own")
+    assert shown.evaluate("[...chosen.values]") == [light]
+
+
+def test_the_same_file_can_be_chosen_again(shown):
+    for _ in range(2):
+        shown.set_input_files("#own", png("red"))
+        own = real.expect(shown.locator("#shown"))
+        own.to_have_attribute("aria-label", "a picture of your own")
+        assert shown.evaluate("at('own').files.length") == 0  # (nothing is left to be the same)
+        shown.locator("[name=picture]").first.check(force=True)
+        own.to_have_attribute("aria-label", "picture 1: one")

@@ -70,7 +70,7 @@ def test_measured_points_lie_on_the_curves(show):
     """Where the setting is theirs; their height is that of the curve, to a tenth of a pixel."""
     shown, found = show(), points.read()
     assert shown.locator(".point").count() == 0
-    assert "Adam in float32: choose both" in shown.inner_text("#note")
+    assert "Adam in float32, of what is held" in shown.inner_text("#note")
     shown.click("#measured")
     assert shown.locator("#close .point").count() == len(found)
     own = [p for p in found if p.strategy == "zero2"]
@@ -82,6 +82,10 @@ def test_measured_points_lie_on_the_curves(show):
     assert len(heights) == 2
     for ranks, height in zip((2, 4), heights, strict=True):
         assert height == pytest.approx(shown.evaluate(code, ranks), abs=0.1)
+    shown.fill("#activations", "1")  # (the curves have them, what was held after a step has not)
+    assert shown.locator(".point").count() == 0
+    assert "choose both and no activations" in shown.inner_text("#note")
+    shown.click("#measured")
     shown.check("[value=sgd]")
     assert shown.locator(".point").count() == 0
 
