@@ -16,7 +16,7 @@ def attach(timeout: float = 60.0) -> Wire:
     if dist.is_initialized():
         store = dist.distributed_c10d._get_default_store()
         comm = Wire(dist.get_rank(), dist.get_world_size(), store, timeout, False)
-        comm.group.take()
+        comm.group.beside(dist.get_rank())
     else:
         comm = join(World.env(timeout=timeout))
         atexit.register(comm.close)

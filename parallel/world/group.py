@@ -61,6 +61,20 @@ class Group:
         self.own = True
         self.take()
 
+    def beside(self, rank: int) -> None:
+        """Open the second group beside the one that a script has opened.
+
+        Raises:
+            PeerLost: not all ranks did within the timeout.
+        """
+        try:
+            within(self.timeout, self.take)
+        except (RuntimeError, TimeoutError) as error:
+            raise PeerLost(
+                f"rank {rank}: not all ranks of this group wrapped a model within "
+                f"{self.timeout:g} s ({short(error)}){interface.advice()}"
+            ) from None
+
     def take(self) -> None:
         """Open the second group beside the one that there is."""
         self.aside = dist.new_group(timeout=timedelta(seconds=self.timeout))
@@ -69,16 +83,28 @@ class Group:
         """Return the `among` ranks in a row with this one (0: all), and their two groups.
 
         All ranks ask for the same at once, as each takes part in making the groups of all.
+
+        Raises:
+            RuntimeError: they were not made within the timeout.
         """
         if not among:
             return range(workers), None, self.aside
         if among not in self.parts:
-            limit, rows = timedelta(seconds=self.timeout), range(0, workers, among)
-            every = [[*range(r, r + among)] for r in rows]
-            made = [[dist.new_group(own, limit) for _ in range(2)] for own in every]
+            try:
+                made = within(self.timeout, self._rows, workers, among)
+            except TimeoutError as error:
+                raise RuntimeError(f"groups of {among} ranks were not made: {error}") from None
             self.parts[among] = made[rank // among]
         first = rank - rank % among
         return range(first, first + among), *self.parts[among]
+
+    def _rows(self, workers: int, among: int) -> list[list[Any]]:
+        """Make two groups of each row (by torch's store, which may never answer)."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)  # (a thread has a device of its own)
+        limit = timedelta(seconds=self.timeout)
+        every = [[*range(r, r + among)] for r in range(0, workers, among)]
+        return [[dist.new_group(own, limit) for _ in range(2)] for own in every]
 
     def close(self) -> None:
         """Leave what was opened here; this never takes longer than a moment."""
