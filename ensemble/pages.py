@@ -232,6 +232,11 @@ VALUES: dict[str, Callable[[], str]] = {
     "moving_fashion": partial(less, "budget_fashion", "rigl-4-flat", "dense-flat"),
     "wide_fashion": partial(less, "budget_fashion", "wide-4-flat", "dense-flat"),
     "moving_over_random_fashion": partial(less, "budget_fashion", "rigl-4-flat", "random-4-flat"),
+    "random_cifar": partial(less, "budget_cifar10", "random-4-flat", "dense-flat"),
+    "random_cifar_short": partial(less, "budget_cifar10", "random-4-short", "dense-short"),
+    "narrow_cifar": partial(less, "budget_cifar10", "narrow-4-flat", "dense-flat"),
+    "random_over_narrow_cifar": partial(less, "budget_cifar10", "random-4-flat", "narrow-4-flat"),
+    "moving_over_random_cifar": partial(less, "budget_cifar10", "rigl-4-flat", "random-4-flat"),
     "wide_over_slim": partial(less, "budget", "different-22-flat", "slim-22-flat"),
     **{
         f"{name}_{plan}_over_independent": partial(
