@@ -4,7 +4,8 @@
         loss = net(x).sum()
     kept.bytes                  # each piece of memory once; weights are there anyhow
 
-What is saved is handed on as it is; hooks inside (those of zero3, of checkpointing) hide theirs.
+What is saved is handed on as it is. Hooks inside hide what they see: those of zero3, which note
+weights, are heard too, those of checkpointing are not.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +14,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
+
+from parallel.zero.passes import Passes
 
 
 @dataclass(eq=False)
@@ -45,5 +48,21 @@ def keeping(known: Iterable[torch.Tensor]) -> Iterator[Kept]:
     """Count inside the block what backward will read, but for memory that is known."""
     memories = [tensor.untyped_storage() for tensor in known]
     kept = Kept({memory.data_ptr(): memory for memory in memories})
-    with saved_tensors_hooks(kept.note, lambda tensor: tensor):
+    with saved_tensors_hooks(kept.note, lambda tensor: tensor), _heard(kept):
         yield kept
+
+
+@contextmanager
+def _heard(kept: Kept) -> Iterator[None]:
+    """Count what zero3 hands on, too: all but the weights that it gathers again."""
+    noted = Passes._noted
+
+    def both(self: Passes, saved: torch.Tensor) -> object:
+        found = noted(self, saved)
+        return kept.note(found) if isinstance(found, torch.Tensor) else found
+
+    Passes._noted = both
+    try:
+        yield
+    finally:
+        Passes._noted = noted
