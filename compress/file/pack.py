@@ -37,8 +37,8 @@ class Packed:
         bytes: Its size.
         state: The state as it is in the file; the net is to be judged by it.
         patterns: Those of sparse layers, by the layers' names.
-        whole: Names of floating tensors that are in it bit by bit, as no layer that pack knows has
-            them, or as `whole` asked for it.
+        whole: Names of real or complex tensors that are in it bit by bit, as no layer that pack
+            knows has them, or as `whole` asked for it.
     """
 
     path: Path

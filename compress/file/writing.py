@@ -49,8 +49,10 @@ def _whole(part: Part, options: Options) -> bool:
 
 def is_whole(part: Part) -> bool:
     """Return whether a part is in the file bit by bit and deserves to be named."""
-    floating = isinstance(part.value, torch.Tensor) and part.value.is_floating_point()
-    return part.kind == OBJECT or (part.kind == WHOLE and floating and part.value.numel() > 0)
+    if part.kind == OBJECT:
+        return True
+    real_or_complex = part.value.is_floating_point() or part.value.is_complex()
+    return part.kind == WHOLE and real_or_complex and part.value.numel() > 0
 
 
 @dataclass

@@ -74,6 +74,13 @@ def test_what_no_layer_of_pack_has_is_whole_and_named(tmp_path):
     assert same({k: packed.state[k] for k in names}, {k: net.state_dict()[k] for k in names})
 
 
+def test_complex_weights_are_whole_and_named(tmp_path):
+    net = nn.Linear(3, 2, bias=False, dtype=torch.complex64)
+    packed = pack(net, tmp_path / "net", 2)
+    assert packed.whole == ("weight",)
+    assert torch.equal(unpack(tmp_path / "net")["weight"], net.weight)
+
+
 def test_layers_that_were_asked_for_are_whole(tmp_path):
     net = pruned()
     packed = pack(net, tmp_path / "net", 2, whole=("2*",))
