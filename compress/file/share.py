@@ -4,12 +4,14 @@
 
 Zeros stay zeros and belong to no cluster. The gradient of a centroid is the sum of the gradients of
 its weights (Han, Mao, Dally, arXiv 1510.00149), whose linear start between the least and the
-largest value is used too: large weights are rare, and matter.
+largest value is used too: large weights are rare, and matter. A sum over thousands of weights is
+too much for the rate that a single one takes. Its mean over them is not: SGD of centroids is then
+SGD of the weights, each step followed by the nearest weights that share.
 
-    names = share(net, bits=4)          # the weight of each layer is now made of its centroids
-    optimizer = SGD(net.parameters())   # made after that: it trains centroids, biases and norms
+    names = share(net, 4, gradient="mean")  # each layer's weight is now made of its centroids
+    optimizer = SGD(net.parameters(), lr)   # made after that: it trains centroids, biases, norms
     ...
-    bake(net)                           # plain weights again, which pack stores as they are
+    bake(net)                               # plain weights again, which pack stores as they are
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +23,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from bibd import SparseConv2d, SparseLinear
-from harness.names import fitting
+from harness.names import check, fitting
 
+GRADIENTS = ("sum", "mean")
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, SparseLinear, SparseConv2d)
 MOST_BITS = 8
 ROUNDS = 300
@@ -65,17 +68,22 @@ class Gather(nn.Module):
     index: torch.Tensor
     places: torch.Tensor
 
-    def __init__(self, weight: torch.Tensor, clusters: int):
+    def __init__(self, weight: torch.Tensor, clusters: int, gradient: str = "sum"):
         super().__init__()
         flat = weight.detach().reshape(-1)
         places = flat.nonzero().squeeze(1)
         found, index = kmeans(flat[places].double().cpu().numpy(), clusters)
         self.shape, self.start = weight.shape, torch.from_numpy(found).to(weight)
+        self.mean = gradient == "mean"
         self.register_buffer("places", places)
         self.register_buffer("index", torch.from_numpy(index).to(places))
 
     def forward(self, centroids: torch.Tensor) -> torch.Tensor:
         """Return the weight; autograd adds up the gradients of each centroid's weights."""
+        if self.mean:
+            many = torch.bincount(self.index, minlength=len(centroids))
+            still = centroids.detach()
+            centroids = still + (centroids - still) / many  # (to the bit, what is added is zero)
         flat = centroids.new_zeros(self.shape.numel())
         return flat.index_put((self.places,), centroids[self.index]).view(self.shape)
 
@@ -111,14 +119,17 @@ def bits_of(bits: int | Mapping[str, int | None] | None, name: str) -> int | Non
 
 
 def share(
-    net: nn.Module, bits: int | Mapping[str, int | None] = 4, skip: Sequence[str] | str = ()
-) -> list[str]:
+    net: nn.Module, bits: int | Mapping[str, int | None] = 4, skip: Sequence[str] | str = (), *,
+    gradient: str = "sum",
+) -> list[str]:  # fmt: skip
     """Let the weights of each linear and convolutional layer share 2^bits values, in place.
 
     Args:
         net: Any net, also with layers of bibd; zeros in its weights stay zeros.
         bits: Of all layers, or a mapping of names (with * and ?); 16 and None leave a layer be.
         skip: Names of layers that stay as they are, with * and ?.
+        gradient: Of a shared value: the "sum" of those of its weights, or their "mean", with which
+            the rate that has trained the net goes on.
 
     Returns:
         The names of the layers.
@@ -126,6 +137,7 @@ def share(
     Raises:
         ValueError: a weight that is not finite, or that two layers hold; a name of no layer.
     """
+    check("gradient of shared values", gradient, GRADIENTS)
     layers = [name for name, module in net.named_modules() if isinstance(module, LAYERS)]
     skip = fitting("layer to skip", skip, layers)
     if isinstance(bits, Mapping):
@@ -138,7 +150,7 @@ def share(
             _check(name, module, holders)
             chosen[name] = (module, 1 << width)
     for module, clusters in chosen.values():
-        gather = Gather(module.weight, clusters)
+        gather = Gather(module.weight, clusters, gradient)
         # (a hook of the old one, such as a mask's, knows nothing of centroids; zeros stay anyway)
         module.weight = nn.Parameter(module.weight.detach().clone(), module.weight.requires_grad)
         parametrize.register_parametrization(module, "weight", gather)

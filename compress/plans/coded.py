@@ -26,7 +26,7 @@ class Coded(Dynamic):
     """2^bits values are shared by the weights of each layer."""
     sharing: int = 2
     """Passes that train the shared values."""
-    shared_lr: float = 0.01
+    shared_lr: float = 0.1
     """First rate of these passes, which falls along a cosine to 0."""
 
     def __post_init__(self):

@@ -41,7 +41,7 @@ def coded(
         supersets: As pack takes them.
     """
     net = copy.deepcopy(net)
-    share(net, bits)
+    share(net, bits, gradient="mean")
     optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum, fused=True)
     named: Any = dict(epochs=epochs, batch_size=batch_size, seed=seed, first=first)
     passes = Passes(net, data, Plain(optimizer), **named)

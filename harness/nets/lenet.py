@@ -14,7 +14,7 @@ SMALLEST = 16  # pixels across
 
 
 def lenet5(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10, seed: int = 0) -> Staged:
-    """Build the net, with He's start.
+    """Build the net, with He's start; convolutions have half its variance, as no ReLU follows them.
 
     Args:
         shape: Channels, height and width of a picture.
@@ -39,4 +39,7 @@ def lenet5(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10, seed: i
             nn.Linear(500, classes),
         )  # fmt: skip
         he(net)
+        for module in net.stages:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
     return net

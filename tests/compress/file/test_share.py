@@ -70,6 +70,58 @@ def test_the_gradient_of_a_centroid_is_the_sum_of_those_of_its_weights(layer):
     assert torch.equal(net[0].bias.grad, plain[0].bias.grad)
 
 
+def test_with_means_sgd_of_centroids_is_sgd_of_weights_that_share_again_after_each_step():
+    net = pruned((9, 8, 5)).double()
+    share(net, 2, gradient="mean")
+    places = {n: net[n].parametrizations.weight[0] for n in (0, 2)}
+    plain = bake_copy(net)
+    options = dict(lr=0.1, momentum=0.9, weight_decay=0.01)
+    sides = [(each, torch.optim.SGD(each.parameters(), **options)) for each in (net, plain)]
+    x, y = torch.randn(64, 9, dtype=torch.float64), torch.randint(5, (64,))
+    for _ in range(5):
+        for each, optimizer in sides:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(each(x), y).backward()
+            optimizer.step()
+        for n, gather in places.items():
+            flat = plain[n].weight.data.reshape(-1)
+            nearest = torch.zeros_like(flat)
+            for k in range(4):
+                own = gather.places[gather.index == k]
+                nearest[own] = flat[own].mean()
+            flat.copy_(nearest)
+            torch.testing.assert_close(net[n].weight.reshape(-1), flat, rtol=1e-11, atol=1e-12)
+            torch.testing.assert_close(net[n].bias, plain[n].bias, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(("gradient", "ends"), [("mean", True), ("sum", False)])
+def test_the_rate_of_single_weights_suits_means_and_not_sums(gradient, ends):
+    # Of 100 weights that share one value, each with the curvature 1: theirs is 1, that of sums 100.
+    net = nn.Sequential(nn.Linear(100, 1, bias=False)).double()
+    nn.init.ones_(net[0].weight)
+    share(net, 1, gradient=gradient)
+    optimizer = torch.optim.SGD(net.parameters(), 0.5)
+    for _ in range(20):
+        optimizer.zero_grad()
+        (net[0].weight.square().sum() / 2).backward()
+        optimizer.step()
+    assert bool(net[0].weight.abs().max() < 1e-5) is ends
+
+
+def test_means_move_no_value_and_stay_with_copies():
+    net = pruned()
+    share(net, 3, gradient="mean")
+    found = net[0].parametrizations.weight
+    assert torch.equal(net[0].weight.reshape(-1)[found[0].places], found.original[found[0].index])
+    copied = copy.deepcopy(net)
+    for each in (net, copied):
+        each(torch.ones(1, 20)).sum().backward()
+    grads = (each[0].parametrizations.weight.original.grad for each in (net, copied))
+    torch.testing.assert_close(*grads, rtol=0, atol=0)
+    with pytest.raises(ValueError, match="gradient of shared values"):
+        share(pruned(), 3, gradient="middle")
+
+
 def bake_copy(net):
     made = copy.deepcopy(net)
     bake(made)

@@ -165,6 +165,15 @@ def test_lenet_5_has_the_published_number_of_weights():
         lenet5((1, 8, 8))
 
 
+def test_signals_of_lenet_5_grow_no_more_than_those_of_pictures():
+    # (windows of 25 and 500 numbers: with He's start for ReLUs both would double the variance)
+    from harness.nets.lenet import lenet5
+
+    x = torch.randn(64, 1, 28, 28, generator=torch.manual_seed(0))
+    first = [lenet5(seed=k).stages[0](x).var().item() for k in range(20)]
+    assert 0.7 < sum(first) / len(first) < 1.3  # its deviation: sqrt(2 / 25 / 20 / 20) = .014
+
+
 def test_a_net_tells_its_costs():
     assert describe(SHORT, Job())["connections"] == 3056
 
