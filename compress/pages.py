@@ -173,6 +173,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "dynamic_fashion": partial(moving, "dynamic_fashion"),
     "dynamic_wide": partial(moving, "dynamic_wide"),
     "deep": partial(made, "deep"),
+    "deep_fashion": partial(made, "deep_fashion"),
     "deep_resnet": partial(made, "deep_resnet", "float32, %"),
     "bytes": partial(kinds, "bytes"),
     "tickets": claims,
