@@ -8,27 +8,20 @@ with its machine has left its newest checkpoint here, from which the crew starts
 machine refuses, as it has another version, is sent to the others.
 """
 
-import logging
-import os
-import re
-import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from harness.engine import guest, parcel
 from harness.engine.protocol import Ear, Elsewhere, Group, Hear, Members, last_words, say_once
+from harness.engine.ray_cluster import connect
 from harness.experiment import DONE, Run
 from harness.record import store
-from harness.record.provenance import version_of
 
-BEGIN = "start one by ray start --head, or name one by --ray-address HOST:PORT"
-TOKENS = (2, 61)  # from this version on clusters have a token unless somebody forbids it
 NODE = "node"  # what comes first of all: the machine that has the task
 LABEL = "ray.io/node-id"  # that Ray gives each machine
 
@@ -47,54 +40,6 @@ class Ray(Elsewhere):
             return _Post(ray, members, hear).run()
         finally:
             ray.shutdown()
-
-
-def connect(address: str | None, is_open: bool) -> Any:
-    """Join the cluster; returns the module.
-
-    Raises:
-        ValueError: no Ray here, or a cluster without a token.
-        OSError: no cluster there.
-    """
-    if not find_spec("ray"):
-        raise ValueError("--engine ray: ray is not installed; type: pip install 'iddl[ray]'")
-    if not is_open and not _has_token():
-        raise ValueError(
-            "this Ray has no token, so whoever reaches the cluster can run programs as you: set "
-            "RAY_AUTH_MODE=token on all machines (ray get-auth-token --generate makes a token), or "
-            "type --ray-open if its network is yours alone"
-        )
-    _knock(address)
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # (its coming default)
-    ray: Any = import_module("ray")
-    try:
-        ray.init(address=address or "auto", log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
-        reason = str(error).splitlines()[0]
-        raise OSError(
-            f"no Ray cluster at {address or 'this machine'} ({reason}): {BEGIN}"
-        ) from None
-    return ray
-
-
-def _knock(address: str | None) -> None:
-    """Fail at once where nobody listens, as Ray itself would try for minutes."""
-    address = address or os.environ.get("RAY_ADDRESS")
-    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not address or address == "auto":  # (Ray looks on this machine, which is quick)
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-    except ValueError:
-        raise ValueError(f"--ray-address got {address!r}; expected HOST:PORT") from None
-    except OSError as error:
-        raise OSError(f"no Ray cluster at {address} ({error.strerror or error}): {BEGIN}") from None
-
-
-def _has_token() -> bool:
-    mode = os.environ.get("RAY_AUTH_MODE", "")
-    version = tuple(map(int, re.findall(r"\d+", version_of("ray"))[:2]))
-    return mode == "token" or (not mode and version >= TOKENS)
 
 
 def work(argv: Sequence[str], env: Mapping[str, str], files: parcel.Files) -> Iterator[tuple]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from examples.wine.experiments import PLANS
-from harness.engine import parcel, ray
+from harness.engine import parcel, ray, ray_cluster
 from harness.engine.protocol import Members, Needs
 from harness.experiment import DONE, Run
 from harness.record import store
@@ -189,11 +189,11 @@ def test_needs_that_no_machine_can_meet_are_said(study, monkeypatch, capsys):
 def test_an_address_of_ipv6_is_knocked_at_without_its_brackets(monkeypatch):
     met = []
     monkeypatch.setattr(
-        ray.socket,
+        ray_cluster.socket,
         "create_connection",
         lambda where, timeout: met.append(where) or SimpleNamespace(close=str),
     )
-    ray._knock("[::1]:6379")
+    ray_cluster._knock("[::1]:6379")
     assert met == [("::1", 6379)]
 
 
@@ -201,6 +201,6 @@ def test_a_version_may_have_letters(monkeypatch):
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     found = []
     for version in ("2.61rc1", "3.0.0.dev0", "2.60.1"):
-        monkeypatch.setattr(ray, "version_of", lambda _, version=version: version)
-        found.append(ray._has_token())
+        monkeypatch.setattr(ray_cluster, "version_of", lambda _, version=version: version)
+        found.append(ray_cluster._has_token())
     assert found == [True, True, False]

@@ -69,7 +69,7 @@ def test_no_slurm_here(tmp_path, monkeypatch, capsys):
 
 
 def test_no_ray_here(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("harness.engine.ray.find_spec", lambda name: None)
+    monkeypatch.setattr("harness.engine.ray_cluster.find_spec", lambda name: None)
     assert call(tmp_path, "--engine", "ray") == 2
     assert "ray is not installed; type: pip install 'iddl[ray]'" in capsys.readouterr().err
 
@@ -83,7 +83,7 @@ def test_no_ray_here(tmp_path, monkeypatch, capsys):
     ],
 )
 def test_no_cluster_there(address, code, said, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("harness.engine.ray.find_spec", lambda name: True)
+    monkeypatch.setattr("harness.engine.ray_cluster.find_spec", lambda name: True)
     words = ["--engine", "ray", "--ray-open", "--ray-address", address]
     assert call(tmp_path, *words) == code
     assert said in capsys.readouterr().err
