@@ -11,7 +11,8 @@ from examples.wine.experiments import PLANS
 from harness.cli import main
 from harness.engine import guest
 from harness.engine.protocol import Members, Needs, Place
-from harness.engine.slurm import Slurm, _Job, script
+from harness.engine.slurm import Slurm
+from harness.engine.slurm_job import Job, script
 from harness.record.study import Study
 
 MEMBERS = Members(["python", "-m", "mlp", "smoke"], 7, {"IDDL_MEMBER": "1", "WORDS": "a 'b' $c"})
@@ -119,6 +120,7 @@ def test_a_job_whose_tasks_left_no_word_is_no_success(tmp_path, monkeypatch, cap
     program(programs, "scancel", "exit 0")
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setattr("harness.engine.slurm.POLL", 0.02)
+    monkeypatch.setattr("harness.engine.slurm_job.POLL", 0.02)
     assert call(tmp_path, "--engine", "slurm", "--arms", "raw", "--seeds", "1") == 1
     assert "not done" in capsys.readouterr().err
 
@@ -139,16 +141,16 @@ def at_work(tmp_path, monkeypatch):
 def test_another_command_does_not_look_in_on_a_job_that_is_not_its_own(at_work, monkeypatch):
     first = Members(["python", "-m", "x", "--arms", "raw", "--detach"], 1, {}, at_work)
     desk = at_work.out / ".slurm"
-    job = _Job.submit(desk, first, {})
-    same = _Job.found(desk, replace(first, argv=[*first.argv[:-1], "--quiet"]))
+    job = Job.submit(desk, first, {})
+    same = Job.found(desk, replace(first, argv=[*first.argv[:-1], "--quiet"]))
     assert same is not None
     assert same.number == job.number
     other = replace(first, argv=["python", "-m", "x", "--arms", "scaled"])
     said = r"job 12 is at work .*another command: '-m x --arms raw'.*scaled.*scancel 12"
     with pytest.raises(ValueError, match=said):
-        _Job.found(desk, other)
+        Job.found(desk, other)
     monkeypatch.setattr(guest, "program", lambda: {"torch": "2.6"})
     with pytest.raises(ValueError, match=r"another code: .*here it is 'torch 2.6'"):
-        _Job.found(desk, first)
+        Job.found(desk, first)
     job.cancel()
-    assert _Job.found(desk, other) is None
+    assert Job.found(desk, other) is None
