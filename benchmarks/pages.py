@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import pages_gpu, pages_steps
 from benchmarks.sparse.goals import DENSE, PEERS
+from compress.plans.dynamic import Dynamic
 from compress.plots import dynamic
 from harness.result.pages import Rows, fixed
 
@@ -88,10 +89,23 @@ def sparse_steps() -> Rows:
 
 def moving() -> Rows:
     """What a change of connections takes, and what all of them add to a training."""
-    yield "method, connections", "a step, ms", "with a change", "the one after", "changes add, %"
+    head = "method, connections", "a step, ms", "with a change", "the one after"
+    yield *head, "while they move, %", "of a training, %"
     for row in record("compression")["changes"]:
         times = [fixed(row[f"{kind}_ms"], 2) for kind in ("step", "change", "after")]
-        yield row["name"], *times, fixed(100 * row["share"], 1)
+        shares = row["share"], of_training(row["share"], Dynamic("rigl").until)
+        yield row["name"], *times, *(fixed(100 * share, 1) for share in shares)
+
+
+def of_training(share: float, until: float) -> float:
+    """Return the share of a training's time that changes take, if they stop before its end.
+
+    Args:
+        share: Of the time until then.
+        until: The part of the steps that are before.
+    """
+    added = until * share / (1 - share)  # for each step without a change
+    return added / (1 + added)
 
 
 def sparse_tickets() -> Rows:

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from benchmarks import compression
+from benchmarks import compression, pages
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +42,17 @@ def test_changes_add_what_their_step_and_the_one_after_take_longer(monkeypatch):
     kinds = iter((1.0, 10.0, 3.0))
     monkeypatch.setattr(compression, "median", lambda times: next(kinds))
     assert compression.share("rigl", 20.0, 2)["share"] == pytest.approx(11 / 15)
+
+
+def test_changes_that_stop_before_the_end_take_less_of_a_training():
+    step, change, after, steps = 2.0, 8.0, 4.0, 4000
+    took = [step] * steps
+    for t in range(100, 3 * steps // 4 + 1, 100):
+        took[t - 1 : t + 1] = [change, after]
+    without = step * steps
+    share = (change + after - 2 * step) / (100 * step + change + after - 2 * step)
+    found = pages.of_training(share, 0.75)
+    assert found == pytest.approx((sum(took) - without) / sum(took), rel=1e-12)
 
 
 def test_a_large_file_is_decoded_to_what_it_was(monkeypatch):
