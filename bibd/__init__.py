@@ -6,8 +6,43 @@
 Public names are loaded on first use, so that `import bibd` never pays for torch.
 """
 
-from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazily
+
+if TYPE_CHECKING:
+    from bibd.advice import UnreadInputs as UnreadInputs
+    from bibd.certificate import Certificate as Certificate
+    from bibd.certificate import certify as certify
+    from bibd.conv import BibdConv2d as BibdConv2d
+    from bibd.conv import RandomSparseConv2d as RandomSparseConv2d
+    from bibd.conv import SparseConv2d as SparseConv2d
+    from bibd.convert import sparsify as sparsify
+    from bibd.design import Design as Design
+    from bibd.design import affine_plane as affine_plane
+    from bibd.design import complement as complement
+    from bibd.design import dual as dual
+    from bibd.design import from_blocks as from_blocks
+    from bibd.design import from_mask as from_mask
+    from bibd.design import modular as modular
+    from bibd.design import projective_plane as projective_plane
+    from bibd.design import singer as singer
+    from bibd.design import tiled as tiled
+    from bibd.design import truncate as truncate
+    from bibd.dynamic import DynamicConv2d as DynamicConv2d
+    from bibd.dynamic import DynamicLinear as DynamicLinear
+    from bibd.dynamic import dense_gradients as dense_gradients
+    from bibd.families import FAMILIES as FAMILIES
+    from bibd.initialize import init as init
+    from bibd.linear import BibdLinear as BibdLinear
+    from bibd.linear import RandomSparseLinear as RandomSparseLinear
+    from bibd.linear import SparseLinear as SparseLinear
+    from bibd.norms import spectral_norm as spectral_norm
+    from bibd.norms import weight_norm as weight_norm
+    from bibd.onnx.to_onnx import to_onnx as to_onnx
+    from bibd.pattern import Pattern as Pattern
+    from bibd.pattern import make_pattern as make_pattern
+    from bibd.sizes import nearest as nearest
 
 _HOME = {
     "Design": "bibd.design",
@@ -43,21 +78,5 @@ _HOME = {
     "sparsify": "bibd.convert",
     "to_onnx": "bibd.onnx.to_onnx",
 }
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return metadata.version("iddl")
-    if name not in _HOME:
-        raise AttributeError(
-            f"module 'bibd' has no attribute {name!r}; it has {', '.join(__all__)}"
-        )
-    module = import_module(_HOME[name])
-    value = getattr(module, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return __all__
+__all__ = sorted(_HOME)  # pyright: ignore
+__getattr__, __dir__ = lazily(__name__, _HOME)

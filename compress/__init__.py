@@ -3,10 +3,42 @@
 Public names are loaded on first use, so that `import compress` never pays for torch.
 """
 
-from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOME: dict[str, str] = {
+from harness.lazy import lazily
+
+if TYPE_CHECKING:
+    from compress.file.fold import fold as fold
+    from compress.file.pack import pack as pack
+    from compress.file.pack import patterns as patterns
+    from compress.file.pack import unpack as unpack
+    from compress.file.share import bake as bake
+    from compress.file.share import share as share
+    from compress.file.sizes import sizes as sizes
+    from compress.identities.findings import verify as verify
+    from compress.int8.explain import explain as explain
+    from compress.int8.quantize import load_quantized as load_quantized
+    from compress.int8.quantize import quantize as quantize
+    from compress.moving.moving import Moving as Moving
+    from compress.pruning.apply import Masked as Masked
+    from compress.pruning.foreign import from_torch as from_torch
+    from compress.pruning.foreign import to_torch as to_torch
+    from compress.pruning.freeze import freeze as freeze
+    from compress.pruning.masks import Masks as Masks
+    from compress.pruning.prune import KeptOne as KeptOne
+    from compress.pruning.prune import prune as prune
+    from compress.pruning.schedule import Gradual as Gradual
+    from compress.pruning.schedule import steps as steps
+    from compress.pruning.structured import prune_channels as prune_channels
+    from compress.tickets.branches import branch as branch
+    from compress.tickets.branches import following as following
+    from compress.tickets.course import Course as Course
+    from compress.tickets.course import early_stop as early_stop
+    from compress.tickets.ladder import ladder as ladder
+    from compress.tickets.level import Level as Level
+    from compress.tickets.level import dense as dense
+
+_HOME = {
     "Moving": "compress.moving.moving",
     "bake": "compress.file.share",
     "fold": "compress.file.fold",
@@ -38,18 +70,4 @@ _HOME: dict[str, str] = {
     "verify": "compress.identities.findings",
 }
 __all__ = sorted(_HOME)  # pyright: ignore
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return metadata.version("iddl")
-    if name not in _HOME:
-        raise AttributeError(
-            f"module 'compress' has no attribute {name!r}; it has {', '.join(__all__)}"
-        )
-    globals()[name] = value = getattr(import_module(_HOME[name]), name)
-    return value
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)

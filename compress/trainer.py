@@ -96,7 +96,7 @@ def describe(config: Config, job: Job) -> dict[str, Any]:
     """Return the costs of the net, and what its test numbers stand on."""
     data = read(config, job)
     net = build(config, data, 0)
-    facts = cost.facts(net, data.shape) | {"split": data.split}
+    facts: dict[str, Any] = cost.facts(net, data.shape) | {"split": data.split}
     if isinstance(config, Dynamic) and config.method in ("gradual", "subset"):
         kept = round(config.density * facts["connections"])  # (that its last masks leave)
         facts |= {"connections": kept, "macs": kept}

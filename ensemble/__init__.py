@@ -19,8 +19,33 @@
 Public names are loaded on first use, so that `import ensemble` never pays for torch.
 """
 
-from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazily
+
+if TYPE_CHECKING:
+    from ensemble.averaging import averaged as averaged
+    from ensemble.averaging import snapshots as snapshots
+    from ensemble.boosting.learner import boost as boost
+    from ensemble.calibrate import Calibrated as Calibrated
+    from ensemble.calibrate import temperature as temperature
+    from ensemble.calibrate import tempered as tempered
+    from ensemble.cascade.module import Cascade as Cascade
+    from ensemble.cascade.rule import Rule as Rule
+    from ensemble.checks import log_probabilities as log_probabilities
+    from ensemble.combine import decided as decided
+    from ensemble.combine import pooled as pooled
+    from ensemble.designs import designed as designed
+    from ensemble.face import BoostedNets as BoostedNets
+    from ensemble.fit.boosting import Boosting as Boosting
+    from ensemble.fit.training import Training as Training
+    from ensemble.given import made as made
+    from ensemble.identities.findings import verify as verify
+    from ensemble.members import Ensemble as Ensemble
+    from ensemble.metrics import scored as scored
+    from ensemble.packed import PackedLinear as PackedLinear
+    from ensemble.packed import packed_conv2d as packed_conv2d
+    from ensemble.shared import BatchEnsembleLinear as BatchEnsembleLinear
 
 _HOME = {
     "BatchEnsembleLinear": "ensemble.shared",
@@ -47,18 +72,4 @@ _HOME = {
     "verify": "ensemble.identities.findings",
 }
 __all__ = sorted(_HOME)  # pyright: ignore
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return metadata.version("iddl")
-    if name not in _HOME:
-        raise AttributeError(
-            f"module 'ensemble' has no attribute {name!r}; it has {', '.join(__all__)}"
-        )
-    globals()[name] = value = getattr(import_module(_HOME[name]), name)
-    return value
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)

@@ -74,8 +74,8 @@ def movable(net: nn.Module) -> nn.Module:
     for layer in net.children():
         found = layer
         if isinstance(layer, SparseLinear):
-            table: Any = layer.pattern
-            found = DynamicLinear(*table.shape, table, layer.bias is not None)
+            table, has_bias = layer.pattern, layer.bias is not None
+            found = DynamicLinear(*table.shape, pattern=table, bias=has_bias)
             with torch.no_grad():
                 for p, value in zip(found.parameters(), layer.parameters(), strict=True):
                     p.copy_(value)

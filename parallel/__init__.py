@@ -9,8 +9,26 @@
 Public names are loaded on first use, so that `import parallel` never pays for torch.
 """
 
-from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazily
+
+if TYPE_CHECKING:
+    from parallel.identities.findings import verify as verify
+    from parallel.pipeline.actions import Table as Table
+    from parallel.pipeline.pipeline import Pipeline as Pipeline
+    from parallel.pipeline.weights import Policy as Policy
+    from parallel.strategy import STRATEGIES as STRATEGIES
+    from parallel.strategy import Strategy as Strategy
+    from parallel.training.loop import train as train
+    from parallel.world.ops import AllReduce as AllReduce
+    from parallel.world.ops import Exchange as Exchange
+    from parallel.world.ops import Push as Push
+    from parallel.world.ops import Round as Round
+    from parallel.world.world import World as World
+    from parallel.wrap import benchmarks as benchmarks
+    from parallel.wrap.data_parallel import DataParallel as DataParallel
+    from parallel.wrap.model_parallel import ModelParallel as ModelParallel
 
 _HOME = {
     "World": "parallel.world.world",
@@ -26,24 +44,8 @@ _HOME = {
     "train": "parallel.training.loop",
     "DataParallel": "parallel.wrap.data_parallel",
     "ModelParallel": "parallel.wrap.model_parallel",
-    "benchmarks": "parallel.wrap.benchmarks",
+    "benchmarks": "parallel.wrap",
     "verify": "parallel.identities.findings",
 }
 __all__ = sorted(_HOME)  # pyright: ignore
-
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return metadata.version("iddl")
-    if name not in _HOME:
-        raise AttributeError(
-            f"module 'parallel' has no attribute {name!r}; it has {', '.join(__all__)}"
-        )
-    module = import_module(_HOME[name])
-    value = module if name == "benchmarks" else getattr(module, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)

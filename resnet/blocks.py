@@ -11,6 +11,7 @@ classifier are dense, as in the original study (`sparse_shortcuts` is an option)
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -58,7 +59,7 @@ class Convolutions:
         if self.pattern == "dense":
             return self.dense(inputs, outputs, size, stride, groups)
         table = self._table(inputs, outputs, groups)
-        options = dict(groups=groups, bias=False, pattern=table, init=self.init)
+        options: Any = dict(groups=groups, bias=False, pattern=table, init=self.init)
         return SparseConv2d(inputs, outputs, size, stride, size // 2, **options)
 
     def _table(self, inputs: int, outputs: int, groups: int) -> Pattern:

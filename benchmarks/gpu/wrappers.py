@@ -79,7 +79,7 @@ def wrapped(style: str, device: str, off: float = 0.0) -> Made:
     """A dozen steps of an ordinary loop around DataParallel with four replicas on one device."""
     workers = None if style == "torch" else 4
     places = dict(device_ids=[device], output_device=device, workers=workers)
-    options = (
+    options: dict[str, Any] = (
         {"iterations": 3} if style in ("localSGD", "local_sgd", "post_local_sgd", "ist") else {}
     )
     net = DataParallel(style=style, model=start(off), seed=3, **places, **options)

@@ -37,12 +37,13 @@ def linear(width: int, batch: int) -> tuple[float, Sides]:
     """Forward, rows of samples in and out."""
     layer = SparseLinear(width, width)
     p, bias, x = layer.pattern, layer.bias, torch.randn(batch, width)
+    assert bias is not None
     q, weight = width * width / p.nonzeros, torch.randn(width, width)
     indices, starts = torch.from_numpy(p.indices.copy()), torch.from_numpy(p.indptr.copy())
     values = layer.weight.detach().clone()
     csr = torch.sparse_csr_tensor(starts, indices, values, (width, width))
     other = scipy.sparse.csr_matrix((values.numpy(), p.indices, p.indptr), shape=(width, width))
-    numbers, offset = x.numpy(), layer.bias.detach().numpy()
+    numbers, offset = x.numpy(), bias.detach().numpy()
     groups = groups_like(width, q)
     blocks = torch.randn(groups, width // groups, width // groups)
 
@@ -229,6 +230,7 @@ def overhead(width: int = 64) -> Sides:
         torch.empty(1, width),
     )
     table, call = kernels.table(layer.pattern), native._calls()[0]
+    assert layer.bias is not None
     pointers = x.data_ptr(), layer.weight.data_ptr(), layer.bias.data_ptr(), y.data_ptr(), table.out
     keep = layer, x, y
     return {"ours": lambda: layer(x), "bare": lambda: call(0, *pointers, 1, 1, 1) or keep}

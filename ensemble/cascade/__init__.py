@@ -7,53 +7,35 @@
 Public names are loaded on first use, so that words and settings never pay for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazily
 
 if TYPE_CHECKING:
-    from ensemble.cascade.bounds import lost, needed, upper
-    from ensemble.cascade.fitting import Fit, fitted
-    from ensemble.cascade.module import Cascade
-    from ensemble.cascade.rule import Asked, Rule
-    from ensemble.cascade.stored import answered, spent
-    from ensemble.cascade.timing import timed
+    from ensemble.cascade.bounds import lost as lost
+    from ensemble.cascade.bounds import needed as needed
+    from ensemble.cascade.bounds import upper as upper
+    from ensemble.cascade.fitting import Fit as Fit
+    from ensemble.cascade.fitting import fitted as fitted
+    from ensemble.cascade.module import Cascade as Cascade
+    from ensemble.cascade.rule import Asked as Asked
+    from ensemble.cascade.rule import Rule as Rule
+    from ensemble.cascade.stored import answered as answered
+    from ensemble.cascade.stored import spent as spent
+    from ensemble.cascade.timing import timed as timed
 
 _HOME = {
-    "Asked": "rule",
-    "Cascade": "module",
-    "Fit": "fitting",
-    "Rule": "rule",
-    "answered": "stored",
-    "fitted": "fitting",
-    "lost": "bounds",
-    "needed": "bounds",
-    "spent": "stored",
-    "timed": "timing",
-    "upper": "bounds",
+    "Asked": "ensemble.cascade.rule",
+    "Cascade": "ensemble.cascade.module",
+    "Fit": "ensemble.cascade.fitting",
+    "Rule": "ensemble.cascade.rule",
+    "answered": "ensemble.cascade.stored",
+    "fitted": "ensemble.cascade.fitting",
+    "lost": "ensemble.cascade.bounds",
+    "needed": "ensemble.cascade.bounds",
+    "spent": "ensemble.cascade.stored",
+    "timed": "ensemble.cascade.timing",
+    "upper": "ensemble.cascade.bounds",
 }
-__all__ = [
-    "Asked",
-    "Cascade",
-    "Fit",
-    "Rule",
-    "answered",
-    "fitted",
-    "lost",
-    "needed",
-    "spent",
-    "timed",
-    "upper",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(
-            f"module 'ensemble.cascade' has no attribute {name!r}; it has {', '.join(__all__)}"
-        )
-    globals()[name] = value = getattr(import_module(f"ensemble.cascade.{_HOME[name]}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__ = sorted(_HOME)  # pyright: ignore
+__getattr__, __dir__ = lazily(__name__, _HOME)

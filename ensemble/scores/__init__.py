@@ -6,61 +6,39 @@
 Public names are loaded on first use, so that words and settings never pay for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazily
 
 if TYPE_CHECKING:
-    from ensemble.scores.answers import accuracy, aurc, brier, nll
-    from ensemble.scores.calibration import adaptive_ece, classwise_ece, ece
-    from ensemble.scores.diversity import (
-        ambiguity,
-        disagreement,
-        mutual_information,
-        q_pairs,
-        q_statistic,
-    )
-    from ensemble.scores.equivalence import equivalent
+    from ensemble.scores.answers import accuracy as accuracy
+    from ensemble.scores.answers import aurc as aurc
+    from ensemble.scores.answers import brier as brier
+    from ensemble.scores.answers import nll as nll
+    from ensemble.scores.calibration import adaptive_ece as adaptive_ece
+    from ensemble.scores.calibration import classwise_ece as classwise_ece
+    from ensemble.scores.calibration import ece as ece
+    from ensemble.scores.diversity import ambiguity as ambiguity
+    from ensemble.scores.diversity import disagreement as disagreement
+    from ensemble.scores.diversity import mutual_information as mutual_information
+    from ensemble.scores.diversity import q_pairs as q_pairs
+    from ensemble.scores.diversity import q_statistic as q_statistic
+    from ensemble.scores.equivalence import equivalent as equivalent
 
 _HOME = {
-    "accuracy": "answers",
-    "adaptive_ece": "calibration",
-    "ambiguity": "diversity",
-    "aurc": "answers",
-    "brier": "answers",
-    "classwise_ece": "calibration",
-    "disagreement": "diversity",
-    "ece": "calibration",
-    "equivalent": "equivalence",
-    "mutual_information": "diversity",
-    "nll": "answers",
-    "q_pairs": "diversity",
-    "q_statistic": "diversity",
+    "accuracy": "ensemble.scores.answers",
+    "adaptive_ece": "ensemble.scores.calibration",
+    "ambiguity": "ensemble.scores.diversity",
+    "aurc": "ensemble.scores.answers",
+    "brier": "ensemble.scores.answers",
+    "classwise_ece": "ensemble.scores.calibration",
+    "disagreement": "ensemble.scores.diversity",
+    "ece": "ensemble.scores.calibration",
+    "equivalent": "ensemble.scores.equivalence",
+    "mutual_information": "ensemble.scores.diversity",
+    "nll": "ensemble.scores.answers",
+    "q_pairs": "ensemble.scores.diversity",
+    "q_statistic": "ensemble.scores.diversity",
 }
-__all__ = [
-    "accuracy",
-    "adaptive_ece",
-    "ambiguity",
-    "aurc",
-    "brier",
-    "classwise_ece",
-    "disagreement",
-    "ece",
-    "equivalent",
-    "mutual_information",
-    "nll",
-    "q_pairs",
-    "q_statistic",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(
-            f"module 'ensemble.scores' has no attribute {name!r}; it has {', '.join(__all__)}"
-        )
-    globals()[name] = value = getattr(import_module(f"ensemble.scores.{_HOME[name]}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__ = sorted(_HOME)  # pyright: ignore
+__getattr__, __dir__ = lazily(__name__, _HOME)

@@ -3,32 +3,33 @@
 Public names are loaded on first use: plans ask for DATASETS, and --help must not pay for torch.
 """
 
-from importlib import import_module
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazily
+
+if TYPE_CHECKING:
+    from harness.data.names import DATASETS as DATASETS
+    from harness.data.names import OPTIONS as OPTIONS
+    from harness.data.names import SPLITS as SPLITS
+    from harness.data.names import DataError as DataError
+    from harness.data.names import check_dataset as check_dataset
+    from harness.data.names import data_root as data_root
+    from harness.data.names import options as options
+    from harness.data.registry import as_data as as_data
+    from harness.data.registry import load as load
+    from harness.data.tensors import Data as Data
 
 _HOME = {
-    "DATASETS": "names",
-    "OPTIONS": "names",
-    "SPLITS": "names",
-    "data_root": "names",
-    "Data": "tensors",
-    "DataError": "names",
-    "check_dataset": "names",
-    "options": "names",
-    "as_data": "registry",
-    "load": "registry",
+    "DATASETS": "harness.data.names",
+    "OPTIONS": "harness.data.names",
+    "SPLITS": "harness.data.names",
+    "data_root": "harness.data.names",
+    "Data": "harness.data.tensors",
+    "DataError": "harness.data.names",
+    "check_dataset": "harness.data.names",
+    "options": "harness.data.names",
+    "as_data": "harness.data.registry",
+    "load": "harness.data.registry",
 }
 __all__ = sorted(_HOME)  # pyright: ignore
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(
-            f"module 'harness.data' has no attribute {name!r}; it has {', '.join(__all__)}"
-        )
-    value = getattr(import_module(f"harness.data.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__ = lazily(__name__, _HOME)

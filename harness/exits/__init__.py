@@ -8,55 +8,37 @@
 Public names are loaded on first use, so that words and settings never pay for torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.lazy import lazily
 
 if TYPE_CHECKING:
-    from harness.exits.criteria import CRITERIA
-    from harness.exits.exits import Answers, EarlyExit, attach, losses
-    from harness.exits.fitting import fit
-    from harness.exits.recording import Record, record
-    from harness.exits.thresholds import Outcome, outcome, sweep
-    from harness.exits.timing import measure
+    from harness.exits.criteria import CRITERIA as CRITERIA
+    from harness.exits.exits import Answers as Answers
+    from harness.exits.exits import EarlyExit as EarlyExit
+    from harness.exits.exits import attach as attach
+    from harness.exits.exits import losses as losses
+    from harness.exits.fitting import fit as fit
+    from harness.exits.recording import Record as Record
+    from harness.exits.recording import record as record
+    from harness.exits.thresholds import Outcome as Outcome
+    from harness.exits.thresholds import outcome as outcome
+    from harness.exits.thresholds import sweep as sweep
+    from harness.exits.timing import measure as measure
 
 _HOME = {
-    "Answers": "exits",
-    "CRITERIA": "criteria",
-    "EarlyExit": "exits",
-    "Outcome": "thresholds",
-    "Record": "recording",
-    "attach": "exits",
-    "fit": "fitting",
-    "losses": "exits",
-    "measure": "timing",
-    "outcome": "thresholds",
-    "record": "recording",
-    "sweep": "thresholds",
+    "Answers": "harness.exits.exits",
+    "CRITERIA": "harness.exits.criteria",
+    "EarlyExit": "harness.exits.exits",
+    "Outcome": "harness.exits.thresholds",
+    "Record": "harness.exits.recording",
+    "attach": "harness.exits.exits",
+    "fit": "harness.exits.fitting",
+    "losses": "harness.exits.exits",
+    "measure": "harness.exits.timing",
+    "outcome": "harness.exits.thresholds",
+    "record": "harness.exits.recording",
+    "sweep": "harness.exits.thresholds",
 }
-__all__ = [
-    "CRITERIA",
-    "Answers",
-    "EarlyExit",
-    "Outcome",
-    "Record",
-    "attach",
-    "fit",
-    "losses",
-    "measure",
-    "outcome",
-    "record",
-    "sweep",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(
-            f"module 'harness.exits' has no attribute {name!r}; it has {', '.join(__all__)}"
-        )
-    globals()[name] = value = getattr(import_module(f"harness.exits.{_HOME[name]}"), name)
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__all__ = sorted(_HOME)  # pyright: ignore
+__getattr__, __dir__ = lazily(__name__, _HOME)
