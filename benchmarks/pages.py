@@ -13,6 +13,7 @@ from compress.plots import dynamic
 from harness.result.pages import Rows, fixed
 
 HERE = Path(__file__).resolve().parent
+OTHERS = "best other sparse way", "grouped"
 
 
 @cache
@@ -23,7 +24,7 @@ def record(name: str) -> dict[str, Any]:
 
 def speed() -> Rows:
     """Sparse layers: one line a case, both numbers of threads in each cell."""
-    yield "case", "q", "ours, µs", "best dense", "F.linear", "best other sparse way", "grouped"
+    yield "case", "q", "ours, µs", "oneDNN, or best dense conv", "F.linear", *OTHERS
     lines = [row for row in record("sparse_speed")["cases"] if "q" in row]
     for name in dict.fromkeys(row["name"] for row in lines):
         rows = [row for row in lines if row["name"] == name]

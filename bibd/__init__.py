@@ -6,9 +6,8 @@
 Public names are loaded on first use, so that `import bibd` never pays for torch.
 """
 
-from typing import TYPE_CHECKING
-
-from harness.lazy import lazily
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bibd.advice import UnreadInputs as UnreadInputs
@@ -79,4 +78,22 @@ _HOME = {
     "to_onnx": "bibd.onnx.to_onnx",
 }
 __all__ = sorted(_HOME)  # pyright: ignore
-__getattr__, __dir__ = lazily(__name__, _HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name, as harness.lazy does, which this package stands without."""
+    if name == "__version__":
+        try:
+            return metadata.version("iddl")
+        except metadata.PackageNotFoundError:
+            return "unknown"
+    if name not in _HOME:
+        raise AttributeError(
+            f"module 'bibd' has no attribute {name!r}; it has {', '.join(__all__)}"
+        )
+    globals()[name] = value = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -105,6 +105,17 @@ def after(density: float, bits: int, words: str) -> str:
     return f"{fixed(ratio, 1)} {words} {error}"
 
 
+def places() -> str:
+    """Tell how many bits the place of a connection takes in files of LeNet-300-100."""
+    found = files.runs(_deep(), "LeNet-300-100")
+    each = [
+        fmean(8 * f["purposes"]["where"] / f["kept"] for f in file["files"])
+        for k in range(1, len(found[0].rows))
+        for file in files.files(found, k)
+    ]
+    return f"{fixed(min(each), 1)} to {fixed(max(each), 1)}"
+
+
 def _deep() -> Experiment:
     whole = record("deep")
     assert whole, "the record of plan deep is committed"
@@ -185,4 +196,5 @@ VALUES: dict[str, Callable[[], str]] = {
     "dense": before,
     "near": partial(after, 0.08, 4, "x smaller at"),
     "small": partial(after, 0.02, 5, "x at"),
+    "places": places,
 }

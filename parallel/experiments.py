@@ -1,6 +1,6 @@
 """Lists plans and verbs of `python -m parallel`, without torch: `--help` and `--list` read this.
 
-smoke                          every strategy            parallel.plans.smoke
+smoke                          ten strategies            parallel.plans.smoke
 gossip_mnist gossip_cifar10    how little talk           parallel.plans.gossip
 ist                            slices of every layer     parallel.plans.subnets
 workers                        1 to 64 of them           parallel.plans.workers

@@ -155,18 +155,12 @@ def timed() -> list[dict[str, Any]]:
 
 
 def times() -> Rows:
-    """Return the table of every other threshold of those that were timed."""
+    """Return the table of the thresholds that were timed."""
     yield "net", "batch", "setting", "accuracy", "expected MACs (M)", "p50", "p99", "mean"
-    seen = 0
     for line in timed():
         setting = line["name"].split(", ", 1)[1]
         if setting[0].isdigit():
-            seen += 1
-            if seen % 2 and setting != "1.0":
-                continue
             setting = f"threshold {float(setting):.3f}"
-        else:
-            seen = 0
         numbers = [fixed(line[k], 2) for k in ("p50", "p99", "mean")]
         cells = f"{line['accuracy']:.4f}", millions(line["macs"])
         yield line["arm"], str(line["batch"]), setting, *cells, *numbers

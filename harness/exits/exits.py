@@ -7,7 +7,7 @@
 `attach(net, after, shape, classes)` puts heads after stages; `model.early(x, thresholds)` answers.
 The net is an nn.Sequential, whose members are the stages, or a module that has one as `stages`.
 A sample leaves at the first exit whose score lies above the threshold; the batch shrinks as samples
-leave, so time falls at any batch size, and the answers come back in the order of the input.
+leave, so later stages see fewer, and the answers come back in the order of the input.
 A threshold of 0 lets everything leave, one of 1 nothing. No model is imported here.
 """
 

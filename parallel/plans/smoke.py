@@ -1,4 +1,4 @@
-"""The plan that tries every strategy on two small tasks: the whole path in a minute."""
+"""The plan that tries ten strategies on two small tasks: the whole path in a minute."""
 
 from dataclasses import dataclass, replace
 
@@ -36,7 +36,7 @@ def both(base: Every) -> dict[str, Every]:
 
 PLANS = {
     "smoke": Plan(
-        question="Every strategy on Iris and digits, four workers.",
+        question="Ten strategies on Iris and digits, four workers.",
         arms=both(Every("local", data="iris", model="iris", batch_size=16, epochs=8))
         | both(Every("local", batch_size=32, epochs=8)),
         seeds=tuple(range(3)),
