@@ -89,15 +89,15 @@ def _file(arm: str, share: str, file: dict, before: str) -> list[str]:
     return [arm, share, bits, size, f"{fixed(ratio, 1)} x", error, before]
 
 
-def before() -> str:
-    """Tell the error of the dense LeNet-300-100, in per cent."""
-    found = files.runs(_deep(), "LeNet-300-100")
+def before(arm: str = "LeNet-300-100") -> str:
+    """Tell the error of a dense net, in per cent."""
+    found = files.runs(_deep(), arm)
     return pages.mean([100 * (1 - run.rows[0]["test_accuracy"]) for run in found], 2)
 
 
-def after(density: float, bits: int, words: str) -> str:
-    """Tell how much smaller a file of LeNet-300-100 is, and its error in per cent."""
-    found = files.runs(_deep(), "LeNet-300-100")
+def after(density: float, bits: int, words: str, arm: str = "LeNet-300-100") -> str:
+    """Tell how much smaller a file of a net is, and its error in per cent."""
+    found = files.runs(_deep(), arm)
     row = next(k for k, row in enumerate(found[0].rows) if row["density"] == density)
     (file,) = [f for f in files.files(found, row) if f["bits"] == bits]
     ratio = fmean(f["ratio"] for f in file["files"])
@@ -196,5 +196,7 @@ VALUES: dict[str, Callable[[], str]] = {
     "dense": before,
     "near": partial(after, 0.08, 4, "x smaller at"),
     "small": partial(after, 0.02, 5, "x at"),
+    "dense_5": partial(before, "LeNet-5"),
+    "small_5": partial(after, 0.02, 3, "x at", "LeNet-5"),
     "places": places,
 }
