@@ -105,6 +105,18 @@ def after(density: float, bits: int, words: str, arm: str = "LeNet-300-100") -> 
     return f"{fixed(ratio, 1)} {words} {error}"
 
 
+def over_dense(density: float, bits: int) -> str:
+    """Tell by how many points files of Fashion-MNIST are better than their own dense nets."""
+    whole = record("deep_fashion")
+    assert whole, "the record of plan deep_fashion is committed"
+    found = files.runs(whole, "LeNet-300-100")
+    row = next(k for k, row in enumerate(found[0].rows) if row["density"] == density)
+    (file,) = [f for f in files.files(found, row) if f["bits"] == bits]
+    pairs = zip(file["files"], found, strict=True)
+    gains = [f["test_accuracy"] - run.rows[0]["test_accuracy"] for f, run in pairs]
+    return pages.prose(interval(gains))
+
+
 def places() -> str:
     """Tell how many bits the place of a connection takes in files of LeNet-300-100."""
     found = files.runs(_deep(), "LeNet-300-100")
@@ -199,4 +211,6 @@ VALUES: dict[str, Callable[[], str]] = {
     "dense_5": partial(before, "LeNet-5"),
     "small_5": partial(after, 0.02, 3, "x at", "LeNet-5"),
     "places": places,
+    "fashion": partial(over_dense, 0.08, 4),
+    "fashion_small": partial(over_dense, 0.02, 5),
 }

@@ -31,7 +31,7 @@ LETTERS = 13.5  # of the headline's size in an inch
 def headline(fig: Any, note: str, more: str = "") -> None:
     """Set the note above the figure, in words and in lines that fit its width."""
     text = in_words(note) + more
-    pair = r"(\d) (epochs|seeds?|workers|%|of)\b"
+    pair = r"(\d) ((?:epochs|seeds?|workers|of)\b|%)"
     text = re.sub(pair, lambda found: f"{found[1]}\u00a0{found[2]}", text)
     lines = textwrap.wrap(text, int(LETTERS * fig.get_figwidth()), break_on_hyphens=False)
     fig.suptitle("\n".join(lines).replace("\u00a0", " "), fontsize=9, x=0.01, ha="left")

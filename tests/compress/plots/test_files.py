@@ -54,6 +54,15 @@ def test_a_line_for_each_density_goes_from_small_files_to_large_ones():
     assert fig.axes[0].get_xscale() == "log"
 
 
+@pytest.mark.parametrize(("data", "names"), [("mnist", {"Han", "DNS", "SWS"}), ("digits", set())])
+def test_what_was_published_stands_beside_the_same_data_only(data, names):
+    whole = deep()
+    for run in whole.runs:
+        run.config["data"] = data
+    fig, _ = drawn(whole, "fig_compress_experiments")
+    assert names == {text.get_text() for text in fig.axes[0].texts} - {"MIRACLE"}
+
+
 def test_files_that_hold_norms_otherwise_have_lines_and_rows_of_their_own():
     whole = deep("B-ResNet-18")
     for run in whole.runs:

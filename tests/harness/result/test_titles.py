@@ -43,6 +43,13 @@ def test_a_headline_is_in_words_and_no_number_is_lost(note, words):
     assert titles.in_words(note) == words
 
 
+def test_no_line_of_a_headline_begins_with_a_per_cent_sign():
+    for tenths in range(40, 140):
+        fig = Figure(figsize=(tenths / 10, 3))
+        titles.headline(fig, f"cifar10 ({HOLDOUT}), width 16, 5 epochs, 3 seeds, 95 % intervals")
+        assert "95 % " in fig.get_suptitle() or "95 %\n" in fig.get_suptitle()
+
+
 @pytest.mark.parametrize("width", [5, 7, 11])
 def test_a_headline_fits_its_figure_and_keeps_a_number_with_its_word(width):
     fig = Figure(figsize=(width, 3))
