@@ -172,7 +172,7 @@ def change(
     Args:
         pattern: Of the layer.
         sizes: Of its values, by connection.
-        scores: Of all places, by how much a new connection would help; None for set.
+        scores: Of all places, by how much a new connection would help; used up. None for set.
         share: How many of the connections move.
         method: set, rigl or rigl_fan_in.
         draw: For what grows at random; of set.
@@ -183,7 +183,6 @@ def change(
     if scores is None:
         assert draw is not None
         return drop, at_random(pattern.mask().reshape(-1), count, draw)
-    scores = scores.copy()
     scores[pattern.flat] = -np.inf
     if method == "rigl":
         return drop, largest(scores, count)
@@ -205,6 +204,7 @@ def _refuse_shared(layers: dict[str, Any]) -> None:
 
 
 def _sizes(values: torch.Tensor) -> np.ndarray:
+    """Return absolute values, or of kernels their sums, in memory of their own."""
     sizes = values.abs().flatten(1).sum(1) if values.ndim > 1 else values.abs()
     return (sizes if sizes.dtype == torch.float64 else sizes.float()).cpu().numpy()
 
