@@ -58,6 +58,16 @@ def _counters(model: nn.Module) -> dict[str, torch.Tensor]:
     return {k: b for k, b in model.named_buffers() if not b.is_floating_point()}
 
 
+def kept_buffers(model: nn.Module) -> set[str]:
+    """Return the names of the buffers that a checkpoint holds; others are made from what it has."""
+    return {
+        f"{where}.{name}".lstrip(".")
+        for where, module in model.named_modules()
+        for name in module._buffers
+        if name not in module._non_persistent_buffers_set
+    }
+
+
 def _unreachable(module: nn.Module) -> bool:
     """Return whether it hides masks that need a key per worker."""
     hidden = module.template.modules() if isinstance(module, Vmapped) else ()
@@ -108,8 +118,9 @@ class Stacked:
         return [self.params[name]]
 
     def counters(self) -> Rows:
-        """Return the counters of worker 0."""
-        return {k: b.view(self.shapes[k])[0].clone() for k, b in self.counts.items()}
+        """Return the counters of worker 0, of those that a checkpoint holds."""
+        kept = kept_buffers(self.template)
+        return {k: b.view(self.shapes[k])[0].clone() for k, b in self.counts.items() if k in kept}
 
     def forward(self, xs: Any, ranks: Sequence[int]) -> Any:
         """Return each worker's output for its own inputs; without inputs there is no call."""
@@ -196,8 +207,9 @@ class Looped:
         return [named[name] for named in self.named]
 
     def counters(self) -> Rows:
-        """Return the counters of worker 0."""
-        return {k: b.clone() for k, b in _counters(self.models[0]).items()}
+        """Return the counters of worker 0, of those that a checkpoint holds."""
+        kept = kept_buffers(self.template)
+        return {k: b.clone() for k, b in _counters(self.models[0]).items() if k in kept}
 
     def forward(self, xs: Any, ranks: Sequence[int]) -> Any:
         """Return each worker's output for its own inputs; without inputs there is no call."""

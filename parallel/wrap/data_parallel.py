@@ -24,7 +24,7 @@ from harness.names import check, uncalled, unknown
 from harness.nets.dropout import distinct
 from parallel.executors import executor_of, shown
 from parallel.replicas.consensus import broadcast
-from parallel.replicas.replicas import Looped
+from parallel.replicas.replicas import Looped, kept_buffers
 from parallel.strategy import STRATEGIES, Strategy, make
 from parallel.strategy.averaging import GradientAllReduce, PostLocalSGD
 from parallel.strategy.base import every
@@ -32,7 +32,7 @@ from parallel.strategy.hierarchical import Hierarchical
 from parallel.world.comm import Comm
 from parallel.wrap.hooks import Hooks
 from parallel.wrap.scatter import Scattered
-from parallel.wrap.state import Consensus, version
+from parallel.wrap.state import Consensus, hand_on, version
 from parallel.zero import resume
 from parallel.zero.clip import clipped
 from parallel.zero.executor import Executor as Slices
@@ -143,12 +143,15 @@ class DataParallel(Scattered):
         """Load a bare model's state into all replicas."""
         model = self.consensus.filled(self, state_dict)
         found = model.load_state_dict(state_dict, strict, assign)
+        self.consensus.forget()
+        hand_on(model, self.replicas)
         held = model.state_dict()
         state = {k: v.detach().clone() for k, v in held.items() if isinstance(v, torch.Tensor)}
         self.executor.load(state)
         for replica in self.replicas:
+            kept = kept_buffers(replica) & state.keys()
             for name, buffer in replica.named_buffers():
-                if not buffer.is_floating_point() and name in state:
+                if not buffer.is_floating_point() and name in kept:
                     buffer.copy_(state[name])
         self.consensus.version, self.consensus.shown = version(self), None
         return found

@@ -1,6 +1,6 @@
 """The consensus of a wrapper's replicas, as a model to look at; it is made when somebody asks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -62,6 +62,27 @@ class Consensus:
 
     def __getstate__(self) -> dict[str, Any]:
         return {"model": self.model, "version": -1, "shown": None}  # a copy has versions of its own
+
+
+def hand_on(model: nn.Module, replicas: Iterable[nn.Module]) -> None:
+    """Give replicas what modules of the model keep beside tensors (`get_extra_state`).
+
+    Raises:
+        ValueError: a replica's module does not take it.
+    """
+    for replica in replicas:
+        for name, module in replica.named_modules():
+            if type(module).set_extra_state is nn.Module.set_extra_state:
+                continue
+            told = model.get_submodule(name).get_extra_state()
+            module.set_extra_state(told)
+            mine = module.get_extra_state()
+            if isinstance(told, torch.Tensor) and not torch.equal(told, mine):
+                raise ValueError(
+                    f"the state's {name}._extra_state is another than that of the replicas, which "
+                    "do not take it (such as connections that have moved): load it into a bare "
+                    "model and wrap that, DataParallel(style, model=model)"
+                )
 
 
 def version(net: nn.Module) -> int:
