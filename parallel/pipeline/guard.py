@@ -57,8 +57,9 @@ def guard(module: nn.Module, call: Call, x: torch.Tensor, what: str, other: bool
         raise ValueError(
             f"{what} saves a copy of {', '.join(names)}, or something derived from it, for its "
             "backward pass (as weight_norm and autocast do): this policy needs other weights "
-            "there. Take pipedream, spectrain_v2 or another that sees the same in both passes, or "
-            "a layer that uses its weight itself"
+            "there (layers are counted within the stage). Take pipedream, spectrain_v2 or another "
+            "that sees the same in both passes, or a layer that uses its weight itself (one of "
+            "bibd does with backend='native')"
         )
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from bibd import SparseLinear
 from parallel.identities.pipelines import task
 from parallel.pipeline.guard import guard
 from parallel.pipeline.layers import apart
@@ -114,6 +115,12 @@ def test_a_weight_that_is_derived_is_found_whatever_the_inputs(value):
     layers = nn.Embedding(5, 4), nn.Flatten(), Exp(8, 3)
     with pytest.raises(ValueError, match=words):
         stage(*layers, x=torch.full((6, 2), value))
+
+
+def test_a_sparse_layer_that_scatters_its_weight_is_told_which_path_does_not():
+    layer = SparseLinear(4, 4, "random", nonzeros=8, seed=0, backend="dense")
+    with pytest.raises(ValueError, match="one of bibd does with backend='native'"):
+        stage(nn.Linear(4, 4), layer, x=torch.randn(2, 4))
 
 
 def test_a_weight_that_is_derived_is_found_behind_a_norm_that_hides_the_inputs():
