@@ -105,7 +105,6 @@ def test_torch_style_has_one_set_of_weights():
         DataParallel(style="torch", model=shallow(), workers=4)
 
 
-
 @pytest.mark.parametrize("style", [*STRATEGIES, "torch"])
 def test_an_optimizer_of_the_bare_model_is_refused(style):
     bare = shallow()
