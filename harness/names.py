@@ -6,14 +6,16 @@ from fnmatch import fnmatchcase
 
 
 def unknown(what: str, got: object, known: Iterable[str]) -> ValueError:
-    """Return the error to raise when `got` is none of `known`.
+    """Return the error to raise when `got` is none of `known`; nearest is what begins with it.
 
     >>> unknown("plan", "papre", ["smoke", "paper"])
     ValueError("unknown plan 'papre': did you mean 'paper'? there are smoke, paper")
     """
     known = list(known)
     plain = {_plain(name): name for name in reversed(known)}  # (the first of several that agree)
+    longer = [name for name in plain if _plain(got) and name.startswith(_plain(got))]
     near = difflib.get_close_matches(_plain(got), plain, n=1, cutoff=0.5)
+    near = [min(reversed(longer), key=len)] if longer else near
     hint = f"did you mean {plain[near[0]]!r}? " if near else ""
     return ValueError(f"unknown {what} {got!r}: {hint}there are {', '.join(known)}")
 

@@ -30,6 +30,8 @@ from parallel.strategy.averaging import GradientAllReduce, PostLocalSGD
 from parallel.strategy.base import every
 from parallel.strategy.hierarchical import Hierarchical
 from parallel.world.comm import Comm
+from parallel.wrap import alike
+from parallel.wrap.by_name import by_name
 from parallel.wrap.hooks import Hooks
 from parallel.wrap.scatter import Scattered
 from parallel.wrap.state import Consensus, hand_on, version
@@ -66,6 +68,7 @@ class DataParallel(Scattered):
         ValueError: unknown style or keyword, with the nearest name.
     """
 
+    @by_name
     def __init__(
         self,
         style: str | Strategy = "torch",
@@ -199,20 +202,32 @@ class DataParallel(Scattered):
         """Return all that it takes to go on to the bit: replicas, optimizer, strategy.
 
         Each rank has its own.
+
+        Raises:
+            ValueError: the optimizer has none of the replicas' parameters.
         """
+        alike.refuse_foreign(self, optimizer)
         self.executor.accept(optimizer)
-        return {"steps": self.steps, "team": self.executor.state_dict()}
+        team = self.executor.state_dict()
+        return {"steps": self.steps, "team": team, "made": alike.made(self)}
 
     def load_training_state(self, state: Any, optimizer: torch.optim.Optimizer) -> None:
         """Go on from a training_state, with a wrapper and an optimizer made alike.
 
-        Under zero1 to zero3 a list of the states of all ranks loads into any number of workers.
+        Under zero1 to zero3 a list of the states of all ranks loads into any number of workers,
+        whichever of the three stages saved it (all ranks together); so does a checkpoint of
+        parallel.zero.checkpoint.
+
+        Raises:
+            ValueError: the state, or its optimizer, is of another kind than what is here.
         """
         if isinstance(state, list):
             executor = resume.sliced(self.executor, state)
+            alike.fits(self, state, optimizer, whole=True)
             resume.load(executor, [one["team"] for one in state], optimizer)
             state = state[0]
         else:
+            alike.fits(self, [state], optimizer)
             self.executor.accept(optimizer)
             self.executor.load_state_dict(state["team"])
         self.steps = state["steps"]

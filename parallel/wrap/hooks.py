@@ -37,8 +37,10 @@ class Hooks:
 
     def __init__(self, net: Any, bare: nn.Module | None):
         self.net = weakref.ref(net)
-        self.bare: Any = weakref.ref(bare) if bare is not None else None
+        # (its parameters, as an optimizer keeps them alive where nobody keeps the model)
+        self.bare = [weakref.ref(p) for p in bare.parameters()] if bare is not None else []
         self.backward = -1  # the backward that was heard last
+        self.averaged = False  # whether a mean of gradients has come that no step has taken
         self.depth, self.skipped, self.due = 0, False, False  # of steps within steps
         self.outer = 0  # the optimizer of the outermost, by identity
         self.shares = [1.0] * net.comm.workers  # samples at the last mean of gradients
@@ -130,7 +132,7 @@ class Hooks:
             shares = self._weights(net) if executor.gradients.early is None else self.shares
         else:
             shares = samples(net, any(isinstance(op, AllReduce | Gather) for op in ops))
-        self.due = executor.before(net.seed, net.steps, shares)
+        self.due, self.averaged = executor.before(net.seed, net.steps, shares), False
         if executor.gradients is not None:
             self._refuse_broken(net)
         if net.reduction == "sum" and (mean := found.gradients):
@@ -140,6 +142,7 @@ class Hooks:
 
     def _weights(self, net: Any) -> list[float]:
         """Return the samples since the last mean of gradients, or those of it if none came."""
+        self.averaged = True
         if any(net.counts) or not net.comm.alone:
             mean = net.executor.round.gradients
             found = samples(net, True, mean.among if mean else 0)
@@ -158,10 +161,9 @@ class Hooks:
 
     def _refuse_bare(self, net: Any, optimizer: torch.optim.Optimizer) -> None:
         """After a forward of ours, the bare model's parameters have nothing to step by."""
-        bare = self.bare() if self.bare else None
-        if bare is None or not any(net.counts):
+        if not (self.averaged or any(net.counts)):
             return
-        ids = {id(p) for p in bare.parameters()}
+        ids = {id(p) for ref in self.bare if (p := ref()) is not None}
         if any(id(p) in ids for group in optimizer.param_groups for p in group["params"]):
             raise ValueError(
                 "the optimizer has the parameters of the bare model, which does not train: make it "

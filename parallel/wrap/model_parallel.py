@@ -26,6 +26,7 @@ from harness.names import check, uncalled
 from parallel.pipeline.cut import free
 from parallel.pipeline.weights import Policy
 from parallel.wrap import split as splits
+from parallel.wrap.by_name import by_name
 from parallel.wrap.piped import piped
 from parallel.wrap.resume import load_state, saved_state
 from parallel.wrap.styles import STYLES, described, refuse
@@ -71,6 +72,7 @@ class ModelParallel(nn.Module):
         ValueError: unknown names, split points out of order or range, too few devices.
     """
 
+    @by_name
     def __init__(
         self,
         style: str | Policy = "basic",
@@ -155,7 +157,7 @@ class ModelParallel(nn.Module):
         """Go on from a training_state, with a wrapper and an optimizer made alike.
 
         Raises:
-            ValueError: the state is of another style, or cut elsewhere.
+            ValueError: the state is of another style or optimizer, or cut elsewhere.
         """
         load_state(self, state, optimizer)
 

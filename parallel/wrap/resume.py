@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 
+from parallel.wrap.alike import refuse_foreign, refuse_other, same_optimizer
 from parallel.wrap.late import Late
 
 
 def saved_state(net: Any, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Model, optimizer and stages; what comes later does not change it."""
+    refuse_foreign(net, optimizer)
     found = {"model": net.model.state_dict(), "optimizer": optimizer.state_dict()}
     return copy.deepcopy(found | {"kind": _kind(net), "layer_split": net.layer_split}) | {
         "stages": _stages(net)
@@ -27,14 +29,17 @@ def load_state(net: Any, state: dict[str, Any], optimizer: torch.optim.Optimizer
     """The inverse.
 
     Raises:
-        ValueError: the state is of another style, or of other stages.
+        ValueError: the state is of another style or optimizer, or of other stages.
     """
+    refuse_foreign(net, optimizer)
+    refuse_other(state, ("model", "optimizer", "kind", "layer_split"), "ModelParallel")
     kind, split = state["kind"], state["layer_split"]
     if kind != _kind(net) or net.layer_split not in (None, split):
         raise ValueError(
             f"this state is of {kind} and layer_split={split}, and the net is {_kind(net)} with "
             f"layer_split={net.layer_split}: make it as the other was"
         )
+    same_optimizer(state["optimizer"], optimizer)
     net.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     if net.pipe is not None and split is not None:

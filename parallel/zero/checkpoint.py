@@ -24,7 +24,6 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from parallel.zero import resume
-from parallel.zero.gather import gather
 from parallel.zero.guard import options
 from parallel.zero.room import rest_of
 from parallel.zero.slices import Slices
@@ -67,14 +66,9 @@ def load(net: Any, optimizer: torch.optim.Optimizer, folder: str | PathLike) -> 
         ValueError: the net's workers hold no slices, or something of theirs is not there.
     """
     executor = resume.sliced(net.executor, [{}])
-    slices, comm = executor.states, executor.comm
-    found = _read(slices, optimizer, folder)
+    found = _read(executor.states, optimizer, folder)
     net.steps = int(found.pop("steps"))
     resume.load(executor, [team(found)], optimizer)
-    sent = comm.sent
-    if executor.strategy.stage < 3:  # (others' weights are wanted, too)
-        gather(slices, comm)
-    comm.sent = sent
     net.consensus.forget()
 
 

@@ -3,7 +3,8 @@
     states = [torch.load(file, weights_only=True) for file in files]
     net.load_training_state(states, optimizer)
 
-takes the training states of all n ranks (of one simulation: its only one) in a world of m.
+takes the training states of all n ranks (of one simulation: its only one) in a world of m, under
+any stage: of zero3 they have weights in pieces, of zero1 and zero2 in models.
 """
 
 import copy
@@ -13,8 +14,10 @@ from typing import Any
 import torch
 
 from parallel.zero.executor import Executor
+from parallel.zero.gather import gather
 from parallel.zero.layout import Part
 from parallel.zero.meter import along
+from parallel.zero.slices import Slices
 
 Saved = Sequence[tuple]  # (rank, name, begin, end, what is held of these numbers)
 
@@ -60,6 +63,7 @@ def load(executor: Executor, teams: Sequence[dict[str, Any]], optimizer: Any) ->
 @torch.no_grad()
 def model(executor: Executor, teams: Sequence[dict[str, Any]]) -> None:
     """Take over weights and statistics, the mean of the latter."""
+    slices, divided = executor.states, "rest" in teams[0]["members"]
     found = [one for team in teams for one in team["members"].get("rest", team["members"]).values()]
     whole = dict(found[0])
     for name, value in whole.items():
@@ -68,8 +72,21 @@ def model(executor: Executor, teams: Sequence[dict[str, Any]]) -> None:
     for own in executor.members.modules():
         own.load_state_dict({k: v for k, v in whole.items() if _there(own, k)}, strict=False)
     saved = [one for team in teams for one in team["members"].get("pieces", ())]
-    for (_, part), piece in executor.states.pieces.items() if saved else ():
+    if slices.apart and not divided:
+        saved = [(0, name, 0, *row(slices, name, whole[name])) for name in slices.layout.names]
+    for (_, part), piece in slices.pieces.items() if divided or slices.apart else ():
         piece.copy_(cut([(*one[:-1], {"": one[-1]}) for one in saved], part)[""])
+    if divided and not slices.apart:  # (others' weights are wanted, too)
+        sent = executor.comm.sent
+        gather(slices, executor.comm)
+        executor.comm.sent = sent
+
+
+def row(slices: Slices, name: str, value: torch.Tensor) -> tuple[int, torch.Tensor]:
+    """Return how many numbers a whole parameter has, and they in the order of slices' memory."""
+    found = value.new_empty(value.numel())
+    found.as_strided(value.shape, slices.strides[name]).copy_(value)
+    return value.numel(), found
 
 
 def _there(own: torch.nn.Module, name: str) -> bool:

@@ -12,6 +12,14 @@ def test_the_near_name_is_suggested():
     assert check("plan", "smoke", ["smoke"]) == "smoke"
 
 
+def test_a_name_that_begins_with_the_word_is_nearer_than_one_with_its_letters():
+    known = ["period", "localSGD_2", "local_sgd", "probability"]
+    assert "did you mean 'local_sgd'? " in str(unknown("keyword", "localsgd", known))
+    assert "did you mean 'probability'? " in str(unknown("keyword", "prob", known))
+    assert "did you mean 'period'? " in str(unknown("keyword", "perod", known))
+    assert "did you mean" not in str(unknown("keyword", "", known))
+
+
 def test_words_must_fit_some_name_and_one_is_a_word_too():
     assert fitting("layer", "fc*", ["fc1", "conv"]) == ("fc*",)
     assert fitting("layer", ["fc1", "c?nv"], iter(["fc1", "conv"])) == ("fc1", "c?nv")

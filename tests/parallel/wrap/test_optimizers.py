@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from harness.nets.dropout import KeyedDropout
-from parallel import DataParallel
+from parallel import STRATEGIES, DataParallel
 from tests.parallel.wrap.nets import batch, shallow, step
 
 
@@ -105,14 +105,38 @@ def test_torch_style_has_one_set_of_weights():
         DataParallel(style="torch", model=shallow(), workers=4)
 
 
-def test_an_optimizer_of_the_bare_model_is_refused():
+@pytest.mark.parametrize("style", [*STRATEGIES, "torch"])
+def test_an_optimizer_of_the_bare_model_is_refused(style):
     bare = shallow()
     optimizer = torch.optim.SGD(bare.parameters(), lr=0.1)
-    wrapped = DataParallel(style="localSGD", model=bare, workers=2)
+    wrapped = DataParallel(style=style, model=bare, workers=1 if style == "torch" else 2)
     optimizer.zero_grad()
     optimizer.step()  # nothing of ours is waiting for a step
     with pytest.raises(ValueError, match="make it from the wrapper's"):
         step(wrapped, optimizer)
+    step(wrapped, torch.optim.SGD(wrapped.parameters(), lr=0.1))
+    optimizer.step()  # nor is it now
+
+
+@pytest.mark.parametrize("style", ["all_reduce", "zero3", "localSGD"])
+def test_also_where_nobody_keeps_the_bare_model_and_of_some_parameters(style):
+    net = shallow()
+    optimizer = torch.optim.SGD([net[0].weight], lr=0.1)
+    net = DataParallel(style=style, model=net, workers=2)
+    with pytest.raises(ValueError, match="make it from the wrapper's"):
+        step(net, optimizer)
+
+
+@pytest.mark.parametrize("style", ["all_reduce", "zero2", "localSGD"])
+def test_an_optimizer_of_what_lies_before_the_wrapper_steps_beside_its_own(style):
+    before, net = nn.Linear(5, 5).double(), DataParallel(style, model=shallow(), workers=2)
+    both = [torch.optim.SGD(m.parameters(), lr=0.1) for m in (before, net)]
+    x, y = batch()
+    for _ in range(2):
+        F.cross_entropy(net(before(x)), y).backward()
+        for optimizer in both:
+            optimizer.step()
+    assert net.steps == 2
 
 
 @pytest.mark.parametrize(

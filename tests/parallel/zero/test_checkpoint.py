@@ -46,6 +46,46 @@ def test_what_three_have_saved_any_number_loads_under_any_stage(saved, loaded, w
     assert apart == 0 if (saved, 3) == (loaded, workers) else apart <= 1e-12
 
 
+STAGES = ["zero1", "zero2", "zero3"]
+
+
+class Filters(nn.Module):
+    """Weights that lie in memory otherwise than their axes say, and statistics."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.conv, self.norm, self.out = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 3)
+        self.double().to(memory_format=torch.channels_last)
+
+    def forward(self, x):
+        return self.out(self.norm(self.conv(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("loaded", STAGES)
+@pytest.mark.parametrize("saved", STAGES)
+def test_a_list_of_states_is_loaded_under_any_stage(saved, loaded, workers):
+    def go_on(net, optimizer, steps):
+        for k in range(steps):
+            g = torch.Generator().manual_seed(net.steps + k)
+            x = torch.randn(12, 3, 5, 5, dtype=torch.float64, generator=g)
+            optimizer.zero_grad()
+            net(x).square().mean().backward()
+            optimizer.step()
+
+    first = started(saved, 2, MOMENTUM, Filters(0))
+    second = started(loaded, workers, MOMENTUM, Filters(1))
+    go_on(*first, 3)
+    second[0].load_training_state([first[0].training_state(first[1])], second[1])
+    # (a mean of statistics below 1 rounds)
+    assert identities.apart(first[0].state_dict(), second[0].state_dict()) <= 2**-52
+    if workers == 2:  # (batches that are cut otherwise have other statistics)
+        for pair in (first, second):
+            go_on(*pair, 3)
+        assert identities.apart(first[0].state_dict(), second[0].state_dict()) <= 1e-12
+
+
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.NAdam, torch.optim.ASGD])
 def test_what_an_optimizer_keeps_of_a_whole_parameter_is_not_cut_but_copied(kind, tmp_path):
     """A number without axes is as long as a slice of one number; each slice counts by itself."""
