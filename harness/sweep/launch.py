@@ -21,7 +21,7 @@ from harness.plan import duration
 from harness.record import store
 from harness.record.study import Study
 from harness.result import report
-from harness.sweep import modules
+from harness.sweep import modules, stands
 from harness.sweep.crew import Crew
 from harness.sweep.options import Options
 from harness.sweep.runner import Sweep, check_arm
@@ -215,17 +215,19 @@ def _check_files(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> Non
     """Read the CSV files of the arms that are to train, before a folder or a process is made.
 
     Raises:
-        DataError: a file is missing or is no table.
+        DataError: a file is missing or is no table, or is not the one that runs on record have.
     """
     data = {arm: getattr(study.plan.arms[arm], "data", "") for arm in arms}
     if not any(name.startswith(CSV) for name in data.values()):
         return
     from harness.data import load
 
-    todo = study.opened(arms, seeds, study.collect())
+    whole = study.collect()
+    todo = study.opened(arms, seeds, whole)
     for arm, name in data.items():
         if name.startswith(CSV) and todo[arm]:
             load(name)
+    stands.check(study, whole)
 
 
 def keep_pages() -> None:
