@@ -36,7 +36,7 @@ from harness.record import store, weights
 from harness.record.checkpoint import load_checkpoint, save_checkpoint
 from harness.record.provenance import collect as collect_provenance
 from harness.record.study import Study
-from harness.sweep import modules, stands, start
+from harness.sweep import blame, modules, stands, start
 from harness.sweep.show import Quiet, span
 
 
@@ -145,9 +145,9 @@ class Sweep:
             raise
         except Exception as error:
             keep = True  # the checkpoint: what failed may not fail next time
-            told = isinstance(error, protocol.RowError)
             for run in runs:
-                run.error = run.error or f"{'' if told else f'{type(error).__name__}: '}{error}"
+                run.error = run.error or blame.words(error, self.trainer)
+                blame.keep(error, self.study.seed_dir(arm, run.seed))
         for run in runs:
             run.status = FAILED if run.error else run.status
             store.save_run(run, self.study.seed_dir(arm, run.seed))
@@ -162,6 +162,7 @@ class Sweep:
         run = self.study.new_run(arm, seed)
         run.rows = list(rows.get(seed, []))
         run.error = run.rows[-1].get("failed") if run.rows else None
+        blame.clear(folder)
         store.write(folder / "metrics.jsonl", "".join(map(store.to_json, run.rows)))
         return run
 
