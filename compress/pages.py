@@ -43,7 +43,7 @@ def moving(plan: str) -> Rows:
 def _arm(whole: Experiment, arm: str, found: list) -> list[str]:
     method, _, percent = arm.partition("-")
     other = "static-bibd" if arm == "bibd" else f"static-{percent}"
-    values = whole.final(arm, "test_accuracy"), whole.final(other, "test_accuracy")
+    values = whole.last(arm, "test_accuracy"), whole.last(other, "test_accuracy")
     shared = sorted(set(values[0]) & set(values[1])) if arm != other else []
     less = interval(values[0][s] - values[1][s] for s in shared) if len(shared) > 1 else None
     seconds = fmean(sum(row["train_time"] for row in run.rows) for run in found)

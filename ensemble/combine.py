@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ensemble.checks import NORMALISED, REMEDY, refuse_nan
-from harness.names import check
+from harness.names import check, kind_of
 
 Weights = Sequence[float] | torch.Tensor | None
 
@@ -55,11 +55,20 @@ def decided(logp: torch.Tensor, rule: str = "soft", weights: Weights = None) -> 
     Raises:
         ValueError: as `pooled`, and answers that are NaN.
     """
-    refuse_nan(logp)
+    refuse_nan(_tensor(logp))
     if rule != "weighted":
         return pooled(logp, rule, weights).argmax(-1)
     logp, w = _with_say(logp, rule, weights)
     return _decision(logp, w).argmax(-1)  # (a softmax could round two that differ to one)
+
+
+def _tensor(logp: Any) -> torch.Tensor:
+    if not isinstance(logp, torch.Tensor):
+        raise ValueError(
+            "log-probabilities are one tensor (members, samples, classes), got "
+            f"{kind_of(logp)}: ensemble.log_probabilities([logits, ...]) makes it"
+        )
+    return logp
 
 
 def choices(logp: torch.Tensor) -> torch.Tensor:
@@ -69,7 +78,7 @@ def choices(logp: torch.Tensor) -> torch.Tensor:
 
 def _with_say(logp: torch.Tensor, rule: str, weights: Weights) -> tuple[torch.Tensor, Any]:
     """Return the members whose weight is not 0, and their weights."""
-    if logp.ndim != 3 or not len(logp) or not logp.is_floating_point():
+    if _tensor(logp).ndim != 3 or not len(logp) or not logp.is_floating_point():
         raise ValueError(
             "log-probabilities are a floating-point tensor (members, samples, classes) with at "
             f"least one member, got {logp.dtype} of shape {tuple(logp.shape)}"

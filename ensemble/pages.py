@@ -47,13 +47,13 @@ def boost(plan: str) -> Rows:
 
 def cell(whole: Experiment, arm: str, key: str) -> str:
     """Format the mean of an arm and its interval; a dash where it has none."""
-    found = [v for v in whole.final(arm, key).values() if v is not None]
+    found = [v for v in whole.last(arm, key).values() if v is not None]
     return pages.mean(found) if found else "-"
 
 
 def gain(whole: Experiment, arm: str, other: str) -> str:
     """Format one arm minus another, paired by seed."""
-    a, b = (whole.final(name, "test_accuracy") for name in (arm, other))
+    a, b = (whole.last(name, "test_accuracy") for name in (arm, other))
     shared = sorted(set(a) & set(b))
     if arm == other or not shared:
         return "-"
@@ -72,7 +72,7 @@ def less(plan: str, arm: str, other: str, key: str = "test_accuracy") -> str:
     """Tell a score of an arm minus the accuracy of another, paired by seed, in points."""
     whole = record(plan)
     assert whole, f"the record of plan {plan} is committed"
-    a, b = whole.final(arm, key), whole.final(other, "test_accuracy")
+    a, b = whole.last(arm, key), whole.last(other, "test_accuracy")
     return pages.prose(interval(a[seed] - b[seed] for seed in sorted(set(a) & set(b))))
 
 

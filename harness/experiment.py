@@ -8,6 +8,8 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from harness.names import unknown
+
 if TYPE_CHECKING:
     import pandas
 
@@ -71,7 +73,20 @@ class Experiment:
         return list(dict.fromkeys(run.arm for run in self.runs))
 
     def final(self, arm: str, metric: str) -> dict[int, float]:
-        """Return `metric` in the last epoch by seed, for runs of the arm that have it."""
+        """Return `metric` in the last epoch by seed, for runs of the arm that have it.
+
+        Raises:
+            ValueError: the record has no such arm, or its rows no such metric; names what it has.
+        """
+        if arm not in self.arms():
+            raise unknown("arm", arm, self.arms())
+        keys = dict.fromkeys(key for run in self.runs for row in run.rows for key in row)
+        if metric not in keys and keys:
+            raise unknown("metric", metric, keys)
+        return self.last(arm, metric)
+
+    def last(self, arm: str, metric: str) -> dict[int, float]:
+        """Return the same, and nothing of an arm or a metric that the record lacks (so far)."""
         runs = [run for run in self.done() if run.arm == arm and run.rows]
         values = {run.seed: run.rows[-1].get(metric) for run in runs}
         return {seed: value for seed, value in values.items() if value is not None}

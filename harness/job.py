@@ -8,6 +8,7 @@
             yield row                                       # the runner saves job.state() here
 
 The trainer says what its state is and never writes a file; the runner writes and knows no model.
+Of a trainer that attaches nothing no checkpoint is kept: what is cut short begins anew.
 """
 
 from dataclasses import dataclass, field

@@ -28,7 +28,7 @@ def record(plan: str) -> Experiment:
 
 def accuracy(plan: str, arm: str) -> str:
     """Format the mean accuracy of an arm and its interval."""
-    return pages.mean(record(plan).final(arm, "test_accuracy").values())
+    return pages.mean(record(plan).last(arm, "test_accuracy").values())
 
 
 def paper() -> Rows:
@@ -75,7 +75,7 @@ def tiles() -> Rows:
     """Return the table of plan tiles: accuracy, and what a side of tiles loses to the design."""
     yield "side of a tile", "tiles an output", "accuracy", "minus side 1, points", "minus random"
     whole = pages.recorded("mlp", "tiles")
-    if whole is None or any(len(whole.final(arm, "test_accuracy")) < 2 for arm in tile_plan.ARMS):
+    if whole is None or any(len(whole.last(arm, "test_accuracy")) < 2 for arm in tile_plan.ARMS):
         yield "not run yet", "", "", "", ""
         return
     for side, each in tile_plan.TILES.items():
@@ -85,7 +85,7 @@ def tiles() -> Rows:
 
 
 def _beside(whole: Experiment, arm: str, others: tuple[str, ...]) -> Iterator[str]:
-    yield pages.mean(whole.final(arm, "test_accuracy").values())
+    yield pages.mean(whole.last(arm, "test_accuracy").values())
     for other in others:
         found = pages.difference(whole, arm, other) if other != arm else None
         yield "" if found is None else pages.points(found)
@@ -115,12 +115,12 @@ def lost() -> str:
 
 def mean_of(plan: str, arm: str) -> float:
     """Return the mean accuracy of an arm."""
-    return interval(record(plan).final(arm, "test_accuracy").values()).mean
+    return interval(record(plan).last(arm, "test_accuracy").values()).mean
 
 
 def span() -> str:
     """Format the accuracies of the worst and the best seed of B-MLP-3-1."""
-    values = record("paper").final("B-MLP-3-1", "test_accuracy").values()
+    values = record("paper").last("B-MLP-3-1", "test_accuracy").values()
     return f"{min(values):.4f} to {max(values):.4f}"
 
 
@@ -140,7 +140,7 @@ def predicted(leave_out: tuple[str, ...]) -> str:
 def first_ten() -> str:
     """Format what the ten planned seeds said of the comparison that later changed its verdict."""
     whole = record("density")
-    a, b = (whole.final(f"{n}-32-fashion", "test_accuracy") for n in ("bibd", "biregular"))
+    a, b = (whole.last(f"{n}-32-fashion", "test_accuracy") for n in ("bibd", "biregular"))
     return pages.prose(interval(a[seed] - b[seed] for seed in range(10)))
 
 

@@ -104,7 +104,7 @@ def series(whole: Experiment, family: str) -> dict[str, list]:
     """Return connections and final accuracy of the sizes of one family, small to large."""
     points = []
     for arm in whole.arms():
-        values = whole.final(arm, "test_accuracy")
+        values = whole.last(arm, "test_accuracy")
         if _family(arm) == family and values:
             points.append((connections(whole, arm), arm, interval(values.values())))
     points.sort(key=lambda point: point[0])
@@ -213,7 +213,7 @@ def table(whole: Experiment) -> Iterator[str]:
     width = max(12, *map(len, whole.arms()))
     yield f"{'model':<{width}} {'connections':>11}  {'accuracy':<28} published (one run)"
     for arm in whole.arms():
-        values = whole.final(arm, "test_accuracy")
+        values = whole.last(arm, "test_accuracy")
         if values:
             ours = interval(values.values()).text()
             mnist = next(r for r in whole.runs if r.arm == arm).config.get("data") == "mnist"

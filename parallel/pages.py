@@ -53,7 +53,7 @@ def minus(plan: str, first: str, second: str) -> Interval:
 
 def accuracy(plan: str, arm: str, digits: int = 4) -> str:
     """Format mean and interval of an arm's accuracy, that of the mean of all weights."""
-    return mean(record(plan).final(arm, "test_accuracy").values(), digits)
+    return mean(record(plan).last(arm, "test_accuracy").values(), digits)
 
 
 def gossip(plan: str, thesis: dict[str, Any], epochs: int) -> Rows:
@@ -102,7 +102,7 @@ def workers() -> Rows:
     for n in NUMBERS:
         cells = [accuracy("workers", f"{kind}-{n}", 3) for kind in kinds]
         for kind in kinds[1:]:
-            values = record("workers").final(f"{kind}-{n}", "consensus_distance").values()
+            values = record("workers").last(f"{kind}-{n}", "consensus_distance").values()
             cells.append(fixed(fmean(values), 2))
         yield str(n), *cells
 
@@ -156,7 +156,7 @@ def alone() -> str:
 
 def together() -> str:
     """Format the accuracy of the mean of the 64 workers."""
-    return fixed(fmean(record("workers").final("elastic-64", "test_accuracy").values()), 3)
+    return fixed(fmean(record("workers").last("elastic-64", "test_accuracy").values()), 3)
 
 
 def _said(say: Callable[..., str], *words: str, digits: int = 2) -> Callable[[], str]:

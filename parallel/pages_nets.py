@@ -41,13 +41,13 @@ def record(plan: str) -> Experiment | None:
 
 def reached(whole: Experiment, arm: str) -> str:
     """Format the accuracy of an arm in per cent, if it was run."""
-    values = whole.final(arm, KEY)
+    values = whole.last(arm, KEY)
     return accuracy(values.values()) if values else "not run"
 
 
 def minus(whole: Experiment, first: str, second: str) -> Interval | None:
     """Return the first arm minus the second, paired by seed; None: no seed has both."""
-    found = paired(first, second, whole.final(first, KEY), whole.final(second, KEY))
+    found = paired(first, second, whole.last(first, KEY), whole.last(second, KEY))
     return found.interval if found else None
 
 
@@ -141,7 +141,7 @@ def little() -> str:
 
 def _half_way(whole: Experiment, net: str) -> bool:
     arm = f"{net}-sgd"
-    values = whole.final(arm, KEY).values()
+    values = whole.last(arm, KEY).values()
     chance = 0.5 if net in spectrain.READERS else 0.1
     half = (chance + spectrain.PUBLISHED[arm] / 100) / 2
     return bool(values) and interval(values).mean >= half
@@ -186,7 +186,7 @@ def best(whole: Experiment, kind: str, n: int) -> float | None:
     means = {
         rate: interval(values.values()).mean
         for rate in optimizers.RATES[kind]
-        if (values := whole.final(f"sgd-{kind}-{n}-{rate:g}", KEY))
+        if (values := whole.last(f"sgd-{kind}-{n}-{rate:g}", KEY))
     }
     return max(means, key=lambda rate: (means[rate], -rate), default=None)
 

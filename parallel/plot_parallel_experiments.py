@@ -281,7 +281,7 @@ def table(whole: Experiment) -> Iterator[str]:
     head = f"{'arm':<{width}} {'accuracy of the mean':<24} {'of worker 0':<24} {'MB/worker':>10}"
     yield head + ("   thesis: worker 0 / mean, one run" if old else "")
     for arm in whole.arms():
-        values = whole.final(arm, "test_accuracy")
+        values = whole.last(arm, "test_accuracy")
         if not values:
             continue
         runs = [r for r in whole.done() if r.arm == arm]

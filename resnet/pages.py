@@ -38,7 +38,7 @@ def runs(plan: str, arm: str) -> list[Run]:
 
 def accuracy(plan: str, arm: str) -> str:
     """Format the mean accuracy of an arm and its interval."""
-    return mean(record(plan).final(arm, "test_accuracy").values())
+    return mean(record(plan).last(arm, "test_accuracy").values())
 
 
 def minutes(depth: str) -> str:
@@ -239,7 +239,7 @@ def spent() -> str:
 def cost_of_half_a_point() -> str:
     """Format the points that the frozen net then loses on the test images."""
     arm = "ResNet-18-EE-frozen"
-    last = fmean(record("exits").final(arm, "test_accuracy").values())
+    last = fmean(record("exits").last(arm, "test_accuracy").values())
     return fixed(100 * (last - fmean(t["accuracy"] for t in fitted(arm, "lose 0.5%"))), 1)
 
 

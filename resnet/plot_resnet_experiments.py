@@ -87,7 +87,7 @@ def series(whole: Experiment) -> dict[str, dict[str, Any]]:
     """Return FLOPs and final accuracy of the depths of each family."""
     found: dict[str, dict[str, Any]] = {}
     for arm in sorted(whole.arms(), key=lambda arm: flops(whole, arm)):
-        values = whole.final(arm, "test_accuracy")
+        values = whole.last(arm, "test_accuracy")
         if not values:
             continue
         i, run = interval(values.values()), next(r for r in whole.done() if r.arm == arm)
@@ -201,7 +201,7 @@ def table(whole: Experiment) -> Iterator[str]:
     width = max(12, *map(len, whole.arms()))
     yield f"{'model':<{width}} {'FLOPs (M)':>10}  {'accuracy':<26} published (one run)"
     for arm in whole.arms():
-        values = whole.final(arm, "test_accuracy")
+        values = whole.last(arm, "test_accuracy")
         if values:
             ours, old = interval(values.values()).text(), PUBLISHED.get(arm)
             shown = f"{old:.4f}" if whole.plan in ("paper", "original") and old else "-"
@@ -214,7 +214,7 @@ def table(whole: Experiment) -> Iterator[str]:
 
 def write_arrays(whole: Experiment, out: Path, begin: str) -> None:
     """Write the means as the two pickles that the original project had."""
-    means = {arm: whole.final(arm, "test_accuracy").values() for arm in whole.arms()}
+    means = {arm: whole.last(arm, "test_accuracy").values() for arm in whole.arms()}
     means = {arm: fmean(values) for arm, values in means.items() if values}
     for stem, values in {"accuracy_array": means.values(), "model_name_array": means}.items():
         print(f"array: {store.dump_array(list(values), out / f'{stem}_{begin}.pkl')}")

@@ -45,7 +45,7 @@ def stands_on(whole: Experiment) -> str:
 
 def error(whole: Experiment, arm: str) -> Interval | None:
     """Return the error of an arm in per cent, with its interval."""
-    values = whole.final(arm, "test_accuracy").values()
+    values = whole.last(arm, "test_accuracy").values()
     return interval([100 * (1 - v) for v in values]) if values else None
 
 

@@ -63,7 +63,12 @@ def _talk(
 
 
 def _said(logits: torch.Tensor, number: int) -> torch.Tensor:
-    return torch.log_softmax(tensor(logits, f"question {number}"), -1, dtype=torch.float64)
+    if tensor(logits, f"question {number}").ndim != 2:
+        raise ValueError(
+            f"question {number} is answered with shape {tuple(logits.shape)}, expected (samples, "
+            "classes): of one sample alone give x[None], which has the axis of samples"
+        )
+    return torch.log_softmax(logits, -1, dtype=torch.float64)
 
 
 def _with(

@@ -37,13 +37,13 @@ def _growth(whole: Experiment) -> Iterator[str]:
 
 def cell(whole: Experiment, arm: str, key: str) -> str:
     """Format the mean of an arm and its interval; a dash where it has none."""
-    values = [v for v in whole.final(arm, key).values() if v is not None]
+    values = [v for v in whole.last(arm, key).values() if v is not None]
     return interval(values).text() if values else "-"
 
 
 def _gain(whole: Experiment, net: str, kind: str) -> str:
     first, second = f"{net}-{kind}", f"{net}-single"
-    a, b = (whole.final(arm, "test_accuracy") for arm in (first, second))
+    a, b = (whole.last(arm, "test_accuracy") for arm in (first, second))
     found = paired(first, second, a, b) if kind != "single" else None
     return found.text if found else "-"
 

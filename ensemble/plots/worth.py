@@ -53,7 +53,7 @@ def curve(whole: Experiment, net: str) -> dict[int, float]:
 
 def worth(whole: Experiment, net: str, kind: str) -> Worth | None:
     """Return what an ensemble is worth; None where nothing was measured to tell."""
-    plain, values = curve(whole, net), whole.final(f"{net}-{kind}", SCORE).values()
+    plain, values = curve(whole, net), whole.last(f"{net}-{kind}", SCORE).values()
     if not plain or not values:
         return None
     found = interval(values)

@@ -24,7 +24,7 @@ def read(path: str | Path) -> tuple[Any, str]:
         raise DataError(f"{path} cannot be read as CSV: there is no such file{_seen_from(path)}")
     try:
         table = pandas.read_csv(path)
-        said = f"{path.name} ({hashlib.sha256(path.read_bytes()).hexdigest()[:8]})"
+        name = said(path)
     except (OSError, ValueError) as error:  # (pandas' errors of parsing are ValueErrors)
         raise DataError(f"{path} cannot be read as CSV: {error}") from None
     if len(table.columns) < 2 or not len(table):
@@ -32,7 +32,12 @@ def read(path: str | Path) -> tuple[Any, str]:
             f"{path} has {len(table)} lines of {len(table.columns)} columns below its head; "
             "expected inputs and a target, separated by commas, with a head"
         )
-    return table, said
+    return table, name
+
+
+def said(path: Path) -> str:
+    """Return the name of a file with a checksum of what is in it."""
+    return f"{path.name} ({hashlib.sha256(path.read_bytes()).hexdigest()[:8]})"
 
 
 def _seen_from(path: Path) -> str:

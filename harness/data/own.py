@@ -64,6 +64,20 @@ def _classes(y: torch.Tensor, what: str) -> torch.Tensor:
     return whole
 
 
+def from_zero(y: torch.Tensor, what: str) -> None:
+    """Refuse classes of which nothing is the first, as those that are counted from 1.
+
+    Raises:
+        DataError: no training sample is of class 0.
+    """
+    if y.min() > 0:
+        raise DataError(
+            f"{what}: the targets are {int(y.min())} to {int(y.max())} and none is 0, so a net "
+            "would have outputs that nothing trains: number the classes from 0 on, as "
+            "y.unique(return_inverse=True)[1] does"
+        )
+
+
 def divide(x: torch.Tensor, y: torch.Tensor, share: float, seed: int) -> tuple[Pair, Pair, str]:
     """Split the data into train and test, each class in proportion; says so in a sentence.
 

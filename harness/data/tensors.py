@@ -52,7 +52,7 @@ class Data:
 
         Args:
             x: Inputs (samples, ...).
-            y: Classes (samples,), whole numbers from 0 on.
+            y: Classes (samples,), whole numbers from 0 on; of 0 there is at least one.
             test: The test part (x, y); or the share of the samples that is set aside for it, each
                 class in proportion.
             validation: The validation part (x, y), if there is one.
@@ -66,6 +66,7 @@ class Data:
         from harness.data import own
 
         train = own.pair(x, y, name, tokens)
+        own.from_zero(train[1], name)
         if isinstance(test, tuple | list):
             held = own.pair(*test, f"test part of {name}", tokens)
             said = f"given split, {len(train[0])} train / {len(held[0])} test"
@@ -167,6 +168,19 @@ class Data:
         return tuple(self.train_x.shape[1:])
 
     @property
+    def validation(self) -> "tuple[torch.Tensor, torch.Tensor]":
+        """The inputs and targets of the validation part.
+
+        Raises:
+            ValueError: there is none; says how to get one.
+        """
+        if self.validation_x is None or self.validation_y is None:
+            raise ValueError(
+                f"{self.name} has no validation part: data.validate(size) sets it apart"
+            )
+        return self.validation_x, self.validation_y
+
+    @property
     def classes(self) -> int:
         """The number of classes, with those that a cut training set has lost."""
         held = [self.train_y, self.test_y, self.validation_y]
@@ -243,10 +257,16 @@ class Data:
         """Return the data with its last `size` training samples as the validation set.
 
         Raises:
-            ValueError: no training sample would be left.
+            ValueError: no training sample would be left, or the size is a share.
         """
         if size == 0:
             return self
+        if isinstance(size, float):
+            count = round(size * len(self.train_x))
+            raise ValueError(
+                f"validation={size} is no number of samples: {size} of {len(self.train_x)} are "
+                f"validate({count})"
+            )
         cut = len(self.train_x) - size
         if cut < 1:
             raise ValueError(

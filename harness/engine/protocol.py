@@ -161,6 +161,8 @@ def say_once(logs: Sequence[str]) -> None:
     """Repeat on stderr what members said there; all of them meet the same missing file."""
     said: list[list[str]] = []
     for log in logs:
+        if last_words(log) == "KeyboardInterrupt":  # (while it was starting up)
+            log = log[: log.find("Traceback (most recent call last)")]
         lines = [x for x in log.splitlines() if x.strip() and "interrupted;" not in x]
         if lines and lines not in said:
             said.append(lines)

@@ -31,7 +31,12 @@ def mlp(
             own layers are, so that each net begins elsewhere.
         dropout: Shares of the input and of hidden layers.
         he: Start as He's instead of as torch's layers do.
+
+    Raises:
+        ValueError: a single width, of which no layer can be made.
     """
+    if len(widths) < 2:
+        raise ValueError(f"widths are those of input and output at least, got {tuple(widths)}")
     layers: list[nn.Module] = []
     last = len(widths) - 2
     with nullcontext() if seed is None else seeded(seed, "init"):

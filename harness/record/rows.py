@@ -1,7 +1,7 @@
 """The rows protocol: what a trainer yields, one plain dict for each epoch of a seed.
 
     key                       needed   what it is
-    epoch                     yes      a whole number, counted from 1
+    epoch                     yes      a whole number, counted from 1, each one once
     the plan's metric         yes      a number; None in an epoch that was not tested
     failed                    no       a sentence: this seed is over and is listed as FAILED; such a
                                        row needs no metric
@@ -62,6 +62,20 @@ def check_row(row: Any, metric: str) -> None:
     value = row[metric]
     if value is not None and type(value) not in (int, float):
         raise RowError(f"a row has {kind_of(value)} as {metric!r}: expected a number, or None")
+
+
+def check_next(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> None:
+    """Check that a row comes after those that a seed has, also where it goes on after a stop.
+
+    Raises:
+        RowError: says which epoch came, and how to go on.
+    """
+    last = rows[-1]["epoch"] if rows else 0
+    if row["epoch"] <= last:
+        raise RowError(
+            f"a row has epoch={row['epoch']} after one of epoch {last}: yield each epoch once, and "
+            "begin where job.attach(...) says, which is how many are done"
+        )
 
 
 def tell_broken(run: Run) -> None:

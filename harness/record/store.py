@@ -2,6 +2,7 @@
 
 results/<folder>/<plan>/                  experiment.{json,pkl}  report.html  figures
     <arm>-<hash>/seed-<s>/                config.json  metrics.jsonl  run.json
+                                          (traceback.txt of one that failed)
     <arm>-<hash>/group-<seeds>.pt         checkpoint of the seeds that train side by side
 """
 

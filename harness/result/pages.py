@@ -154,7 +154,7 @@ def difference(
     whole: Experiment, first: str, second: str, metric: str = "test_accuracy"
 ) -> Interval:
     """Return the interval of the first arm minus the second, paired by seed."""
-    a, b = (whole.final(arm, metric) for arm in (first, second))
+    a, b = (whole.last(arm, metric) for arm in (first, second))
     found = paired(first, second, a, b)
     assert found is not None, f"no seed has both {first} and {second}"
     return found.interval

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from harness.metric import ACCURACY, Metric
+from harness.names import kind_of
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,26 @@ def paired(
     b: Mapping[int, float],
     metric: Metric = ACCURACY,
 ) -> Difference | None:
-    """Return the difference by seed, judged by the metric; None if the arms share no seed."""
+    """Return the difference by seed, judged by the metric.
+
+    One seed in common gives a difference without an interval; none gives None.
+
+    Args:
+        first: What words call the first arm.
+        second: And the other.
+        a: The value of each seed of the first, as `Experiment.final` gives it.
+        b: And of the other.
+        metric: Which way is better, and the unit.
+
+    Raises:
+        ValueError: values that do not say whose seed they are.
+    """
+    for name, values in ((first, a), (second, b)):
+        if not isinstance(values, Mapping):
+            raise ValueError(
+                f"the values of {name} are {kind_of(values)}; pairs are made by seed: "
+                "{seed: value}, as whole.final(arm, metric) gives them"
+            )
     seeds = sorted(set(a) & set(b))
     if not seeds:
         return None

@@ -21,7 +21,7 @@ def summarize(experiment: Experiment, metric: str = "test_accuracy") -> list[dic
     """
     lines, most = [], next(iter(kinds(experiment)), "")
     for arm in experiment.arms():
-        values = experiment.final(arm, metric)
+        values = experiment.last(arm, metric)
         runs = [run for run in experiment.done() if run.arm == arm]
         if not values:
             continue
@@ -72,7 +72,7 @@ def differences(experiment: Experiment, plan: Plan) -> list[Difference]:
     """Return the comparisons that the plan names, as far as their runs exist."""
     found = []
     for first, second in plan.compare:
-        a, b = (experiment.final(arm, plan.measure.name) for arm in (first, second))
+        a, b = (experiment.last(arm, plan.measure.name) for arm in (first, second))
         difference = paired(first, second, a, b, plan.measure)
         if difference:
             found.append(difference)

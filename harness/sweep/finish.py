@@ -13,7 +13,7 @@ from harness.record.provenance import command
 from harness.record.rows import lacking
 from harness.record.study import Study
 from harness.result import export, figure, pictures, report, screen, table
-from harness.sweep import drawn
+from harness.sweep import blame, drawn
 from harness.sweep.options import Options
 
 
@@ -107,6 +107,8 @@ def _status(study: Study, whole: Experiment, arms: Sequence[str], seeds: tuple[i
     failed, unseen = table.failures(whole), lacking(whole.runs, study.plan.measure.name)
     for text in failed:
         print(f"failed: {text}", file=sys.stderr)
+    if traces := _traces(study, whole):
+        print(f"the whole traceback: {traces[0]}", file=sys.stderr)
     if unseen:
         print(f"nothing to compare: {unseen}", file=sys.stderr)
     lost = _lost(study, whole, arms, seeds)
@@ -115,6 +117,13 @@ def _status(study: Study, whole: Experiment, arms: Sequence[str], seeds: tuple[i
     if failed or lost:
         print(f"try them again with: {command()}", file=sys.stderr)
     return 1 if failed or lost or unseen else 0
+
+
+def _traces(study: Study, whole: Experiment) -> list[Path]:
+    """Return the files of what went wrong in the runs that failed here."""
+    broken = [run for run in whole.runs if run.status == FAILED]
+    files = [study.seed_dir(run.arm, run.seed) / blame.FILE for run in broken]
+    return [file for file in files if file.exists()]
 
 
 def _lost(

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import shlex
@@ -21,7 +22,7 @@ from harness.plan import duration
 from harness.record import store
 from harness.record.study import Study
 from harness.result import report
-from harness.sweep import modules
+from harness.sweep import modules, stands
 from harness.sweep.crew import Crew
 from harness.sweep.options import Options
 from harness.sweep.runner import Sweep, check_arm
@@ -93,7 +94,7 @@ def run(
             file=sys.stderr,
         )
     if not busy and not quiet:
-        anew = shlex.join(["python", "-m", study.folder, *_elsewhere(argv)])
+        anew = shlex.join(["python", "-m", study.folder, *_elsewhere(argv, study.root)])
         print(
             f"nothing to train: all of these runs are on record in {study.out}; to train them "
             f"anew, in a folder of your own: {anew}",
@@ -116,14 +117,21 @@ def run(
     return finish(study, whole, arms, tuple(seeds), options)
 
 
-def _elsewhere(argv: Sequence[str]) -> list[str]:
-    """Return the same command line with results in a folder of one's own."""
+def _elsewhere(argv: Sequence[str], root: Path) -> list[str]:
+    """Return the same command line with results in another folder of one's own."""
     words = [*argv]
     for i, word in enumerate(argv):
         if word.split("=")[0] == "--results":
             del words[i : i + (1 if "=" in word else 2)]
             break
-    return [*words, "--results", "mine"]
+    return [*words, "--results", _another(root)]
+
+
+def _another(root: Path) -> str:
+    """Return the name `mine`, or one that is free where results are in such a folder already."""
+    if not root.name.startswith("mine"):
+        return "mine"
+    return next(name for n in itertools.count(2) if not Path(name := f"mine-{n}").exists())
 
 
 def _member(study: Study, arms: Sequence[str], seeds: Sequence[int], options: Options) -> int:
@@ -215,17 +223,19 @@ def _check_files(study: Study, arms: Sequence[str], seeds: Sequence[int]) -> Non
     """Read the CSV files of the arms that are to train, before a folder or a process is made.
 
     Raises:
-        DataError: a file is missing or is no table.
+        DataError: a file is missing or is no table, or is not the one that runs on record have.
     """
     data = {arm: getattr(study.plan.arms[arm], "data", "") for arm in arms}
     if not any(name.startswith(CSV) for name in data.values()):
         return
     from harness.data import load
 
-    todo = study.opened(arms, seeds, study.collect())
+    whole = study.collect()
+    todo = study.opened(arms, seeds, whole)
     for arm, name in data.items():
         if name.startswith(CSV) and todo[arm]:
             load(name)
+    stands.check(study, whole)
 
 
 def keep_pages() -> None:

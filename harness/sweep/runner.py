@@ -18,6 +18,7 @@ For each group of seeds:  claim -> restore -> { row, checkpoint } per epoch -> r
 """
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -35,8 +36,8 @@ from harness.record import store, weights
 from harness.record.checkpoint import load_checkpoint, save_checkpoint
 from harness.record.provenance import collect as collect_provenance
 from harness.record.study import Study
-from harness.sweep import modules, start
-from harness.sweep.show import Quiet
+from harness.sweep import blame, modules, stands, start
+from harness.sweep.show import Quiet, span
 
 
 @dataclass
@@ -115,11 +116,22 @@ class Sweep:
         """Yield the groups with a checkpoint as they were, then the other seeds as a new one."""
         for path in sorted(self.study.arm_dir(arm).glob("group-*.pt")):
             saved = load_checkpoint(path)
-            if saved and set(saved["seeds"]) <= set(mine):
+            if saved and set(saved["seeds"]) <= set(mine) and self._leads_on(path, arm, saved):
                 mine = [seed for seed in mine if seed not in saved["seeds"]]
                 yield saved["seeds"], saved
         if mine:
             yield mine, None
+
+    def _leads_on(self, path: Path, arm: str, saved: dict) -> bool:
+        """Return whether a run can go on from this checkpoint; removes one that leads nowhere."""
+        now = stands.facts(self.study.plan.arms[arm])
+        if other := stands.changed(saved, now):
+            what = f"its checkpoint is of {saved[stands.FACT]}, and the file is {now[stands.FACT]}"
+            print(f"{arm} seeds {span(saved['seeds'])}: {what} now: begun anew", file=sys.stderr)
+        if other or not saved["parts"]:  # (nothing was attached: what trained is lost)
+            path.unlink()
+            return False
+        return True
 
     def _group(self, arm: str, seeds: list[int], saved: dict | None) -> None:
         config = self.study.plan.arms[arm]
@@ -133,9 +145,9 @@ class Sweep:
             raise
         except Exception as error:
             keep = True  # the checkpoint: what failed may not fail next time
-            told = isinstance(error, protocol.RowError)
             for run in runs:
-                run.error = run.error or f"{'' if told else f'{type(error).__name__}: '}{error}"
+                run.error = run.error or blame.words(error, self.trainer)
+                blame.keep(error, self.study.seed_dir(arm, run.seed))
         for run in runs:
             run.status = FAILED if run.error else run.status
             store.save_run(run, self.study.seed_dir(arm, run.seed))
@@ -150,6 +162,7 @@ class Sweep:
         run = self.study.new_run(arm, seed)
         run.rows = list(rows.get(seed, []))
         run.error = run.rows[-1].get("failed") if run.rows else None
+        blame.clear(folder)
         store.write(folder / "metrics.jsonl", "".join(map(store.to_json, run.rows)))
         return run
 
@@ -158,7 +171,7 @@ class Sweep:
         paths()  # (those of an arm before)
         self._sign(runs)
         describe = getattr(self.trainer, "describe", None)
-        facts = plain(describe(config, job) if describe else {}, "describe")
+        facts = plain(describe(config, job) if describe else {}, "describe") | stands.facts(config)
         for run in runs:
             run.facts = facts | start.facts(self.study, arm, run.seed)
         path = self.study.checkpoint(arm, [run.seed for run in runs])
@@ -170,7 +183,7 @@ class Sweep:
             self.show.rows(arm, [run.seed for run in runs], rows)
             if all(run.error for run in runs):
                 break
-            if time.monotonic() - last >= self.checkpoint_every:
+            if job.parts and time.monotonic() - last >= self.checkpoint_every:
                 save_checkpoint(path, _checkpoint(runs, job))
                 last = time.monotonic()
             if self.live:
@@ -193,6 +206,7 @@ class Sweep:
         if run.error or row is None:
             return
         protocol.check_row(row, self.study.plan.measure.name)
+        protocol.check_next(row, run.rows)
         store.append_row(self.study.seed_dir(run.arm, run.seed), row)
         run.rows.append(row)
         run.error = row.get("failed")
@@ -228,4 +242,5 @@ def _rows(trainer: Any, config: Any, seeds: list[int], job: Job) -> Iterator[lis
 def _checkpoint(runs: list[Run], job: Job) -> dict[str, Any]:
     epochs = max(len(run.rows) for run in runs)  # of those that train longest
     seeds = [run.seed for run in runs]
-    return job.state(epochs, seeds=seeds, rows={run.seed: run.rows for run in runs})
+    rows = {run.seed: run.rows for run in runs}
+    return job.state(epochs, seeds=seeds, rows=rows, csv=runs[0].facts.get(stands.FACT))

@@ -59,7 +59,7 @@ def drawers(whole: Experiment) -> Drawers:
 def note(whole: Experiment, names: Sequence[str] | None = None) -> str:
     """Say what the numbers stand on, for the arms that start with these names or for all."""
     arms = [a for a in whole.arms() if names is None or a.rsplit("-", 2)[0] in names]
-    span = titles.span(len(whole.final(arm, "test_accuracy")) for arm in arms)
+    span = titles.span(len(whole.last(arm, "test_accuracy")) for arm in arms)
     return f"official test sets, trained on 55,000, {span} seeds"
 
 
@@ -270,13 +270,13 @@ def _gaps(whole: Experiment, images: str) -> dict[str, dict]:
 
 
 def _against(whole: Experiment, a: str, b: str) -> Difference | None:
-    return paired(a, b, whole.final(a, "test_accuracy"), whole.final(b, "test_accuracy"))
+    return paired(a, b, whole.last(a, "test_accuracy"), whole.last(b, "test_accuracy"))
 
 
 def _line(whole: Experiment, name: str, images: str) -> dict[str, list]:
     arms = [f"{name}-{q}-{images}" for q in NARROW]
     runs = {run.arm: run.facts["connections"] for run in whole.done() if run.arm in arms}
-    found = [interval(whole.final(arm, "test_accuracy").values()) for arm in arms if arm in runs]
+    found = [interval(whole.last(arm, "test_accuracy").values()) for arm in arms if arm in runs]
     if not found:
         return {}
     return {

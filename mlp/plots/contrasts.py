@@ -42,7 +42,7 @@ def effects(whole: Experiment, first: str, second: str) -> dict[tuple[str, str],
     found = {}
     for data, length in SETTINGS:
         a, b = (f"{name}-{data}-{length}" for name in (first, second))
-        values = whole.final(a, "test_accuracy"), whole.final(b, "test_accuracy")
+        values = whole.last(a, "test_accuracy"), whole.last(b, "test_accuracy")
         difference = paired(a, b, *values)
         if difference:
             found[data, length] = difference
@@ -51,13 +51,13 @@ def effects(whole: Experiment, first: str, second: str) -> dict[tuple[str, str],
 
 def accuracy(whole: Experiment, name: str, data: str, length: str) -> Interval | None:
     """Return the mean accuracy of one arm with its interval."""
-    values = whole.final(f"{name}-{data}-{length}", "test_accuracy")
+    values = whole.last(f"{name}-{data}-{length}", "test_accuracy")
     return interval(values.values()) if values else None
 
 
 def deviations(whole: Experiment, data: str, length: str) -> dict[str, Interval]:
     """Each pattern minus the mean of all of them, seed by seed; empty unless all have a seed."""
-    arms = {name: whole.final(f"{name}-{data}-{length}", "test_accuracy") for name in PATTERNS}
+    arms = {name: whole.last(f"{name}-{data}-{length}", "test_accuracy") for name in PATTERNS}
     seeds = sorted(set.intersection(*(set(values) for values in arms.values())))
     middle = {seed: fmean(values[seed] for values in arms.values()) for seed in seeds}
     return {
@@ -139,7 +139,7 @@ def overall(whole: Experiment, first: str, second: str) -> Interval | None:
 
 
 def _by_seed(whole: Experiment, first: str, second: str, data: str, length: str):
-    a, b = (whole.final(f"{name}-{data}-{length}", "test_accuracy") for name in (first, second))
+    a, b = (whole.last(f"{name}-{data}-{length}", "test_accuracy") for name in (first, second))
     return {seed: a[seed] - b[seed] for seed in set(a) & set(b)}
 
 
@@ -168,7 +168,7 @@ def at_densities(whole: Experiment) -> dict[tuple[int, str, str], Difference]:
     found = {}
     for q, data, name in product(NARROW, IMAGES, (*PATTERNS, "narrow")):
         a, b = f"bibd-{q}-{data}", f"{name}-{q}-{data}"
-        values = whole.final(a, "test_accuracy"), whole.final(b, "test_accuracy")
+        values = whole.last(a, "test_accuracy"), whole.last(b, "test_accuracy")
         difference = paired(a, b, *values)
         if difference and name != "bibd":
             found[q, data, name] = difference

@@ -23,7 +23,7 @@ def drawers(whole: Experiment) -> Drawers:
 
 def accuracies(whole: Experiment) -> dict[str, Interval]:
     """Return the accuracy of each arm that has at least two seeds."""
-    found = {arm: list(whole.final(arm, KEY).values()) for arm in whole.arms()}
+    found = {arm: list(whole.last(arm, KEY).values()) for arm in whole.arms()}
     return {arm: interval(values) for arm, values in found.items() if len(values) > 1}
 
 

@@ -29,7 +29,7 @@ def drawers(whole: Experiment) -> Drawers:
 
 def reached(whole: Experiment, arm: str) -> Interval | None:
     """Accuracy of an arm, if it was run."""
-    values = whole.final(arm, KEY)
+    values = whole.last(arm, KEY)
     return interval(values.values()) if values else None
 
 
@@ -152,7 +152,7 @@ def _less(whole: Experiment, arm: str) -> str:
     reference = next((r for a, r in _pairs(whole.plan) if a == arm), None)
     if reference is None:
         return ""
-    found = paired(arm, reference, whole.final(arm, KEY), whole.final(reference, KEY))
+    found = paired(arm, reference, whole.last(arm, KEY), whole.last(reference, KEY))
     if found is None:
         return ""
     unsure = found.interval.low is not None and not found.interval.excludes_zero

@@ -1,5 +1,7 @@
 """What is scored is log-probabilities; everything else is refused in words."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -147,3 +149,13 @@ def test_a_part_without_a_name_is_refused():
 )
 def test_other_parts_are_taken(split):
     assert held_out(split, "T") == split
+
+
+def test_probabilities_that_are_taken_for_logits_are_told():
+    logits = torch.randn(3, 8, 5, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="these logits look like probabilities"):
+        log_probabilities(list(logits.softmax(-1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        log_probabilities(logits)
+        log_probabilities(logits.sigmoid())  # (between 0 and 1, and no softmax)

@@ -170,3 +170,9 @@ def test_other_wrong_inputs_are_refused():
         pooled(torch.zeros(2, 3, 1), "weighted", [1, 1])
     for rule in ("soft", "geometric", "hard"):  # (a single class is always right)
         assert pooled(torch.zeros(2, 3, 1), rule).tolist() == [[0.0]] * 3
+
+
+@pytest.mark.parametrize("combine", [decided, pooled])
+def test_a_list_of_answers_is_told_how_it_becomes_one_tensor(combine):
+    with pytest.raises(ValueError, match=r"got a list: ensemble\.log_probabilities\(\[logits"):
+        combine([torch.zeros(2, 3)])

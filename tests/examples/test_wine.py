@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,28 @@ def test_a_copy_in_a_folder_of_ones_own_runs_by_its_own_name_on_ones_own_file(tm
         (arm, seed, 2) for arm in ("scaled", "raw") for seed in (0, 1)
     ]
     assert (record.parent / "report.html").exists()
+
+
+def test_the_plot_script_of_the_guide_draws_the_study(tmp_path):
+    """In the report of a call, and as a script that is given a record."""
+    page = (ROOT / "contribution_guide.md").read_text()
+    (block,) = re.findall(r"```python\n((?:(?!```).)*plotting\.run.*?)```", page, re.DOTALL)
+    shutil.copytree(WINE, tmp_path / "wine", ignore=shutil.ignore_patterns("__pycache__"))
+    script = tmp_path / "wine" / "plot_wine_experiments.py"
+    last = 'if __name__ == "__main__":\n    raise SystemExit(main(sys.argv[1:]))\n'
+    script.write_text(f"{block}\n\n{last}")
+    words = ["smoke", "--seeds", "2", "--epochs", "2", "--jobs", "1", "--quiet"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    options = dict(cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "wine", *words], **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    (record,) = (tmp_path / "results" / "wine" / "smoke").glob("*/experiment.json")
+    assert (record.parent / "wine_experiments.png").exists()
+    argv = [sys.executable, str(script), str(record), "--out", "drawn"]
+    done = subprocess.run(argv, **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "scaled: " in done.stdout
+    assert (tmp_path / "drawn" / "wine_experiments.json").exists()
 
 
 def test_a_study_without_a_trainer_is_told_what_is_missing(tmp_path, capsys):

@@ -242,6 +242,15 @@ def test_the_estimate_is_that_of_the_chosen_arms_and_seeds(call):
     assert "figures:" not in out
 
 
+def test_who_has_results_in_mine_already_is_told_of_another_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    argv = ["smoke", "--epochs", "1", "--arms", "MLP-3-1", "--no-figures", "--seeds", "1"]
+    argv += ["--jobs", "1", "--results", "mine"]
+    assert main(PLANS, "mlp", {}, argv) == main(PLANS, "mlp", {}, argv) == 0
+    again = "python -m mlp smoke --epochs 1 --arms MLP-3-1 --no-figures --seeds 1 --jobs 1"
+    assert f"your own: {again} --results mine-2\n" in capsys.readouterr().err
+
+
 def test_missing_data_says_what_to_do(command, tmp_path, no_network):
     done = command("mlp", "paper", "--seeds", "1", env={"IDDL_DATA": str(tmp_path / "none")})
     assert done.returncode == 2

@@ -300,3 +300,11 @@ def test_the_state_of_a_longer_chain_is_refused_with_both_numbers():
     state = Cascade([linear() for _ in range(3)]).state_dict()
     with pytest.raises(ValueError, match=r"a state of 3 links .* into a cascade of 2"):
         Cascade([linear(), linear()]).load_state_dict(state)
+
+
+def test_one_sample_alone_is_told_of_the_axis_that_it_lacks():
+    net = Cascade([nn.Linear(4, 3), nn.Linear(4, 3)]).eval()
+    with pytest.raises(
+        ValueError, match=r"question 0 is answered with shape \(3,\).*give x\[None\]"
+    ):
+        net(torch.zeros(4))

@@ -1,7 +1,7 @@
 """Data of a user's own: tensors, Datasets, CSV files, sets that a study registers."""
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -79,6 +79,24 @@ def test_given_parts_are_taken_as_they_are():
 def test_tensors_that_do_not_fit_are_refused_in_words(x, y, options, says):
     with pytest.raises(DataError, match=says):
         Data.from_tensors(x, y, **options)
+
+
+def test_classes_that_are_counted_from_1_are_refused_with_what_to_type():
+    x, y = points()
+    with pytest.raises(DataError, match="the targets are 1 to 4 and none is 0"):
+        Data.from_tensors(x, y + 1)
+    given = Data.from_tensors(x, y, test=(x[:2], y[:2] * 0 + 1))  # (a test part may lack any)
+    assert given.classes == 4
+
+
+def test_a_validation_part_is_a_pair_or_a_sentence():
+    d = Data.from_tensors(*points())
+    with pytest.raises(ValueError, match=r"mine has no validation part: data\.validate\(size\)"):
+        _ = replace(d, name="mine").validation
+    with pytest.raises(ValueError, match=r"no number of samples: 0\.25 of 80 are validate\(20\)"):
+        d.validate(0.25)
+    x, y = d.validate(20).validation
+    assert (x.shape, y.shape) == ((20, 3), (20,))
 
 
 class Pictures(Dataset):

@@ -13,7 +13,7 @@ from examples.wine.experiments import PLANS
 from harness.cli import main
 from harness.engine import ENGINES
 from harness.engine.local import Local
-from harness.engine.protocol import Members
+from harness.engine.protocol import Members, say_once
 from harness.record import store
 from harness.result import report
 from harness.sweep import launch
@@ -158,3 +158,9 @@ def test_what_cannot_be_shown_is_raised_after_all_members_have_ended():
     with pytest.raises(KeyError, match="no such arm"):
         Local()(members, hear)
     assert len(heard) == 3
+
+
+def test_who_is_interrupted_while_it_imports_says_nothing(capsys):
+    trace = 'Traceback (most recent call last):\n  File "x.py", line 1\nKeyboardInterrupt\n'
+    say_once([f"a hint\n{trace}", trace, "interrupted; what is done is kept"])
+    assert capsys.readouterr().err == "a hint\n"

@@ -90,3 +90,8 @@ def test_a_difference_is_told_once_with_its_unit():
     assert more.sentence == "A is better than B: 41.00 ± 12.71 points (n=2)"
     one = stats.paired("A", "B", {0: 0.9}, {0: 0.5})
     assert one.sentence == "A minus B: 40.00 points (n=1, no interval)"
+
+
+def test_values_without_their_seeds_are_not_paired():
+    with pytest.raises(ValueError, match=r"values of B are a list; pairs are made by seed: \{seed"):
+        stats.paired("A", "B", {0: 1.0}, [0.5])
