@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from bibd import SparseConv2d, SparseLinear
+from bibd.dynamic import replace
 from harness.names import check, fitting
 
 GRADIENTS = ("sum", "mean")
@@ -124,6 +125,9 @@ def share(
 ) -> list[str]:  # fmt: skip
     """Let the weights of each linear and convolutional layer share 2^bits values, in place.
 
+    The optimizer is made after it: what is trained now are other parameters, the shared values, of
+    which one that was made before knows nothing; it would go on with biases and norms alone.
+
     Args:
         net: Any net, also with layers of bibd; zeros in its weights stay zeros.
         bits: Of all layers, or a mapping of names (with * and ?); 16 and None leave a layer be.
@@ -199,6 +203,9 @@ def bake(net: nn.Module) -> list[str]:
                 kind = type(module)
                 own = type(kind.__name__, kind.__bases__, dict(vars(kind)))
                 object.__setattr__(module, "__class__", own)
-                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+                weight = module.weight.detach()  # pyright: ignore
+                parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+                # (gradients of centroids, and graphs that add them up, do not fit a weight)
+                replace(module.weight, weight)  # pyright: ignore
                 found.append(name)
     return found

@@ -153,6 +153,18 @@ def test_any_optimizer_trains_centroids_and_leaves_zeros(kind):
     assert list(net.state_dict()) == ["0.bias", "0.weight", "2.bias", "2.weight"]
 
 
+def test_a_baked_net_trains_on_while_somebody_holds_an_old_graph():
+    net = pruned()
+    share(net, 2)
+    loss = net(torch.randn(3, 20)).square().sum()
+    loss.backward()
+    bake(net)
+    assert net[0].weight.grad is None
+    net(torch.randn(3, 20)).square().sum().backward()
+    assert net[0].weight.grad.shape == net[0].weight.shape
+    assert loss.grad_fn is not None
+
+
 def test_sparse_layers_share_too():
     net = nn.Sequential(
         SparseConv2d(4, 8, 3, pattern="random", seed=1), nn.Flatten(), SparseLinear(32, 9)
