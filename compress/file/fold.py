@@ -121,6 +121,7 @@ def _fold(layer: Any, norm: Any, first: str, second: str) -> None:
     rows = scale
     if sparse:
         rows = scale[torch.from_numpy(layer.pattern.rows).to(scale.device)]
+        layer._drawn = None  # (folded values are no start that could be a wrong one)
     weight = layer.weight.double() * rows.view(-1, *[1] * (layer.weight.ndim - 1))
     layer.weight = nn.Parameter(weight.to(layer.weight))  # (another layer may hold the old one)
     layer.bias = nn.Parameter(moved.to(layer.weight))
