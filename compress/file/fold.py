@@ -30,6 +30,10 @@ class _Tracer(fx.Tracer):
 def fold(net: nn.Module, pairs: Sequence[tuple[str, str]] | None = None) -> nn.Module:
     """Return a copy of a net, for evaluation, whose batch norms are folded into layers.
 
+    Fold first, then share: folding scales each channel by another number, so that weights which
+    were shared, trained and baked before share no values any more, and pack(bits=4) would round
+    them to others, untrained.
+
     Args:
         net: The net, which stays as it is.
         pairs: Names of layers and of the norms behind them; None: those that torch.fx finds, where

@@ -127,6 +127,7 @@ def share(
 
     The optimizer is made after it: what is trained now are other parameters, the shared values, of
     which one that was made before knows nothing; it would go on with biases and norms alone.
+    Batch norms that shall be folded are folded before (compress.fold): that scales every channel.
 
     Args:
         net: Any net, also with layers of bibd; zeros in its weights stay zeros.
