@@ -215,6 +215,23 @@ def test_scores_that_need_samples_say_so():
             compress.prune(net, 0.5, score)
 
 
+@pytest.mark.parametrize("score", ["snip", "grasp", "wanda"])
+def test_batches_without_a_sample_are_refused(score):
+    net = mlp()
+    x, y = samples(net)
+    with pytest.raises(ValueError, match=rf"'{score}' looks at samples, and .* \(0, 12\) has none"):
+        compress.prune(net, 0.3, score, data=[(x, y), (x[:0], y[:0])])
+
+
+@pytest.mark.parametrize("score", ["snip", "wanda"])
+def test_arrays_are_named_where_tensors_are_needed(score):
+    net = mlp()
+    pair = tuple(part.numpy() for part in samples(net))
+    for data, kind in ((pair, "tuple"), ([pair], "list")):
+        with pytest.raises(ValueError, match=rf"got a {kind}, whose arrays .* torch.from_numpy"):
+            compress.prune(net, 0.3, score, data=data)
+
+
 def test_a_layer_that_is_never_called_has_no_norm_for_wanda():
     class Net(nn.Module):
         def __init__(self):
