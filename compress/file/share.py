@@ -68,6 +68,7 @@ class Gather(nn.Module):
 
     index: torch.Tensor
     places: torch.Tensor
+    undone_by = "compress.bake(net)"  # (what prune, freeze and Moving say, which want plain ones)
 
     def __init__(self, weight: torch.Tensor, clusters: int, gradient: str = "sum"):
         super().__init__()

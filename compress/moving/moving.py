@@ -35,6 +35,7 @@ from compress.moving.choose import (
     largest_by_row,
     smallest,
 )
+from compress.pruning.layers import refuse_computed
 from harness.names import check, kind_of
 from harness.seeding import generator
 
@@ -84,9 +85,9 @@ class Moving:
         _refuse_shared(self.layers)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ValueError(f"optimizer= is what trains the net, got {kind_of(optimizer)}")
-        for layer in self.layers.values():
-            if "weight" in layer._parameters:
-                held(optimizer, layer.weight)  # (which says at once what cannot follow)
+        for name, layer in self.layers.items():
+            refuse_computed(name or "the net", layer)
+            held(optimizer, layer.weight)  # (which says at once what cannot follow)
         self.net, self.optimizer, self.method = net, optimizer, method
         self.last, self.every, self.fraction, self.seed = until * steps, every, fraction, seed
         _refuse_still(steps, every, until)
