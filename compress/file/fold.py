@@ -53,10 +53,21 @@ def fold(net: nn.Module, pairs: Sequence[tuple[str, str]] | None = None) -> nn.M
                 "torch.nn.utils.parametrize.remove_parametrizations of others"
             )
     made = copy.deepcopy(net).eval()
-    for layer, norm in find(made) if pairs is None else pairs:
+    for layer, norm in find(made) if pairs is None else _checked(pairs):
         _fold(_module(made, layer), _module(made, norm), layer, norm)
         made.set_submodule(norm, nn.Identity())
     return made
+
+
+def _checked(pairs: Any) -> list[tuple[str, str]]:
+    found = list(pairs)
+    for pair in found:
+        if not isinstance(pair, tuple | list) or [type(name) for name in pair] != [str, str]:
+            raise ValueError(
+                "pairs are tuples of two names, a layer's and that of the norm behind it, such as "
+                f'pairs=[("conv1", "bn1")]; got {pair!r} among them'
+            )
+    return found
 
 
 def find(net: nn.Module) -> list[tuple[str, str]]:

@@ -123,3 +123,10 @@ def test_computed_weights_are_not_folded():
             fold(each)
     bake(shared)
     fold(shared)
+
+
+@pytest.mark.parametrize("pairs", [("0", "1"), "01", [("0", "1", "2")], [0]])
+def test_pairs_that_are_no_pairs_of_names_are_refused(pairs):
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    with pytest.raises(ValueError, match=r"pairs are tuples of two names.*; got "):
+        fold(net, pairs=pairs)
