@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
+from bibd.layer import SparseLayer
 from harness.names import fitting, kind_of, uncalled
 
 KINDS = (nn.Linear, nn.Conv2d)
@@ -45,6 +46,13 @@ def found(net: nn.Module, exclude: Sequence[str] | str = ()) -> dict[str, nn.Par
     for name, weight in weights.items():
         refuse_broken(name, weight)
     return weights
+
+
+def left_out(net: nn.Module) -> tuple[str, ...]:
+    """Return a note that names the sparse layers of a net, which are not pruned; () without any."""
+    names = [name for name, module in net.named_modules() if isinstance(module, SparseLayer)]
+    note = f"{', '.join(names)}: sparse already, neither pruned nor counted"
+    return (note,) * bool(names)
 
 
 def _empty(layer: nn.Module) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import compress
+from bibd import BibdLinear
 from compress.pruning import choose, densities
 from compress.pruning.prune import SCOPES
 from compress.pruning.scores import SCORES
@@ -289,6 +290,15 @@ def test_a_layer_without_weights_is_left_out(scope):
     masks = compress.prune(net, 0.5, scope=scope)
     assert list(masks) == ["1.weight"]
     assert masks.kept == 10
+
+
+def test_a_note_names_the_sparse_layers_that_are_not_pruned():
+    net = nn.Sequential(nn.Linear(12, 9), BibdLinear(9, 12), nn.ReLU(), BibdLinear(12, 9))
+    masks = compress.prune(net, 0.5)
+    assert list(masks) == ["0.weight"]
+    assert masks.notes == ("1, 3: sparse already, neither pruned nor counted",)
+    assert str(masks).endswith(masks.notes[0])
+    assert compress.prune(mlp(), 0.5).notes == ()
 
 
 @pytest.mark.parametrize("density", [np.float32(0.5), torch.tensor(0.5)])
