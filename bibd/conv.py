@@ -208,6 +208,11 @@ class SparseConv2d(SparseLayer):
     def _fix(self, x: torch.Tensor) -> str:
         if x.ndim in (3, 4) and x.shape[-1] == self.in_channels != x.shape[-2]:
             return "x.movedim(-1, -3) puts the channels first"
+        if x.ndim not in (3, 4):
+            return (
+                f"x has {x.ndim} axes, a batch of pictures 4 and one picture 3; what has no height "
+                "and width is for SparseLinear"
+            )
         return "make the layer for as many channels as x has"
 
     def extra_repr(self) -> str:

@@ -60,7 +60,7 @@ class Dynamic(Patterned):
         pattern, source = moved(self.pattern, _numbers(drop), _numbers(grow))
         state, places = held(optimizer, weight), torch.from_numpy(source).to(weight.device)
         carry(state, weight, places, rate_of(optimizer, weight))
-        _replace(weight, carried(weight, places))
+        replace(weight, carried(weight, places))
         self._take(pattern)
         return pattern
 
@@ -101,7 +101,7 @@ class Dynamic(Patterned):
                 "beside it: the file is damaged, or of a layer of another size"
             )
         weight = self.weight
-        _replace(weight, weight.new_empty(len(values), *weight.shape[1:]))
+        replace(weight, weight.new_empty(len(values), *weight.shape[1:]))
         self._take(pattern)
 
 
@@ -176,7 +176,7 @@ def _numbers(places: Places) -> np.ndarray:
 
 
 @torch.no_grad()
-def _replace(parameter: torch.Tensor, values: torch.Tensor) -> None:
+def replace(parameter: torch.Tensor, values: torch.Tensor) -> None:
     """Give a parameter other values, of another count if need be; it stays the same object."""
     parameter.grad = None
     if parameter.shape == values.shape:

@@ -65,6 +65,11 @@ class SparseLayer(Patterned):
         if drawn not in (None, self.weight._version) and (wrong := wrong_start(self)):
             advice.warn(f"{self._title()}: {wrong}")
 
+    def _load_from_state_dict(self, state_dict, prefix, *rest):
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+        if f"{prefix}weight" in state_dict:
+            self._drawn = None  # (what was trained may have any scale)
+
     def _title(self) -> str:
         inputs = self.pattern.in_features * self.pattern.groups
         kind = type(self).__name__.removeprefix("Parametrized")

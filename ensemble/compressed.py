@@ -18,13 +18,14 @@ from compress.pruning.freeze import freeze
 from compress.pruning.layers import found
 from compress.pruning.prune import prune
 from compress.pruning.schedule import Gradual
+from compress.runs.passes import Plain
 from compress.runs.pruned import Pruned
 from ensemble.plans.budget import Budget
 
 
 def way(
     config: Budget, net: nn.Module, optimizer: torch.optim.Optimizer, steps: int, seed: int
-) -> Moving | Pruned:
+) -> Moving | Plain:
     """Return what makes the steps of one member.
 
     Args:
@@ -37,6 +38,8 @@ def way(
     if config.designs == "pruned":
         length = max(1, int(config.until * steps))
         return Pruned(net, optimizer, Gradual(density(config, net), 0, length, config.every))
+    if not config.changes(steps):  # (such as of the few steps that are timed)
+        return Plain(optimizer)
     often: Any = dict(every=config.every, until=config.until, fraction=config.fraction)
     return Moving(net, optimizer, "rigl", steps=steps, seed=seed, **often)
 

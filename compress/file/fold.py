@@ -30,6 +30,10 @@ class _Tracer(fx.Tracer):
 def fold(net: nn.Module, pairs: Sequence[tuple[str, str]] | None = None) -> nn.Module:
     """Return a copy of a net, for evaluation, whose batch norms are folded into layers.
 
+    Fold first, then share: folding scales each channel by another number, so that weights which
+    were shared, trained and baked before share no values any more, and pack(bits=4) would round
+    them to others, untrained.
+
     Args:
         net: The net, which stays as it is.
         pairs: Names of layers and of the norms behind them; None: those that torch.fx finds, where
@@ -49,10 +53,21 @@ def fold(net: nn.Module, pairs: Sequence[tuple[str, str]] | None = None) -> nn.M
                 "torch.nn.utils.parametrize.remove_parametrizations of others"
             )
     made = copy.deepcopy(net).eval()
-    for layer, norm in find(made) if pairs is None else pairs:
+    for layer, norm in find(made) if pairs is None else _checked(pairs):
         _fold(_module(made, layer), _module(made, norm), layer, norm)
         made.set_submodule(norm, nn.Identity())
     return made
+
+
+def _checked(pairs: Any) -> list[tuple[str, str]]:
+    found = list(pairs)
+    for pair in found:
+        if not isinstance(pair, tuple | list) or [type(name) for name in pair] != [str, str]:
+            raise ValueError(
+                "pairs are tuples of two names, a layer's and that of the norm behind it, such as "
+                f'pairs=[("conv1", "bn1")]; got {pair!r} among them'
+            )
+    return found
 
 
 def find(net: nn.Module) -> list[tuple[str, str]]:
@@ -121,6 +136,7 @@ def _fold(layer: Any, norm: Any, first: str, second: str) -> None:
     rows = scale
     if sparse:
         rows = scale[torch.from_numpy(layer.pattern.rows).to(scale.device)]
+        layer._drawn = None  # (folded values are no start that could be a wrong one)
     weight = layer.weight.double() * rows.view(-1, *[1] * (layer.weight.ndim - 1))
     layer.weight = nn.Parameter(weight.to(layer.weight))  # (another layer may hold the old one)
     layer.bias = nn.Parameter(moved.to(layer.weight))

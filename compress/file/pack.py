@@ -12,6 +12,7 @@ its own. The file is decoded before it is written: what pack returns has been in
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from bibd.pattern import Pattern
 from compress.file import container, reading, states
 from compress.file.numbers import Damaged
 from compress.file.writing import Bits, Options, asked, claim, encode, is_whole
-from harness.names import fitting
+from harness.names import fitting, kind_of
 from harness.record import store
 from harness.record.weights import load_state
 
@@ -82,6 +83,8 @@ def pack(
             name of no layer.
         OSError: the file could not be written, or its folder is not there.
     """
+    if isinstance(net, str | PathLike):
+        raise ValueError(f"the net comes first, then its file: pack(net, {str(net)!r})")
     path = store.foldered(path)
     found = states.parts(net)
     options = _options(found, bits, whole, supersets, describe)
@@ -117,6 +120,12 @@ def unpack(
         FileNotFoundError: no such file.
         ValueError: a file that is none, damaged, or of another net; the net is as it was.
     """
+    if not isinstance(path, str | PathLike):
+        own = repr(str(net)) if isinstance(net, str | PathLike) else "'net.iddlz'"
+        raise ValueError(
+            f"the file comes first, then the net that reads it: unpack({own}, net); got "
+            f"{kind_of(path)} for the file"
+        )
     path = Path(path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder, and unpack reads one file that pack wrote")

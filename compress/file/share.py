@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from bibd import SparseConv2d, SparseLinear
+from bibd.dynamic import replace
 from harness.names import check, fitting
 
 GRADIENTS = ("sum", "mean")
@@ -67,6 +68,7 @@ class Gather(nn.Module):
 
     index: torch.Tensor
     places: torch.Tensor
+    undone_by = "compress.bake(net)"  # (what prune, freeze and Moving say, which want plain ones)
 
     def __init__(self, weight: torch.Tensor, clusters: int, gradient: str = "sum"):
         super().__init__()
@@ -123,6 +125,10 @@ def share(
     gradient: str = "sum",
 ) -> list[str]:  # fmt: skip
     """Let the weights of each linear and convolutional layer share 2^bits values, in place.
+
+    The optimizer is made after it: what is trained now are other parameters, the shared values, of
+    which one that was made before knows nothing; it would go on with biases and norms alone.
+    Batch norms that shall be folded are folded before (compress.fold): that scales every channel.
 
     Args:
         net: Any net, also with layers of bibd; zeros in its weights stay zeros.
@@ -199,6 +205,9 @@ def bake(net: nn.Module) -> list[str]:
                 kind = type(module)
                 own = type(kind.__name__, kind.__bases__, dict(vars(kind)))
                 object.__setattr__(module, "__class__", own)
-                parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+                weight = module.weight.detach()  # pyright: ignore
+                parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+                # (gradients of centroids, and graphs that add them up, do not fit a weight)
+                replace(module.weight, weight)  # pyright: ignore
                 found.append(name)
     return found

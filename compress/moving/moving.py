@@ -35,6 +35,7 @@ from compress.moving.choose import (
     largest_by_row,
     smallest,
 )
+from compress.pruning.layers import refuse_computed
 from harness.names import check, kind_of
 from harness.seeding import generator
 
@@ -55,7 +56,8 @@ class Moving:
         seed: Of what grows at random.
 
     Raises:
-        ValueError: no such layer; an optimizer that does not hold it; numbers out of range.
+        ValueError: no such layer; an optimizer that does not hold it; numbers out of range, or with
+            which nothing would ever move.
     """
 
     def __init__(
@@ -83,11 +85,14 @@ class Moving:
         _refuse_shared(self.layers)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ValueError(f"optimizer= is what trains the net, got {kind_of(optimizer)}")
-        for layer in self.layers.values():
-            if "weight" in layer._parameters:
-                held(optimizer, layer.weight)  # (which says at once what cannot follow)
+        for name, layer in self.layers.items():
+            refuse_computed(name or "the net", layer)
+            held(optimizer, layer.weight)  # (which says at once what cannot follow)
         self.net, self.optimizer, self.method = net, optimizer, method
         self.last, self.every, self.fraction, self.seed = until * steps, every, fraction, seed
+        _refuse_still(steps, every, until)
+        self._asked = dict(method=method, steps=steps, every=every, until=float(until))
+        self._asked |= dict(fraction=float(fraction), seed=seed)
         self.t = 0
         self._watch: ExitStack | None = None
         self._found: dict[str, torch.Tensor] = {}
@@ -150,12 +155,28 @@ class Moving:
             )
         layer.rewire(drop, grow, self.optimizer)
 
-    def state_dict(self) -> dict[str, int]:
+    def state_dict(self) -> dict[str, Any]:
         """What goes on where it was; connections are in the net's own state."""
-        return {"step": self.t}
+        return {"step": self.t, **self._asked}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """The inverse."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse; of a state that has nothing but its step, the step is taken.
+
+        Raises:
+            ValueError: no such state, or that of other changes; says which.
+        """
+        if "step" not in state:
+            raise ValueError(
+                "this is no state of Moving, which has a 'step'; got "
+                f"{', '.join(map(repr, state)) or 'nothing'}: take what moving.state_dict() gave"
+            )
+        other = {k: state[k] for k, own in self._asked.items() if state.get(k, own) != own}
+        if other:
+            raise ValueError(
+                f"this state is of {_written(other)}, and these are changes with "
+                f"{_written({k: self._asked[k] for k in other})}: make Moving as it was, or go on "
+                f"otherwise from its step alone, load_state_dict({{'step': {state['step']}}})"
+            )
         self.t = int(state["step"])
 
 
@@ -216,3 +237,19 @@ def _check_numbers(steps: int, every: int, until: float, fraction: float) -> Non
     for name, value in (("until", until), ("fraction", fraction)):
         if not 0 < value <= 1:
             raise ValueError(f"{name} must be in (0, 1], got {value!r}")
+
+
+def _refuse_still(steps: int, every: int, until: float) -> None:
+    """Raise ValueError if no change falls into a training, which would move nothing."""
+    last = until * steps
+    if every < last:
+        return
+    fix = f"every={max(1, int(last / 10))}" if last > 1 else "a longer training"
+    raise ValueError(
+        f"nothing would ever move: steps={steps} and until={until} leave changes before step "
+        f"{last:g}, and every={every} puts the first one at step {every}: take {fix}, for instance"
+    )
+
+
+def _written(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())

@@ -36,6 +36,9 @@ from harness.names import kind_of
 class Masked:
     """Masks that hold; `masks`, `attach`, `tighten`, `apply`, `state_dict`, `detach`.
 
+    They hold in this net alone. copy.deepcopy(net) trains without masks, in silence, until it has
+    some of its own: Masked(copied, masked.masks, its_optimizer).
+
     Args:
         net: Its masked weights are set to zero now, and again when a state is loaded into it.
         masks: As compress.prune makes them: the name of a parameter, and booleans.

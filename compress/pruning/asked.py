@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -38,7 +39,7 @@ class Asked:
         """Return the batches with their targets.
 
         Raises:
-            ValueError: none, or batches that are no pairs of tensors.
+            ValueError: none, batches that are no pairs of tensors, or one without a sample.
         """
         found = [self.data] if self._is_one() else _listed(self.data)
         if not found or not all(_is_pair(pair) for pair in found):
@@ -46,13 +47,14 @@ class Asked:
                 f"score {score!r} needs samples and their targets: data=(x, y), one batch of "
                 f"tensors, or a list of such pairs; got {_said(self.data)}"
             )
+        _refuse_empty([x for x, _ in found], score)
         return [(x, y) for x, y in found]
 
     def inputs(self, score: str) -> list[torch.Tensor]:
         """Return the batches without targets.
 
         Raises:
-            ValueError: none.
+            ValueError: none, or, but for synflow, a batch without a sample.
         """
         if isinstance(self.data, torch.Tensor):
             return [self.data]
@@ -63,6 +65,8 @@ class Asked:
                 f"score {score!r} needs samples: data=x, a batch as the net takes it, or a list of "
                 f"batches; got {_said(self.data)}"
             )
+        if score != "synflow":  # (which reads shapes only)
+            _refuse_empty(found, score)
         return found
 
 
@@ -75,8 +79,25 @@ def _listed(data: Any) -> list[Any]:
     return list(data) if isinstance(data, Iterable) and not isinstance(data, str | dict) else []
 
 
+def _refuse_empty(batches: list[torch.Tensor], score: str) -> None:
+    for x in batches:
+        if not x.numel():
+            raise ValueError(
+                f"score {score!r} looks at samples, and a batch of shape {tuple(x.shape)} has "
+                "none: what would be pruned by it is chance; give some hundreds"
+            )
+
+
 def _said(data: Any) -> str:
-    return "none" if data is None else kind_of(data)
+    if data is None:
+        return "none"
+    fix = ", whose arrays are no tensors yet: torch.from_numpy makes one of each"
+    return kind_of(data) + fix * _has_arrays(data)
+
+
+def _has_arrays(data: Any) -> bool:
+    within = isinstance(data, tuple | list) and any(_has_arrays(part) for part in data)
+    return within or isinstance(data, np.ndarray)
 
 
 @contextmanager

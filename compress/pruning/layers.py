@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
+from bibd.layer import SparseLayer
 from harness.names import fitting, kind_of, uncalled
 
 KINDS = (nn.Linear, nn.Conv2d)
@@ -45,6 +46,13 @@ def found(net: nn.Module, exclude: Sequence[str] | str = ()) -> dict[str, nn.Par
     for name, weight in weights.items():
         refuse_broken(name, weight)
     return weights
+
+
+def left_out(net: nn.Module) -> tuple[str, ...]:
+    """Return a note that names the sparse layers of a net, which are not pruned; () without any."""
+    names = [name for name, module in net.named_modules() if isinstance(module, SparseLayer)]
+    note = f"{', '.join(names)}: sparse already, neither pruned nor counted"
+    return (note,) * bool(names)
 
 
 def _empty(layer: nn.Module) -> bool:
@@ -80,15 +88,22 @@ def refuse_broken(name: str, values: torch.Tensor, what: str = "weights") -> Non
         )
 
 
+def refuse_computed(name: str, layer: nn.Module, leave: str = "") -> None:
+    """Raise ValueError if a weight is made by a parametrization, as a shared one is."""
+    if parametrize.is_parametrized(layer, "weight"):
+        first: Any = layer.parametrizations["weight"][0]  # pyright: ignore
+        remove = "torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight')"
+        raise ValueError(
+            f"the weight of {name!r} is computed from others by a parametrization: call "
+            f"{getattr(first, 'undone_by', remove)} first{leave}"
+        )
+
+
 def _plain(name: str, layer: Any) -> nn.Parameter:
     """Return the weight if it is a parameter with values."""
     own = name or "the net"
     leave = f"; or exclude={name!r} leaves it out" * bool(name)
-    if parametrize.is_parametrized(layer, "weight"):
-        raise ValueError(
-            f"the weight of {own!r} is computed from others by a parametrization: call "
-            f"torch.nn.utils.parametrize.remove_parametrizations(layer, 'weight') first{leave}"
-        )
+    refuse_computed(own, layer, leave)
     if "weight_orig" in layer._parameters:
         raise ValueError(
             f"{own!r} is masked by torch.nn.utils.prune already: masks = "

@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from compress.pruning.layers import layer_of
+from compress.pruning.layers import layer_of, refuse_computed
 from harness.names import kind_of, unknown
 from harness.record.checkpoint import load_checkpoint, save_checkpoint
 
@@ -124,6 +124,7 @@ def parameters(net: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, n
         raise ValueError("no masks: there is nothing to keep zero; compress.prune makes some")
     for name, mask in masks.items():
         if name not in own:
+            _refuse_computed(net, name)
             raise unknown("masked weight", name, own)
         if _boolean(name, mask).shape != own[name].shape:
             raise ValueError(
@@ -131,6 +132,12 @@ def parameters(net: nn.Module, masks: Mapping[str, torch.Tensor]) -> dict[str, n
                 f"{tuple(own[name].shape)}: masks belong to the net that they were made of"
             )
     return {name: own[name] for name in masks}
+
+
+def _refuse_computed(net: nn.Module, name: str) -> None:
+    layer = dict(net.named_modules()).get(layer_of(name))
+    if layer is not None:
+        refuse_computed(layer_of(name) or "the net", layer)
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from torch import nn
 
 from compress.pruning import choose, densities
 from compress.pruning.asked import Asked, Loss, Scores
-from compress.pruning.layers import found, layer_of, refuse_broken
+from compress.pruning.layers import found, layer_of, left_out, refuse_broken
 from compress.pruning.masks import Masks, all_kept, parameters, zero
 from compress.pruning.schedule import steps
 from compress.pruning.scores import ROUNDS, SCORES
@@ -56,7 +56,8 @@ def prune(
     """Return masks of the weights that stay.
 
     Args:
-        net: Any module; its nn.Linear and nn.Conv2d layers are pruned.
+        net: Any module; its nn.Linear and nn.Conv2d layers are pruned. Sparse layers of bibd stay
+            as they are, and a note of the masks names them.
         density: The share of all their weights that stays, in (0, 1]; or the share of each layer,
             by name (layers that are not named stay whole).
         score: What a weight is worth: "magnitude", "random", "snip", "grasp", "synflow" or
@@ -90,6 +91,7 @@ def prune(
         masks = _chosen(scores, shares or share, scope, score == "wanda", masks)
     for text in masks.notes:
         warnings.warn(text, KeptOne if text.endswith(BEST) else UserWarning, stacklevel=2)
+    masks.notes += left_out(net)
     return masks
 
 

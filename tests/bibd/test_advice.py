@@ -154,7 +154,10 @@ def test_what_does_not_fit_the_memory_is_no_traceback(monkeypatch, capsys):
 def test_wrong_images_are_told_with_the_way_out(of_conv):
     x, words = {
         "channels last": (torch.zeros(2, 16, 9, 8), r"x.movedim\(-1, -3\)"),
-        "too few axes": (torch.zeros(8, 8), r"shape \(8, 8\): make the layer"),
+        "too few axes": (
+            torch.zeros(8, 8),
+            r"shape \(8, 8\): x has 2 axes, a batch of pictures 4 and one picture 3",
+        ),
         "other channels": (torch.zeros(2, 3, 9, 9), "as many channels as x has"),
     }[of_conv]
     start = r"BibdConv2d\(8, 12\) takes torch.float32 input of shape \(batch, 8, height, width\)"

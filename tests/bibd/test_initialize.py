@@ -87,6 +87,17 @@ def test_right_starts_and_loaded_values_are_no_news(recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("assign", [False, True])
+def test_loaded_values_of_the_scale_of_a_wrong_start_are_no_start(assign, recwarn):
+    trained, loaded = BibdConv2d(64, 72, 3), BibdConv2d(64, 72, 3)
+    nn.init.kaiming_normal_(trained.weight)
+    loaded.load_state_dict(trained.state_dict(), assign=assign)
+    loaded(torch.randn(1, 64, 5, 5))
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="take bibd.init"):
+        trained(torch.randn(1, 64, 5, 5))
+
+
 def layers():
     return BibdLinear(20, 14, dtype=F64), BibdConv2d(9, 12, 3, padding=1, dtype=F64)
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
-from bibd import SparseConv2d, SparseLinear
+from bibd import BibdConv2d, SparseConv2d, SparseLinear
 from compress import bake, fold, pack, share, unpack
 from tests.compress.file.nets import same
 
@@ -51,6 +52,13 @@ def test_the_function_stays_and_foldable_norms_are_gone():
     for name in ("before", "after", "free"):
         assert not isinstance(getattr(made, name), nn.Identity)
     assert isinstance(net.bn1, nn.BatchNorm2d)
+
+
+def test_folded_values_are_no_start_that_could_be_a_wrong_one(recwarn):
+    net = nn.Sequential(BibdConv2d(64, 72, 3), nn.BatchNorm2d(72))
+    net[1].running_var.fill_(1 / 8)  # from the fan-in of 72 to that of 9
+    fold(net)(torch.randn(1, 64, 5, 5))
+    assert not recwarn.list
 
 
 def test_a_folded_net_takes_fewer_bytes_and_comes_back(tmp_path):
@@ -109,9 +117,16 @@ def test_computed_weights_are_not_folded():
     shared, normed, masked = net(), net(), net()
     share(shared, 2)
     nn.utils.parametrizations.weight_norm(normed[0])
-    nn.utils.prune.random_unstructured(masked[0], "weight", 0.5)
+    prune.random_unstructured(masked[0], "weight", 0.5)
     for each in (shared, normed, masked):
         with pytest.raises(ValueError, match=r"0.weight is computed .* compress.bake\(net\) makes"):
             fold(each)
     bake(shared)
     fold(shared)
+
+
+@pytest.mark.parametrize("pairs", [("0", "1"), "01", [("0", "1", "2")], [0]])
+def test_pairs_that_are_no_pairs_of_names_are_refused(pairs):
+    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+    with pytest.raises(ValueError, match=r"pairs are tuples of two names.*; got "):
+        fold(net, pairs=pairs)

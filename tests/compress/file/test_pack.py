@@ -362,6 +362,14 @@ def test_weights_without_values_are_refused(net, tmp_path):
         pack(net, tmp_path / "net")
 
 
+def test_net_and_file_the_other_way_round_are_said(tmp_path):
+    net, path = pruned(), tmp_path / "net"
+    with pytest.raises(ValueError, match=r"the net comes first, .*: pack\(net, '.*net'\)"):
+        pack(path, net)
+    with pytest.raises(ValueError, match=r"unpack\('.*net', net\); got a Sequential"):
+        unpack(net, path)
+
+
 def test_a_folder_and_no_file_are_said(tmp_path):
     with pytest.raises(ValueError, match="is a folder, and unpack reads one file"):
         unpack(tmp_path)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import compress
-from bibd import SparseConv2d, SparseLinear
+from bibd import DynamicLinear, SparseConv2d, SparseLinear
 from compress import bake, share
 from compress.file.share import kmeans
 from tests.compress.file.nets import pruned
@@ -153,6 +153,18 @@ def test_any_optimizer_trains_centroids_and_leaves_zeros(kind):
     assert list(net.state_dict()) == ["0.bias", "0.weight", "2.bias", "2.weight"]
 
 
+def test_a_baked_net_trains_on_while_somebody_holds_an_old_graph():
+    net = pruned()
+    share(net, 2)
+    loss = net(torch.randn(3, 20)).square().sum()
+    loss.backward()
+    bake(net)
+    assert net[0].weight.grad is None
+    net(torch.randn(3, 20)).square().sum().backward()
+    assert net[0].weight.grad.shape == net[0].weight.shape
+    assert loss.grad_fn is not None
+
+
 def test_sparse_layers_share_too():
     net = nn.Sequential(
         SparseConv2d(4, 8, 3, pattern="random", seed=1), nn.Flatten(), SparseLinear(32, 9)
@@ -165,6 +177,22 @@ def test_sparse_layers_share_too():
     bake(net)
     assert torch.equal(net(x), before)
     assert len(net[2].weight.unique()) <= 8
+
+
+def test_who_wants_plain_weights_says_that_they_are_baked_first():
+    net = nn.Sequential(DynamicLinear(20, 16, "random", seed=0, nonzeros=64), nn.Linear(16, 5))
+    masks = compress.prune(net, 0.5)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    share(net, 2)
+    for layer, ask in {
+        "1": lambda: compress.prune(net, 0.5),
+        "0": lambda: compress.Moving(net, optimizer, steps=400),
+    }.items():
+        with pytest.raises(ValueError, match=rf"weight of '{layer}' .* compress.bake\(net\) first"):
+            ask()
+    for ask in (compress.freeze, compress.Masked):
+        with pytest.raises(ValueError, match=r"weight of '1' .* compress.bake\(net\) first"):
+            ask(net, masks)
 
 
 def test_layers_can_be_left_as_they_are():

@@ -135,6 +135,19 @@ def test_a_training_goes_on_from_a_checkpoint_bit_for_bit(method):
     assert all(torch.equal(v, rest[0].state_dict()[k]) for k, v in whole[0].state_dict().items())
 
 
+def test_a_state_of_other_changes_is_refused_and_one_that_knows_its_step_alone_is_taken():
+    mover, state = opened("set")[2], opened("rigl", steps=50)[2].state_dict()
+    with pytest.raises(
+        ValueError, match=r"of method='rigl', steps=50, and .* with method='set', steps=40: make"
+    ):
+        mover.load_state_dict({**state, "step": 7})
+    with pytest.raises(ValueError, match="no state of Moving, which has a 'step'; got nothing"):
+        mover.load_state_dict({})
+    assert mover.t == 0
+    mover.load_state_dict({"step": 7})
+    assert mover.t == 7
+
+
 def test_what_grows_at_random_depends_on_the_seed():
     found = []
     for seed in (0, 1):
@@ -211,6 +224,8 @@ WRONG = {
     "every must be a whole number of at least 1, got 0": lambda: opened(every=0),
     r"until must be in \(0, 1\], got 1.5": lambda: opened(until=1.5),
     "has no dense gradient in this step: put": outside,
+    r"before step 75, and every=100 .* take every=7, for": lambda: opened(steps=100, every=100),
+    "take a longer training": lambda: opened(steps=1, every=1),
 }
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import compress
+from bibd import BibdLinear
 from compress.pruning import choose, densities
 from compress.pruning.prune import SCOPES
 from compress.pruning.scores import SCORES
@@ -215,6 +216,23 @@ def test_scores_that_need_samples_say_so():
             compress.prune(net, 0.5, score)
 
 
+@pytest.mark.parametrize("score", ["snip", "grasp", "wanda"])
+def test_batches_without_a_sample_are_refused(score):
+    net = mlp()
+    x, y = samples(net)
+    with pytest.raises(ValueError, match=rf"'{score}' looks at samples, and .* \(0, 12\) has none"):
+        compress.prune(net, 0.3, score, data=[(x, y), (x[:0], y[:0])])
+
+
+@pytest.mark.parametrize("score", ["snip", "wanda"])
+def test_arrays_are_named_where_tensors_are_needed(score):
+    net = mlp()
+    pair = tuple(part.numpy() for part in samples(net))
+    for data, kind in ((pair, "tuple"), ([pair], "list")):
+        with pytest.raises(ValueError, match=rf"got a {kind}, whose arrays .* torch.from_numpy"):
+            compress.prune(net, 0.3, score, data=data)
+
+
 def test_a_layer_that_is_never_called_has_no_norm_for_wanda():
     class Net(nn.Module):
         def __init__(self):
@@ -272,6 +290,15 @@ def test_a_layer_without_weights_is_left_out(scope):
     masks = compress.prune(net, 0.5, scope=scope)
     assert list(masks) == ["1.weight"]
     assert masks.kept == 10
+
+
+def test_a_note_names_the_sparse_layers_that_are_not_pruned():
+    net = nn.Sequential(nn.Linear(12, 9), BibdLinear(9, 12), nn.ReLU(), BibdLinear(12, 9))
+    masks = compress.prune(net, 0.5)
+    assert list(masks) == ["0.weight"]
+    assert masks.notes == ("1, 3: sparse already, neither pruned nor counted",)
+    assert str(masks).endswith(masks.notes[0])
+    assert compress.prune(mlp(), 0.5).notes == ()
 
 
 @pytest.mark.parametrize("density", [np.float32(0.5), torch.tensor(0.5)])
