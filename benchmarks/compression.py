@@ -30,6 +30,7 @@ from benchmarks.ensembles import Times, in_turn, ratio
 from benchmarks.telling import expect, told
 from bibd import DynamicLinear, SparseLinear
 from compress import Moving
+from compress.moving.moving import Method
 from harness.record.provenance import collect
 from harness.sweep.launch import keep_pages
 
@@ -104,7 +105,7 @@ def changes(rounds: int) -> list[dict[str, Any]]:
     return [share(method, percent, rounds) for method in ("set", "rigl") for percent in PERCENTS]
 
 
-def share(method: str, percent: float, rounds: int) -> dict[str, Any]:
+def share(method: Method, percent: float, rounds: int) -> dict[str, Any]:
     """Train LeNet-300-100 for some changes; returns what they add."""
     torch.manual_seed(0)
     widths = ((784, 300), (300, 100))

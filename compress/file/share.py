@@ -16,6 +16,7 @@ SGD of the weights, each step followed by the nearest weights that share.
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -26,7 +27,8 @@ from bibd import SparseConv2d, SparseLinear
 from bibd.dynamic import replace
 from harness.names import check, fitting
 
-GRADIENTS = ("sum", "mean")
+Gradient = Literal["sum", "mean"]
+GRADIENTS = get_args(Gradient)
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, SparseLinear, SparseConv2d)
 MOST_BITS = 8
 ROUNDS = 300
@@ -122,7 +124,7 @@ def bits_of(bits: int | Mapping[str, int | None] | None, name: str) -> int | Non
 
 def share(
     net: nn.Module, bits: int | Mapping[str, int | None] = 4, skip: Sequence[str] | str = (), *,
-    gradient: str = "sum",
+    gradient: Gradient = "sum",
 ) -> list[str]:  # fmt: skip
     """Let the weights of each linear and convolutional layer share 2^bits values, in place.
 

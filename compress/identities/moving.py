@@ -12,7 +12,7 @@ from torch import nn
 from bibd import DynamicLinear
 from compress.identities.masked import MOMENTUM, RATE, Twin
 from compress.moving.choose import at_most_by_row, largest, largest_by_row, smallest
-from compress.moving.moving import METHODS, Moving, change
+from compress.moving.moving import METHODS, Method, Moving, change
 from harness.result.identity import Identity, furthest, roundings
 from harness.seeding import generator
 
@@ -143,7 +143,7 @@ def _batch(t: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x, torch.stack([x[:, i] * x[:, i + 1] for i in range(SIZES[-1])], 1)
 
 
-def masked(method: str) -> float:
+def masked(method: Method) -> float:
     """Return how far a net that moves ends from dense weights under masks."""
     net, rows = _net(), [m for m in _net() if isinstance(m, DynamicLinear)]
     optimizer = torch.optim.SGD(net.parameters(), RATE, momentum=MOMENTUM)

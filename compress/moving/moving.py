@@ -20,7 +20,7 @@ connections are kernels of a convolution goes by the sums of their absolute valu
 import math
 import sys
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -39,7 +39,8 @@ from compress.pruning.layers import refuse_computed
 from harness.names import check, kind_of
 from harness.seeding import generator
 
-METHODS = ("set", "rigl", "rigl_fan_in")
+Method = Literal["set", "rigl", "rigl_fan_in"]
+METHODS = get_args(Method)
 
 
 class Moving:
@@ -64,7 +65,7 @@ class Moving:
         self,
         net: nn.Module,
         optimizer: torch.optim.Optimizer,
-        method: str = "rigl",
+        method: Method = "rigl",
         *,
         steps: int,
         every: int = 100,

@@ -18,7 +18,7 @@ Equal scores: the earlier place stays. Biases are never pruned.
 import copy
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -29,10 +29,11 @@ from compress.pruning.asked import Asked, Loss, Scores
 from compress.pruning.layers import found, layer_of, left_out, refuse_broken
 from compress.pruning.masks import Masks, all_kept, parameters, zero
 from compress.pruning.schedule import steps
-from compress.pruning.scores import ROUNDS, SCORES
+from compress.pruning.scores import ROUNDS, SCORES, Score
 from harness.names import check, unknown
 
-SCOPES = ("global", "layer", "erk")
+Scope = Literal["global", "layer", "erk"]
+SCOPES = get_args(Scope)
 BEST = "it keeps its best"
 
 
@@ -43,8 +44,8 @@ class KeptOne(UserWarning):
 def prune(
     net: nn.Module,
     density: float | Mapping[str, float],
-    score: str = "magnitude",
-    scope: str | None = None,
+    score: Score = "magnitude",
+    scope: Scope | None = None,
     *,
     data: Any = None,
     loss: Loss = F.cross_entropy,
@@ -81,14 +82,14 @@ def prune(
     check("score", score, SCORES)
     weights = found(net, exclude)
     shares = _shares(density, weights)
-    scope = _scope(scope, score, shares)
+    among = _scope(scope, score, shares)
     rounds = ROUNDS.get(score, 1) if rounds is None else _count(rounds)
     whole = all_kept(weights) if within is None else _within(net, within, weights)
     masks = whole
     for share in steps(1.0 if shares else densities.check(density), rounds):
         ask = _ask(net, weights, masks, rounds > 1, (data, loss, seed))
         scores = _masked(SCORES[score](ask), masks)
-        masks = _chosen(scores, shares or share, scope, score == "wanda", masks)
+        masks = _chosen(scores, shares or share, among, score == "wanda", masks)
     for text in masks.notes:
         warnings.warn(text, KeptOne if text.endswith(BEST) else UserWarning, stacklevel=2)
     masks.notes += left_out(net)

@@ -13,7 +13,7 @@ Lee et al. 2019 (SNIP), Wang et al. 2020 (GraSP), Tanaka et al. 2020 (SynFlow), 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,8 @@ from compress.pruning.flow import synflow
 from compress.pruning.layers import layer_of
 from harness.cost import evaluating
 from harness.seeding import generator
+
+Score = Literal["magnitude", "random", "snip", "grasp", "synflow", "wanda"]
 
 
 @torch.no_grad()
@@ -133,7 +135,7 @@ def _scaled(name: str, w: torch.Tensor, squares: Scores) -> torch.Tensor:
     return w.double().abs() * norms.repeat_interleave(len(w) // len(norms), 0)
 
 
-SCORES: dict[str, Callable[[Asked], Scores]] = {
+SCORES: dict[Score, Callable[[Asked], Scores]] = {
     "magnitude": magnitude,
     "random": random,
     "snip": snip,

@@ -1,13 +1,19 @@
 """What `import compress` offers, and that it is cheap."""
 
 import importlib
+import inspect
 import subprocess
 import sys
 from importlib import metadata
+from typing import get_args
 
 import pytest
 
 import compress
+from compress.file.share import GRADIENTS
+from compress.moving.moving import METHODS
+from compress.pruning.prune import SCOPES
+from compress.pruning.scores import SCORES
 from tests.python import ROOT
 
 ROOMS = ("compress",)
@@ -26,6 +32,22 @@ def test_another_name_is_answered_by_those_that_there_are(room):
     module = importlib.import_module(room)
     with pytest.raises(AttributeError, match=f"'{room}' has no attribute 'Zipped'; it has .*"):
         module.Zipped  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("share.gradient", GRADIENTS),
+        ("prune.score", tuple(SCORES)),
+        ("prune.scope", SCOPES),
+        ("Moving.method", METHODS),
+    ],
+)
+def test_type_checkers_know_the_words_of_an_option(option, words):
+    name, argument = option.split(".")
+    said = inspect.signature(getattr(compress, name)).parameters[argument].annotation
+    inner = [get_args(part) for part in get_args(said) if get_args(part)]  # (of a union with None)
+    assert (inner[0] if inner else get_args(said)) == words
 
 
 def test_an_import_does_not_pay_for_torch():
