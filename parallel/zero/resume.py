@@ -67,7 +67,9 @@ def model(executor: Executor, teams: Sequence[dict[str, Any]]) -> None:
     found = [one for team in teams for one in team["members"].get("rest", team["members"]).values()]
     whole = dict(found[0])
     for name, value in whole.items():
-        if value.is_floating_point() and not all(torch.equal(value, one[name]) for one in found):
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            continue  # (what a module keeps beside tensors, and counters, are alike)
+        if not all(torch.equal(value, one[name]) for one in found):
             whole[name] = torch.stack([one[name] for one in found]).mean(0)
     for own in executor.members.modules():
         own.load_state_dict({k: v for k, v in whole.items() if _there(own, k)}, strict=False)
@@ -92,7 +94,7 @@ def row(slices: Slices, name: str, value: torch.Tensor) -> tuple[int, torch.Tens
 def _there(own: torch.nn.Module, name: str) -> bool:
     """Return whether a model has memory for a tensor of its state now."""
     value = own.state_dict(keep_vars=True)[name]
-    return value.numel() < 2 or any(value.stride())
+    return not isinstance(value, torch.Tensor) or value.numel() < 2 or any(value.stride())
 
 
 def cut(saved: Saved, part: Part) -> dict[str, Any]:

@@ -91,6 +91,18 @@ class Counted(nn.Module):
         self.number = state
 
 
+@pytest.mark.parametrize("style", ["zero2", "zero3"])
+def test_training_states_of_such_modules_load_into_another_number_of_workers(style):
+    two, three = (DataParallel(style, model=Counted(2), workers=n) for n in (2, 3))
+    optimizers = [torch.optim.SGD(net.parameters(), 0.1, momentum=0.9) for net in (two, three)]
+    two(torch.ones(6)).sum().backward()
+    optimizers[0].step()
+    three.load_training_state([two.training_state(optimizers[0])], optimizers[1])
+    found = three.state_dict()["weight"]  # the mean of three that are equal: a sum and a quotient
+    torch.testing.assert_close(found, two.state_dict()["weight"], rtol=2**-22, atol=0)
+    assert three.state_dict()["_extra_state"] == 2
+
+
 def test_what_a_module_keeps_reaches_all_replicas():
     net = DataParallel("local_sgd", model=Counted(2), workers=2)
     net.load_state_dict(Counted(5).state_dict())
