@@ -8,8 +8,6 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from harness.names import unknown
-
 if TYPE_CHECKING:
     import pandas
 
@@ -78,11 +76,10 @@ class Experiment:
         Raises:
             ValueError: the record has no such arm, or its rows no such metric; names what it has.
         """
-        if arm not in self.arms():
-            raise unknown("arm", arm, self.arms())
         keys = dict.fromkeys(key for run in self.runs for row in run.rows for key in row)
-        if metric not in keys and keys:
-            raise unknown("metric", metric, keys)
+        for what, got, known in (("arm", arm, self.arms()), ("metric", metric, keys or [metric])):
+            if got not in known:
+                raise ValueError(f"unknown {what} {got!r}: there are {', '.join(known)}")
         return self.last(arm, metric)
 
     def last(self, arm: str, metric: str) -> dict[int, float]:

@@ -83,12 +83,10 @@ def test_final_leaves_failed_runs_out():
     assert record().arms() == ["A", "B"]
 
 
-def test_an_arm_or_a_metric_that_is_not_there_is_named_with_the_near_one():
+def test_an_arm_or_a_metric_that_is_not_there_is_named_with_those_that_are():
     with pytest.raises(ValueError, match=r"unknown arm 'C': .*there are A, B"):
         record().final("C", "test_accuracy")
-    with pytest.raises(
-        ValueError, match=r"unknown metric 'accuracy': did you mean 'test_accuracy'"
-    ):
+    with pytest.raises(ValueError, match=r"unknown metric 'accuracy': there are epoch, "):
         record().final("A", "accuracy")
     assert record().last("C", "test_accuracy") == record().last("A", "accuracy") == {}
 
