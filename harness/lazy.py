@@ -3,7 +3,7 @@
     if TYPE_CHECKING:                       # what editors and type checkers read
         from compress.file.pack import pack as pack
 
-    __getattr__, __dir__ = lazily(__name__, HOME := {"pack": "compress.file.pack"})
+    __getattr__, __dir__ = lazily(__name__, {"pack": "compress.file.pack"})
 
 PEP 562 calls `__getattr__` for a name that a module does not have yet.
 """

@@ -14,14 +14,9 @@ from harness.names import kind_of
 from parallel.strategy import STRATEGIES
 
 PLAIN = (bool, int, float, str, tuple, type(None))
-CUT = (
-    "style",
-    "divided",
-    "workers",
-    "replicas_here",
-    "rank",
-)  # what a list of slices may differ in
-# (what schedulers and users add to groups)
+# What a list of slices may differ in.
+CUT = ("style", "divided", "workers", "replicas_here", "rank")
+# What schedulers and users add to groups.
 ADDED = {"params", "param_names", "name", "initial_lr", "max_lr", "min_lr"}
 ADDED |= {"max_momentum", "base_momentum", "swa_lr"}
 
