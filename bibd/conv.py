@@ -25,7 +25,7 @@ from bibd.signature import checked
 
 Size = int | tuple[int, int]
 MODES = ("zeros", "reflect", "replicate", "circular")
-BACKENDS = ("auto", "dense", "native")
+BACKENDS = ("auto", "dense", "native", "triton")
 
 
 class SparseConv2d(SparseLayer):
@@ -54,8 +54,9 @@ class SparseConv2d(SparseLayer):
         device: Where parameters are made.
         dtype: Type of the parameters.
         nonzeros: How many connections between channels, without groups; see SparseLinear.
-        backend: "auto", "dense" or "native" (square windows of 1 or 3 with stride 1 or 2 and
-            without dilation; others are dense); see bibd.kernels.
+        backend: "auto", "dense", "native" or, on a GPU and for channels in tiles, "triton" (square
+            windows of 1 or 3 with stride 1 or 2 and without dilation; others are dense); see
+            bibd.kernels.
     """
 
     @checked
@@ -90,7 +91,7 @@ class SparseConv2d(SparseLayer):
         self.stride = _pair("stride", stride, 1)
         self.dilation = _pair("dilation", dilation, 1)
         self.padding = _padding(padding, self.stride)
-        # What the native kernels can do, and the padding that they get.
+        # What the kernels can do, and the padding that they get.
         self.plain = kernel in ((1, 1), (3, 3)) and self.stride in ((1, 1), (2, 2))
         self.plain = self.plain and self.dilation == (1, 1)
         left, _, top, _ = self._sides()
@@ -149,28 +150,35 @@ class SparseConv2d(SparseLayer):
         if path == "native":
             return kernels.native_conv(x, *held, kernels.table(self.pattern), *how)
         sizes = self.in_channels, self.out_channels, self.groups
-        return kernels.traced_conv(x, *held, self._places().unsqueeze(0), sizes, *how)
+        flat, tile = self._places().unsqueeze(0), self._tiled(path)
+        return kernels.traced_conv(x, *held, flat, sizes, *how, tile)
 
     def path(self, x: torch.Tensor) -> str:
-        """Return how this input would be convolved: "dense" or "native"."""
+        """Return how this input would be convolved: "dense", "native" or "triton"."""
         backend, geometry = kernels.wanted(self.backend, BACKENDS), self._geometry(x)
         if not geometry:
             return "dense"
         p = self.pattern
         sizes = self.in_channels, p.out_features, p.nonzeros, 1
-        return kernels.choose(backend, (x, self.weight), sizes, geometry, lambda: self._trials(x))
+        given = (x, self.weight), sizes, geometry, lambda: self._trials(x)
+        return kernels.choose(backend, *given, self._tile)
 
     def _trials(self, x: torch.Tensor):
         """Return what makes the calls to be timed, for inputs like this one."""
-        table, bias = kernels.table(self.pattern), self.bias is not None
-        geometry = self._geometry(x)
+        geometry, bias = self._geometry(x), self.bias is not None
         if not geometry:
             dense = lambda x: self._dense(x, self.padding)  # noqa: E731
             return kernels.one_trial(dense, tuple(x.shape[1:]), x.device)
-        return kernels.conv_trials(self.pattern, table, self._places(), geometry, bias)
+        p = self.pattern
+        table = lambda: kernels.table(p)  # noqa: E731
+        return kernels.conv_trials(p, table, self._places(), geometry, bias, self._tile)
+
+    def _side(self) -> int:
+        sizes = self.in_channels, self.out_channels
+        return kernels.side_of(kernels.ungrouped(self.pattern.flat, *sizes, self.groups), *sizes)
 
     def _geometry(self, x: torch.Tensor) -> tuple[int, ...]:
-        """Return window, stride, padding and image size; empty if `native` cannot do it."""
+        """Return window, stride, padding and image size; empty if no kernel can do it."""
         if not isinstance(x, torch.Tensor) or not self.plain or x.ndim not in (3, 4):
             return ()
         if kernels.modes.jit():  # sizes are tensors there
@@ -242,7 +250,7 @@ class BibdConv2d(SparseConv2d):
         init: Kaiming normal: "true" by the connections of a filter, "dense" by out_channels.
         device: Where parameters are made.
         dtype: Type of the parameters.
-        backend: "auto", "dense" or "native"; see bibd.kernels.
+        backend: "auto", "dense", "native" or "triton" (GPU); see bibd.kernels.
     """
 
     PATTERN = "bibd"
@@ -290,7 +298,7 @@ class RandomSparseConv2d(SparseConv2d):
         device: Where parameters are made.
         dtype: Type of the parameters.
         nonzeros: How many connections. None: as many as the modular rule has for this size.
-        backend: "auto", "dense" or "native"; see bibd.kernels.
+        backend: "auto", "dense", "native" or "triton" (GPU); see bibd.kernels.
     """
 
     PATTERN = "random"

@@ -21,6 +21,7 @@ from torch import nn
 from bibd import advice, kernels
 from bibd.design import Design
 from bibd.initialize import wrong_start
+from bibd.kernels import modes
 from bibd.pattern import Pattern, make_pattern
 from bibd.state import Patterned
 
@@ -61,6 +62,8 @@ class SparseLayer(Patterned):
 
     def _look_inside(self) -> None:
         super()._look_inside()
+        if not modes.quiet():
+            return  # (values that a transform brings are no numbers to look at)
         drawn, self._drawn = self._drawn, None
         if drawn not in (None, self.weight._version) and (wrong := wrong_start(self)):
             advice.warn(f"{self._title()}: {wrong}")

@@ -111,7 +111,7 @@ class Patterned(nn.Module):
         here, captured = x.is_cpu, False
         if card.on_card(x):  # (where autocast and TF32 change what is the fastest)
             here, captured = True, card.capturing()
-            kind = *kind, modes.casting("cuda"), modes.tf32()
+            kind = *kind, modes.casting("cuda"), modes.tf32(), modes.tf32_of_images()
         brought = self._buffers["flat"] is not self._table[0]  # by a caller, as torch.func does
         own = not brought and here and x.layout is torch.strided and type(x) in KINDS
         found = self._routes.get(kind) if own else None

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.gpu.twins import compare, exact_sums
-from bibd import SparseLinear
+from bibd import SparseConv2d, SparseLinear
 from bibd.kernels.gpu import compile as compiling
 
 FAST, MOST, SIZE = 2, 6000, 1024  # sizes: the most of a case, and that of the uses
+CHANNELS = 256  # of convolutions
 FINE = "bibd", "iddl", "random", "random_biregular", "bibd_dual"
 TILED = "tiled-16", "tiled-32", "tiled-64", "tiled-128"
 DTYPES = torch.float32, torch.bfloat16
@@ -26,12 +27,18 @@ def checks(device: str, small: bool) -> list[tuple[str, Callable[[], dict[str, A
     """Random sizes and types of both backends, a seed each, then uses."""
     exact_sums()
     found: list[tuple[str, Callable[[], dict[str, Any]]]] = []
-    for backend, count in (("cuda", 10), ("triton", 8)):
+    for backend, count, make in (
+        ("cuda", 10, case_of),
+        ("triton", 8, case_of),
+        ("triton", 12, images),
+    ):
+        kind = "convolution, " * (make is images)
         for seed in range(2 if small else count):
-            case = partial(case_of, backend, seed, device)
-            found.append((f"{backend} {seed} {str(DTYPES[seed % 2])[6:]}", case))
+            case = partial(make, backend, seed, device)
+            found.append((f"{kind}{backend} {seed} {str(DTYPES[seed % 2])[6:]}", case))
         for use in (compiled, captured, repeated, mapped):
-            found.append((f"{backend}, {use.__name__}", partial(used, use, backend, device)))
+            name, by = f"{kind}{backend}, {use.__name__}", (used_images if kind else used)
+            found.append((name, partial(by, use, backend, device)))
     return [(name, partial(on_a_card, device, call)) for name, call in found]
 
 
@@ -66,6 +73,38 @@ def case_of(backend: str, seed: int, device: str) -> dict[str, Any]:
     x = torch.from_numpy(rng.standard_normal((batch, inputs))).to(device, dtype)
     terms, said = max(inputs, outputs, batch), f"{pattern} {inputs}-{outputs}, {batch}"
     return {"what": said} | compare(layer, F.linear, x, terms, FAST)
+
+
+def images(backend: str, seed: int, device: str) -> dict[str, Any]:
+    """A convolution of random size, window, stride, groups and order of the axes."""
+    rng = np.random.default_rng(3000 + seed)
+    dtype, side = DTYPES[seed % 2], int(TILED[seed // 2 % len(TILED)].split("-")[1])
+    groups, window, stride = (int(rng.choice(c)) for c in ((1, 1, 2), (1, 3), (1, 2)))
+    inputs, outputs = (side * groups * int(n) for n in rng.integers(3, 7, 2))
+    batch, high, wide = int(rng.integers(1, 40)), *(int(n) for n in rng.integers(3, 17, 2))
+    layer = SparseConv2d(
+        inputs, outputs, window, stride, window // 2, groups=groups, pattern=f"tiled-{side}",
+        seed=seed, bias=bool(rng.integers(2)), backend=backend, device=device, dtype=dtype,
+    )  # fmt: skip
+    x = torch.from_numpy(rng.standard_normal((batch, inputs, high, wide))).to(device, dtype)
+    if seed // 2 % 2:
+        x = x.contiguous(memory_format=torch.channels_last)
+    twin = partial(F.conv2d, stride=stride, padding=window // 2, groups=groups)
+    terms = max(window**2 * max(inputs, outputs) // groups, batch * high * wide)
+    said = f"tiled-{side} {inputs}-{outputs}, {window}x{window}/{stride}, groups {groups}, {batch}"
+    return {"what": said} | compare(layer, twin, x, terms, FAST)
+
+
+def used_images(use: Callable, backend: str, device: str) -> dict[str, Any]:
+    """As used, for a convolution."""
+    for dtype in DTYPES[: 1 if use is compiled else 2]:
+        torch.manual_seed(0)
+        layer = SparseConv2d(
+            CHANNELS, CHANNELS, 3, padding=1, pattern=f"tiled-{CHANNELS // 4}", backend=backend,
+            device=device, dtype=dtype,
+        )  # fmt: skip
+        use(layer, torch.randn(10, CHANNELS, 8, 8, device=device, dtype=dtype))
+    return {}
 
 
 def used(use: Callable, backend: str, device: str) -> dict[str, Any]:

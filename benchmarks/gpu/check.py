@@ -13,6 +13,7 @@ and, each a run of its own (APART):
     backends   layers on the card's own kernels against float64 twins, under compile and in graphs
     kernels    which form of a sparse product gains, and how much
     layers     sparse layers through `auto` beside dense ones, eager and as CUDA graphs
+    blocks     convolutions with tiles of channels beside dense ones, as CUDA graphs
     pipelines  policies and schedules against the CPU; ms of a step of the nets of the studies
 
 One JSON record, `DIR/check.json`, is written anew after every single check, so that what is done is
@@ -38,7 +39,8 @@ from harness.record import store
 # Part: (seconds that it is expected to take on a card, seconds after which it is cut off). The
 # estimates for twins and wrappers are launches: about 20 us each, and 10 to 30 s of compiling. That
 # for steps: 25 steps of each line, of 3 to 48 ms, half a second to build a net, 9 processes at a
-# time; for compiled: 19 to 27 s a net; for backends and layers: compiling.
+# time; for compiled: 19 to 27 s a net; for backends, layers and blocks:
+# compiling.
 PARTS = {
     "machine": (2, 15),
     "twins": (30, 70),
@@ -51,9 +53,10 @@ PARTS = {
     "backends": (80, 120),
     "kernels": (30, 60),
     "layers": (100, 130),
+    "blocks": (100, 130),
 }
 # (these run if named: --parts kernels)
-APART = ("steps", "compiled", "pipelines", "backends", "kernels", "layers")
+APART = ("steps", "compiled", "pipelines", "backends", "kernels", "layers", "blocks")
 
 
 class TooLate(Exception):

@@ -74,11 +74,11 @@ def milliseconds(module: nn.Module, x: torch.Tensor, train: bool) -> float:
 
 
 def replayed(
-    layer: SparseLinear, ways: list[str], dense: nn.Module, x: torch.Tensor, train: bool
+    layer: Any, ways: list[str], dense: nn.Module, x: torch.Tensor, train: bool, name: str = DENSE
 ) -> Iterator[tuple[str, float]]:
     """Milliseconds of each way by events; a kernel that does not take the case has none."""
     device = x.device.type
-    yield DENSE, timed(lambda _: once(dense, x, train), device)
+    yield name, timed(lambda _: once(dense, x, train), device)
     before = set(compiling._said)
     for layer.backend in ways:
         compiling._said.clear()  # (what was said of another case is said again)

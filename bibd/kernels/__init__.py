@@ -4,7 +4,7 @@ dense    scatter the values into a full weight, then F.linear or F.conv2d. Every
 bag      read only the connections: embedding_bag forward, sampled_addmm backward. Linear, CPU.
 native   the library in native.cpp, compiled at first use. CPU.
 cuda     kernels for single connections in bibd/kernels/gpu, compiled at first use. Linear, GPU.
-triton   kernels for connections that are dense tiles of 16, 32, 64 or 128. Linear, GPU.
+triton   kernels for connections that are dense tiles of 16, 32, 64 or 128, of channels too. GPU.
 auto     the fastest of those for this device, as measured here (bibd.kernels.tune); on a GPU one
          that has also been held beside float64. Dense elsewhere and where a program is written
          down (export from torch 2.7 on, jit.trace, fx).
@@ -35,6 +35,7 @@ from bibd.kernels.dense import dense_linear, dense_weight, unchanged
 from bibd.kernels.gpu import card
 from bibd.kernels.gpu.route import PATHS, has_no_rule, route
 from bibd.kernels.gpu.tiles import side_of
+from bibd.kernels.gpu.windows import ungrouped
 from bibd.kernels.linear_ops import differentiable as traced_linear
 from bibd.kernels.linear_ops import native_linear
 from bibd.kernels.measure import Candidates
@@ -76,6 +77,7 @@ __all__ = [
     "traced_conv",
     "traced_linear",
     "unchanged",
+    "ungrouped",
     "wanted",
 ]
 
@@ -136,7 +138,7 @@ def choose(
         geometry: What else a convolution has: window, stride, padding and image size.
         candidates: Makes what makes the paths to be timed, from batch, dtype and whether gradients
             are needed.
-        tile: Side of the dense tiles that a linear layer's connections make up; 0: none.
+        tile: Side of the dense tiles that the connections make up; 0: none.
     """
     x, values = tensors
     if not isinstance(x, torch.Tensor) or (backend == "auto" and modes.tracing()):
@@ -153,8 +155,9 @@ def choose(
     possible = inputs * outputs * members
     if possible * _pixels(geometry) < TINY:
         return "dense"
-    if card.on_card(values) and not geometry:
-        return route(x, values, (*sizes, tile), candidates)
+    if card.on_card(values):
+        known = tile or not geometry  # (no kernels for single connections between channels)
+        return route(x, values, (*sizes, tile), candidates, geometry) if known else "dense"
     if values.device.type != "cpu":
         return "dense"
     compiling = torch.compiler.is_compiling()

@@ -1,7 +1,9 @@
-"""Makes the native convolutions torch operators, as bibd.kernels.linear_ops the linear layers.
+"""Makes the sparse convolutions torch operators, as bibd.kernels.linear_ops the linear layers.
 
 y = conv(x, v)                 dx = conv(g, v, back)        dv = sample(g, x)
 dv = sample(g, x)              dg = conv(x, h)              dx = conv(g, h, back)
+
+`tile` is for a card: the side of the tiles in which channels are connected.
 """
 
 from typing import Any
@@ -10,38 +12,60 @@ import torch
 from torch.utils.flop_counter import register_flop_formula
 
 from bibd.kernels import modes, native
-from bibd.kernels.library import LIBRARY, eager, given, members_of
+from bibd.kernels.gpu import card, convolutions
+from bibd.kernels.gpu.windows import Window, like
+from bibd.kernels.library import LIBRARY, eager, given, members_of, together
 from bibd.kernels.table import Table
 
 LIBRARY.define(
     "conv(Tensor x, Tensor values, Tensor flat, int inputs, int outputs, int groups, "
-    "SymInt height, SymInt width, int stride, int[] padding, bool back) -> Tensor"
+    "SymInt height, SymInt width, int stride, int[] padding, bool back, int tile=0) -> Tensor"
 )
 LIBRARY.define(
     "conv_sample(Tensor grad, Tensor x, Tensor flat, int inputs, int outputs, int groups, "
-    "int window, int stride, int[] padding) -> Tensor"
+    "int window, int stride, int[] padding, int tile=0) -> Tensor"
 )
 
 
-def _conv(x, values, flat, inputs, outputs, groups, height, width, stride, padding, back):
+def _conv(x, values, flat, inputs, outputs, groups, height, width, stride, padding, back, tile=0):
     if x.ndim != 4 or values.ndim != 3 or len(flat) != 1:
         raise ValueError(f"expected x (images, channels, height, width), got {tuple(x.shape)}")
+    if card.on_card(x):
+        together(x, values, flat)
+        of = _window((height, width), values.shape[-1], stride, padding)
+        return convolutions.convolve(x, values, flat, (inputs, outputs, groups), of, back, tile)
     found = given(flat, inputs, outputs, groups)
     shape = native.shape(len(x), (height, width), found, values.shape[-1], stride, list(padding))
     return native.conv(x, values, None, found, shape, back)
 
 
-def _sample(grad, x, flat, inputs, outputs, groups, window, stride, padding):
+def _sample(grad, x, flat, inputs, outputs, groups, window, stride, padding, tile=0):
     if x.ndim != 4 or grad.ndim != 4 or len(flat) != 1:
         raise ValueError(f"expected (images, channels, height, width), got {tuple(x.shape)}")
-    found = given(flat, inputs, outputs, groups)
     size = tuple(x.shape[2:])
+    if card.on_card(x):
+        together(grad, x, flat)
+        of = _window(size, window, stride, padding)
+        return convolutions.sample(grad, x, flat, (inputs, outputs, groups), of, tile)
+    found = given(flat, inputs, outputs, groups)
     shape = native.shape(len(x), size, found, window, stride, list(padding))
     return native.conv_sampled(grad, x, found, shape)
 
 
-LIBRARY.impl("conv", _conv, "CPU")
-LIBRARY.impl("conv_sample", _sample, "CPU")
+def window_of(geometry: tuple[int, ...]) -> Window:
+    """Return the geometry of a layer: window, stride, padding above and left, height and width."""
+    window, stride, top, left, high, wide = geometry
+    return _window((high, wide), window, stride, (top, left))
+
+
+def _window(size, window: int, stride: int, padding) -> Window:
+    result = result_size(size, window, stride, padding)
+    return Window(tuple(size), tuple(result), window, stride, tuple(padding))
+
+
+for _device in ("CPU", "CUDA"):
+    LIBRARY.impl("conv", _conv, _device)
+    LIBRARY.impl("conv_sample", _sample, _device)
 
 
 def result_size(size, window, stride, padding):
@@ -50,28 +74,30 @@ def result_size(size, window, stride, padding):
 
 
 @torch.library.register_fake("iddl::conv", lib=LIBRARY)
-def _(x, values, flat, inputs, outputs, groups, height, width, stride, padding, back):
+def _(x, values, flat, inputs, outputs, groups, height, width, stride, padding, back, tile=0):
+    channels, size = outputs, result_size((height, width), values.shape[-1], stride, padding)
     if back:
-        return x.new_empty(x.shape[0], inputs, height, width)
-    size = result_size((height, width), values.shape[-1], stride, padding)
-    return x.new_empty(x.shape[0], outputs, *size)
+        channels, size = inputs, [height, width]
+    if card.on_card(x):
+        return like(x, channels, (size[0], size[1]))
+    return x.new_empty(x.shape[0], channels, *size)
 
 
 @torch.library.register_fake("iddl::conv_sample", lib=LIBRARY)
-def _(grad, x, flat, inputs, outputs, groups, window, stride, padding):
+def _(grad, x, flat, inputs, outputs, groups, window, stride, padding, tile=0):
     return x.new_empty(flat.shape[-1], window, window)
 
 
 @register_flop_formula(torch.ops.iddl.conv)
 def _(
-    x, values, flat, inputs, outputs, groups, height, width, stride, padding, back, **options
+    x, values, flat, inputs, outputs, groups, height, width, stride, padding, back, *rest, **options
 ) -> int:
     high, wide = result_size((height, width), values[-1], stride, padding)
     return 2 * x[0] * high * wide * values[0] * values[1] * values[2]
 
 
 @register_flop_formula(torch.ops.iddl.conv_sample)
-def _(grad, x, flat, inputs, outputs, groups, window, stride, padding, **options) -> int:
+def _(grad, x, flat, inputs, outputs, groups, window, stride, padding, *rest, **options) -> int:
     return 2 * grad[0] * grad[2] * grad[3] * flat[-1] * window * window
 
 
@@ -79,14 +105,14 @@ class Convolve(torch.autograd.Function):
     """The convolution by the registered operator; `size` is that of the input."""
 
     @staticmethod
-    def forward(x, values, flat, inputs, outputs, groups, size, stride, padding, back):
-        options = inputs, outputs, groups, *size, stride, padding, back
+    def forward(x, values, flat, inputs, outputs, groups, size, stride, padding, tile, back):
+        options = inputs, outputs, groups, *size, stride, padding, back, tile
         return torch.ops.iddl.conv(x, values, flat, *options)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.save_for_backward(*inputs[:3])
-        ctx.options, ctx.back = inputs[3:9], inputs[9]
+        ctx.options, ctx.back = inputs[3:10], inputs[10]
 
     @staticmethod
     def backward(ctx, *grads):
@@ -97,7 +123,7 @@ class Convolve(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             pair = (x, grad) if ctx.back else (grad, x)
             of_values = Sample.apply(*pair, flat, values.shape[-1], *ctx.options)
-        return of_x, of_values, *[None] * 8
+        return of_x, of_values, *[None] * 9
 
     @staticmethod
     def vmap(info, dims, x, values, flat, *options):
@@ -113,10 +139,9 @@ class Sample(torch.autograd.Function):
     """The gradient of the kernels, by the registered operator."""
 
     @staticmethod
-    def forward(grad, x, flat, window, inputs, outputs, groups, size, stride, padding):
-        return torch.ops.iddl.conv_sample(
-            grad, x, flat, inputs, outputs, groups, window, stride, padding
-        )
+    def forward(grad, x, flat, window, inputs, outputs, groups, size, stride, padding, tile):
+        options = inputs, outputs, groups, window, stride, padding, tile
+        return torch.ops.iddl.conv_sample(grad, x, flat, *options)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -128,7 +153,7 @@ class Sample(torch.autograd.Function):
         (h,), (grad, x, flat) = grads, ctx.saved_tensors
         of_grad = Convolve.apply(x, h, flat, *ctx.options, False)
         of_x = Convolve.apply(grad, h, flat, *ctx.options, True)
-        return of_grad, of_x, *[None] * 8
+        return of_grad, of_x, *[None] * 9
 
     @staticmethod
     def vmap(info, dims, grad, x, flat, *options):
@@ -136,13 +161,16 @@ class Sample(torch.autograd.Function):
         return torch.stack([Sample.apply(*p, *options) for p in zip(*parts, strict=True)]), 0
 
 
-def differentiable(x: Any, values: Any, bias: Any, flat, sizes, stride: int, padding: list[int]):
+def differentiable(
+    x: Any, values: Any, bias: Any, flat, sizes, stride: int, padding: list[int], tile: int = 0
+):
     """Convolve by the operators, under any transform and autocast.
 
     The sizes are inputs, outputs and groups.
     """
     x, values, bias = modes.cast(x, values, bias)
-    y: Any = Convolve.apply(x, values, flat, *sizes, tuple(x.shape[2:]), stride, padding, False)
+    options = *sizes, tuple(x.shape[2:]), stride, padding, tile
+    y: Any = Convolve.apply(x, values, flat, *options, False)
     return y if bias is None else y + bias[:, None, None]
 
 
@@ -178,7 +206,7 @@ class Fast(torch.autograd.Function):
 
 def _again(wanted, grad, x, values, table: Table, stride: int, padding: list[int]):
     """Return gradients that can be differentiated in turn, or that something watches."""
-    sizes = table.inputs, table.outputs, table.groups, tuple(x.shape[2:]), stride, padding
+    sizes = table.inputs, table.outputs, table.groups, tuple(x.shape[2:]), stride, padding, 0
     of_x = Convolve.apply(grad, values, table.flat, *sizes, True) if wanted[0] else None
     window = values.shape[-1]
     of_values = Sample.apply(grad, x, table.flat, window, *sizes) if wanted[1] else None

@@ -85,3 +85,14 @@ def eager(x: torch.Tensor, values: torch.Tensor, bias: torch.Tensor | None = Non
     return (
         not torch.compiler.is_compiling() and native.plain(x, values, bias) and not modes.watched()
     )
+
+
+def together(first: torch.Tensor, *rest: torch.Tensor) -> None:
+    """Refuse tensors of several devices or types, as a card's kernels read whatever they are given.
+
+    Raises:
+        ValueError: with what came.
+    """
+    if any(t.device != first.device for t in rest) or rest[0].dtype != first.dtype:
+        found = ", ".join(f"{t.dtype} on {t.device}" for t in (first, *rest))
+        raise ValueError(f"expected tensors of one type on one device, got {found}")

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import register_flop_formula
 
 from bibd.kernels import modes, native
 from bibd.kernels.gpu import card, products
-from bibd.kernels.library import LIBRARY, eager, given, members_of
+from bibd.kernels.library import LIBRARY, eager, given, members_of, together
 from bibd.kernels.table import Table
 
 LIBRARY.define(
@@ -39,7 +39,7 @@ def _multiply(x, values, flat, inputs, outputs, back, tile=0):
             f"or one, got {tuple(x.shape)}, {tuple(values.shape)} and {len(flat)}"
         )
     if card.on_card(x):
-        _together(x, values, flat)
+        together(x, values, flat)
         return products.multiply(x, values, flat, (inputs, outputs), back, tile)
     return native.linear(x, values, None, given(flat, inputs, outputs), back, len(values))
 
@@ -48,16 +48,9 @@ def _sample(rows, columns, flat, inputs, outputs, tile=0):
     if rows.ndim != 3 or rows.shape[:2] != columns.shape[:2] or len(rows) % len(flat):
         raise ValueError(f"members or batches differ: {rows.shape} and {columns.shape}")
     if card.on_card(rows):
-        _together(rows, columns, flat)
+        together(rows, columns, flat)
         return products.sample(rows, columns, flat, (inputs, outputs), tile)
     return native.sampled(rows, columns, given(flat, inputs, outputs), len(rows))
-
-
-def _together(first: torch.Tensor, *rest: torch.Tensor) -> None:
-    """Refuse tensors of several devices or types, as the kernels read whatever they are given."""
-    if any(t.device != first.device for t in rest) or rest[0].dtype != first.dtype:
-        found = ", ".join(f"{t.dtype} on {t.device}" for t in (first, *rest))
-        raise ValueError(f"expected tensors of one type on one device, got {found}")
 
 
 for _device in ("CPU", "CUDA"):

@@ -52,6 +52,14 @@ def tf32() -> bool:
         return torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
+def tf32_of_images() -> bool:
+    """Return whether torch convolves float32 on a card in TF32: it does if nobody forbids it."""
+    try:
+        return bool(torch.backends.cudnn.allow_tf32)
+    except RuntimeError:
+        return torch.backends.cudnn.conv.fp32_precision == "tf32"  # pyright: ignore
+
+
 def autocast() -> bool:
     """Return whether tensors are cast for a product, so that dtypes may differ."""
     return torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")

@@ -9,10 +9,12 @@ import torch.nn.functional as F
 
 from bibd.kernels import build
 from bibd.kernels.bag import bag_linear, bag_stacked
-from bibd.kernels.conv_ops import native_conv
+from bibd.kernels.conv_ops import differentiable as traced_conv
+from bibd.kernels.conv_ops import native_conv, window_of
 from bibd.kernels.dense import dense_linear, dense_weight
 from bibd.kernels.gpu import card
 from bibd.kernels.gpu.check import held
+from bibd.kernels.gpu.check_conv import held as held_conv
 from bibd.kernels.linear_ops import differentiable as traced_linear
 from bibd.kernels.linear_ops import native_linear
 from bibd.kernels.table import Table
@@ -184,9 +186,17 @@ def dense_stacked(x, values, bias, flat, shape) -> torch.Tensor:
 
 
 def conv_trials(
-    pattern: Pattern, table: Table, flat: torch.Tensor, geometry: tuple[int, ...], bias: bool
+    pattern: Pattern,
+    table: Callable[[], Table],
+    flat: torch.Tensor,
+    geometry: tuple[int, ...],
+    bias: bool,
+    tile: int = 0,
 ) -> Callable[[int, torch.dtype, bool], dict[str, Callable[[], Any]]]:
-    """Return what makes the calls of each path of a SparseConv2d with a square window."""
+    """Return what makes the calls of each path of a SparseConv2d with a square window.
+
+    On a card the tiles are held beside float64 first, and say what is wrong in a ValueError.
+    """
     window, stride, top, left, height, width = geometry
     shape = pattern.out_features, pattern.in_features, window, window
     inputs = pattern.in_features * pattern.groups
@@ -201,13 +211,26 @@ def conv_trials(
             weight = dense_weight(v, flat, shape)
             return F.conv2d(x, weight, b, stride, padding, 1, pattern.groups)
 
-        paths = {
-            "native": lambda x, v, b: native_conv(x, v, b, table, stride, padding),
-            "dense": dense,
-        }
-        if flat.device.type != "cpu":  # (convolutions have no kernels but for processors)
-            paths = {"dense": dense}
+        if card.on_card(flat):
+            return on_card(dense, tensors, train)
+        paths = {"dense": dense}
+        if flat.device.type == "cpu":
+            of = table()
+            paths["native"] = lambda x, v, b: native_conv(x, v, b, of, stride, padding)
         return trials(paths, tensors, dtype, train)
+
+    def on_card(dense, tensors, train: bool):
+        sizes, places = (inputs, shape[0], pattern.groups), flat.unsqueeze(0)
+
+        def sparse(x, v, b):
+            return traced_conv(x, v, b, places, sizes, stride, [top, left], tile)
+
+        calls = {"dense": trial(dense, tensors, train)}
+        if tile:
+            x, values = (t.detach() for t in tensors[:2])
+            why = partial(held_conv, x, values, places, sizes, window_of(geometry), tile, train)
+            calls["triton"] = checked(trial(sparse, tensors, train), why)
+        return {path: uncast(call, flat.device.type) for path, call in calls.items()}
 
     return make
 

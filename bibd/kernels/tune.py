@@ -27,7 +27,6 @@ from bibd.kernels import build
 from bibd.kernels.measure import Candidates, Clock, Measured, clocked, measure
 
 FORMAT = 2  # of the file
-LARGEST = 40  # exponent of the largest batch
 REST = 600.0  # seconds for which doubtful times stand, so that processes started together agree
 
 
@@ -82,13 +81,25 @@ def choice(call: Call, candidates: Callable[[], Candidates], clock: Clock = cloc
 def settled(call: Call, any_batch: bool) -> str:
     """Return the path of this call as far as it is known, where nothing can be measured now.
 
-    With `any_batch`, the one that all batches measured so far have taken; "dense" if they differ.
+    With `any_batch`, the one that all batches measured so far have taken, and images of all sizes;
+    "dense" if they differ.
     """
-    batches = range(LARGEST + 1) if any_batch else [call.batch]
-    found = known()
-    times = (found.get(str(call._replace(batch=n))) for n in batches)
-    taken = {one.best for one in times if one is not None}
+    alike = _but_for_size if any_batch else str.split
+    wanted = alike(str(call))
+    taken = {times.best for name, times in known().items() if alike(name) == wanted}
     return taken.pop() if len(taken) == 1 else "dense"
+
+
+def _but_for_size(name: str) -> list[str]:
+    """Return the words of a call without its batch, and without the size of its images."""
+    words = name.split(" ")
+    if "batch" not in words[:-1]:
+        return words  # (a line of another program)
+    at = words.index("batch")
+    sized = slice(at - 3, at - 1) if words[0] == "conv" else slice(0)
+    words[at + 1] = "any"
+    del words[sized]
+    return words
 
 
 def _is_over(times: Measured) -> bool:

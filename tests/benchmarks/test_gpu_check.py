@@ -2,6 +2,8 @@
 
 import json
 import time
+from functools import partial
+from itertools import product
 
 import pytest
 import torch
@@ -32,7 +34,7 @@ def chosen(monkeypatch, part, *names):
     monkeypatch.setattr(module, "checks", lambda device, small: picked)
 
 
-RUNS = [], ["pipelines"], ["steps"], ["compiled"], ["backends", "kernels"], ["layers"]
+RUNS = [], ["pipelines"], ["steps"], ["compiled"], ["backends", "kernels"], ["layers"], ["blocks"]
 
 
 def test_the_plan_is_within_four_minutes_and_runs_nothing(capsys):
@@ -192,6 +194,35 @@ def test_backends_hold_layers_on_a_card_that_is_none(monkeypatch):
     backends.used(backends.mapped, "cuda", "cpu")
     with pytest.raises(AssertionError, match="the dense path did the work"):
         backends.on_a_card("cuda", lambda: backends.used(backends.repeated, "triton", "cpu"))
+
+
+def test_backends_hold_convolutions_on_a_card_that_is_none(monkeypatch):
+    from benchmarks.gpu import backends
+    from bibd.kernels.gpu import tiles
+    from tests.bibd.kernels.gpu import card, test_windows
+
+    card.put_in(monkeypatch)
+    monkeypatch.setattr(tiles.Tiles, "_start", test_windows.by_the_book)
+    monkeypatch.setattr(backends, "CHANNELS", 64)
+    test_windows.by_the_book.calls = 0
+    for seed in (0, 9):
+        found = backends.on_a_card("cuda", partial(backends.images, "triton", seed, "cpu"))
+        assert max(found["shares"].values()) <= 1
+    assert test_windows.by_the_book.calls == 4 * 2
+    backends.used_images(backends.mapped, "triton", "cpu")
+
+
+def test_convolutions_are_timed_and_say_what_they_are(results):
+    code, record = results("blocks")
+    assert code == 0, record
+    lines = record["parts"]["blocks"]
+    assert len(lines) == 2 * 2 * 2
+    assert {(line["dtype"], line["order"], line["train"]) for line in lines} == set(
+        product(("bf16", "fp32"), ("first", "last"), (True, False))
+    )
+    for line in lines:
+        assert list(line["replayed"]) == ["nn.Conv2d", "dense"]
+        assert line["gain"] is None
 
 
 def test_tests_that_name_a_card_are_found():

@@ -222,6 +222,40 @@ def test_tiles_are_those_of_a_dense_twin_alone_and_in_a_layer(monkeypatch):
     assert done.returncode == 0, done.stderr
 
 
+IMAGES = """
+import pytest
+import torch
+from bibd import SparseConv2d
+from bibd.kernels.gpu import compile
+from tests.bibd.kernels.gpu import card
+from tests.bibd.kernels.gpu.test_windows import compare
+
+card.put_in(pytest.MonkeyPatch())
+for channels, side, stride, padding, groups, size, last in (
+    ((48, 64), 3, 1, 1, 1, (5, 4), False),
+    ((64, 48), 3, 2, 1, 1, (6, 5), True),
+    ((96, 64), 1, 2, 0, 2, (5, 7), True),
+    ((48, 48), 3, 2, 2, 1, (3, 4), False),
+):
+    layer = SparseConv2d(
+        *channels, side, stride, padding, groups=groups, pattern="tiled-16", seed=2,
+        backend="triton",
+    )
+    x = torch.randn(3, channels[0], *size)
+    compare(layer, x.to(memory_format=torch.channels_last) if last else x)
+layer = SparseConv2d(64, 64, 1, pattern="tiled-16", seed=2, backend="triton")
+compare(layer, torch.randn(4, 64, 16, 17))  # (sums in parts, of which the last is not full)
+assert not compile._said, compile._said
+"""
+
+
+def test_convolutions_in_tiles_are_those_of_a_dense_twin(monkeypatch):
+    pytest.importorskip("triton")
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    done = python("-c", IMAGES)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_does_not_fit_a_form_is_refused():
     form = fine.Form("rows_mma", 2, 2, 1, 128, 1, 1)
     p = make_pattern("random_biregular", 128, 64, 0, nonzeros=64 * 20)

@@ -38,9 +38,10 @@ def name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device)
 
 
-def circumstances(device: torch.device) -> str:
+def circumstances(device: torch.device, images: bool = False) -> str:
     """Return what decides the times of a call beside its own sizes: the card, and TF32."""
-    return name(device) + (", tf32" if modes.tf32() else "")
+    fast = modes.tf32_of_images() if images else modes.tf32()
+    return name(device) + ", tf32" * fast
 
 
 def current(t: torch.Tensor) -> Any:

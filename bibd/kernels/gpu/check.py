@@ -33,21 +33,21 @@ def hold(
     Raises:
         Unfit: there is no kernel for them, or a result is above its bound.
     """
-    (inputs, outputs), table, cut = sizes, flat.unsqueeze(0), TF32 * _cuts(tile, x.dtype)
-    owner, some = flat // inputs, _spread(len(x), x.device)
+    (inputs, outputs), table, cut = sizes, flat.unsqueeze(0), TF32 * cuts(tile, x.dtype)
+    owner, some = flat // inputs, spread(len(x), x.device)
     full = lambda v: dense_weight(v, flat, (outputs, inputs))  # noqa: E731
     y = products.rows(x[None], values[None], table, sizes, False, tile)[0]
-    close("output", y[some], _both(lambda u, v: u @ full(v).T, x[some], values), _most(owner), cut)
+    close("output", y[some], both(lambda u, v: u @ full(v).T, x[some], values), most(owner), cut)
     if not train:
         return
     dx = products.rows(y[None], values[None], table, sizes, True, tile)[0]
-    terms = _most(flat % inputs)
-    close("input", dx[some], _both(lambda u, v: u @ full(v), y[some], values), terms, cut)
+    terms = most(flat % inputs)
+    close("input", dx[some], both(lambda u, v: u @ full(v), y[some], values), terms, cut)
     dv = products.weights(y[None], x[None], table, sizes, tile)[0]
-    picked = _spread(outputs, x.device)
+    picked = spread(outputs, x.device)
     mine = torch.isin(owner, picked)
     at = torch.searchsorted(picked, owner[mine]), flat[mine] % inputs
-    close("weight", dv[mine], _both(lambda g, u: (g.T @ u)[at], y[:, picked], x), len(x), cut)
+    close("weight", dv[mine], both(lambda g, u: (g.T @ u)[at], y[:, picked], x), len(x), cut)
 
 
 def held(*given) -> str:
@@ -82,19 +82,21 @@ def close(
         raise Unfit(why)
 
 
-def _both(twin: Callable, *given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def both(twin: Callable, *given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what the twin makes in float64, of the numbers and of their sizes."""
     return twin(*(t.double() for t in given)), twin(*(t.double().abs() for t in given))
 
 
-def _most(owner: torch.Tensor) -> int:
+def most(owner: torch.Tensor) -> int:
+    """Return the most connections of one owner."""
     return int(torch.bincount(owner).max())
 
 
-def _cuts(tile: int, dtype: torch.dtype) -> bool:
-    return tile > 0 and precision(dtype) == "tf32"
+def cuts(tile: int, dtype: torch.dtype, images: bool = False) -> bool:
+    """Return whether factors are cut to TF32."""
+    return tile > 0 and precision(dtype, images) == "tf32"
 
 
-def _spread(size: int, device: torch.device) -> torch.Tensor:
-    """Return up to SOME places, ascending, from the first to the last."""
-    return torch.linspace(0, size - 1, min(size, SOME), device=device).round().long().unique()
+def spread(size: int, device: torch.device, most: int = SOME) -> torch.Tensor:
+    """Return up to so many places, ascending, from the first to the last."""
+    return torch.linspace(0, size - 1, min(size, most), device=device).round().long().unique()

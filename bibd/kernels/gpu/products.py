@@ -62,7 +62,7 @@ def rows(x: torch.Tensor, values: torch.Tensor, flat, sizes: Sizes, back: bool, 
     Raises:
         Unfit: there is none for this.
     """
-    _known(x.dtype)
+    known(x.dtype)
     with card.current(x):
         by = found(flat, sizes, tile)
         return _beside([by.rows(x[m], values[m], back, m) for m in range(len(x))])
@@ -74,13 +74,18 @@ def weights(g: torch.Tensor, x: torch.Tensor, flat, sizes: Sizes, tile: int):
     Raises:
         Unfit: there is none for this.
     """
-    _known(x.dtype)
+    known(x.dtype)
     with card.current(x):
         by = found(flat, sizes, tile)
         return _beside([by.weights(g[m], x[m], m) for m in range(len(x))])
 
 
-def _known(dtype: torch.dtype) -> None:
+def known(dtype: torch.dtype) -> None:
+    """Refuse a type for which there is no kernel.
+
+    Raises:
+        Unfit: with the types that there are.
+    """
     if dtype not in TYPES:
         raise Unfit(f"there are kernels for bfloat16 and float32, not for {dtype}")
 

@@ -6,6 +6,8 @@ on file decides: of this call, or, under torch.compile, of all batches of this l
 """
 
 from collections.abc import Callable
+from math import prod
+from typing import Any
 
 import torch
 
@@ -41,8 +43,9 @@ def route(
     values: torch.Tensor,
     sizes: tuple[int, int, int, int, int],
     candidates: Callable[[], Callable[[int, torch.dtype, bool], Candidates]],
+    geometry: tuple[int, ...] = (),
 ) -> str:
-    """Choose the path of a linear layer's call on a card.
+    """Choose the path of a call on a card: of a linear layer, or of a convolution by its tiles.
 
     Arguments as of bibd.kernels.choose; the last of the sizes is the side of tiles.
     """
@@ -51,9 +54,14 @@ def route(
         return "dense"
     train = torch.is_grad_enabled() and (x.requires_grad or values.requires_grad)
     if torch.compiler.is_compiling():
-        return on_file(*sizes, dtype, train, values.device)
-    batch = tune.bucket(max(1, x.numel() // (sizes[0] * sizes[3])))
-    call = _call(sizes, batch, dtype, train, values.device)
+        # (Under dynamic=True all numbers are symbols, and written down those of a layer are none;
+        # height and width, which stay symbols, are left out.)
+        words = f"{sizes[0]} {sizes[1]} {sizes[2]} {sizes[3]} {sizes[4]}"
+        if geometry:
+            words += f" {geometry[0]} {geometry[1]} {geometry[2]} {geometry[3]} 0 0"
+        return on_file(words, dtype, train, values.device)
+    batch = tune.bucket(max(1, x.numel() // (sizes[0] * sizes[3] * prod(geometry[-2:]))))
+    call = _call(sizes, batch, dtype, train, values.device, geometry)
     ordinary = type(x) in native.KINDS and type(values) in native.KINDS
     if not ordinary or not modes.quiet() or card.capturing():
         return tune.settled(call, False)
@@ -65,18 +73,22 @@ def route(
 
 
 @torch.compiler.assume_constant_result
-def on_file(
-    inputs: int, outputs: int, nonzeros: int, members: int, tile: int,
-    dtype: torch.dtype, train: bool, device: torch.device,
-) -> str:  # fmt: skip
-    """Return what all measured batches of a layer have taken; "dense" if they differ."""
-    sizes = inputs, outputs, nonzeros, members, tile
-    return tune.settled(_call(sizes, 0, dtype, train, device), True)
+def on_file(words: str, dtype: torch.dtype, train: bool, device: torch.device) -> str:
+    """Return what all measured batches of a layer have taken; "dense" if they differ.
+
+    The words are its sizes, and what a convolution has beside them.
+    """
+    numbers = tuple(map(int, words.split()))
+    sizes: Any = numbers[:5]
+    return tune.settled(_call(sizes, 0, dtype, train, device, numbers[5:]), True)
 
 
 def _call(
-    sizes: tuple[int, int, int, int, int], batch: int, dtype, train: bool, device
-) -> tune.Call:
+    sizes: tuple[int, int, int, int, int], batch: int, dtype, train: bool, device,
+    geometry: tuple[int, ...],
+) -> tune.Call:  # fmt: skip
     """Return the name of a call; connections in tiles are another kind than as many elsewhere."""
-    kind = f"linear in tiles of {sizes[4]}," if sizes[4] else "linear"
-    return tune.Call(kind, *sizes[:4], (), batch, 0, dtype, train, card.circumstances(device))
+    kind = "conv" if geometry else "linear"
+    kind += f" in tiles of {sizes[4]}," if sizes[4] else ""
+    where = card.circumstances(device, bool(geometry))
+    return tune.Call(kind, *sizes[:4], geometry, batch, 0, dtype, train, where)

@@ -67,9 +67,9 @@ def refuse_side(tile: int) -> None:
 
 
 @cache
-def keeper(tile: int) -> Callable[..., "Tiles"]:
+def keeper(tile: int, kind: "type[Tiles] | None" = None) -> Callable[..., Any]:
     """Return what makes the lists of tiles of this side; the same one each time."""
-    return partial(Tiles, tile=tile)
+    return partial(kind or Tiles, tile=tile)
 
 
 class Tiles:
@@ -161,6 +161,7 @@ def shape(tile: int, batch: int, dtype: torch.dtype) -> tuple[int, int, int]:
     return min(samples, max(LEAST, 1 << (batch - 1).bit_length())), warps, stages
 
 
-def precision(dtype: torch.dtype) -> str:
-    """Return how float32 is multiplied: as torch's own products are."""
-    return "tf32" if dtype is torch.float32 and modes.tf32() else "ieee"
+def precision(dtype: torch.dtype, images: bool = False) -> str:
+    """Return how float32 is multiplied: as torch's own products are, or convolutions."""
+    fast = modes.tf32_of_images() if images else modes.tf32()
+    return "tf32" if dtype is torch.float32 and fast else "ieee"

@@ -136,6 +136,14 @@ def test_second_gradients_are_right(card):
 
 
 @pytest.mark.slow  # (torch.compile takes seconds to begin)
+def test_auto_is_compiled_with_symbols_for_sizes_too(card):
+    """Under dynamic=True the sizes of layers are symbols, which decide nothing."""
+    layer, x = SparseLinear(256, 272), torch.randn(9, 256)
+    fast = torch.compile(layer, fullgraph=True, backend="aot_eager", dynamic=True)
+    torch.testing.assert_close(fast(x), x @ layer.to_dense().T + layer.bias)
+
+
+@pytest.mark.slow  # (torch.compile takes seconds to begin)
 def test_compile_has_one_graph(card):
     layer = made(64, 72)
     x, g = torch.randn(9, 64), torch.randn(9, 72)
