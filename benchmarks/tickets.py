@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -22,6 +23,8 @@ import tyro
 from torch import nn
 
 from benchmarks.telling import told
+from compress.plans.levels import Tickets
+from compress.runs.tickets import optimizer_of
 from compress.tickets.branches import following
 from compress.tickets.course import Course
 from compress.tickets.level import Level, dense
@@ -64,7 +67,7 @@ def levels(widths: Sequence[int], last: int) -> list[Level]:
 def line(level: Level, widths: Sequence[int], data: Data, rounds: int) -> dict[str, Any]:
     """Return milliseconds of a step of all seeds, masked and sparse."""
     named: Any = dict(iterations=10**6, batch_size=BATCH, every=STEPS)
-    named["optimizer"] = lambda p: torch.optim.Adam(p, 1.2e-3)
+    named["optimizer"] = partial(optimizer_of, Tickets())
     courses = {
         name: Course(net(widths, 0), level, data, sparse=name == "sparse", **named)
         for name in ("masked", "sparse")

@@ -7,7 +7,7 @@ from their defaults, so that a new knob with a default does not orphan old resul
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
@@ -24,9 +24,10 @@ class Plan:
     `compare` the pairs of arms whose difference, paired by seed, is reported; `metric` the key of
     the rows that arms are judged by (a name as in harness.metric, or a Metric); `threads` how many
     an arm can use well (small nets: 1, and several arms at a time; None: all of them, one arm);
-    `keep` leaves the trained weights beside each run. Batch systems are asked for `cores` (default:
-    the threads), `memory_gb` and `gpus` for each training. `row` is what a row of a run stands for,
-    where that is no epoch: a member, a level.
+    `members` how many seeds train as one stack, where they train so (None: all of an arm's; fewer
+    make more groups, for as many cores); `keep` leaves the trained weights beside each run. Batch
+    systems are asked for `cores` (default: the threads), `memory_gb` and `gpus` for each training.
+    `row` is what a row of a run stands for, where that is no epoch: a member, a level.
     """
 
     question: str
@@ -37,6 +38,7 @@ class Plan:
     compare: tuple[tuple[str, str], ...] = ()
     metric: str | Metric = "test_accuracy"
     threads: int | None = None
+    members: int | None = None
     keep: bool = False
     cores: int | None = None
     memory_gb: float | None = None
@@ -45,11 +47,22 @@ class Plan:
 
     def __post_init__(self):
         metric_of(self.metric)
+        if self.members is not None and self.members < 1:
+            raise ValueError(f"members of a stack are at least 1, got {self.members}")
 
     @property
     def measure(self) -> Metric:
         """The metric with its direction and unit."""
         return metric_of(self.metric)
+
+    def stacked(self, seeds: Sequence[int]) -> list[tuple[int, ...]]:
+        """Return these seeds in stacks, in which the same ones meet whichever are left."""
+        if self.members is None:
+            return [tuple(seeds)]
+        stacks: dict[int, list[int]] = {}
+        for seed in seeds:
+            stacks.setdefault(seed // self.members, []).append(seed)
+        return [tuple(stack) for stack in stacks.values()]
 
     def shared(self) -> dict[str, Any]:
         """Return the fields on which all arms agree, which are what an override may change."""

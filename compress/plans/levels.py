@@ -50,7 +50,7 @@ class Tickets:
     """The share of each layer that goes in a round."""
     output: float = 0.1
     """The share of the last layer that goes."""
-    sparse: float = 0.9
+    sparse: float = 0.5
     """Levels of an mlp with at most this share of the weights are held as sparse layers."""
     data: str = "mnist"
     """Data set: {}, or csv:FILE[:COLUMN] of your own."""

@@ -51,7 +51,8 @@ PLANS = {
         minutes=75,
         expect="The paper: at 21.1 % stopped 38 % sooner, at 13.5 % .3 points better, at 3.6 % as "
         "good as dense; a pre-registered reproduction: 21 % sooner, .21, .11 points.",
-        threads=2,
+        threads=1,
+        members=3,
     ),
     "tickets_conv": Plan(
         question="The same for Conv-2 on CIFAR-10, shortened: half of the channels, a quarter of "

@@ -82,7 +82,7 @@ class Run:
             level,
             self.data,
             iterations=c.iterations,
-            optimizer=partial(_optimizer, c),
+            optimizer=partial(optimizer_of, c),
             batch_size=c.batch_size,
             every=c.every,
             keep=c.steps if not level.number else (),
@@ -125,9 +125,10 @@ def _stopped(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _optimizer(config: Tickets, params: Any) -> torch.optim.Optimizer:
-    if config.optimizer == "adam":
-        return torch.optim.Adam(params, config.lr)
+def optimizer_of(config: Tickets, params: Any) -> torch.optim.Optimizer:
+    """Return the optimizer of a config."""
+    if config.optimizer == "adam":  # (fused: one way through the memory where there are twelve)
+        return torch.optim.Adam(params, config.lr, fused=True)
     more: Any = dict(momentum=config.momentum, weight_decay=config.weight_decay)
     return torch.optim.SGD(params, config.lr, **more)
 

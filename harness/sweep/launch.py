@@ -148,11 +148,12 @@ def _member(study: Study, arms: Sequence[str], seeds: Sequence[int], options: Op
 def _groups(
     study: Study, busy: Sequence[str], seeds: Sequence[int], whole: Experiment
 ) -> list[Group]:
-    """Return the trainings that there are: one for an arm whose seeds train as one stack."""
+    """Return the trainings that there are: a stack of seeds is one, where they train so."""
     trainer, found = modules.trainer(study.folder), list[Group]()
     for arm, todo in study.opened(busy, seeds, whole).items():
         alone = not modules.together(trainer, study.plan.arms[arm])
-        found += [(arm, (seed,)) for seed in todo] if alone else [(arm, tuple(todo))]
+        stacks = [(seed,) for seed in todo] if alone else study.plan.stacked(todo)
+        found += [(arm, stack) for stack in stacks]
     return found
 
 

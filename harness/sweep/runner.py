@@ -20,7 +20,7 @@ For each group of seeds:  claim -> restore -> { row, checkpoint } per epoch -> r
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,9 +84,9 @@ class Sweep:
                 check_arm(self.trainer, arm, self.study.plan.arms[arm], job)
 
     def _arm(self, arm: str, todo: list[int]) -> None:
-        """Run all open seeds of an arm at once if they train as one stack, else one by one."""
+        """Run the open seeds of an arm in stacks if they train so, else one by one."""
         together = modules.together(self.trainer, self.study.plan.arms[arm])
-        for share in [todo] if together else [[seed] for seed in todo]:
+        for share in self.study.plan.stacked(todo) if together else [(seed,) for seed in todo]:
             with ExitStack() as holds:
                 mine = self._claim(arm, share, holds)
                 for seeds, saved in self._groups(arm, mine):
@@ -94,7 +94,7 @@ class Sweep:
                     self._group(arm, seeds, saved)
                     release(self.device, time.monotonic() - begin)
 
-    def _claim(self, arm: str, share: list[int], holds: ExitStack) -> list[int]:
+    def _claim(self, arm: str, share: Sequence[int], holds: ExitStack) -> list[int]:
         """Return those of these open seeds that are held by no other process."""
         mine = []
         with store.locked(self.study.arm_dir(arm) / ".lock"):

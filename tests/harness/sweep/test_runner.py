@@ -353,3 +353,29 @@ def test_a_trainer_of_both_kinds_says_which_arms_train_as_one_stack(tmp_path):
     whole = sweep(tmp_path / "both", trainer).run()
     assert trainer.calls == [(0.5, [0, 1, 2]), (0.9, [0]), (0.9, [1]), (0.9, [2])]
     assert curves(whole) == curves(sweep(tmp_path / "stack", Walk()).run())
+
+
+def test_stacks_have_the_same_members_whichever_are_left(tmp_path, reference):
+    plan, trainer = replace(PLAN, members=2), Walk()
+    sweep(tmp_path / "apart", trainer, seeds=(1,), plan=plan).run()
+    assert curves(sweep(tmp_path / "apart", trainer, plan=plan).run()) == reference
+    calls = [(1,), (0,), (2,)]
+    assert [seeds for pull, seeds in trainer.calls if pull == 0.5] == [list(c) for c in calls]
+    assert plan.stacked((0, 1, 2, 5, 4)) == [(0, 1), (2,), (5, 4)]
+    assert PLAN.stacked((0, 2)) == [(0, 2)]
+    with pytest.raises(ValueError, match="members of a stack are at least 1, got 0"):
+        replace(PLAN, members=0)
+
+
+def test_an_interrupted_stack_goes_on_beside_the_others(tmp_path, reference):
+    plan = replace(PLAN, members=2)
+
+    def stop(config, epoch):
+        if config.pull == 0.9 and epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(tmp_path / "apart", Walk(stop), plan=plan).run()
+    trainer = Walk()
+    assert curves(sweep(tmp_path / "apart", trainer, plan=plan).run()) == reference
+    assert trainer.calls == [(0.9, [0, 1]), (0.9, [2])]
