@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bibd.dynamic import dense_gradients as dense_gradients
     from bibd.families import FAMILIES as FAMILIES
     from bibd.initialize import init as init
+    from bibd.kernels.modes import replayed as replayed
     from bibd.linear import BibdLinear as BibdLinear
     from bibd.linear import RandomSparseLinear as RandomSparseLinear
     from bibd.linear import SparseLinear as SparseLinear
@@ -74,6 +75,7 @@ _HOME = {
     "weight_norm": "bibd.norms",
     "spectral_norm": "bibd.norms",
     "UnreadInputs": "bibd.advice",
+    "replayed": "bibd.kernels.modes",
     "sparsify": "bibd.convert",
     "to_onnx": "bibd.onnx.to_onnx",
 }

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ import torch
 import tyro
 
 from bibd.conv import SparseConv2d
-from bibd.kernels import build, card, tune
+from bibd.kernels import build, card, modes, tune
 from bibd.kernels.measure import Clock, clocked, measure
 from bibd.layer import one_of
 from bibd.linear import SparseLinear
@@ -48,6 +49,8 @@ class Options(LayerOptions):
     """float32, float64 or bfloat16."""
     device: str = "cpu"
     """cpu, or cuda (a number behind it names one of several cards: cuda:1)."""
+    replayed: bool = False
+    """As a CUDA graph replays such a call, which waits for no launch."""
     train: bool = False
     """Forward and backward pass; without, the forward pass alone."""
     again: bool = False
@@ -72,10 +75,13 @@ def main(argv: Sequence[str]) -> int:
         )
     if not o.kernel and (o.groups, o.stride) != (1, 1):
         raise ValueError("--groups and --stride are for a convolution: add --kernel 3")
+    if o.replayed and o.device == "cpu":
+        raise ValueError("--replayed is for calls in a CUDA graph: add --device cuda")
     if o.threads:
         torch.set_num_threads(o.threads)
     try:
-        found = explain(o)
+        with modes.replayed() if o.replayed else nullcontext():
+            found = explain(o)
     except (card.Full, torch.OutOfMemoryError) as error:
         raise MemoryError(
             f"the memory of the card holds no such call (batch {o.batch}, {o.inputs} to "
@@ -117,7 +123,7 @@ def explain(o: Options) -> dict[str, Any]:
         "doubtful": sorted(call for call in kept if _doubtful(call)),
         "threads": torch.get_num_threads(),
         "isa": build.isa() if not card.on_card(x) and build.library() else None,
-        "card": card.circumstances(x.device) if card.on_card(x) else None,
+        "card": card.circumstances(x.device, x.ndim == 4) if card.on_card(x) else None,
         "file": str(tune.path()),
     }
 

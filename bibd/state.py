@@ -109,9 +109,10 @@ class Patterned(nn.Module):
         # (A parametrization changes the class, a norm of the older kind adds a hook.)
         kind = *kind, type(self), len(self._forward_pre_hooks)
         here, captured = x.is_cpu, False
-        if card.on_card(x):  # (where autocast and TF32 change what is the fastest)
+        if card.on_card(x):  # (where autocast, TF32 and graphs change what is the fastest)
             here, captured = True, card.capturing()
-            kind = *kind, modes.casting("cuda"), modes.tf32(), modes.tf32_of_images()
+            fast = modes.tf32(), modes.tf32_of_images()
+            kind = *kind, modes.casting("cuda"), *fast, modes.is_replayed()
         brought = self._buffers["flat"] is not self._table[0]  # by a caller, as torch.func does
         own = not brought and here and x.layout is torch.strided and type(x) in KINDS
         found = self._routes.get(kind) if own else None

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from bibd import kernels
+from bibd import kernels, replayed
 from harness import cost
 from harness.data import Data, load
 from harness.job import Job
@@ -46,6 +46,7 @@ def _trained(config: Config, seeds: Sequence[int], job: Job) -> Iterator[list[di
         plateau=Plateau(len(seeds), config.epochs, config.patience, config.cooldown),
         clock=clock,
         graph=config.graph,
+        within=replayed,
         compiled=config.compile,
     )
 

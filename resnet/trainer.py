@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bibd import kernels
+from bibd import kernels, replayed
 from harness import cost
 from harness.cost import synchronize
 from harness.data import Data, load
@@ -162,7 +162,7 @@ def stepper(config: Config, net, optimizer, batches: Batches) -> graph.Step:
     def one(index: torch.Tensor) -> torch.Tensor:
         return step(config, answer, optimizer, *batches.draw(index))
 
-    return graph.stepper(one, config.graph, str(batches.labels.device))
+    return graph.stepper(one, config.graph, str(batches.labels.device), within=replayed)
 
 
 def answers(config: Config, net: Any, x: torch.Tensor) -> list[torch.Tensor]:

@@ -4,13 +4,16 @@ Some names are private, and the only way to ask; where one is missing, everythin
 and the path is taken that always works.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
+_replayed: ContextVar[bool] = ContextVar("replayed", default=False)
 _functorch = getattr(torch._C, "_functorch", None)
 _level: Callable[[], Any] = getattr(_functorch, "maybe_current_level", lambda: 0)
 _trace: Callable[[], Any] = getattr(torch._C, "_get_tracing_state", lambda: 0)
@@ -58,6 +61,33 @@ def tf32_of_images() -> bool:
         return bool(torch.backends.cudnn.allow_tf32)
     except RuntimeError:
         return torch.backends.cudnn.conv.fp32_precision == "tf32"  # pyright: ignore
+
+
+@contextmanager
+def replayed() -> Iterator[None]:
+    """Let sparse layers on a card choose for calls that a CUDA graph will replay.
+
+    Kernels whose products are fast, and which lose when they wait for their launches, gain there.
+    Put the calls before a capture, and the capture itself, inside:
+
+        with bibd.replayed():
+            for _ in range(3):
+                step()
+            with torch.cuda.graph(graph):
+                step()
+
+    Elsewhere than on a card it changes nothing. (The trainers of mlp and resnet do it.)
+    """
+    token = _replayed.set(True)
+    try:
+        yield
+    finally:
+        _replayed.reset(token)
+
+
+def is_replayed() -> bool:
+    """Return whether calls of this thread stand for replays of a CUDA graph."""
+    return _replayed.get()
 
 
 def autocast() -> bool:

@@ -8,6 +8,7 @@ mean loss, and its own row: a member's curve does not depend on its companions b
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -39,6 +40,7 @@ def fit(
     step: Step | None = None,
     clock: Clock | None = None,
     graph: str = "auto",
+    within: graphs.Within = nullcontext,
     compiled: bool = False,
 ) -> Iterator[list[dict[str, Any] | None]]:
     """Train, and yield one row per seed after each epoch.
@@ -55,13 +57,14 @@ def fit(
         step: Does one batch and returns the loss per member, eagerly; by default descend.
         clock: Measures what one unstacked member costs; adds its times to the rows.
         graph: Whether steps are replayed as a CUDA graph: "on", "off", or "auto" (on a card).
+        within: Makes a context for what such a graph records (bibd.replayed).
         compiled: Whether the forward pass goes through torch.compile.
 
     A member whose loss is no longer finite gets a row with `failed`, which names the step; the
     others go on. A member that has ended gets None.
     """
     plateau = plateau or Plateau(len(seeds), epochs)
-    take_step = Bill(_stepper(net, optimizer, data, step, graph, compiled), _device(data))
+    take_step = Bill(_stepper(net, optimizer, data, step, graph, compiled, within), _device(data))
     parts: dict[str, Any] = {"net": net, "optimizer": optimizer, "plateau": plateau}
     for epoch in range(job.attach(**parts), epochs):
         ended = plateau.ended()
@@ -108,7 +111,7 @@ def descend(net, optimizer, x: torch.Tensor, y: torch.Tensor, *rates: torch.Tens
     return losses.detach()
 
 
-def _stepper(net, optimizer, data: Data, step: Step | None, how: str, compiled: bool):
+def _stepper(net, optimizer, data: Data, step: Step | None, how: str, compiled: bool, within):
     """Return what makes a step from the numbers of its samples and the shares of the rate."""
     forward = Compiled(net) if compiled else net
 
@@ -116,7 +119,7 @@ def _stepper(net, optimizer, data: Data, step: Step | None, how: str, compiled: 
         x, y = take(data.train_x, index), take(data.train_y, index)
         return step(x, y) if step else descend(forward, optimizer, x, y, *rates)
 
-    return one if step else graphs.stepper(one, how, _device(data), optimizer)
+    return one if step else graphs.stepper(one, how, _device(data), optimizer, within)
 
 
 def _device(data: Data) -> str:

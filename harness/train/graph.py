@@ -17,6 +17,7 @@ why, and so does the record (`taken`).
 import random
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,17 @@ import torch
 from harness.train.card import Card
 
 Step = Callable[..., torch.Tensor]
+Within = Callable[[], AbstractContextManager[Any]]
 WARM = 3  # eager steps before: an optimizer makes its buffers, libraries choose and compile
 _taken: dict[str, str] = {}
 
 
 def stepper(
-    step: Step, how: str, device: str, optimizer: torch.optim.Optimizer | None = None
+    step: Step,
+    how: str,
+    device: str,
+    optimizer: torch.optim.Optimizer | None = None,
+    within: Within = nullcontext,
 ) -> Step:
     """Return what to call in the place of the step.
 
@@ -39,6 +45,8 @@ def stepper(
         how: "on", "off", or "auto" (where there are graphs).
         device: Where it computes.
         optimizer: One whose settings may change now and then; steps are then recorded anew.
+        within: Makes a context for the steps before a recording and for the recording itself:
+            bibd.replayed, in which sparse layers choose for replayed calls.
 
     Raises:
         ValueError: graphs are wanted where there are none.
@@ -49,7 +57,7 @@ def stepper(
     if kind not in RECORDERS:
         return step
     _taken["step"] = "eager"
-    return step if how == "off" else Replayed(step, RECORDERS[kind](device), optimizer)
+    return step if how == "off" else Replayed(step, RECORDERS[kind](device), optimizer, within)
 
 
 def taken() -> dict[str, str]:
@@ -62,8 +70,15 @@ def taken() -> dict[str, str]:
 class Replayed:
     """A step that is recorded at its fourth call, and replayed from then on."""
 
-    def __init__(self, step: Step, recorder: Any, optimizer: torch.optim.Optimizer | None = None):
+    def __init__(
+        self,
+        step: Step,
+        recorder: Any,
+        optimizer: torch.optim.Optimizer | None = None,
+        within: Within = nullcontext,
+    ):
         self.step, self.recorder, self.optimizer = step, recorder, optimizer
+        self.within = within
         self.calls = 0
         self.why = ""  # it stays eager
         self.shapes: list[torch.Size] = []
@@ -88,7 +103,7 @@ class Replayed:
     def _warm(self, inputs: tuple[torch.Tensor, ...], last: bool) -> torch.Tensor:
         """Make an eager step; in the last one nothing may happen that a graph would lose."""
         before = _draws()
-        with self.recorder.warm() as complaints:
+        with self.within(), self.recorder.warm() as complaints:
             found = self.step(*inputs)
         if _draws() != before:
             complaints.append("it draws random numbers on the CPU, which each replay would repeat")
@@ -100,7 +115,8 @@ class Replayed:
         self.inputs, self.replay = [x.clone() for x in inputs], None
         self.settings = settings(self.optimizer)
         try:
-            self.output, self.replay = self.recorder.record(lambda: self.step(*self.inputs))
+            with self.within():
+                self.output, self.replay = self.recorder.record(lambda: self.step(*self.inputs))
             _taken["step"] = "CUDA graph"
         except Exception as error:
             self._stay(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")

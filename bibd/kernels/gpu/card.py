@@ -39,9 +39,9 @@ def name(device: torch.device) -> str:
 
 
 def circumstances(device: torch.device, images: bool = False) -> str:
-    """Return what decides the times of a call beside its own sizes: the card, and TF32."""
+    """Return what decides the times of a call beside its own sizes: card, TF32, CUDA graphs."""
     fast = modes.tf32_of_images() if images else modes.tf32()
-    return name(device) + ", tf32" * fast
+    return name(device) + ", tf32" * fast + ", replayed" * modes.is_replayed()
 
 
 def current(t: torch.Tensor) -> Any:
@@ -62,7 +62,8 @@ def wait() -> None:
 def clock(call: Callable[[], Any]) -> float:
     """Return the seconds of a call among several: its launches or its arithmetic, as is longer.
 
-    One goes before that is not counted: Triton compiles in a first call, for seconds.
+    Of a call that a graph will replay, its arithmetic. One goes before that is not counted: Triton
+    compiles in a first call, for seconds.
 
     Raises:
         Full: there is no memory for it now, which says nothing of its speed.
@@ -70,13 +71,38 @@ def clock(call: Callable[[], Any]) -> float:
     try:
         call()
         wait()
+        calls = (recorded if modes.is_replayed() else looped)(call)
         start = time.perf_counter()
-        for _ in range(CALLS):
-            call()
+        calls()
         wait()
     except torch.OutOfMemoryError as error:
         raise Full(str(error)) from error
     return (time.perf_counter() - start) / CALLS
+
+
+def looped(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Return CALLS calls one after the other."""
+
+    def calls():
+        for _ in range(CALLS):
+            call()
+
+    return calls
+
+
+def recorded(call: Callable[[], Any]) -> Callable[[], Any]:
+    """Return the replay of a graph of CALLS calls; the calls themselves if none can be recorded."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            looped(call)()
+        graph.replay()  # (the first one puts the graph on the card)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return looped(call)
+    wait()
+    return graph.replay
 
 
 def refuse_capture() -> None:

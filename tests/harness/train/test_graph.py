@@ -2,6 +2,7 @@
 
 import random
 import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from bibd.kernels.modes import is_replayed
+from bibd.linear import StackedSparseLinear
 from harness.data import Data, load
 from harness.job import Job
 from harness.stack import stack
@@ -211,3 +214,35 @@ def test_compiled_stacks_are_near_and_say_what_compiling_took(monkeypatch):
     assert "compile_time" not in rows[0][0]
     for a, b in zip(*rows, strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-10)
+
+
+def test_a_context_holds_the_steps_before_a_recording_and_the_recording_alone(tape):
+    """In it layers choose for replayed calls; a batch of another size is no such call."""
+    inside, seen = [False], []
+
+    @contextmanager
+    def within():
+        inside[0] = True
+        yield
+        inside[0] = False
+
+    def step(x):
+        seen.append((len(x), inside[0]))
+        return 2 * x
+
+    take = graph.stepper(step, "on", "cpu", within=within)
+    for size in (3, 3, 2, 3, 3, 3, 2):
+        take(torch.ones(size))
+    assert seen == [(3, True), (3, True), (2, False), (3, True), (3, True), (2, False)]
+
+
+def test_sparse_layers_of_the_trainers_choose_for_replayed_steps(tape, monkeypatch):
+    seen = []
+    call = StackedSparseLinear.forward
+    monkeypatch.setattr(
+        StackedSparseLinear, "forward", lambda self, x: seen.append(is_replayed()) or call(self, x)
+    )
+    config = Config(hidden=(16, 20), pattern="iddl", data="digits", epochs=1, batch_size=400)
+    next(train_stack(replace(config, graph="on"), [0], Job()))
+    assert seen[0]
+    assert not seen[-1]  # (the test set)
