@@ -1,6 +1,7 @@
 """CUDA kernels of the card's measurements, run on the processor as they stand."""
 
 import ctypes
+import inspect
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from benchmarks.gpu import fine_cases, rivals
 from bibd import SparseLinear
 from bibd.kernels.gpu import forms as fine
+from bibd.kernels.gpu import tiles
 from bibd.pattern import make_pattern
 from tests.bibd.kernels.gpu import card
 from tests.bibd.kernels.gpu.test_products import compare
@@ -254,6 +256,57 @@ def test_convolutions_in_tiles_are_those_of_a_dense_twin(monkeypatch):
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     done = python("-c", IMAGES)
     assert done.returncode == 0, done.stderr
+
+
+CARDS = {
+    80: 163 << 10,
+    90: 227 << 10,
+}  # compute capability, and shared memory that a block may have
+KERNELS = {
+    "rows": dict(BACK=False),
+    "weights": {},
+    "pixels": dict(WINDOW=3, STRIDE=2, BACK=True),
+    "windows": dict(WINDOW=3, STRIDE=1),
+}
+LISTS = dict.fromkeys(("first", "tiles", "start", "pitch", "of_output", "of_input"), "*i32")
+
+
+@pytest.mark.slow  # (compilers)
+@pytest.mark.parametrize(
+    ("tile", "dtype", "capability"),
+    [(16, torch.bfloat16, 80), (64, torch.bfloat16, 90), (128, torch.float32, 90)],
+)
+@pytest.mark.parametrize("name", KERNELS)
+def test_tile_kernels_compile_for_cards_that_are_not_here(
+    name, tile, dtype, capability, monkeypatch, tmp_path
+):
+    """To machine code, with no more shared memory than a block has (if need be in one stage)."""
+    triton = pytest.importorskip("triton")
+    compiler = pytest.importorskip("triton.backends.compiler")
+    if "constexprs" not in inspect.signature(triton.compiler.ASTSource.__init__).parameters:
+        pytest.skip("an older Triton compiles by other words")
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "1")  # (as it was by default, before it warned)
+    from bibd.kernels.gpu import tile_kernels
+
+    kernel = getattr(tile_kernels, name)
+    samples, warps, stages = tiles.shape(tile, 10**6, dtype)
+    fixed = dict(T=tile, HOW="tf32" if dtype is torch.float32 else "ieee") | KERNELS[name]
+    by_batch = name in ("rows", "pixels")
+    fixed |= dict(BM=samples) if by_batch else dict(BK=min(64, samples))
+    values = "*fp32" if dtype is torch.float32 else "*bf16"
+    types = dict.fromkeys("xwyg", values) | LISTS
+    types["dw"] = "*fp32" if name == "windows" else values
+    signature = {n: "constexpr" if n in fixed else types.get(n, "i32") for n in kernel.arg_names}
+    source = triton.compiler.ASTSource(fn=kernel, signature=signature, constexprs=fixed)
+    target = compiler.GPUTarget("cuda", capability, 32)
+    for fewer in range(stages if by_batch else 3, 0, -1):
+        options = dict(num_warps=warps if by_batch else 4, num_stages=fewer)
+        made = triton.compile(source, target=target, options=options)
+        if made.metadata.shared <= CARDS[capability]:
+            break
+    assert made.metadata.shared <= CARDS[capability]
+    assert len(made.asm["cubin"]) > 1000
 
 
 def test_what_does_not_fit_a_form_is_refused():

@@ -83,6 +83,7 @@ class Tiles:
         self.inputs, self.outputs, self.flat, self.tile = inputs, outputs, flat, tile
         self.lists: dict[tuple, Lists] = {}
         self.broken: dict[tuple, str] = {}  # kernels that cannot be used, and why
+        self.stages: dict[tuple, int] = {}  # of those that are in use
         self.captured = False  # by a CUDA graph
         refuse_side(tile)
         if not all(whole(one, inputs, outputs, tile) for one in flat):
@@ -146,12 +147,31 @@ class Tiles:
         try:
             from bibd.kernels.gpu import tile_kernels
 
-            getattr(tile_kernels, name)[blocks](*given, **how)
+            how["num_stages"] = self.stages.get(kind, how["num_stages"])
+            self.stages[kind] = started(getattr(tile_kernels, name)[blocks], given, how)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # (Triton's own, of many kinds)
             self.broken[kind] = f"Triton's {name}: {type(error).__name__}: {error}"[:600]
             raise Unfit(self.broken[kind]) from error
+
+
+def started(start: Callable[..., Any], given: tuple[Any, ...], how: dict[str, int]) -> int:
+    """Start a kernel, with fewer stages where those ask for more memory than a block has.
+
+    (How much a stage takes differs by release of Triton.)
+
+    Returns:
+        The stages.
+    """
+    while True:
+        try:
+            start(*given, **how)
+            return how["num_stages"]
+        except Exception as error:
+            if type(error).__name__ != "OutOfResources" or how["num_stages"] == 1:
+                raise
+            how = how | {"num_stages": how["num_stages"] - 1}
 
 
 def shape(tile: int, batch: int, dtype: torch.dtype) -> tuple[int, int, int]:

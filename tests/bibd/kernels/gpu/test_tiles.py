@@ -160,3 +160,33 @@ def test_auto_times_tiles_too(book, monkeypatch):
     other = SparseLinear(256, 256, from_mask(mask.view(256, 256)))
     assert other.path(x) != "triton"  # (as many connections, but no tiles)
     assert [set(times.us) for times in tune.known().values()].count({"cuda", "dense"}) == 1
+
+
+@pytest.mark.parametrize("fits", [2, 1, 0])
+def test_stages_that_ask_for_too_much_memory_are_fewer_from_then_on(
+    card, monkeypatch, fits, capsys
+):
+    started = []
+
+    class OutOfResources(Exception):
+        """Of Triton, which asks the card as it loads a kernel."""
+
+    class Kernels:
+        class rows:
+            def __class_getitem__(cls, blocks):
+                def start(*given, num_warps, num_stages):
+                    started.append(num_stages)
+                    if num_stages > fits:
+                        raise OutOfResources("shared memory, Required: 294912")
+                    given[2].zero_()
+
+                return start
+
+    monkeypatch.setitem(sys.modules, "bibd.kernels.gpu.tile_kernels", Kernels)
+    monkeypatch.setattr(sys.modules["bibd.kernels.gpu"], "tile_kernels", Kernels, raising=False)
+    layer = SparseLinear(64, 64, "tiled-16", backend="triton")
+    with torch.no_grad():
+        for _ in range(2):
+            layer(torch.randn(10, 64))
+    assert started == [*range(4, max(fits, 1) - 1, -1), *[fits] * (fits > 0)]
+    assert ("Required: 294912" in capsys.readouterr().err) == (fits == 0)
