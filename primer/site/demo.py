@@ -12,15 +12,16 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from harness.record import weights
 from harness.result import drawing, figure
 from primer.site.leaf import ROOT, Leaf
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A page: the command that writes it to a file, what it lets one do, and a picture of that."""
+    """A page: the command that writes it to a place, what it lets one do, and a picture of that."""
 
-    command: tuple[str, ...]
+    command: Callable[[str], list[str]]
     words: str
     draw: Callable[[], tuple[Figure, str]]
 
@@ -50,16 +51,52 @@ def _memory() -> tuple[Figure, str]:
     return fig, "Bars by stage of ZeRO: 16, 5.5, 3.75 and 2 bytes a weight on each of eight ranks."
 
 
+def _exits() -> tuple[Figure, str]:
+    """Draw what a picture costs that leaves ResNet-18 at each of its exits."""
+    from resnet.model import resnet
+
+    net: Any = resnet(18, exits=(2, 3))
+    macs = [cost.macs / 1e6 for cost in net.costs()]
+    with figure.style():
+        fig = Figure(figsize=(4, 2.5))
+        ax = fig.add_subplot()
+        ax.bar(range(1, len(macs) + 1), macs, color=figure.COLORS[1])
+        ax.set(xlabel="exit that answers", ylabel="million multiply-adds")
+        ax.set_xticks(range(1, len(macs) + 1))
+    said = ", ".join(f"{n:,.0f}" for n in macs)
+    return fig, f"Bars of multiply-adds up to each exit of ResNet-18: {said} million."
+
+
+def _run_with_exits(out: str) -> list[str]:
+    """Return the command for the first run with early exits that has kept its weights here.
+
+    Raises:
+        ValueError: there is none; has the line to type.
+    """
+    kept = sorted((ROOT / "results" / "resnet").glob(f"*/*-EE-*/seed-*/{weights.FILE}"))
+    if not kept:
+        raise ValueError(
+            "no ResNet with early exits has kept its weights in results/: python -m resnet exits "
+            "--arms ResNet-18-EE --seeds 0-0 --keep-weights"
+        )
+    return ["resnet", "page", str(kept[0].parent), "--out", str(Path(out).parent)]
+
+
 DEMOS = {
     "digit.html": Demo(
-        ("mlp", "page", "--out"),
+        lambda out: ["mlp", "page", "--out", out],
         "Draw a digit; a sparse net in the page reads it, stroke by stroke.",
         _digit,
     ),
     "memory.html": Demo(
-        ("parallel", "memory", "--html"),
+        lambda out: ["parallel", "memory", "--html", out],
         "Move sliders to see what a training step holds in memory, beside what was measured.",
         _memory,
+    ),
+    "pictures/index.html": Demo(
+        _run_with_exits,
+        "Let a ResNet read pictures, and see at which exit it is sure enough to answer.",
+        _exits,
     ),
 }
 
@@ -68,7 +105,10 @@ def write(name: str, site: Path) -> Leaf | str:
     """Write a page; where its command fails here (a net is trained on MNIST), say why."""
     demo, path = DEMOS[name], site / "demos" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", *demo.command, str(path.resolve())]
+    try:
+        argv = [sys.executable, "-m", *demo.command(str(path.resolve()))]
+    except ValueError as why:
+        return f"{name} is left out: {why}"
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
     if done.returncode or not path.exists():
         said = " ".join(re.sub("[\u2500-\u257f]", " ", done.stderr).split())  # (no boxes)

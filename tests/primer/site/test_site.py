@@ -10,6 +10,8 @@ import pytest
 from primer.site import demo, index, markup, report
 from primer.site.__main__ import follow, main
 from primer.site.leaf import Leaf
+from resnet.model import resnet
+from tests.resnet.web.net import kept
 from tests.tree import ROOT
 
 pytest.importorskip("nbconvert", reason="pip install 'iddl[dev]'")
@@ -176,10 +178,26 @@ def test_a_demo_that_cannot_be_made_here_says_why(tmp_path, monkeypatch):
     monkeypatch.setenv("IDDL_DATA", str(tmp_path))
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setitem(demo.DEMOS, "no.html", demo.Demo(("mlp", "pagge"), "w", demo._digit))
+    monkeypatch.setitem(
+        demo.DEMOS, "no.html", demo.Demo(lambda out: ["mlp", "pagge", out], "w", demo._digit)
+    )
     told = demo.write("no.html", tmp_path)
     assert isinstance(told, str)
     assert told.startswith("no.html is left out: ")
+
+
+def test_the_page_of_pictures_needs_a_run_that_kept_its_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "ROOT", tmp_path)
+    told = demo.write("pictures/index.html", tmp_path / "site")
+    assert isinstance(told, str)
+    assert told.startswith("pictures/index.html is left out: no ResNet with early exits has kept")
+    folder, *_ = kept(tmp_path / "results")
+    argv = demo.DEMOS["pictures/index.html"].command("/site/demos/pictures/index.html")
+    assert argv == ["resnet", "page", str(folder), "--out", "/site/demos/pictures"]
+    _, said = demo._exits()
+    costs = [cost.macs for cost in resnet(18, exits=(2, 3)).costs()]
+    assert f"{costs[0] / 1e6:,.0f}, " in said
+    assert f"{costs[-1] / 1e6:,.0f} million" in said
 
 
 def test_every_picture_of_the_notebooks_has_a_text():
