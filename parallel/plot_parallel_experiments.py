@@ -85,9 +85,9 @@ def drawers(whole: Experiment) -> pictures.Drawers:
 
         return spectrain.drawers(whole)
     if whole.plan in LINK:
-        from parallel.plots import link
+        from parallel.plots import link, link_rates
 
-        return link.drawers(whole)
+        return (link_rates if whole.plan == "link_rates" else link).drawers(whole)
     note = stands_on(whole)
     found = {"parallel_experiments": lambda: [_picture("experiments", against_bytes(whole, note))]}
     if whole.plan == "ist":
@@ -271,9 +271,9 @@ def table(whole: Experiment) -> Iterator[str]:
         yield from spectrain.table(whole)
         return
     if whole.plan in LINK:
-        from parallel.plots import link
+        from parallel.plots import link, link_rates
 
-        yield from link.table(whole)
+        yield from (link_rates if whole.plan == "link_rates" else link).table(whole)
         return
     yield stands_on(whole)
     old = {"gossip_mnist": THESIS, "gossip_cifar10": THESIS_CIFAR}.get(whole.plan, {})

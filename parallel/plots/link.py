@@ -39,7 +39,7 @@ SWEEPS = {"bandwidth (Mbit/s)": 0, "latency (ms)": 1}  # which of both differs
 
 
 def drawers(whole: Experiment) -> Drawers:
-    """Return what draws each picture, by the picture's name; of simulated runs, none."""
+    """Return what draws each picture, by the picture's name; of simulated runs see link_rates."""
     if not links(whole):
         return {}
     return {
