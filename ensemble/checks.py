@@ -41,13 +41,13 @@ def log_probabilities(logits: torch.Tensor | Sequence[torch.Tensor]) -> torch.Te
         logits = torch.stack(_alike(logits))
     if not logits.is_floating_point():
         raise ValueError(f"logits are floating-point numbers, got {logits.dtype}")
-    _warn_of_probabilities(logits.double())
+    warn_of_probabilities(logits.double())
     found = torch.log_softmax(logits.double(), -1)
     refuse_nan(found, "logits that are NaN or infinite")
     return found
 
 
-def _warn_of_probabilities(logits: torch.Tensor) -> None:
+def warn_of_probabilities(logits: torch.Tensor) -> None:
     """Warn where every row is what a softmax gives: not negative, and 1 in sum to rounding."""
     each = torch.finfo(torch.float32).eps * logits.shape[-1]
     if logits.numel() and (logits >= 0).all() and ((logits.sum(-1) - 1).abs() <= each).all():

@@ -14,7 +14,7 @@ from torch import nn
 
 from ensemble.cascade.links import ask, questions_of
 from ensemble.cascade.rule import Asked, Rule
-from ensemble.checks import tensor
+from ensemble.checks import tensor, warn_of_probabilities
 
 
 def asked(links: Iterable[nn.Module], x: torch.Tensor, rule: Rule) -> Asked:
@@ -45,13 +45,17 @@ def asked(links: Iterable[nn.Module], x: torch.Tensor, rule: Rule) -> Asked:
 def said_by_all(links: Iterable[nn.Module], x: torch.Tensor) -> torch.Tensor:
     """Return the log-probabilities (questions, samples, classes) of all links to all samples.
 
+    Of a net that answers with probabilities it is a warning: none of its answers would seem sure.
+
     Raises:
         ValueError: the links answer in different classes.
     """
     everybody, talk = torch.arange(len(x), device=x.device), _talk(links, x)
-    said = _said(next(talk), 0)[None]
+    said = _said(logits := next(talk), 0)[None]
     for number in range(1, questions_of(links)):
-        said = _with(talk.send(everybody), said, number)
+        warn_of_probabilities(logits)
+        said = _with(logits := talk.send(everybody), said, number)
+    warn_of_probabilities(logits)
     return said
 
 

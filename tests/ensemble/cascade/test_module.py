@@ -249,6 +249,16 @@ def test_fitted_thresholds_are_set_saved_and_loaded():
             net.fit(x, y, split)
 
 
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_link_that_answers_with_probabilities_is_warned_of(which):
+    """Their log-softmax is nearly flat, so that nobody would ever be sure."""
+    links: list = [linear().double() for _ in range(3)]
+    links[which] = nn.Sequential(links[which], nn.Softmax(-1))
+    net = Cascade(links, shape=(6,)).eval()
+    with pytest.warns(UserWarning, match="these logits look like probabilities"):
+        net.record(X)
+
+
 def test_a_rule_of_another_chain_is_not_loaded():
     state = Cascade([linear(), linear(), linear()], thresholds=(0.5, 0.6)).state_dict()
     other = Cascade([linear(), linear()])
