@@ -33,6 +33,9 @@ def _conv(x, values, flat, inputs, outputs, groups, height, width, stride, paddi
     if card.on_card(x):
         together(x, values, flat)
         of = _window((height, width), values.shape[-1], stride, padding)
+        channels, size = (outputs, of.result) if back else (inputs, of.size)
+        _fits("images", x, (len(x), channels, *size))
+        _fits("values", values, (flat.shape[1], of.side, of.side))
         return convolutions.convolve(x, values, flat, (inputs, outputs, groups), of, back, tile)
     found = given(flat, inputs, outputs, groups)
     shape = native.shape(len(x), (height, width), found, values.shape[-1], stride, list(padding))
@@ -46,10 +49,18 @@ def _sample(grad, x, flat, inputs, outputs, groups, window, stride, padding, til
     if card.on_card(x):
         together(grad, x, flat)
         of = _window(size, window, stride, padding)
+        _fits("images", x, (len(x), inputs, *size))
+        _fits("their gradients", grad, (len(x), outputs, *of.result))
         return convolutions.sample(grad, x, flat, (inputs, outputs, groups), of, tile)
     found = given(flat, inputs, outputs, groups)
     shape = native.shape(len(x), size, found, window, stride, list(padding))
     return native.conv_sampled(grad, x, found, shape)
+
+
+def _fits(what: str, got: torch.Tensor, wanted: tuple[int, ...]) -> None:
+    """Refuse a shape, as a card's kernels read what they are told."""
+    if tuple(got.shape) != wanted:
+        raise ValueError(f"expected {what} of shape {wanted}, got {tuple(got.shape)}")
 
 
 def window_of(geometry: tuple[int, ...]) -> Window:

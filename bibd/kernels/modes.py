@@ -6,14 +6,15 @@ and the path is taken that always works.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from threading import Lock
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-_replayed: ContextVar[bool] = ContextVar("replayed", default=False)
+_replayed: list[bool] = []  # one for each context that is open
+_lock = Lock()
 _functorch = getattr(torch._C, "_functorch", None)
 _level: Callable[[], Any] = getattr(_functorch, "maybe_current_level", lambda: 0)
 _trace: Callable[[], Any] = getattr(torch._C, "_get_tracing_state", lambda: 0)
@@ -76,18 +77,21 @@ def replayed() -> Iterator[None]:
             with torch.cuda.graph(graph):
                 step()
 
-    Elsewhere than on a card it changes nothing. (The trainers of mlp and resnet do it.)
+    It is for all threads, as those of autograd call layers again under checkpointing. Elsewhere
+    than on a card it changes nothing. (The trainers of mlp and resnet do it.)
     """
-    token = _replayed.set(True)
+    with _lock:
+        _replayed.append(True)
     try:
         yield
     finally:
-        _replayed.reset(token)
+        with _lock:
+            _replayed.pop()
 
 
 def is_replayed() -> bool:
-    """Return whether calls of this thread stand for replays of a CUDA graph."""
-    return _replayed.get()
+    """Return whether calls stand for replays of a CUDA graph now."""
+    return bool(_replayed)
 
 
 def autocast() -> bool:

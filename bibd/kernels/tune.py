@@ -84,10 +84,15 @@ def settled(call: Call, any_batch: bool) -> str:
     With `any_batch`, the one that all batches measured so far have taken, and images of all sizes;
     "dense" if they differ.
     """
+    taken = taken_so_far(call, any_batch)
+    return taken.pop() if len(taken) == 1 else "dense"
+
+
+def taken_so_far(call: Call, any_batch: bool) -> set[str]:
+    """Return the paths that such calls have taken, as the file says."""
     alike = _but_for_size if any_batch else str.split
     wanted = alike(str(call))
-    taken = {times.best for name, times in known().items() if alike(name) == wanted}
-    return taken.pop() if len(taken) == 1 else "dense"
+    return {times.best for name, times in known().items() if alike(name) == wanted}
 
 
 def _but_for_size(name: str) -> list[str]:

@@ -64,16 +64,17 @@ def _exits() -> tuple[Figure, str]:
         ax.set(xlabel="exit that answers", ylabel="million multiply-adds")
         ax.set_xticks(range(1, len(macs) + 1))
     said = ", ".join(f"{n:,.0f}" for n in macs)
-    return fig, f"Bars of multiply-adds up to each exit of ResNet-18: {said} million."
+    return fig, f"Bars of multiply-adds up to each exit of ResNet-18, width 64: {said} million."
 
 
 def _run_with_exits(out: str) -> list[str]:
-    """Return the command for the first run with early exits that has kept its weights here.
+    """Return the command for the first run of ResNet-18-EE that has kept its weights here.
 
     Raises:
         ValueError: there is none; has the line to type.
     """
-    kept = sorted((ROOT / "results" / "resnet").glob(f"*/*-EE-*/seed-*/{weights.FILE}"))
+    arm = "ResNet-18-EE-" + "[0-9a-f]" * 8
+    kept = sorted((ROOT / "results" / "resnet" / "exits").glob(f"{arm}/seed-*/{weights.FILE}"))
     if not kept:
         raise ValueError(
             "no ResNet with early exits has kept its weights in results/: python -m resnet exits "

@@ -16,6 +16,7 @@ class Full(Exception):
     """The memory of the card is full."""
 
 
+REPLAYED = ", replayed"  # beside the name of a card
 CALLS = 8  # in a row, as training makes them: the processor runs ahead of the card
 
 
@@ -41,7 +42,7 @@ def name(device: torch.device) -> str:
 def circumstances(device: torch.device, images: bool = False) -> str:
     """Return what decides the times of a call beside its own sizes: card, TF32, CUDA graphs."""
     fast = modes.tf32_of_images() if images else modes.tf32()
-    return name(device) + ", tf32" * fast + ", replayed" * modes.is_replayed()
+    return name(device) + ", tf32" * fast + REPLAYED * modes.is_replayed()
 
 
 def current(t: torch.Tensor) -> Any:
@@ -91,15 +92,24 @@ def looped(call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def recorded(call: Callable[[], Any]) -> Callable[[], Any]:
-    """Return the replay of a graph of CALLS calls; the calls themselves if none can be recorded."""
-    graph = torch.cuda.CUDAGraph()
+    """Return the replay of a graph of CALLS calls; the calls themselves if none can be recorded.
+
+    It is recorded on a stream of the current card, as torch would take one of the card that it
+    first captured on. A capture that fails may keep the generator of random numbers, which is
+    given its state again, and leave its own stream the current one.
+    """
+    generator = torch.cuda.default_generators[torch.cuda.current_device()]
+    graph, state, side = torch.cuda.CUDAGraph(), generator.clone_state(), torch.cuda.Stream()
     try:
-        with torch.cuda.graph(graph):
+        here = torch.cuda.stream(torch.cuda.current_stream())
+        with here, torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             looped(call)()
         graph.replay()  # (the first one puts the graph on the card)
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError:
+    except RuntimeError as error:  # (of which a full memory is one)
+        generator.graphsafe_set_state(state)
+        wait()
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         return looped(call)
     wait()
     return graph.replay

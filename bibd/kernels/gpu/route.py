@@ -76,11 +76,15 @@ def route(
 def on_file(words: str, dtype: torch.dtype, train: bool, device: torch.device) -> str:
     """Return what all measured batches of a layer have taken; "dense" if they differ.
 
-    The words are its sizes, and what a convolution has beside them.
+    The words are its sizes, and what a convolution has beside them. Where replayed calls were never
+    measured, those that were made one by one decide.
     """
     numbers = tuple(map(int, words.split()))
     sizes: Any = numbers[:5]
-    return tune.settled(_call(sizes, 0, dtype, train, device, numbers[5:]), True)
+    call = _call(sizes, 0, dtype, train, device, numbers[5:])
+    if not tune.taken_so_far(call, True):
+        call = call._replace(card=call.card.removesuffix(card.REPLAYED))
+    return tune.settled(call, True)
 
 
 def _call(

@@ -70,9 +70,10 @@ def pixels(
     connections of each place side by side. BACK gives the gradient of the input: y is like it.
     """
     o, m = tl.program_id(0) % columns, tl.program_id(0) // columns
-    p, k = m * BM + tl.arange(0, BM), tl.arange(0, T)
+    p, k = m * BM + tl.arange(0, BM), tl.arange(0, T).to(tl.int64)
     there = p < images * rows * cols
-    n, r, c = (p // (rows * cols)).to(tl.int64), p // cols % rows, p % cols
+    p = p.to(tl.int64)  # (offsets in memory: any stride may be long)
+    n, r, c = p // (rows * cols), p // cols % rows, p % cols
     acc = tl.zeros((BM, T), tl.float32)
     for t in range(tl.load(first + o), tl.load(first + o + 1)):
         i, at, apart = tl.load(tiles + t), tl.load(start + t), tl.load(pitch + t)
@@ -107,12 +108,12 @@ def windows(
     """One tile at one place of the window: the sums over `length` pixels of g, BK at a time."""
     t, place = tl.program_id(0) % count, tl.program_id(0) // count
     part, u, v = place // (WINDOW * WINDOW), place // WINDOW % WINDOW, place % WINDOW
-    o, i, k = tl.load(of_output + t), tl.load(of_input + t), tl.arange(0, T)
+    o, i, k = tl.load(of_output + t), tl.load(of_input + t), tl.arange(0, T).to(tl.int64)
     at, apart = tl.load(start + t), tl.load(pitch + t)
     acc, end = tl.zeros((T, T), tl.float32), images * rows * cols
     for p0 in range(part * length, min((part + 1) * length, end), BK):
-        p = p0 + tl.arange(0, BK)
-        n, r, c = (p // (rows * cols)).to(tl.int64), p // cols % rows, p % cols
+        p = (p0 + tl.arange(0, BK)).to(tl.int64)
+        n, r, c = p // (rows * cols), p // cols % rows, p % cols
         a, b, there = r * STRIDE - top + u, c * STRIDE - left + v, p < end
         met = there & (a >= 0) & (a < high) & (b >= 0) & (b < wide)
         of_g = g + (n * gn + r * gh + c * gw)[None, :] + ((o * T + k) * gc)[:, None]

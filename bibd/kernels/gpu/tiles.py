@@ -141,7 +141,7 @@ class Tiles:
         Raises:
             Unfit: Triton is missing, or does not compile it for this card.
         """
-        kind = name, given[0].dtype, *given[-4:], *how.values()
+        kind = name, given[0].dtype, *given[-5:], *how.values()
         if kind in self.broken:
             raise Unfit(self.broken[kind])
         try:

@@ -69,7 +69,8 @@ class Windows(Tiles):
         blocks = (count * places * parts,)
         self._start("windows", blocks, *given, *how, num_warps=4, num_stages=3)
         whole = dw[0] if parts == 1 else dw.sum(0)
-        return whole.t().to(x.dtype).reshape(-1, of.side, of.side)
+        # (contiguous, as torch.compile is told)
+        return whole.t().to(x.dtype).flatten().view(-1, of.side, of.side)
 
 
 def ungrouped(flat: np.ndarray, inputs: int, outputs: int, groups: int) -> np.ndarray:
@@ -89,7 +90,7 @@ def shared(many: int, samples: int, programs: int, units: int) -> tuple[int, int
     """
     steps = -(-many // samples)
     parts = max(1, min(-(-WAVES * units // programs), steps // STEPS))
-    each = -(-steps // parts)
+    each = max(1, -(-steps // parts))
     return -(-steps // each), each * samples
 
 

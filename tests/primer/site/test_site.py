@@ -11,7 +11,6 @@ from primer.site import demo, index, markup, report
 from primer.site.__main__ import follow, main
 from primer.site.leaf import Leaf
 from resnet.model import resnet
-from tests.resnet.web.net import kept
 from tests.tree import ROOT
 
 pytest.importorskip("nbconvert", reason="pip install 'iddl[dev]'")
@@ -191,7 +190,10 @@ def test_the_page_of_pictures_needs_a_run_that_kept_its_weights(tmp_path, monkey
     told = demo.write("pictures/index.html", tmp_path / "site")
     assert isinstance(told, str)
     assert told.startswith("pictures/index.html is left out: no ResNet with early exits has kept")
-    folder, *_ = kept(tmp_path / "results")
+    folder = tmp_path / "results" / "resnet" / "exits" / "ResNet-18-EE-0123abcd" / "seed-0"
+    for place in (folder.parents[1] / "B-ResNet-18-EE-0123abcd" / "seed-0", folder):
+        place.mkdir(parents=True)
+        (place / "weights.pt").touch()
     argv = demo.DEMOS["pictures/index.html"].command("/site/demos/pictures/index.html")
     assert argv == ["resnet", "page", str(folder), "--out", "/site/demos/pictures"]
     _, said = demo._exits()

@@ -1,7 +1,8 @@
 """What `auto` takes on a card: dense, unless another was measured faster there and held right."""
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,7 @@ import bibd
 from bibd import SparseConv2d, SparseLinear, explain, kernels
 from bibd.kernels import modes, tune
 from bibd.kernels.gpu import card as cards
-from bibd.kernels.gpu import check
+from bibd.kernels.gpu import check, route
 from bibd.linear import StackedSparseLinear
 from tests.bibd.kernels.gpu.card import Book, entries, put_in
 
@@ -286,12 +287,27 @@ class Graphs:
 
     def __init__(self, fails=None):
         self.fails, self.said = fails, []
+        self.default_generators = [self]
+        self.Stream = self.current_stream = object
+
+    def current_device(self):
+        return 0
+
+    def stream(self, stream):
+        return nullcontext()
+
+    def clone_state(self):
+        return "as it was"
+
+    def graphsafe_set_state(self, state):
+        self.said.append(f"random numbers {state}")
 
     def CUDAGraph(self):
         return SimpleNamespace(replay=lambda: self.said.append("replay"))
 
     @contextmanager
-    def graph(self, graph):
+    def graph(self, graph, stream, capture_error_mode):
+        assert capture_error_mode == "thread_local"  # (pinning threads wait for the card)
         self.said.append("capture")
         yield
         if self.fails:
@@ -304,7 +320,13 @@ class Graphs:
         (None, ["call", "capture", *["call"] * cards.CALLS, "replay", "replay"]),
         (
             RuntimeError("not permitted"),
-            ["call", "capture", *["call"] * cards.CALLS, *["call"] * cards.CALLS],
+            [
+                "call",
+                "capture",
+                *["call"] * cards.CALLS,
+                "random numbers as it was",
+                *["call"] * cards.CALLS,
+            ],
         ),
     ],
 )
@@ -319,6 +341,31 @@ def test_a_replayed_call_is_timed_by_its_graph_if_one_can_be_recorded(monkeypatc
     graphs.fails, graphs.said = torch.OutOfMemoryError("CUDA out of memory"), []
     with bibd.replayed(), pytest.raises(cards.Full):
         cards.clock(lambda: graphs.said.append("call"))
+
+
+def test_threads_of_autograd_are_told_of_replays_too():
+    seen = []
+    with bibd.replayed():
+        with bibd.replayed():
+            pass
+        thread = Thread(target=lambda: seen.append(modes.is_replayed()))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+    assert not modes.is_replayed()
+
+
+def test_compiled_code_goes_by_single_calls_where_replays_were_never_measured(clock):
+    clock(sparse=10, dense=30)
+    layer = SparseLinear(256, 272)
+    assert layer.path(X) == "cuda"
+    words = "256 272 4352 1 0", torch.float32, True, X.device
+    with bibd.replayed():
+        assert route.on_file(*words) == "cuda"
+        clock(sparse=30, dense=10)
+        assert layer.path(X) == "dense"
+        assert route.on_file(*words) == "dense"
+    assert route.on_file(*words) == "cuda"
 
 
 def test_explain_refuses_replays_without_a_card():

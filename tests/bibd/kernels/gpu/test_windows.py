@@ -4,6 +4,7 @@ tests/benchmarks/test_gpu_kernels.py runs the kernels themselves, in Triton's in
 """
 
 import copy
+import re
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from bibd import DynamicConv2d, SparseConv2d, make_pattern
@@ -342,6 +344,57 @@ def test_tiles_that_are_none_are_refused():
     moved = np.sort(np.r_[flat[0, :-1], free[-1]])[None]
     with pytest.raises(Unfit, match="no tiles of 16 x 16"):
         windows.Windows(moved, 64, 64, 1, 16)
+
+
+@pytest.mark.parametrize("side", [1, 3])
+@pytest.mark.parametrize("last", [False, True])
+def test_operators_return_what_their_fakes_say(book, side, last):
+    """Compilers go by that, and read memory in the order in which it should lie."""
+    layer, x = made(48, 64, side, stride=2), torch.randn(2, 48, 7, 5)
+    x = x.to(memory_format=torch.channels_last) if last else x
+    sizes, how = (48, 64, 1), (2, [side // 2] * 2)
+
+    def called(x, values, flat):
+        y = torch.ops.iddl.conv(x, values, flat, *sizes, 7, 5, *how, False, 16)
+        dx = torch.ops.iddl.conv(y, values, flat, *sizes, 7, 5, *how, True, 16)
+        return y, dx, torch.ops.iddl.conv_sample(y, x, flat, *sizes, side, *how, 16)
+
+    given = x, layer.weight.detach(), layer.flat[None]
+    found = called(*given)
+    with FakeTensorMode() as mode:
+        fakes = called(*map(mode.from_tensor, given))
+    assert [(t.shape, t.stride()) for t in fakes] == [(t.shape, t.stride()) for t in found]
+
+
+def test_no_images_have_a_gradient_of_zero(book):
+    flat = made(48, 48, 3).flat[None]
+    nothing = torch.zeros(0, 48, 4, 4)
+    dv = torch.ops.iddl.conv_sample(nothing, nothing, flat, 48, 48, 1, 3, 1, [1, 1], 16)
+    assert not dv.any()
+
+
+@pytest.mark.parametrize(
+    ("x", "values", "words"),
+    [
+        ((1, 32, 4, 4), (3, 3), "expected images of shape (1, 48, 4, 4), got (1, 32, 4, 4)"),
+        ((1, 48, 4, 5), (3, 3), "expected images of shape (1, 48, 4, 4), got (1, 48, 4, 5)"),
+        ((1, 48, 4, 4), (3, 1), "expected values of shape"),
+    ],
+)
+def test_shapes_that_kernels_would_read_beyond_are_refused(book, x, values, words):
+    layer = made(48, 48, 3)
+    values = torch.randn(len(layer.weight), *values)
+    options = 48, 48, 1, 4, 4, 1, [1, 1], False, 16
+    with pytest.raises(ValueError, match=re.escape(words)):
+        torch.ops.iddl.conv(torch.randn(x), values, layer.flat[None], *options)
+    with pytest.raises(ValueError, match="expected their gradients of shape"):
+        torch.ops.iddl.conv_sample(
+            torch.randn(1, 48, 5, 4), torch.randn(1, 48, 4, 4), layer.flat[None], 48, 48, 1, 3, 1,
+            [1, 1], 16,
+        )  # fmt: skip
+    fewer = {"weight": layer.weight[:-256], "bias": layer.bias}
+    with pytest.raises(ValueError, match="expected values of shape"):
+        torch.func.functional_call(layer, fewer, (torch.randn(1, 48, 4, 4),))
 
 
 def test_numbers_of_two_types_are_refused(book):
