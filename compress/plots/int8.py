@@ -40,9 +40,9 @@ def drawers(whole: Experiment) -> pictures.Drawers:
 def stands_on(whole: Experiment) -> str:
     """Say data, splits and seeds in one line."""
     found = {run.config["data"]: run.facts.get("split", "?") for run in whole.done()}
-    seeds = len({run.seed for run in whole.done()})
+    seeds = [count for arm in whole.arms() if (count := len(runs(whole, arm)))]
     data = ", ".join(f"{name} ({split})" for name, split in found.items())
-    return f"{data}, {titles.seeds([seeds])}"
+    return f"{data}, {titles.seeds(seeds)}"
 
 
 def ways(whole: Experiment, arm: str) -> list[Way]:

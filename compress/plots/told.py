@@ -12,8 +12,8 @@ STORED = "stored"  # how most files hold batch norms: as they are
 def stands_on(whole: Experiment, means: bool = False) -> str:
     """Say data, split and seeds in one line; `means` are drawn without intervals."""
     run = next(iter(whole.done()))
-    seeds = len({r.seed for r in whole.done()})
-    told = f"means of {seeds} seeds" if means and seeds > 1 else titles.seeds([seeds])
+    each = [count for arm in whole.arms() if (count := len(runs(whole, arm)))]
+    told = f"means of {titles.span(each)} seeds" if means and max(each) > 1 else titles.seeds(each)
     return f"{run.config['data']} ({run.facts.get('split', '?')}), {told}"
 
 
