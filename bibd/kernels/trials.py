@@ -14,7 +14,7 @@ from bibd.kernels.conv_ops import native_conv, window_of
 from bibd.kernels.dense import dense_linear, dense_weight
 from bibd.kernels.gpu import card
 from bibd.kernels.gpu.check import held
-from bibd.kernels.gpu.check_conv import held as held_conv
+from bibd.kernels.gpu.check_conv import hold as hold_conv
 from bibd.kernels.linear_ops import differentiable as traced_linear
 from bibd.kernels.linear_ops import native_linear
 from bibd.kernels.table import Table
@@ -228,7 +228,8 @@ def conv_trials(
         calls = {"dense": trial(dense, tensors, train)}
         if tile:
             x, values = (t.detach() for t in tensors[:2])
-            why = partial(held_conv, x, values, places, sizes, window_of(geometry), tile, train)
+            of = window_of(geometry)
+            why = partial(held, x, values, places, sizes, of, tile, train, by=hold_conv)
             calls["triton"] = checked(trial(sparse, tensors, train), why)
         return {path: uncast(call, flat.device.type) for path, call in calls.items()}
 

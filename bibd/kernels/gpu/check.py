@@ -50,11 +50,11 @@ def hold(
     close("weight", dv[mine], both(lambda g, u: (g.T @ u)[at], y[:, picked], x), len(x), cut)
 
 
-def held(*given) -> str:
+def held(*given, by: Callable[..., None] | None = None) -> str:
     """Return why there is no such kernel, or what is wrong with it; empty if it may be taken."""
     try:
         with torch.no_grad():
-            hold(*given)
+            (by or hold)(*given)
     except Unfit as why:
         return str(why)
     return ""

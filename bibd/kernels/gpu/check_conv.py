@@ -7,7 +7,6 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from bibd.kernels.dense import dense_weight
 from bibd.kernels.gpu import convolutions
 from bibd.kernels.gpu.check import TF32, both, close, cuts, most, spread
-from bibd.kernels.gpu.fit import Unfit
 from bibd.kernels.gpu.windows import Window, ungrouped
 
 SOME = 8  # images, or outputs
@@ -51,13 +50,3 @@ def hold_weight(dv, g, x, flat, sizes: tuple[int, int, int], of: Window, cut: fl
 
     terms = len(x) * of.result[0] * of.result[1]
     close("weight", dv[mine], both(twin, g[:, picked], x), terms, cut)
-
-
-def held(*given) -> str:
-    """Return why there is no such kernel, or what is wrong with it; empty if it may be taken."""
-    try:
-        with torch.no_grad():
-            hold(*given)
-    except Unfit as why:
-        return str(why)
-    return ""

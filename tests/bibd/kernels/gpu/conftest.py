@@ -3,7 +3,7 @@
 import pytest
 
 from bibd.kernels import tune
-from bibd.kernels.gpu import compile
+from bibd.kernels.gpu import compile, tiles
 from tests.bibd.kernels.gpu import card as fake
 
 
@@ -17,3 +17,12 @@ def card(tmp_path, monkeypatch):
     tune.path.cache_clear()
     yield fake.put_in(monkeypatch)
     tune.path.cache_clear()
+
+
+@pytest.fixture
+def book(card, monkeypatch):
+    """Convolve by the book of the lists of tiles."""
+    from tests.bibd.kernels.gpu.test_windows import by_the_book
+
+    by_the_book.calls = 0
+    monkeypatch.setattr(tiles.Tiles, "_start", by_the_book)

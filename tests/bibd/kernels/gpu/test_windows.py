@@ -4,7 +4,6 @@ tests/benchmarks/test_gpu_kernels.py runs the kernels themselves, in Triton's in
 """
 
 import copy
-import re
 import sys
 
 import numpy as np
@@ -13,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from bibd import DynamicConv2d, SparseConv2d, make_pattern
@@ -21,6 +19,7 @@ from bibd.kernels import conv_ops, modes, tune
 from bibd.kernels.gpu import card as cards
 from bibd.kernels.gpu import check, check_conv, tiles, windows
 from bibd.kernels.gpu.fit import Unfit
+from tests.bibd.kernels.gpu.test_products import passed
 from tests.drawn import examples
 
 F32, BF16 = torch.float32, torch.bfloat16
@@ -84,25 +83,9 @@ def sums(blocks, x, g, dw, own, other, start, pitch, images, connections, count,
                 )
 
 
-@pytest.fixture
-def book(card, monkeypatch):
-    by_the_book.calls = 0
-    monkeypatch.setattr(tiles.Tiles, "_start", by_the_book)
-
-
 def made(inputs, outputs, side, pattern="tiled-16", **options):
     given = dict(padding=side // 2, backend="triton", seed=1) | options
     return SparseConv2d(inputs, outputs, side, pattern=pattern, **given)
-
-
-def passed(layer, x, g):
-    """Output and gradients."""
-    x = x.detach().requires_grad_()
-    y = layer(x)
-    y.backward(g)
-    grads = {k: p.grad for k, p in layer.named_parameters()}
-    layer.zero_grad(set_to_none=True)
-    return {"output": y.detach(), "input": x.grad, **grads}
 
 
 def twin(layer, x, g, size=lambda t: t):
@@ -323,8 +306,8 @@ def test_the_check_passes_what_is_right(book):
         x = torch.randn(9, 64, 6, 6).to(dtype)
         of = conv_ops.window_of(layer._geometry(x))
         given = layer.weight, layer.flat[None], (64, 96, groups), of, 16, True
-        assert check_conv.held(x, *given) == ""
-        assert "no tiles of 32 x 32" in check_conv.held(x, *given[:4], 32, True)
+        assert check.held(x, *given, by=check_conv.hold) == ""
+        assert "no tiles of 32 x 32" in check.held(x, *given[:4], 32, True, by=check_conv.hold)
 
 
 def test_moved_connections_are_no_tiles_any_more(book, capsys):
@@ -344,66 +327,6 @@ def test_tiles_that_are_none_are_refused():
     moved = np.sort(np.r_[flat[0, :-1], free[-1]])[None]
     with pytest.raises(Unfit, match="no tiles of 16 x 16"):
         windows.Windows(moved, 64, 64, 1, 16)
-
-
-@pytest.mark.parametrize("side", [1, 3])
-@pytest.mark.parametrize("last", [False, True])
-def test_operators_return_what_their_fakes_say(book, side, last):
-    """Compilers go by that, and read memory in the order in which it should lie."""
-    layer, x = made(48, 64, side, stride=2), torch.randn(2, 48, 7, 5)
-    x = x.to(memory_format=torch.channels_last) if last else x
-    sizes, how = (48, 64, 1), (2, [side // 2] * 2)
-
-    def called(x, values, flat):
-        y = torch.ops.iddl.conv(x, values, flat, *sizes, 7, 5, *how, False, 16)
-        dx = torch.ops.iddl.conv(y, values, flat, *sizes, 7, 5, *how, True, 16)
-        return y, dx, torch.ops.iddl.conv_sample(y, x, flat, *sizes, side, *how, 16)
-
-    given = x, layer.weight.detach(), layer.flat[None]
-    found = called(*given)
-    with FakeTensorMode() as mode:
-        fakes = called(*map(mode.from_tensor, given))
-    assert [(t.shape, t.stride()) for t in fakes] == [(t.shape, t.stride()) for t in found]
-
-
-def test_no_images_have_a_gradient_of_zero(book):
-    flat = made(48, 48, 3).flat[None]
-    nothing = torch.zeros(0, 48, 4, 4)
-    dv = torch.ops.iddl.conv_sample(nothing, nothing, flat, 48, 48, 1, 3, 1, [1, 1], 16)
-    assert not dv.any()
-
-
-@pytest.mark.parametrize(
-    ("x", "values", "words"),
-    [
-        ((1, 32, 4, 4), (3, 3), "expected images of shape (1, 48, 4, 4), got (1, 32, 4, 4)"),
-        ((1, 48, 4, 5), (3, 3), "expected images of shape (1, 48, 4, 4), got (1, 48, 4, 5)"),
-        ((1, 48, 4, 4), (3, 1), "expected values of shape"),
-    ],
-)
-def test_shapes_that_kernels_would_read_beyond_are_refused(book, x, values, words):
-    layer = made(48, 48, 3)
-    values = torch.randn(len(layer.weight), *values)
-    options = 48, 48, 1, 4, 4, 1, [1, 1], False, 16
-    with pytest.raises(ValueError, match=re.escape(words)):
-        torch.ops.iddl.conv(torch.randn(x), values, layer.flat[None], *options)
-    with pytest.raises(ValueError, match="expected their gradients of shape"):
-        torch.ops.iddl.conv_sample(
-            torch.randn(1, 48, 5, 4), torch.randn(1, 48, 4, 4), layer.flat[None], 48, 48, 1, 3, 1,
-            [1, 1], 16,
-        )  # fmt: skip
-    fewer = {"weight": layer.weight[:-256], "bias": layer.bias}
-    with pytest.raises(ValueError, match="expected values of shape"):
-        torch.func.functional_call(layer, fewer, (torch.randn(1, 48, 4, 4),))
-
-
-def test_numbers_of_two_types_are_refused(book):
-    layer = made(48, 48, 3)
-    options = 48, 48, 1, 4, 4, 1, [1, 1], False, 16
-    with pytest.raises(ValueError, match="expected tensors of one type on one device"):
-        torch.ops.iddl.conv(
-            torch.randn(1, 48, 4, 4), layer.weight.double(), layer.flat[None], *options
-        )
 
 
 def test_tf32_is_that_of_convolutions_and_a_call_of_its_own(book, monkeypatch):
