@@ -49,6 +49,22 @@ def book(card, monkeypatch):
     monkeypatch.setattr(tiles.Tiles, "_start", by_the_book)
 
 
+@pytest.fixture
+def compiled(card, monkeypatch):
+    """Put one function, of what a start is given, in the place of the compiled kernel of rows."""
+
+    def put(start):
+        class Kernels:
+            class rows:
+                def __class_getitem__(cls, blocks):
+                    return start
+
+        monkeypatch.setitem(sys.modules, "bibd.kernels.gpu.tile_kernels", Kernels)
+        monkeypatch.setattr(sys.modules["bibd.kernels.gpu"], "tile_kernels", Kernels, raising=False)
+
+    return put
+
+
 @pytest.mark.parametrize(
     ("name", "sizes", "side"),
     [
@@ -118,23 +134,17 @@ def test_a_pattern_without_tiles_is_not_sorted_through_at_each_call(card, monkey
     layer(x).sum().backward()
 
 
-def test_a_kernel_that_fails_takes_no_other_with_it(card, monkeypatch, capsys):
+def test_a_kernel_that_fails_takes_no_other_with_it(compiled, capsys):
     """Its type and its shape: a batch that asks for too much says nothing of smaller ones."""
     started = []
 
-    class Kernels:
-        class rows:
-            def __class_getitem__(cls, blocks):
-                def start(*given, **how):
-                    started.append(given[-3])
-                    if given[-3] > 16:
-                        raise RuntimeError("too many resources requested for launch")
-                    given[2].zero_()
+    def start(*given, **how):
+        started.append(given[-3])
+        if given[-3] > 16:
+            raise RuntimeError("too many resources requested for launch")
+        given[2].zero_()
 
-                return start
-
-    monkeypatch.setitem(sys.modules, "bibd.kernels.gpu.tile_kernels", Kernels)
-    monkeypatch.setattr(sys.modules["bibd.kernels.gpu"], "tile_kernels", Kernels, raising=False)
+    compiled(start)
     layer = SparseLinear(64, 64, "tiled-16", backend="triton")
     with torch.no_grad():
         for batch in (10, 100, 10, 100):
@@ -163,27 +173,19 @@ def test_auto_times_tiles_too(book, monkeypatch):
 
 
 @pytest.mark.parametrize("fits", [2, 1, 0])
-def test_stages_that_ask_for_too_much_memory_are_fewer_from_then_on(
-    card, monkeypatch, fits, capsys
-):
+def test_stages_that_ask_for_too_much_memory_are_fewer_from_then_on(compiled, fits, capsys):
     started = []
 
     class OutOfResources(Exception):
         """Of Triton, which asks the card as it loads a kernel."""
 
-    class Kernels:
-        class rows:
-            def __class_getitem__(cls, blocks):
-                def start(*given, num_warps, num_stages):
-                    started.append(num_stages)
-                    if num_stages > fits:
-                        raise OutOfResources("shared memory, Required: 294912")
-                    given[2].zero_()
+    def start(*given, num_warps, num_stages):
+        started.append(num_stages)
+        if num_stages > fits:
+            raise OutOfResources("shared memory, Required: 294912")
+        given[2].zero_()
 
-                return start
-
-    monkeypatch.setitem(sys.modules, "bibd.kernels.gpu.tile_kernels", Kernels)
-    monkeypatch.setattr(sys.modules["bibd.kernels.gpu"], "tile_kernels", Kernels, raising=False)
+    compiled(start)
     layer = SparseLinear(64, 64, "tiled-16", backend="triton")
     with torch.no_grad():
         for _ in range(2):
