@@ -5,23 +5,32 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from matplotlib.figure import Figure
 
+from harness.plan import arm_key
 from harness.record import weights
 from harness.result import drawing, figure
 from primer.site.leaf import ROOT, Leaf
+from resnet.experiments import PLANS
+
+SMALL = "ResNet-10-EE"  # of plan smoke, which needs no data of its own
 
 
 @dataclass(frozen=True)
 class Demo:
-    """A page: the command that writes it to a place, what it lets one do, and a picture of that."""
+    """A page: commands that write it to a place, what it lets one do, and a picture of that.
 
-    command: Callable[[str], list[str]]
+    They are told a folder, too, which is gone afterwards.
+    """
+
+    commands: Callable[[str, str], list[list[str]]]
     words: str
     draw: Callable[[], tuple[Figure, str]]
 
@@ -67,35 +76,38 @@ def _exits() -> tuple[Figure, str]:
     return fig, f"Bars of multiply-adds up to each exit of ResNet-18, width 64: {said} million."
 
 
-def _run_with_exits(out: str) -> list[str]:
-    """Return the command for the first run of ResNet-18-EE that has kept its weights here.
+def _pictures(out: str, scratch: str) -> list[list[str]]:
+    """Return what writes the page of a run of ResNet-18-EE that has kept its weights here.
 
-    Raises:
-        ValueError: there is none; has the line to type.
+    Where none has, a small net is trained first, on the digits that come with the package.
     """
     arm = "ResNet-18-EE-" + "[0-9a-f]" * 8
     kept = sorted((ROOT / "results" / "resnet" / "exits").glob(f"{arm}/seed-*/{weights.FILE}"))
-    if not kept:
-        raise ValueError(
-            "no ResNet with early exits has kept its weights in results/: python -m resnet exits "
-            "--arms ResNet-18-EE --seeds 0-0 --keep-weights"
-        )
-    return ["resnet", "page", str(kept[0].parent), "--out", str(Path(out).parent)]
+    if kept:
+        return [_page(kept[0].parent, out)]
+    folder = arm_key(SMALL, PLANS["smoke"].arms[SMALL])
+    train = ["resnet", "smoke", "--arms", SMALL, "--seeds", "0-0", "--keep-weights"]
+    train += ["--no-figures", "--quiet", "--results", scratch]
+    return [train, _page(Path(scratch) / "resnet" / "smoke" / folder / "seed-0", out)]
+
+
+def _page(run: Path, out: str) -> list[str]:
+    return ["resnet", "page", str(run), "--out", str(Path(out).parent)]
 
 
 DEMOS = {
     "digit.html": Demo(
-        lambda out: ["mlp", "page", "--out", out],
+        lambda out, _: [["mlp", "page", "--out", out]],
         "Draw a digit; a sparse net in the page reads it, stroke by stroke.",
         _digit,
     ),
     "memory.html": Demo(
-        lambda out: ["parallel", "memory", "--html", out],
+        lambda out, _: [["parallel", "memory", "--html", out]],
         "Move sliders to see what a training step holds in memory, beside what was measured.",
         _memory,
     ),
     "pictures/index.html": Demo(
-        _run_with_exits,
+        _pictures,
         "Let a ResNet read pictures, and see at which exit it is sure enough to answer.",
         _exits,
     ),
@@ -106,13 +118,16 @@ def write(name: str, site: Path) -> Leaf | str:
     """Write a page; where its command fails here (a net is trained on MNIST), say why."""
     demo, path = DEMOS[name], site / "demos" / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        argv = [sys.executable, "-m", *demo.command(str(path.resolve()))]
-    except ValueError as why:
-        return f"{name} is left out: {why}"
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    with TemporaryDirectory() as scratch:
+        for words in demo.commands(str(path.resolve()), scratch):
+            argv = [sys.executable, "-m", *words]
+            done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+            if done.returncode:
+                break
     if done.returncode or not path.exists():
         said = " ".join(re.sub("[\u2500-\u257f]", " ", done.stderr).split())  # (no boxes)
+        with suppress(OSError):  # (others are there)
+            path.parent.rmdir()
         return f"{name} is left out: {said or f'exit status {done.returncode}'}"
     fig, seen = demo.draw()
     title = re.search(r"<title>(.*?)</title>", path.read_text("utf-8"))

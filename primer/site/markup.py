@@ -12,7 +12,9 @@ from typing import Any
 
 from bs4 import BeautifulSoup
 
-SMALLEST = 0.6  # of its own width that a picture is shown at
+SMALLEST = 0.6  # of its own width that a picture is shown at,
+LETTERS = 9  # and pixels of its smallest letters, where it has so many
+SHORT = 80  # letters, which say little of a page
 
 
 def repaired(html: str, follow: Callable[[str], str]) -> str:
@@ -52,16 +54,19 @@ def _tell(image: Any) -> None:
             "Picture(fig) of primer.picture, or Picture(fig, 'what it shows, in a sentence')"
         )
     if width := _width(image.get("src", "")):
-        image["style"] = f"min-width:{round(SMALLEST * width)}px"
+        image["style"] = f"min-width:{width}px"
 
 
 def _width(source: str) -> int:
-    """Return how many pixels wide a picture is that stands in the page; 0: nobody says."""
+    """Return the pixels that a picture in the page is wide at least; 0: nobody says."""
     kind, _, data = source.partition(",")
     if kind == "data:image/png;base64":
-        return struct.unpack(">I", b64decode(data[:64])[16:20])[0]
-    points = re.search(rb'width="([\d.]+)pt"', b64decode(data)) if "svg" in kind else None
-    return round(float(points[1]) * 96 / 72) if points else 0
+        return round(SMALLEST * struct.unpack(">I", b64decode(data[:64])[16:20])[0])
+    svg = b64decode(data) if "svg" in kind else b""
+    points = re.search(rb'width="([\d.]+)pt"', svg)
+    letters = map(float, re.findall(rb"font(?:-size)?:[^;\"]*?([\d.]+)px", svg))  # (in points)
+    share = max(SMALLEST, LETTERS * 72 / 96 / min(letters, default=float("inf")))
+    return round(min(share, 1) * float(points[1]) * 96 / 72) if points else 0
 
 
 def _box(soup: Any, element: Any, label: str) -> None:
@@ -95,7 +100,7 @@ def pictures(html: str) -> list[tuple[str, str]]:
 
 
 def plain(html: str) -> str:
-    """Return the first sentence of some HTML, without markup."""
+    """Return the first sentence of some HTML, without markup; a short one with the next."""
     text = " ".join(BeautifulSoup(html, "html.parser").get_text().split())
-    first, dot, _ = text.partition(". ")
-    return first + dot.strip()
+    found = re.match(rf".{{{SHORT},}}?[.?!](?= |$)", text)
+    return found[0] if found else text

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from tests import browser as real
+from tests.axe import faults
 from tests.mlp.web.net import INPUTS, STROKES, page
 
 pytestmark = real.NEEDS
-WIDTHS = 320, 375, 768, 1280
+WIDTHS = 320, 375, 768, 1280, 1920
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,7 @@ def test_it_fits_at_every_width(show, width):
     shown = show(width, color_scheme="dark" if width in (320, 768) else "light")
     for drawn in (False, True):
         real.fits(shown, width, ("#pad", "#bars", "#way", "#cost", "table"))
+        assert faults(shown) == []
         if not drawn:
             before = shown.locator("#pad").bounding_box()
             by_mouse(shown, STROKES[7])

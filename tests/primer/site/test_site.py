@@ -1,7 +1,10 @@
 """Pages of the site: what they are made of, what they refuse, and that no link leads nowhere."""
 
 import base64
+import os
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import nbformat
@@ -56,7 +59,7 @@ SHOWN = shown(text_html=IMG, text_plain="words")
 def test_a_notebook_becomes_a_page_with_its_title_formulas_and_folded_code(tmp_path):
     formula = nbformat.v4.new_markdown_cell(r"Of $x_1^2$ and" + "\n\n$$\\frac{a}{b}$$")
     leaf, page = made(tmp_path, HEAD, formula, SHOWN)
-    assert (leaf.title, leaf.words) == ("Who is *first*?", "A question.")
+    assert (leaf.title, leaf.words) == ("Who is *first*?", "A question. And more.")
     assert leaf.seen == "lines that rise from left to right"
     assert "<title>Who is *first*?</title>" in page
     assert page.count("<h1") == 1
@@ -74,6 +77,23 @@ def test_a_drawing_is_taken_before_its_pixels(tmp_path):
     assert leaf.picture.startswith("data:image/svg+xml;base64,")
     assert "image/png" not in page
     assert 'style="min-width:480px"' in page  # of 600 points, which are 800 pixels
+
+
+@pytest.mark.parametrize(("points", "pixels"), [(12, 480), (9, 600), (7.5, 720), (6.3, 800)])
+@pytest.mark.parametrize("style", ["font: {}px sans", "fill: red; font-size:{}px;text-anchor:end"])
+def test_small_letters_stay_legible_where_the_page_is_narrow(points, pixels, style):
+    """Nine pixels are three quarters of twelve, which nine points are; none grows."""
+    letters = f'<text style="{style.format(points)}">a</text>'
+    svg = base64.b64encode(SVG.replace("/>", f">{letters}</svg>").encode()).decode()
+    image = f'<img src="data:image/svg+xml;base64,{svg}" alt="a letter">'
+    assert f"min-width:{pixels}px" in markup.repaired(image, str)
+
+
+def test_a_short_sentence_takes_the_next_one_along():
+    first, second = "It is <b>short</b>.", "This one goes on until there are eighty letters, about."
+    assert markup.plain(f"<p>{first} {second} And more.</p>") == f"It is short. {second} And more."
+    assert markup.plain(f"<p>{second} {second} And more.</p>") == f"{second} {second}"
+    assert markup.plain("<p>Alone</p>") == "Alone"
 
 
 def test_a_picture_without_a_text_and_a_notebook_without_a_title_are_refused(tmp_path):
@@ -178,23 +198,33 @@ def test_a_demo_that_cannot_be_made_here_says_why(tmp_path, monkeypatch):
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setitem(
-        demo.DEMOS, "no.html", demo.Demo(lambda out: ["mlp", "pagge", out], "w", demo._digit)
+        demo.DEMOS,
+        "no.html",
+        demo.Demo(lambda out, _: [["mlp", "pagge", out], []], "w", demo._digit),
     )
     told = demo.write("no.html", tmp_path)
+    assert not list(tmp_path.glob("demos/*"))
     assert isinstance(told, str)
     assert told.startswith("no.html is left out: ")
 
 
-def test_the_page_of_pictures_needs_a_run_that_kept_its_weights(tmp_path, monkeypatch):
+def test_pictures_are_read_by_the_run_that_kept_its_weights_else_by_a_small_one(
+    tmp_path, monkeypatch
+):
+    commands = demo.DEMOS["pictures/index.html"].commands
     monkeypatch.setattr(demo, "ROOT", tmp_path)
-    told = demo.write("pictures/index.html", tmp_path / "site")
-    assert isinstance(told, str)
-    assert told.startswith("pictures/index.html is left out: no ResNet with early exits has kept")
+    train, page = commands("/site/demos/pictures/index.html", str(tmp_path))
+    assert page[:2] == ["resnet", "page"]
+    assert page[3:] == ["--out", "/site/demos/pictures"]
+    argv = [sys.executable, "-m", *train, "--dry-run"]
+    words = {**os.environ, "COLUMNS": "500"}
+    told = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True, env=words)
+    assert page[2] in told.stdout
     folder = tmp_path / "results" / "resnet" / "exits" / "ResNet-18-EE-0123abcd" / "seed-0"
     for place in (folder.parents[1] / "B-ResNet-18-EE-0123abcd" / "seed-0", folder):
         place.mkdir(parents=True)
         (place / "weights.pt").touch()
-    argv = demo.DEMOS["pictures/index.html"].command("/site/demos/pictures/index.html")
+    (argv,) = commands("/site/demos/pictures/index.html", str(tmp_path))
     assert argv == ["resnet", "page", str(folder), "--out", "/site/demos/pictures"]
     _, said = demo._exits()
     costs = [cost.macs for cost in resnet(18, exits=(2, 3)).costs()]
@@ -202,12 +232,13 @@ def test_the_page_of_pictures_needs_a_run_that_kept_its_weights(tmp_path, monkey
     assert f"{costs[-1] / 1e6:,.0f} million" in said
 
 
-def test_every_picture_of_the_notebooks_has_a_text():
+def test_every_picture_of_the_notebooks_is_a_drawing_with_a_text():
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             for output in cell.get("outputs", ()):
                 data = output.get("data", {})
                 assert "image/png" not in data, (path.name, cell.source[-80:])
+                assert ("<img" in data.get("text/html", "")) == ("image/svg+xml" in data), path.name
                 for tag in re.findall(r"<img[^>]*>", data.get("text/html", "")):
                     (text,) = re.findall(r' alt="([^"]+)"', tag)
                     assert len(text.split()) >= 8, (path.name, text)

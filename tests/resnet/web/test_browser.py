@@ -11,6 +11,7 @@ from resnet.trainer import layout
 from resnet.web.facts import chosen
 from resnet.web.page import main
 from tests import browser as real
+from tests.axe import faults
 from tests.bibd.onnx.needs import needs_the_extra
 from tests.resnet.web.net import PLAIN, PLANS, RUNTIME, kept
 
@@ -159,6 +160,7 @@ def test_it_fits_at_every_width(show, width):
     real.fits(
         shown, width, ("#shown", "#answer", "#exits", "#pictures", "#own + *, .buttons", "#every")
     )
+    assert faults(shown) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -10,6 +10,7 @@ from parallel.zero.memory import said
 from parallel.zero.web import points
 from parallel.zero.web.page import PAPER, PRECISIONS, write
 from tests import browser as real
+from tests.axe import faults
 
 pytestmark = real.NEEDS
 
@@ -98,6 +99,7 @@ def test_it_fits_at_every_width(show, width):
         part.locator("summary").click()
     shown.fill("#params", shown.get_attribute("#params", "max"))
     real.fits(shown, width, ("#answer", "#stages", "#key", "#params", "#curves", "#close", "#note"))
+    assert faults(shown) == []
     code = """(pictures) => pictures.flatMap((picture) => {
       const [whole, ...letters] = [picture, ...picture.querySelectorAll("text")]
         .map((e) => e.getBoundingClientRect());

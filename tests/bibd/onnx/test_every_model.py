@@ -1,0 +1,73 @@
+"""One file of every kind of net that the plans of mlp and resnet train, beside the net itself."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import bibd
+from bibd.onnx.extras import session
+from mlp.experiments import PLANS as MLPS
+from mlp.model import build
+from resnet import trainer
+from resnet.experiments import PLANS as RESNETS
+from tests.bibd.onnx.needs import needs_the_extra
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # (of the exporter's parts)
+CLOSE = 1e-5  # of the largest logit, if that is above 1: rounding grows with what is rounded
+
+
+def kinds(plans, *facts):
+    """The first arm of each combination of these facts."""
+    first = {}
+    for plan in plans.values():
+        for arm, config in plan.arms.items():
+            first.setdefault(tuple(getattr(config, fact) for fact in facts), (arm, config))
+    return [pytest.param(config, id=arm) for arm, config in first.values()]
+
+
+@torch.no_grad()
+def held(net, x, path, exits=""):
+    """Logits of each exit as the net says, and as its file does; the class is the same."""
+    bibd.to_onnx(net, x[:2], path, exits)
+    runner = session(path.read_bytes())
+    for part in x.split(250):
+        told = net.forward_exits(part) if exits else [net(part)]
+        found = runner.run(None, {"x": part.numpy()})
+        assert len(found) == len(told)
+        for a, b in zip(found, map(np.asarray, told), strict=True):
+            bound = CLOSE * max(1, abs(b).max())
+            assert abs(a - b).max() <= bound
+            high, second = np.sort(b)[:, :-3:-1].T
+            clear = high - second > 2 * bound
+            assert clear.mean() > 0.99
+            assert np.array_equal(a.argmax(1)[clear], b.argmax(1)[clear])
+
+
+@needs_the_extra
+@pytest.mark.slow
+@pytest.mark.parametrize("config", kinds(MLPS, "pattern"))
+def test_files_of_mlps(config, tmp_path):
+    net = build(config, 784, 10, seed=0).eval()
+    held(net, torch.rand(1000, 784, generator=torch.Generator().manual_seed(1)), tmp_path / "a")
+
+
+@needs_the_extra
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config", kinds(RESNETS, "depth", "pattern", "groups", "exits", "preact", "head")
+)
+def test_files_of_resnets(config, tmp_path):
+    """A quarter of the channels, which changes no layer's kind; batch norm has seen samples."""
+    small = replace(config, width=max(16, 2 * config.groups))
+    net = trainer.build(small, SimpleNamespace(shape=(3, 32, 32), classes=10), seed=0)
+    x = torch.randn(250, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None  # (the first batch is all that it has seen)
+    with torch.no_grad():
+        net.train().forward_exits(x[:64])
+    held(net.eval(), x, tmp_path / "a", "all" if config.exits else "")
