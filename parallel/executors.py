@@ -32,10 +32,12 @@ from torch import nn
 from harness.names import check
 from parallel.replicas import executor as _replicas
 from parallel.replicas.hollow import hollow
+from parallel.strategy.averaging import GradientAllReduce
 from parallel.strategy.base import Strategy
 from parallel.subnets import executor as _subnets
 from parallel.world.comm import Comm
 from parallel.zero import executor as _slices
+from parallel.zero import whole
 
 Executor = _replicas.Executor | _subnets.Executor | _slices.Executor
 EXECUTORS: dict[str, Callable[..., Executor]] = {
@@ -66,7 +68,9 @@ def shown(executor: Executor) -> nn.Module:
 
 
 def held(executor: Executor) -> dict[str, Any]:
-    """Return the bytes that the first worker here holds, where they are divided; for a row."""
+    """Return the bytes that the first worker here holds, for a row: of ZeRO, and of all-reduce."""
     if isinstance(executor, _slices.Executor):
         return executor.meter.row(executor.strategy.stage)
+    if type(executor.strategy) is GradientAllReduce:
+        return whole.row(executor.members, executor.optimizer)
     return {}

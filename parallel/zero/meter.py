@@ -49,8 +49,7 @@ class Meter:
         leaves = [self.slices.leaf(0, name) for name in self.slices.layout.names]
         whole = [p.grad for p in leaves if p.grad is not None and not self.gradients.marks.on(p)]
         own = [piece.grad for piece in self._pieces() if piece.grad is not None]
-        sums = [value for (i, _), value in self.gradients.sent.sums.items() if i == 0]
-        return self._bytes(whole) + stored([*own, *sums])
+        return self._bytes(whole) + stored([*own, *self.gradients.sums()])
 
     def _optimizer(self) -> float:
         own = ((part, state) for (i, part), state in self.slices.state.items() if i == 0)

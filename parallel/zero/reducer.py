@@ -9,7 +9,7 @@ Units go in one order on all ranks, the last first. Several backwards add up, as
 mark is how an optimizer's `zero_grad` is noticed: where it is gone, the piece's gradient is, too.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -121,10 +121,10 @@ class Reducer:
     @torch.no_grad()
     def _send(self, slot: int, unit: int) -> None:
         """Give a unit's gradients to their owners, and take those of the own pieces: [2]."""
-        self.sent.next[slot] = unit - 1
         slices, comm, layout = self.slices, self.comm, self.slices.layout
         if self.looked:
             self.looked()
+        self.sent.next[slot] = unit - 1
         here = range(comm.workers) if comm.alone and len(self.sent.next) == 1 else [slot]
         out: dict[Message, State] = {}
         for i in here:
@@ -179,6 +179,20 @@ class Reducer:
         rows = layout.split(layout.parts(owner, unit), sent)
         for (part, value), some in zip(rows, told, strict=True):
             self.sent.add((i, part), value, bool(some))
+
+    def sums(self) -> Iterator[torch.Tensor]:
+        """Yield what the first worker here has of the others' gradients, were it a process.
+
+        That takes them when it gives its own; in one process others may have been there before.
+        """
+        done = {name for unit in self.slices.layout.units[self._given() :] for name in unit}
+        yield from (
+            value for (i, part), value in self.sent.sums.items() if not i and part.name in done
+        )
+
+    def _given(self) -> int:
+        """Return the first of the units that the first worker here has given away."""
+        return self.sent.next[0] + 1 if self.sent.next else 0
 
 
 class _Backward:

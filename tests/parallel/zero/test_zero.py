@@ -2,6 +2,7 @@
 
 import copy
 import io
+from dataclasses import asdict
 from functools import partial
 
 import pytest
@@ -57,6 +58,29 @@ def test_a_row_of_a_process_says_what_it_holds(name):
     least = whole if name == "zero1" else own
     assert least * 8 <= row["held_peak"]["gradients"] <= whole * 8
     assert row["held_peak"]["parameters"] == (93 if name != "zero3" else own + 42) * 8
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("name", ["all_reduce", *STAGES])
+def test_a_simulated_worker_holds_what_a_process_does(name, workers):
+    """Also at the peak, though in one process others' gradients may be there before the own."""
+    found = []
+    for world in (World.procs(workers, timeout=30), World.sim(workers)):
+        parts = wide, identities.task(), F.cross_entropy, ADAM, make(name)
+        with limit(90):
+            *_, row = go(world, rows, parts, OPTIONS, 4, 4)
+        found.append({k: v for k, v in row.items() if k.startswith("held")})
+    assert len(found[0]) == 3
+    assert found[0] == found[1]
+    if name == "all_reduce":
+        assert asdict(held(0, 323, workers, Held(8, 8, 16))) == found[0]["held_rest"]
+        assert len({tuple(sorted(held.items())) for held in found[0].values()}) == 1
+
+
+def wide(rank=0):
+    """A net whose first layer is most of it, and is sent last."""
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(4, 40), nn.Tanh(), nn.Linear(40, 3)).double()
 
 
 def test_the_formula_is_the_table_of_the_paper():
