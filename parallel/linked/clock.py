@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import tyro
 
 from harness import flags
-from harness.result import export, figure, screen, titles
-from parallel.linked.step import NAMES, SHAPED, Shapes, in_a_step
+from harness.result import export, screen
+from parallel.linked.names import NAMES, SHAPED
 from parallel.zero.memory import shapes_of
 
 ASKED = (*SHAPED, "hierarchical")  # not for all workers, so only by name
@@ -54,7 +54,7 @@ class Options:
     """Also draw it there, as FILE.png, FILE.eps and FILE.json."""
 
 
-def seconds(options: Options, shapes: Shapes) -> list[dict[str, Any]]:
+def seconds(options: Options, shapes: Sequence[Sequence[int]]) -> list[dict[str, Any]]:
     """Return a line for each strategy, rate and number of workers.
 
     Raises:
@@ -71,6 +71,8 @@ def seconds(options: Options, shapes: Shapes) -> list[dict[str, Any]]:
             f"got {options.bytes}, {options.per_host}, {options.gbit}, {options.workers}, "
             f"{options.compute} and {options.latency}"
         )
+    from parallel.linked.step import in_a_step
+
     lines = []
     for name in options.strategies:
         if name in SHAPED and options.params:
@@ -93,6 +95,8 @@ def draw(lines: Sequence[Mapping[str, Any]], note: str, path: Path) -> list[Path
     """Draw a panel for each rate, and save it."""
     from matplotlib.figure import Figure
 
+    from harness.result import figure, titles
+
     rates = list(dict.fromkeys(line["gbit"] for line in lines))
     with figure.style():
         fig = Figure(figsize=(9.6, 3.2 * ((len(rates) + 1) // 2) + 1.0))
@@ -111,6 +115,7 @@ def draw(lines: Sequence[Mapping[str, Any]], note: str, path: Path) -> list[Path
 
 
 def _panel(ax: Any, lines: Sequence[Mapping[str, Any]]) -> None:
+    from harness.result import figure
     from parallel.plots.link import LABELS
 
     for k, name in enumerate(dict.fromkeys(line["strategy"] for line in lines)):

@@ -4,17 +4,12 @@ from collections.abc import Sequence
 from math import prod
 
 from harness.names import check
+from parallel.linked.names import ALL, NAMES
 from parallel.linked.predicted import cost
-from parallel.plans.link import KINDS, SHARED
 from parallel.strategy import Strategy, make
 from parallel.strategy.compressed import Compressed
 
 STEPS = 240  # in which periods of 16 and rounds of 1,024 peers come often enough
-ALL = KINDS | SHARED
-# (independent subnets send what their layers are, and the other one changes once)
-NAMES = tuple(name for name in ALL if name not in ("ist", "post-local-sgd"))
-SHAPED = ("power-sgd",)  # which send of each tensor what its shape says
-
 Shapes = Sequence[Sequence[int]]
 
 

@@ -132,9 +132,9 @@ def whole(flag: str, text: str) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Run the verb."""
-    from parallel.zero.formulas import table
-
     o = flags.read(Options, argv, "python -m parallel memory")
+    from parallel.zero.formulas import table  # (torch comes with it, which --help does not need)
+
     export.check(o.to)
     size = size_of(o.params or (PAPER if o.html and not o.model else ""), o.model)
     activations = whole("--activations", o.activations)

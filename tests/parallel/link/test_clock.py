@@ -7,7 +7,7 @@ import pytest
 
 from parallel.identities.averaging import net
 from parallel.linked.clock import ASKED, Options, main, seconds
-from parallel.linked.step import NAMES
+from parallel.linked.names import NAMES
 
 SIZE, COMPUTE, LATENCY = 1_000_000, 0.1, 5e-5
 
