@@ -17,7 +17,6 @@ from mlp.experiments import PLANS
 from mlp.plans.config import Config
 from tests.tree import ROOT, STUDIES
 
-
 VERBS = ("verify", "schedule", "memory", "clock")
 
 
