@@ -27,7 +27,10 @@ def kinds(plans, *facts):
     for plan in plans.values():
         for arm, config in plan.arms.items():
             first.setdefault(tuple(getattr(config, fact) for fact in facts), (arm, config))
-    return [pytest.param(config, id=arm) for arm, config in first.values()]
+    return [
+        pytest.param(config, id=arm, marks=[pytest.mark.slow] * (getattr(config, "depth", 0) > 10))
+        for arm, config in first.values()
+    ]
 
 
 @torch.no_grad()
@@ -57,7 +60,6 @@ def held(net, x, path, exits=""):
 
 
 @needs_the_extra
-@pytest.mark.slow
 @pytest.mark.parametrize("config", kinds(MLPS, "pattern"))
 def test_files_of_mlps(config, tmp_path):
     inputs = (28 + 2 * config.pad) ** 2
@@ -66,7 +68,6 @@ def test_files_of_mlps(config, tmp_path):
 
 
 @needs_the_extra
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "config", kinds(RESNETS, "depth", "pattern", "groups", "exits", "preact", "head")
 )
