@@ -11,7 +11,7 @@ from statistics import fmean
 from compress.experiments import PLANS
 from compress.plots import dynamic, files, int8, levels, tickets
 from compress.plots.kinds import NAMES as KINDS
-from compress.plots.kinds import frontier
+from compress.plots.kinds import best, frontier
 from harness.experiment import Experiment
 from harness.result import pages
 from harness.result.pages import Rows, fixed
@@ -19,6 +19,7 @@ from harness.result.stats import Interval, interval
 
 NOT_RUN = "not run yet"
 ENOUGH = 2  # seeds from which an arm has an interval
+SIZE = 7000  # bytes of files of which kinds of nets are compared
 
 
 @cache
@@ -117,6 +118,18 @@ def over_dense(density: float, bits: int) -> str:
     return pages.prose(interval(gains))
 
 
+def over(kind: str, other: str, size: int) -> str:
+    """Tell by how many points a kind's best file of at most so many bytes is above another's."""
+    whole = record("bytes")
+    assert whole, "the record of plan bytes is committed"
+    one, two = (
+        [file for file in best(whole, name) if file["bytes"].mean <= size][-1]["files"]
+        for name in (kind, other)
+    )
+    pairs = zip(one, two, strict=True)
+    return pages.prose(interval([a["test_accuracy"] - b["test_accuracy"] for a, b in pairs]))
+
+
 def places() -> str:
     """Tell how many bits the place of a connection takes in files of LeNet-300-100."""
     found = files.runs(_deep(), "LeNet-300-100")
@@ -211,6 +224,13 @@ VALUES: dict[str, Callable[[], str]] = {
     "dense_5": partial(before, "LeNet-5"),
     "small_5": partial(after, 0.02, 3, "x at", "LeNet-5"),
     "places": places,
+    "where_design": partial(over, "gradual", "bibd", SIZE),
+    "where_random": partial(over, "gradual", "fan_in", SIZE),
+    "where_narrow": partial(over, "gradual", "narrow", SIZE),
+    "where_moved": partial(over, "gradual", "rigl", SIZE),
+    "design_small": partial(over, "bibd", "fan_in", 2500),
+    "design_large": partial(over, "bibd", "fan_in", 30_000),
+    "design_part": partial(over, "bibd", "subset", SIZE),
     "fashion": partial(over_dense, 0.08, 4),
     "fashion_small": partial(over_dense, 0.02, 5),
 }

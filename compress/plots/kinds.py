@@ -42,20 +42,24 @@ def _kinds(whole: Experiment, name: str) -> Iterator[pictures.Picture]:
         ax = fig.add_subplot()
         for i, (kind, found) in enumerate(data.items()):
             figure.bars(ax, found, i, NAMES[kind])
-        ax.set_xscale("log")
-        ax.set(xlabel="bytes on the disk (log)", ylabel="test error, %")
-        ax.set_ylim(bottom=0)
+        ax.set(xscale="log", yscale="log")
+        ax.set(xlabel="bytes on the disk (log)", ylabel="test error, % (log)")
         ax.legend(fontsize=9)
         titles.headline(fig, note)
     yield name, fig, {"note": note, "series": data}
 
 
 def frontier(whole: Experiment, kind: str) -> dict[str, list[float]]:
+    """Return the files of a kind that no smaller one of it betters, small to large, to be drawn."""
+    return points(best(whole, kind))
+
+
+def best(whole: Experiment, kind: str) -> list[dict[str, Any]]:
     """Return the files of a kind that no smaller one of it betters, small to large."""
     arms = [arm for arm in whole.arms() if arm.rpartition("-")[0] == kind]
     found = [f for arm in arms if runs(whole, arm) for f in files(runs(whole, arm), -1)]
-    best: list[dict[str, Any]] = []
+    kept: list[dict[str, Any]] = []
     for file in sorted(found, key=lambda f: f["bytes"].mean):
-        if not best or file["error"].mean < best[-1]["error"].mean:
-            best.append(file)
-    return points(best)
+        if not kept or file["error"].mean < kept[-1]["error"].mean:
+            kept.append(file)
+    return kept
