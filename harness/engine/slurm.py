@@ -23,6 +23,7 @@ from harness.engine.protocol import (
 from harness.engine.slurm_job import POLL, Job
 
 SIGNALS = 128  # a shell's statuses above are signals
+TOLD = ("130", "143")  # of a task that scancel or its time limit has ended in order
 LARGEST = 1000  # tasks of an array (MaxArraySize is 1001 unless somebody has set it)
 
 
@@ -127,7 +128,8 @@ class _Watch:
         for task, ear in enumerate(self.ears):
             code = self.job.text(task, "exit").strip()
             died = not code or int(code) > SIGNALS
-            ear.closed(last_words(self.job.text(task, "log")) or "its machine was lost", died)
+            if ear.group or (self.read[task] and code not in TOLD):  # (else more will not help)
+                ear.closed(last_words(self.job.text(task, "log")) or "its machine was lost", died)
             worst = max(worst, 0 if over else int(code or 1))
         with contextlib.suppress(OSError):
             (self.job.desk / "job").unlink()

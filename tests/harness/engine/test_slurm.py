@@ -144,6 +144,30 @@ def test_only_tasks_that_left_no_word_are_asked_about(at_work, monkeypatch, caps
     assert "left no word" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("events", "code", "expected"),
+    [
+        ("\n", "", [["died", "its machine was lost"]]),
+        ("\n", "137", [["died", "its machine was lost"]]),
+        ("\n", "143", []),  # scancel, or its time
+        ("\n", "130", []),
+        ("\n", "1", []),  # it has said why
+        ("", "", []),  # it has not begun: see above
+    ],
+)
+def test_a_task_that_died_with_nothing_in_hand_is_told(
+    at_work, monkeypatch, events, code, expected
+):
+    monkeypatch.setattr("harness.engine.slurm.POLL", 0.02)
+    heard, members = [], Members(["x"], 1, {}, at_work)
+    job = Job.submit(at_work.out / ".slurm", members, {})
+    job.cancel()
+    (job.desk / "12-0.events").write_text(events)
+    (job.desk / "12-0.exit").write_text(code)
+    assert _Watch(job, members, heard.append).run() == int(code or 1)
+    assert heard == expected
+
+
 @pytest.fixture
 def at_work(tmp_path, monkeypatch):
     """A cluster whose job 12 is submitted, and then at work until somebody cancels it."""
