@@ -101,11 +101,19 @@ def _beat(pulse: Path, over: threading.Event) -> None:
 
 
 def _try(path: Path) -> None:
-    """Take the driver's lock, which must fail while the driver beats."""
+    """Take the driver's lock, which must fail while the driver beats.
+
+    No driver takes its lock away when it ends, so where there is none, this is another folder.
+    """
+    if not _there(path):
+        raise Unlocked(
+            f"{path.absolute()} is not on {os.uname().nodename}, so the results folder is not "
+            f"shared with the driver's machine, and nobody would see what trains here: {ADVICE}"
+        )
     try:
         with open(path, "r+") as file:  # (let go at once: another member may be trying)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, FileNotFoundError):  # as it should be; or there is no driver any more
+    except BlockingIOError:  # as it should be
         return
     except OSError as error:
         raise Unlocked(f"{path} cannot be locked here ({error.strerror}): {ADVICE}") from None
@@ -114,6 +122,14 @@ def _try(path: Path) -> None:
             f"{os.uname().nodename} got the lock {path} while the driver holds it, so two machines "
             f"would train one run: {ADVICE}"
         )
+
+
+def _there(path: Path) -> bool:
+    """Return whether this file is here; a shared folder may show it late."""
+    end = time.monotonic() + PATIENCE
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(BEAT / 4)
+    return path.exists()
 
 
 ADVICE = (

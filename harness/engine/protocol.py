@@ -86,9 +86,10 @@ class Engine(Protocol):
         """Start the members, hear them, and wait for them; returns the worst exit status.
 
         `hear` is called with each event, one at a time; the events of a member come in its order,
-        and ["lost", arm, seeds, words, died] where it ended with a group in hand. On an exception
-        (Ctrl-C) the members are ended in order before it goes on. What `hear` raises is raised at
-        the end, as no member must meet a closed pipe.
+        and ["lost", arm, seeds, words, died] where it ended with a group in hand. One that died
+        without any, in start-up or between groups, is told as ["died", words] by engines whose
+        members choose their groups. On an exception (Ctrl-C) the members are ended in order before
+        it goes on. What `hear` raises is raised at the end, as no member must meet a closed pipe.
         """
         ...
 
@@ -119,6 +120,7 @@ class Ear:
         self, hear: Hear, lock: AbstractContextManager | None = None, sent: Group | None = None
     ):
         self.hear, self.lock, self.sent = hear, lock or threading.Lock(), sent
+        self.chooses = sent is None
         self.refused = False
         self.group: list[Any] | None = None
         self.trouble: BaseException | None = None
@@ -146,7 +148,8 @@ class Ear:
     def closed(self, words: str, died: bool) -> None:
         """Take note that the member has ended; the group that it still had in hand is lost.
 
-        So is one that was sent and has not begun, as its machine died on the way.
+        So is one that was sent and has not begun, as its machine died on the way. A member that
+        chooses, and has died with none in hand, may have left all that nobody holds.
 
         Args:
             words: Its last ones.
@@ -155,6 +158,8 @@ class Ear:
         if group := self.group or (self.sent if died else None):
             self.line(json.dumps(["lost", *group, words, died]))
             self.group = self.sent = None
+        elif died and self.chooses and not self.refused:
+            self.line(json.dumps(["died", words]))
 
 
 def say_once(logs: Sequence[str]) -> None:

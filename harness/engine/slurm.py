@@ -7,6 +7,7 @@ Every task is the same command once more. Slurm starts a task anew when its mach
 import contextlib
 import json
 import shutil
+import sys
 import time
 
 from harness.engine import guest
@@ -22,6 +23,7 @@ from harness.engine.protocol import (
 from harness.engine.slurm_job import POLL, Job
 
 SIGNALS = 128  # a shell's statuses above are signals
+TOLD = ("130", "143")  # of a task that scancel or its time limit has ended in order
 LARGEST = 1000  # tasks of an array (MaxArraySize is 1001 unless somebody has set it)
 
 
@@ -103,12 +105,31 @@ class _Watch:
             if ear.trouble:
                 raise ear.trouble
 
+    def _say_who_left_no_word(self) -> None:
+        """Say where to look, as such a task has died before its command or writes elsewhere."""
+        job, begun = self.job, self.read  # (the script tells an empty line before all else)
+        silent = [k for k in range(job.size) if not begun[k] and not self._kept(k)]
+        if silent:
+            others = f", nor did {len(silent) - 1} more" * (len(silent) > 1)
+            print(
+                f"task {silent[0]} of Slurm's job {job.number} left no word in {job.desk}{others}: "
+                "is that folder on its machine too? `scontrol show job "
+                f"{job.number}_{silent[0]}` says how it ended",
+                file=sys.stderr,
+            )
+
+    def _kept(self, task: int) -> str:
+        return self.job.text(task, "exit") + self.job.text(task, "log")
+
     def _end(self) -> int:
         worst, over = 0, self.members.over()
+        if not over:  # (tasks that waited when all was done have nothing to say)
+            self._say_who_left_no_word()
         for task, ear in enumerate(self.ears):
             code = self.job.text(task, "exit").strip()
             died = not code or int(code) > SIGNALS
-            ear.closed(last_words(self.job.text(task, "log")) or "its machine was lost", died)
+            if ear.group or (self.read[task] and code not in TOLD):  # (else more will not help)
+                ear.closed(last_words(self.job.text(task, "log")) or "its machine was lost", died)
             worst = max(worst, 0 if over else int(code or 1))
         with contextlib.suppress(OSError):
             (self.job.desk / "job").unlink()

@@ -20,6 +20,7 @@ from harness.sweep import start
 from harness.sweep.show import Quiet, span
 
 STARTS = 3  # of a group without a new epoch, until it counts as failed
+NO_ARM = 2  # the status of a member that has found no arm to train
 
 
 class Crew:
@@ -49,6 +50,8 @@ class Crew:
         self.starts: dict[Group, int] = {}  # since it has last come further
         self.said: set[str] = set()  # why members do not train
         self.lost: dict[Group, str] = {}  # the last words of those who had it
+        self.died = ""  # of one who had none in hand
+        self.begun = self.ended = False  # a group in this round; a member that has said why
 
     def run(self, argv: Sequence[str]) -> int:
         """Wait for all members, again until none is left; returns the worst exit status.
@@ -57,14 +60,29 @@ class Crew:
             KeyboardInterrupt: after the members have ended.
         """
         while True:
-            self.lost = {}
+            self.lost, self.died, self.begun, self.ended = {}, "", False, False
             groups = [(arm, seeds) for arm, seeds in self.groups if self._open((arm, seeds))]
             status = self.engine(self._members(argv, groups), self.hear)
+            if self.died and not self.ended and status != NO_ARM:
+                self._take_up([group for group in groups if self._open(group)])
             again = [group for group in self.lost if not self._given_up(group)]
             if not again:
                 return status
             for arm, seeds in again:
                 print(f"{arm} seeds {span([*seeds])}: starting it again", file=sys.stderr)
+
+    def _take_up(self, left: Sequence[Group]) -> None:
+        """Count as lost what nobody has begun, where members died before they could.
+
+        (Not where one has ended by itself: it has said why, and would only say it again.) That is a
+        start of these groups if no group was begun; if one was, members can get that far.
+        """
+        waiting = [group for group in left if group not in self.lost]
+        if waiting:
+            print(f"a member died with no training in hand: {self.died}", file=sys.stderr)
+        for group in waiting:
+            self.lost[group] = self.died
+            self.starts[group] = self.starts.get(group, 0) + (not self.begun)
 
     def _members(self, argv: Sequence[str], groups: Sequence[Group]) -> Members:
         return Members(
@@ -102,14 +120,15 @@ class Crew:
         self._event(*event)
 
     def _event(self, kind: str, *rest: Any) -> None:
-        if kind == "refused":
-            self._refused(*rest)
+        if kind in ("refused", "died"):
+            getattr(self, f"_{kind}")(*rest)
             return
         arm, seeds, *more = rest
         getattr(self, f"_{kind}")((arm, tuple(seeds)), *more)
 
     def _begin(self, group: Group, epochs: int, done: int) -> None:
         arm, seeds = group
+        self.begun = True
         self.starts[group] = self.starts.get(group, 0) + 1
         self.running[group] = [self.study.new_run(arm, seed) for seed in seeds]
         self.show.begin(arm, [*seeds], epochs, Job(saved={"epochs": done}))
@@ -136,7 +155,12 @@ class Crew:
             self.starts[group] = self.starts.get(group, 0) + 1
         if died:
             self.lost[group] = words
+        self.ended = self.ended or not died
         self.show.lost(group[0], [*group[1]], words)
+
+    def _died(self, words: str) -> None:
+        """Take note that a member died in start-up or between groups."""
+        self.died = words
 
     def _refused(self, words: str, everywhere: bool) -> None:
         """Say why a member does not train; if nobody may, the study ends."""

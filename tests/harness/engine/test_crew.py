@@ -19,15 +19,15 @@ ROW = {"epoch": 1, "worst_recall": 0.5}
 class Tells:
     """An engine whose members say what they are told to, a list of events for each round."""
 
-    def __init__(self, *rounds):
-        self.rounds, self.groups, self.sizes = list(rounds), [], []
+    def __init__(self, *rounds, status=1):
+        self.rounds, self.groups, self.sizes, self.status = list(rounds), [], [], status
 
     def __call__(self, members, hear):
         self.groups.append(list(members.groups))
         self.sizes.append(members.size)
         for event in self.rounds.pop(0):
             hear(list(event))
-        return 1
+        return self.status
 
 
 def crew(tmp_path, engine, show=None, *more, **plan):
@@ -83,6 +83,56 @@ def test_a_group_that_was_lost_before_it_began_is_started_again_as_often(tmp_pat
     assert not engine.rounds
     (path,) = tmp_path.rglob("run.json")
     assert store.load_run(path.parent).status == "failed"
+
+
+DIED = ("died", "Killed")
+
+
+def test_what_nobody_had_begun_when_members_died_is_started_too(tmp_path, capsys):
+    """All in start-up; then one between two groups."""
+    first, second = [DIED, DIED], [begin("raw"), row("raw", 1), end("raw"), DIED]
+    engine = Tells(first, second, [begin("scaled"), row("scaled", 1), end("scaled")])
+    crew(tmp_path, engine).run(["command"])
+    assert engine.groups == [GROUPS, GROUPS, [("scaled", (0,))]]
+    said = capsys.readouterr().err
+    assert said.count("a member died with no training in hand: Killed\n") == 2
+    assert said.count("scaled seeds 0: starting it again") == 2
+
+
+def test_members_that_always_die_before_they_begin_fail_what_is_left(tmp_path, capsys):
+    engine = Tells(*[[DIED, DIED]] * STARTS)
+    crew(tmp_path, engine).run(["command"])
+    assert not engine.rounds
+    runs = [store.load_run(path.parent) for path in tmp_path.rglob("run.json")]
+    assert sorted((run.arm, run.status) for run in runs) == [
+        ("raw", "failed"),
+        ("scaled", "failed"),
+    ]
+    words = "started 3 times without a new epoch; the last time: Killed"
+    assert {run.error for run in runs} == {words}
+    assert capsys.readouterr().err.count("starting it again") == 2 * (STARTS - 1)
+
+
+def test_deaths_between_groups_are_no_starts_of_those_that_wait(tmp_path):
+    """As of members that grow until they are killed, a group further each time."""
+    further = [[begin("raw", k), row("raw", k + 1), lost("raw"), DIED] for k in range(STARTS + 1)]
+    engine = Tells(*further, [begin("raw"), end("raw"), begin("scaled"), end("scaled")])
+    crew(tmp_path, engine).run(["command"])
+    assert not engine.rounds
+    assert not list(tmp_path.rglob("run.json"))
+
+
+def test_nothing_is_started_again_where_a_member_has_said_why(tmp_path):
+    told = Tells([DIED, begin("raw"), lost("raw", "no such file: x", died=False)])
+    assert crew(tmp_path, told).run(["command"]) == 1
+    no_arm = Tells([DIED], status=2)
+    assert crew(tmp_path, no_arm).run(["command"]) == 2
+
+
+def test_what_others_hold_is_left_to_them_when_members_die(tmp_path):
+    mine = crew(tmp_path, Tells([DIED, begin("scaled"), end("scaled")]))
+    with store.claim(mine.study.seed_dir("raw", 0)):
+        mine.run(["command"])
 
 
 def test_starts_count_from_the_last_new_epoch(tmp_path):

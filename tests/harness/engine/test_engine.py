@@ -147,6 +147,24 @@ def test_local_members_are_heard_in_order_and_their_words_are_said_once(capsys):
     assert "MEMBER_OF" not in os.environ
 
 
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("os.kill(os.getpid(), 9)", [["died", "a hint"]]),
+        ("sys.exit(3)", []),
+        (
+            'print(\'["refused", "no", false]\', flush=True); os.kill(os.getpid(), 9)',
+            [["refused", "no", False]],
+        ),
+    ],
+)
+def test_a_member_that_dies_with_nothing_in_hand_is_told(how, expected):
+    """One that ends by itself has said why."""
+    heard, hint = [], "import os, sys; print('a hint', file=sys.stderr, flush=True)"
+    Local()(Members([sys.executable, "-c", f"{hint}; {how}"], 1, {}), heard.append)
+    assert heard == expected
+
+
 def test_what_cannot_be_shown_is_raised_after_all_members_have_ended():
     heard = []
 

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import threading
 
 import pytest
 
@@ -58,7 +59,35 @@ def test_a_driver_that_was_killed_is_no_reason(tmp_path, monkeypatch):
     path.touch()
     path.with_suffix(".beat").write_text("17")
     guest.enter({"IDDL_LOCK": str(path)})
-    guest.enter({"IDDL_LOCK": str(tmp_path / "gone.lock")})
+
+
+def test_a_driver_that_has_ended_in_order_is_no_reason(tmp_path):
+    """As with --detach, where members that Slurm starts again find their driver gone."""
+    path = tmp_path / "desk" / "driver.lock"
+    with guest.held(path):
+        pass
+    guest.enter({"IDDL_LOCK": str(path)})
+
+
+def test_a_folder_without_the_lock_is_not_the_one_of_the_driver(tmp_path, monkeypatch):
+    """As where the machine lacks the folder of the command, and Slurm goes to /tmp instead."""
+    monkeypatch.setattr(guest, "PATIENCE", 0.3)
+    monkeypatch.chdir(tmp_path)
+    words = (
+        f"{tmp_path}/desk/driver.lock is not on .*, so the results folder is not shared.*: mount"
+    )
+    with pytest.raises(guest.Unlocked, match=words) as told:
+        guest.enter({"IDDL_LOCK": "desk/driver.lock"})
+    assert told.value.everywhere
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_that_a_shared_folder_shows_late_lets_members_in(tmp_path):
+    path = tmp_path / "driver.lock"
+    late = threading.Timer(0.3, path.touch)
+    late.start()
+    guest.enter({"IDDL_LOCK": str(path)})
+    late.join(10)
 
 
 def test_two_drivers_do_not_hold_one_lock(tmp_path):

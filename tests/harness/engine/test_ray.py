@@ -1,6 +1,11 @@
 """What the Ray engine makes of what its tasks do, with a Ray that runs them where they are asked for."""
 
 import json
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -195,6 +200,68 @@ def test_an_address_of_ipv6_is_knocked_at_without_its_brackets(monkeypatch):
     )
     ray_cluster._knock("[::1]:6379")
     assert met == [("::1", 6379)]
+
+
+@pytest.fixture
+def left(tmp_path, monkeypatch):
+    """What `ray start` has left in a folder of its own; no node of Ray is at work here."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(ray_cluster, "_nodes", set)
+    (tmp_path / "ray").mkdir()
+    return tmp_path / "ray" / "ray_current_cluster"
+
+
+@pytest.mark.parametrize("address", [None, "auto"])
+def test_a_cluster_that_was_killed_is_told_at_once_though_nobody_has_named_it(left, address):
+    """Ray itself would try its address for minutes."""
+    left.write_text("127.0.0.1:1\n")
+    words = "no Ray cluster at 127.0.0.1:1 (Connection refused), which "
+    with pytest.raises(OSError, match=re.escape(f"{words}{left} names: start one by ray start")):
+        ray_cluster._knock(address)
+    left.write_text("garbage")
+    with pytest.raises(ValueError, match="ray_current_cluster got 'garbage'; expected HOST:PORT"):
+        ray_cluster._knock(address)
+    left.unlink()
+    ray_cluster._knock(address)  # (Ray says so itself, and is quick)
+
+
+def test_a_cluster_at_work_here_counts_before_an_address_that_was_left(left, monkeypatch):
+    left.write_text("127.0.0.1:1")
+    with socket.create_server(("127.0.0.1", 0)) as at_work:
+        here = f"127.0.0.1:{at_work.getsockname()[1]}"
+        monkeypatch.setattr(ray_cluster, "_nodes", lambda: {here})
+        ray_cluster._knock(None)
+        monkeypatch.setattr(ray_cluster, "_nodes", lambda: {here, "127.0.0.1:2"})
+        with pytest.raises(OSError, match=r"no Ray cluster at 127\.0\.0\.1:1"):
+            ray_cluster._knock(None)  # (of several Ray takes the one that was left)
+        monkeypatch.setenv("RAY_ADDRESS", here)
+        ray_cluster._knock(None)
+        ray_cluster._knock("auto")
+
+
+def test_the_folder_of_ray_is_where_ray_looks_for_it(monkeypatch):
+    monkeypatch.setattr(ray_cluster.sys, "platform", "linux")
+    monkeypatch.setenv("TMPDIR", "/scratch")
+    monkeypatch.setenv("RAY_TMPDIR", "/mine")
+    assert str(ray_cluster._left()) == "/mine/ray/ray_current_cluster"
+    monkeypatch.delenv("RAY_TMPDIR")
+    assert str(ray_cluster._left()) == "/scratch/ray/ray_current_cluster"
+    monkeypatch.delenv("TMPDIR")
+    assert str(ray_cluster._left()) == "/tmp/ray/ray_current_cluster"
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+def test_nodes_of_ray_are_found_by_their_command_lines():
+    wait = ["-c", "print(flush=True); input()", "--gcs-address=127.0.0.1:7", "--head=1"]
+    before = ray_cluster._nodes()
+    for name, new in (("raylet", {"127.0.0.1:7"}), ("other", set())):
+        both = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with subprocess.Popen([name, *wait], executable=sys.executable, **both) as process:
+            assert process.stdout.readline()  # (a program that begins has no words for a moment)
+            found = ray_cluster._nodes() - before
+            process.communicate(b"\n", timeout=60)
+        assert found == new
 
 
 def test_a_version_may_have_letters(monkeypatch):

@@ -11,7 +11,7 @@ from examples.wine.experiments import PLANS
 from harness.cli import main
 from harness.engine import guest
 from harness.engine.protocol import Members, Needs, Place
-from harness.engine.slurm import Slurm
+from harness.engine.slurm import Slurm, _Watch
 from harness.engine.slurm_job import Job, script
 from harness.record.study import Study
 
@@ -122,7 +122,50 @@ def test_a_job_whose_tasks_left_no_word_is_no_success(tmp_path, monkeypatch, cap
     monkeypatch.setattr("harness.engine.slurm.POLL", 0.02)
     monkeypatch.setattr("harness.engine.slurm_job.POLL", 0.02)
     assert call(tmp_path, "--engine", "slurm", "--arms", "raw", "--seeds", "1") == 1
-    assert "not done" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "not done" in said
+    desk = tmp_path / "r" / "examples.wine" / "smoke" / ".slurm"
+    assert f"task 0 of Slurm's job 12 left no word in {desk}: is that folder on its" in said
+    assert "`scontrol show job 12_0` says how it ended" in said
+
+
+def test_only_tasks_that_left_no_word_are_asked_about(at_work, monkeypatch, capsys):
+    monkeypatch.setattr("harness.engine.slurm.POLL", 0.02)
+    members = Members(["x"], 4, {}, at_work)
+    job = Job.submit(at_work.out / ".slurm", members, {})
+    job.cancel()
+    (job.desk / "12-0.events").write_text("\n")  # (it has begun)
+    (job.desk / "12-2.log").write_text("slurmstepd: error: no such folder\n")
+    assert _Watch(job, members, print).run() == 1
+    said = capsys.readouterr().err
+    assert "task 1 of Slurm's job 12 left no word in" in said
+    assert f"{job.desk}, nor did 1 more: is that folder" in said
+    assert _Watch(job, replace(members, over=lambda: True), print).run() == 0
+    assert "left no word" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("events", "code", "expected"),
+    [
+        ("\n", "", [["died", "its machine was lost"]]),
+        ("\n", "137", [["died", "its machine was lost"]]),
+        ("\n", "143", []),  # scancel, or its time
+        ("\n", "130", []),
+        ("\n", "1", []),  # it has said why
+        ("", "", []),  # it has not begun: see above
+    ],
+)
+def test_a_task_that_died_with_nothing_in_hand_is_told(
+    at_work, monkeypatch, events, code, expected
+):
+    monkeypatch.setattr("harness.engine.slurm.POLL", 0.02)
+    heard, members = [], Members(["x"], 1, {}, at_work)
+    job = Job.submit(at_work.out / ".slurm", members, {})
+    job.cancel()
+    (job.desk / "12-0.events").write_text(events)
+    (job.desk / "12-0.exit").write_text(code)
+    assert _Watch(job, members, heard.append).run() == int(code or 1)
+    assert heard == expected
 
 
 @pytest.fixture

@@ -147,6 +147,32 @@ def test_what_kills_its_members_each_time_fails_and_is_no_success(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+DIES = """
+import os, signal
+from pathlib import Path
+here = Path(__file__).parent
+if os.environ.get("IDDL_MEMBER") and len(list(here.glob("died-*"))) < {times}:
+    (here / f"died-{{os.getpid()}}").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "starts", "status"), [(2, 2, 0), (99, 4, 1)])
+def test_members_that_die_while_they_start_up_are_started_again(tmp_path, times, starts, status):
+    (tmp_path / "sitecustomize.py").write_text(DIES.format(times=times))
+    argv = [sys.executable, "-m", "examples.wine", "smoke", "--jobs", "2", "--seeds", "1"]
+    argv += ["--results", str(tmp_path / "results"), "--quiet", "--no-figures"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("starting it again") == starts
+    words = "started 3 times without a new epoch; the last time: its process ended with SIGKILL"
+    assert (f"failed: raw seed 0: {words}" in done.stderr) == bool(status)
+    assert "not done" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_bars_on_a_terminal(tmp_path):
     """A terminal of its own: the bars draw, and Ctrl-C in the middle leaves it in order."""
     import pty
