@@ -1,6 +1,7 @@
 """Tables and numbers of the studies for the pages: see `make pages`.
 
-Those of pipelines are in `pages_pipelines.py`, those of ZeRO in `pages_zero.py`.
+Those of pipelines are in `pages_pipelines.py`, of ZeRO in `pages_zero.py`, of cables in
+`pages_link.py`.
 """
 
 import json
@@ -14,7 +15,7 @@ from harness.experiment import Experiment, Run
 from harness.result import pages
 from harness.result.pages import Rows, fixed, mean
 from harness.result.stats import Interval, interval
-from parallel import pages_pipelines, pages_zero
+from parallel import pages_link, pages_pipelines, pages_zero
 from parallel.experiments import PLANS
 from parallel.plans.gossip import CHANCES, THESIS, THESIS_CIFAR
 from parallel.plans.subnets import WIDTHS
@@ -173,6 +174,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     "payload": payload,
     "wrapper": wrapper,
     "plans": partial(pages.plans, "parallel", PLANS),
+    **pages_link.TABLES,
     **pages_pipelines.TABLES,
     **pages_zero.TABLES,
 }
@@ -202,6 +204,7 @@ VALUES: dict[str, Callable[[], str]] = {
     "subnet_bytes": partial(of_local_sgd, "bytes_share", 1),
     "subnet_macs": partial(of_local_sgd, "macs_share", 1),
     "subnet_time": partial(of_local_sgd, "us_share", 0),
+    **pages_link.VALUES,
     **pages_pipelines.VALUES,
     **pages_zero.VALUES,
 }

@@ -129,12 +129,15 @@ def _curve(runs: list[Run]) -> dict[str, list[float]]:
 
 
 def over_links(whole: Experiment) -> Iterator[Picture]:
-    """Draw seconds to the goal over bandwidth and over latency, and what was predicted."""
+    """Draw seconds to the goal over what differs, and what was predicted."""
     series: dict[str, dict] = {}
+    asked = {label: axis for label, axis in SWEEPS.items() if len(sweep(whole, axis)) > 1}
+    if not asked:
+        return
     with figure.style():
-        fig = Figure(figsize=(9.6, 4.6))
-        axes = fig.subplots(1, 2, sharey=True)
-        for ax, (label, axis) in zip(axes, SWEEPS.items(), strict=True):
+        fig = Figure(figsize=(9.6 if len(asked) > 1 else 7.4, 4.6))
+        axes = fig.subplots(1, len(asked), sharey=True, squeeze=False)[0]
+        for ax, (label, axis) in zip(axes, asked.items(), strict=True):
             some = sweep(whole, axis)
             for k, name in enumerate(kinds(whole)):
                 line = _seconds(whole, name, some, axis)
