@@ -1,10 +1,12 @@
 """What is told of cables, from a made-up record whose seconds follow the formula exactly."""
 
+import re
 from dataclasses import asdict
 
 import pytest
 
 from harness.experiment import Experiment, Run
+from parallel import pages_link
 from parallel.plans.link import LINKS, PLANS
 from parallel.plots import link
 
@@ -67,6 +69,30 @@ def test_both_pictures_hold_what_was_measured():
     assert (slow["x"], slow["missed"]) == ([100, 1000], [10])
     assert all(slow["predicted"])
     assert "4 hosts on one machine, to 95 % or 60 s" in data["note"]
+
+
+def test_what_does_not_differ_has_no_panel():
+    """Plan link_pairs has cables without latency, and a call may ask for a single cable."""
+    whole = made()
+    some = [run for run in whole.done() if not run.config["latency"]]
+    ((_, fig, data),) = link.over_links(Experiment("parallel", "link_pairs", "?", some))
+    assert (len(fig.axes), [*data["series"]]) == (1, ["bandwidth (Mbit/s)"])
+    one = [run for run in some if run.config["mbit"] == 10]
+    assert not [*link.over_links(Experiment("parallel", "link_pairs", "?", one))]
+
+
+def test_the_table_of_the_page_has_measured_seconds_and_in_brackets_the_formulas(monkeypatch):
+    monkeypatch.setattr(pages_link, "record", lambda plan: made() if plan == "link" else None)
+    head, *lines = pages_link.seconds("link")
+    assert head[:2] == ("strategy", "1 Gbit/s")
+    (slow,) = [line for line in lines if line[0] == "all-reduce"]
+    assert slow[3] == "0 of 2 in 60 s (516.0)"
+    (local,) = [line for line in lines if line[0] == "local SGD"]
+    assert re.fullmatch(r"(\d+\.\d) ± \d\.\d \(\1\)", local[2])
+    assert [*pages_link.seconds("link_pairs")][1] == ("not run yet",)
+    with pytest.raises(AssertionError, match="has no seconds"):
+        pages_link.sooner("link", "local-sgd", "all-reduce", (10, 0))
+    assert pages_link.off("link") == "0 %"
 
 
 def test_the_table_says_who_did_not_come_to_the_goal():
