@@ -79,7 +79,7 @@ def _exits() -> tuple[Figure, str]:
 def _pictures(out: str, scratch: str) -> list[list[str]]:
     """Return what writes the page of a run of ResNet-18-EE that has kept its weights here.
 
-    Where none has, a small net is trained first, on the digits that come with the package.
+    Where none has, a small net is trained first, on pictures that are made up as it needs them.
     """
     arm = "ResNet-18-EE-" + "[0-9a-f]" * 8
     kept = sorted((ROOT / "results" / "resnet" / "exits").glob(f"{arm}/seed-*/{weights.FILE}"))
