@@ -152,7 +152,7 @@ PLANS = {
         arms=dict(arm(kind, link, PAIRS) for link in LINKS[:3] for kind in SHARED),
         seeds=tuple(range(5)),
         row="look",
-        minutes=15,
+        minutes=28,
         expect="Over a slow cable hierarchical is sooner than all-reduce, and no later than local "
         "SGD. Needs root, on Linux.",
         compare=(
